@@ -1,0 +1,2 @@
+export type * from './status.ts';
+export * from './request.ts';

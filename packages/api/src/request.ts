@@ -1,0 +1,56 @@
+import type { DaemonStatus, Explanation, ProfileStatus } from './status.ts';
+
+/** Where the daemon listens unless told otherwise. */
+export const defaultSocketPath = '/run/aovpn/control.sock';
+/** Largest request body: a ProfileXML and some room, octets. */
+export const maxRequestBytes = 8 * 1024 * 1024;
+
+/** Who may ask: `read` for members of the daemon's group and root, `write` for root. */
+export type Permission = 'read' | 'write';
+
+/**
+ * The closed list of requests. Path parameters are URL-encoded; bodies and answers are JSON; an error answer is {@link ErrorAnswer}.
+ * `GET /v1/events` and `GET /v1/logs?follow=1&connection=NAME` answer with NDJSON of DaemonEvent and stay open.
+ */
+export interface Requests {
+  'GET /v1/status': { answer: DaemonStatus };
+  'GET /v1/profiles': { answer: readonly ProfileStatus[] };
+  'GET /v1/profiles/:name': { answer: { readonly profile: ProfileStatus; readonly xml: string } };
+  /** Body: the ProfileXML as base64 of its bytes (encodings survive), and optional files to put beside it. */
+  'PUT /v1/profiles/:name': { body: PutProfile; answer: ProfileStatus };
+  'DELETE /v1/profiles/:name': { answer: { readonly removed: string } };
+  'POST /v1/connections/:name/up': { answer: { readonly accepted: true } };
+  'POST /v1/connections/:name/down': { answer: { readonly accepted: true } };
+  'GET /v1/explain': { answer: Explanation };
+  'GET /v1/plan': { answer: { readonly text: string } };
+}
+
+export interface PutProfile {
+  readonly xmlBase64: string;
+  readonly credentials?: {
+    readonly certificatePem?: string;
+    readonly keyPem?: string;
+    readonly pkcs12Base64?: string;
+    readonly pkcs12Password?: string;
+    readonly gatewayCaPem?: string;
+    readonly userName?: string;
+    readonly password?: string;
+  };
+}
+
+export interface ErrorAnswer {
+  readonly error: { readonly code: string; readonly message: string; readonly cure: string; readonly diagnostics?: readonly import('./status.ts').DiagnosticLine[] };
+}
+
+/** The permission each request needs. */
+export const requestPermissions: { readonly [R in keyof Requests]: Permission } = {
+  'GET /v1/status': 'read',
+  'GET /v1/profiles': 'read',
+  'GET /v1/profiles/:name': 'read',
+  'PUT /v1/profiles/:name': 'write',
+  'DELETE /v1/profiles/:name': 'write',
+  'POST /v1/connections/:name/up': 'write',
+  'POST /v1/connections/:name/down': 'write',
+  'GET /v1/explain': 'read',
+  'GET /v1/plan': 'read',
+};

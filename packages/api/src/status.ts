@@ -1,0 +1,142 @@
+/** All times are ISO 8601 in UTC; all addresses and prefixes canonical text; all sizes octets. */
+
+/** What one connection is doing. The grammar: what we want, then how far we are. */
+export type ConnectionState =
+  /** Nobody wants it up, and it is not. */
+  | 'down'
+  /** A person said `down`; it stays so until `up`. */
+  | 'held'
+  /** Name look-up, IKE and authentication are under way. */
+  | 'connecting'
+  /** Traffic flows. */
+  | 'up'
+  /** It was up; the path is gone or the gateway is silent; the SA is kept and being moved or probed. */
+  | 'recovering'
+  /** It failed; the next try has a time. */
+  | 'waiting'
+  /** It cannot work until something is changed (profile, certificate, password); tried again only slowly or on change. */
+  | 'blocked'
+  | 'disconnecting';
+
+/** Whose side a failure is on, for the person who has to do something. */
+export type Side = 'network' | 'gateway' | 'radius' | 'certificate' | 'profile' | 'host' | 'credentials';
+
+/** A failure as people see it. Codes are listed in docs/errors.md. */
+export interface Problem {
+  readonly code: string;
+  /** The number that Windows shows for the same thing, where it has one. */
+  readonly windows?: number;
+  readonly side: Side;
+  /** What happened. */
+  readonly message: string;
+  /** What to do. */
+  readonly cure: string;
+  readonly at: string;
+}
+
+export interface RouteStatus {
+  readonly prefix: string;
+  readonly kind: 'tunnel' | 'excluded';
+  readonly metric?: number;
+  readonly because: string;
+}
+
+export interface DnsRuleStatus {
+  /** `.corp.example` (suffix), `host.corp.example` (one name) or `.` (all). */
+  readonly name: string;
+  /** Empty: exemption, answered by the machine's normal resolver. */
+  readonly servers: readonly string[];
+  readonly because: string;
+}
+
+export interface CryptoStatus {
+  readonly ike: string;
+  readonly child: string;
+  readonly authentication: string;
+  readonly gatewayIdentity: string;
+  readonly gatewaySubject: string;
+  readonly mobike: boolean;
+  readonly fragmentation: boolean;
+  readonly natLocal: boolean;
+  readonly natRemote: boolean;
+}
+
+export interface ConnectionStatus {
+  readonly name: string;
+  readonly tunnel: 'device' | 'user';
+  readonly state: ConnectionState;
+  /** Why it is in this state, one sentence. */
+  readonly reason: string;
+  readonly since: string;
+  readonly nextTryAt?: string;
+  readonly attempts: number;
+  readonly problem?: Problem;
+  readonly gateway: { readonly name: string; readonly address?: string; readonly port?: number };
+  readonly device?: string;
+  readonly mtu?: number;
+  readonly addresses: readonly string[];
+  readonly routing: 'SplitTunnel' | 'ForceTunnel';
+  readonly routes: readonly RouteStatus[];
+  readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
+  readonly crypto?: CryptoStatus;
+  readonly connectedAt?: string;
+  readonly traffic?: { readonly bytesIn: number; readonly bytesOut: number; readonly packetsIn: number; readonly packetsOut: number; readonly dropped: number };
+}
+
+export interface ProfileStatus {
+  readonly name: string;
+  readonly file: string;
+  readonly tunnel: 'device' | 'user';
+  readonly alwaysOn: boolean;
+  /** `in-force`; `refused`: the file has errors and nothing of that name runs; `kept`: the file has errors, the last good version runs on. */
+  readonly state: 'in-force' | 'refused' | 'kept';
+  readonly loadedAt?: string;
+  readonly diagnostics: readonly DiagnosticLine[];
+}
+
+export interface DiagnosticLine {
+  readonly code: string;
+  readonly severity: 'error' | 'warning' | 'info';
+  readonly line: number;
+  readonly column: number;
+  readonly path: string;
+  readonly message: string;
+  readonly windows?: string;
+  readonly here?: string;
+  readonly cure?: string;
+}
+
+export interface DaemonStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly resolver: string;
+  /** Why the resolver is that one, each fact a line. */
+  readonly resolverTrace: readonly string[];
+  readonly connections: readonly ConnectionStatus[];
+  readonly profiles: readonly ProfileStatus[];
+}
+
+/** Answer to `explain`: each line is one step of the decision, the last one its outcome. */
+export interface Explanation {
+  readonly target: string;
+  /** Addresses the target stands for (itself, or what the resolver said). */
+  readonly addresses: readonly { readonly address: string; readonly path: 'tunnel' | 'physical' | 'unreachable'; readonly connection?: string; readonly device?: string; readonly steps: readonly ExplanationStep[] }[];
+  readonly dns?: { readonly servers: readonly string[]; readonly via: 'tunnel' | 'physical'; readonly connection?: string; readonly steps: readonly ExplanationStep[] };
+  readonly summary: string;
+}
+
+export interface ExplanationStep {
+  readonly text: string;
+  readonly profile?: string;
+  readonly line?: number;
+}
+
+/** Lines of `GET /v1/events` and `GET /v1/logs`, one JSON object a line (NDJSON). */
+export type DaemonEvent =
+  | { readonly kind: 'status'; readonly connection: ConnectionStatus }
+  | { readonly kind: 'removed'; readonly name: string }
+  | { readonly kind: 'profile'; readonly profile: ProfileStatus }
+  | { readonly kind: 'log'; readonly at: string; readonly level: LogLevel; readonly connection?: string; readonly text: string };
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

@@ -1,0 +1,104 @@
+import type { IpAddress } from '@aovpn/bytes';
+
+/** ESP algorithms by their IKEv2 numbers (IANA "Transform Type 1" and "3"); `integ` is 0 (NONE) with an AEAD. */
+export interface EspSuite {
+  readonly encr: number;
+  readonly keyBits: number;
+  readonly integ: number;
+}
+
+/** One direction of a CHILD_SA. `encryptionKey` carries the salt of AEAD ciphers at its end (RFC 4106 §8.1, RFC 7634 §2). */
+export interface EspSa {
+  /** The receiver's SPI, 1 to 2³²−1. */
+  readonly spi: number;
+  readonly encryptionKey: Uint8Array;
+  readonly integrityKey: Uint8Array;
+}
+
+export interface ChildSaInstall {
+  readonly suite: EspSuite;
+  readonly inbound: EspSa;
+  readonly outbound: EspSa;
+  /** Whether outgoing packets use this pair from now on. During a rekey both pairs receive, one sends. */
+  readonly sendNow: boolean;
+}
+
+/** Both ends of the outer UDP flow. Ports are those on the wire. */
+export interface OuterPath {
+  readonly local: IpAddress;
+  readonly localPort: number;
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+}
+
+export interface DataPlaneStats {
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly packetsIn: number;
+  readonly packetsOut: number;
+  /** Milliseconds of the monotonic clock when the last authentic ESP packet came in; undefined if none has. */
+  readonly lastInboundAt: number | undefined;
+  readonly dropped: {
+    readonly replay: number;
+    readonly authentication: number;
+    readonly malformed: number;
+    readonly unknownSpi: number;
+    /** Inner source or destination outside the negotiated traffic selectors or addresses. */
+    readonly policy: number;
+    readonly noSa: number;
+    readonly tooBig: number;
+  };
+  /** Per installed pair, by inbound SPI. */
+  readonly children: readonly {
+    readonly spiIn: number;
+    readonly bytesIn: number;
+    readonly bytesOut: number;
+    /** The last sequence number sent; a rekey is due well before 2³². */
+    readonly sequenceOut: number;
+  }[];
+}
+
+export type DataPlaneEvent =
+  /** An IKE message from the gateway, non-ESP marker removed. `at`: monotonic milliseconds. */
+  | { readonly kind: 'ike'; readonly datagram: Uint8Array; readonly from: IpAddress; readonly fromPort: number; readonly at: number }
+  /** Sequence numbers run out soon, or a byte limit was reached: the CHILD_SA needs a rekey. */
+  | { readonly kind: 'rekey-needed'; readonly spiIn: number; readonly why: 'sequence' | 'bytes' }
+  /** ICMP or the kernel says that the path cannot carry packets now. */
+  | { readonly kind: 'path-error'; readonly code: string }
+  /** The plane cannot go on; nothing passes from now on. */
+  | { readonly kind: 'fatal'; readonly code: string; readonly what: string };
+
+export interface DataPlaneOptions {
+  /** Name of the TUN or xfrm device, at most 15 characters. */
+  readonly device: string;
+  /** Inner MTU in octets, 1280 or more. */
+  readonly mtu: number;
+  /** `SO_MARK` for outer packets, so that they never enter a tunnel themselves; 0 for none. */
+  readonly mark: number;
+  /** Seconds between NAT keepalives (RFC 3948 §4) when nothing else was sent; 0 for none. */
+  readonly keepaliveSeconds: number;
+}
+
+/**
+ * One tunnel's way of moving packets: its outer UDP flow (IKE and ESP share it, RFC 3948), its device and its SAs.
+ * The userspace plane (TUN) and the kernel plane (XFRM) both implement it and pass the same compliance suite.
+ * Every promise rejects with a host error (code, what, is traffic still blocked); after `close` no event is delivered.
+ */
+export interface DataPlane {
+  /** Opens the outer flow to the gateway; called again it moves the flow to the local address that the kernel picks now. */
+  connect(remote: IpAddress, remotePort: number): Promise<OuterPath>;
+  /** Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. */
+  sendIke(datagram: Uint8Array): void;
+  /** Makes the device, down and without addresses; the plan brings it up. */
+  openDevice(): Promise<void>;
+  /** Inner addresses that are ours: packets to or from anything else are dropped as `policy`. */
+  setInnerAddresses(addresses: readonly IpAddress[]): Promise<void>;
+  installChild(child: ChildSaInstall): Promise<void>;
+  /** Removes a pair and overwrites its keys; unknown SPIs are not an error. */
+  removeChild(spiIn: number): Promise<void>;
+  stats(): Promise<DataPlaneStats>;
+  close(): Promise<void>;
+}
+
+/** How a plane is made: `onEvent` is called from the event loop, never re-entrantly. */
+export type OpenDataPlane = (options: DataPlaneOptions, onEvent: (event: DataPlaneEvent) => void) => Promise<DataPlane>;

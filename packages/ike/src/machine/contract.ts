@@ -1,0 +1,173 @@
+import type { EapAction, EapEvent, EapPeerConfig } from '@aovpn/eap';
+import type { IpAddress, IpPrefix } from '@aovpn/bytes';
+import type { SignatureScheme } from '../crypto/port.ts';
+import type { ConfigAttribute, Identity, TrafficSelector } from '../message/payload.ts';
+
+/** One choice of algorithms by IKEv2 numbers, most wanted first within each list. Weak ones only by the caller's explicit choice. */
+export interface IkeProposalConfig {
+  readonly encr: readonly { readonly id: number; readonly keyBits: number }[];
+  /** Empty with AEAD ciphers. A proposal never mixes AEAD and other ciphers (RFC 7296 §3.3). */
+  readonly integ: readonly number[];
+  readonly prf: readonly number[];
+  readonly ke: readonly number[];
+}
+
+export interface ChildProposalConfig {
+  readonly encr: readonly { readonly id: number; readonly keyBits: number }[];
+  readonly integ: readonly number[];
+  /** Groups for perfect forward secrecy in CREATE_CHILD_SA; empty: none; `'ike'`: the IKE SA's own (PFSMM). */
+  readonly ke: readonly number[] | 'ike';
+}
+
+/** Where the other end of the flow is, as far as IKE cares (RFC 7296 §2.23). */
+export interface Path {
+  readonly local: IpAddress;
+  readonly localPort: number;
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+}
+
+/** All that an IKE SA needs to know for its life; compiled from the profile by the supervisor. Times are in milliseconds. */
+export interface IkeSaConfig {
+  readonly ikeProposals: readonly IkeProposalConfig[];
+  readonly childProposals: readonly ChildProposalConfig[];
+  readonly auth:
+    | {
+        readonly kind: 'certificate';
+        /** Schemes that the key can do, most wanted first. */
+        readonly schemes: readonly SignatureScheme[];
+        /** DER, leaf first. */
+        readonly certificates: readonly Uint8Array[];
+        readonly identity: Identity;
+      }
+    | { readonly kind: 'eap'; readonly peer: EapPeerConfig; /** undefined: our outer IP address, as Windows does. */ readonly identity?: Identity };
+  /** SHA-1 of the SubjectPublicKeyInfo of each accepted gateway CA, for CERTREQ. */
+  readonly certificateAuthorities: readonly Uint8Array[];
+  /** Names the gateway may have (from `Servers`); checked by the host against the certificate. */
+  readonly gatewayNames: readonly string[];
+  readonly request: { readonly v4: boolean; readonly v6: boolean };
+  readonly trafficSelectors: { readonly tsi: readonly TrafficSelector[]; readonly tsr: readonly TrafficSelector[] };
+  readonly fragmentation: boolean;
+  /** Largest UDP payload we send before fragmenting, octets. */
+  readonly fragmentSize: number;
+  readonly mobike: boolean;
+  /** Claim to sit behind a NAT, so that ESP is always in UDP. */
+  readonly forceUdpEncapsulation: boolean;
+  readonly retransmit: { readonly firstMs: number; readonly factor: number; readonly tries: number };
+  readonly dpdMs: number;
+  readonly ikeRekeyMs: number;
+  readonly childRekeyMs: number;
+  /** 0: no limit by volume. */
+  readonly childRekeyBytes: number;
+  /** How long the machine waits for a slow second factor between two EAP messages. */
+  readonly eapWaitMs: number;
+}
+
+/** What the configuration payload and the selectors gave us. */
+export interface TunnelConfiguration {
+  readonly addresses: readonly IpPrefix[];
+  readonly dns: readonly IpAddress[];
+  readonly dnsDomains: readonly string[];
+  readonly subnets: readonly IpPrefix[];
+  /** Attributes that we have no word for. */
+  readonly other: readonly ConfigAttribute[];
+}
+
+export type IkeTimer = 'retransmit' | 'dpd' | 'ike-rekey' | 'child-rekey' | 'eap-wait' | 'linger' | 'half-open';
+
+export interface ChildSaKeys {
+  readonly suite: { readonly encr: number; readonly keyBits: number; readonly integ: number };
+  readonly inbound: { readonly spi: number; readonly encryptionKey: Uint8Array; readonly integrityKey: Uint8Array };
+  readonly outbound: { readonly spi: number; readonly encryptionKey: Uint8Array; readonly integrityKey: Uint8Array };
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+  readonly sendNow: boolean;
+}
+
+export type IkeEvent =
+  | { readonly kind: 'datagram'; readonly datagram: Uint8Array; readonly from: IpAddress; readonly fromPort: number }
+  | { readonly kind: 'timer'; readonly timer: IkeTimer }
+  | { readonly kind: 'signed'; readonly request: number; readonly signature: Uint8Array | undefined; readonly problem?: string }
+  | { readonly kind: 'gateway-verdict'; readonly request: number; readonly verdict: GatewayVerdict }
+  | { readonly kind: 'eap'; readonly event: EapEvent }
+  /** The host installed (or failed to install) a pair named by its inbound SPI. */
+  | { readonly kind: 'child-installed'; readonly spiIn: number; readonly problem?: string }
+  /** Answer to `ask-traffic`, or volunteered. Milliseconds of the same clock as `now`. */
+  | { readonly kind: 'traffic'; readonly lastInboundAt: number | undefined; readonly children: readonly { readonly spiIn: number; readonly bytesIn: number; readonly bytesOut: number }[] }
+  | { readonly kind: 'rekey-child'; readonly spiIn: number }
+  | { readonly kind: 'rekey-ike' }
+  /** The outer flow now has these ends (already moved by the data plane). */
+  | { readonly kind: 'path-changed'; readonly path: Path }
+  | { readonly kind: 'check-liveness' }
+  | { readonly kind: 'close'; readonly why: string };
+
+export type GatewayVerdict =
+  | { readonly accepted: true; readonly spki: Uint8Array; readonly subject: string; readonly trace: readonly string[] }
+  | { readonly accepted: false; readonly reason: GatewayRefusal; readonly detail: string; readonly trace: readonly string[] };
+
+export type GatewayRefusal = 'no-certificate' | 'untrusted' | 'expired' | 'not-yet-valid' | 'wrong-name' | 'wrong-eku' | 'revoked' | 'revocation-unknown' | 'weak' | 'malformed';
+
+export type IkeAction =
+  | { readonly kind: 'send'; readonly datagram: Uint8Array }
+  /** (Re)arms a timer; there is one of each name. */
+  | { readonly kind: 'arm'; readonly timer: IkeTimer; readonly at: number }
+  | { readonly kind: 'disarm'; readonly timer: IkeTimer }
+  | { readonly kind: 'sign'; readonly request: number; readonly scheme: SignatureScheme; readonly data: Uint8Array }
+  | { readonly kind: 'verify-gateway'; readonly request: number; readonly certificates: readonly Uint8Array[]; readonly identity: Identity; readonly names: readonly string[] }
+  | { readonly kind: 'eap'; readonly action: EapAction }
+  | { readonly kind: 'install-child'; readonly child: ChildSaKeys }
+  /** From now on this installed pair sends. */
+  | { readonly kind: 'use-child'; readonly spiIn: number }
+  | { readonly kind: 'remove-child'; readonly spiIn: number }
+  | { readonly kind: 'ask-traffic' }
+  /** First CHILD_SA is installed: the tunnel carries traffic. */
+  | { readonly kind: 'established'; readonly configuration: TunnelConfiguration; readonly facts: IkeFacts }
+  | { readonly kind: 'rekeyed'; readonly what: 'ike' | 'child'; readonly facts: IkeFacts }
+  /** The peer answered on the new path (MOBIKE or plain), or cannot move. */
+  | { readonly kind: 'moved' }
+  | { readonly kind: 'cannot-move' }
+  /** Liveness is in doubt: a request goes unanswered (true), or was answered after all (false). */
+  | { readonly kind: 'unresponsive'; readonly since: number | undefined }
+  /** The end of this SA; nothing follows. */
+  | { readonly kind: 'ended'; readonly end: IkeEnd }
+  | { readonly kind: 'trace'; readonly level: 'info' | 'debug'; readonly what: string };
+
+/** Facts for `status`; never keys. */
+export interface IkeFacts {
+  readonly spiI: string;
+  readonly spiR: string;
+  /** Such as `AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519`. */
+  readonly ikeSuite: string;
+  readonly childSuite: string;
+  readonly gatewayIdentity: string;
+  readonly gatewaySubject: string;
+  readonly authentication: string;
+  readonly mobike: boolean;
+  readonly fragmentation: boolean;
+  readonly natLocal: boolean;
+  readonly natRemote: boolean;
+  readonly tsi: readonly string[];
+  readonly tsr: readonly string[];
+}
+
+export type IkeEnd =
+  | { readonly kind: 'closed'; readonly why: string }
+  | { readonly kind: 'peer-closed' }
+  | { readonly kind: 'failed'; readonly failure: IkeFailure };
+
+/** Why an SA could not be made or kept. The daemon maps each to an `AOV-IKE-…` code with side, Windows number and cure. */
+export type IkeFailure =
+  | { readonly kind: 'no-answer'; readonly phase: 'init' | 'auth' | 'established'; readonly seconds: number }
+  | { readonly kind: 'no-proposal-chosen'; readonly what: 'ike' | 'child' }
+  | { readonly kind: 'invalid-ke'; readonly wanted: number }
+  | { readonly kind: 'invalid-syntax'; readonly detail: string }
+  | { readonly kind: 'gateway-refused'; readonly refusal: GatewayRefusal; readonly detail: string }
+  | { readonly kind: 'gateway-signature' }
+  | { readonly kind: 'authentication-failed'; readonly detail: string }
+  | { readonly kind: 'eap'; readonly failure: import('@aovpn/eap').EapFailure }
+  | { readonly kind: 'ts-unacceptable' }
+  | { readonly kind: 'no-address' }
+  | { readonly kind: 'signing'; readonly problem: string }
+  | { readonly kind: 'install'; readonly problem: string }
+  | { readonly kind: 'notify'; readonly type: number; readonly name: string; readonly phase: string }
+  | { readonly kind: 'protocol'; readonly detail: string };

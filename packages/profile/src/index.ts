@@ -1,0 +1,2 @@
+export type * from './profile.ts';
+export type { Diagnostic, Severity } from './diagnostic.ts';
