@@ -1,4 +1,4 @@
-import type { DaemonStatus, Explanation, ProfileStatus } from './status.ts';
+import type { DaemonStatus, DiagnosticLine, Explanation, ProfileStatus } from './status.ts';
 
 /** Where the daemon listens unless told otherwise. */
 export const defaultSocketPath = '/run/aovpn/control.sock';
@@ -39,7 +39,12 @@ export interface PutProfile {
 }
 
 export interface ErrorAnswer {
-  readonly error: { readonly code: string; readonly message: string; readonly cure: string; readonly diagnostics?: readonly import('./status.ts').DiagnosticLine[] };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly cure: string;
+    readonly diagnostics?: readonly DiagnosticLine[];
+  };
 }
 
 /** The permission each request needs. */

@@ -80,7 +80,13 @@ export interface ConnectionStatus {
   readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
   readonly crypto?: CryptoStatus;
   readonly connectedAt?: string;
-  readonly traffic?: { readonly bytesIn: number; readonly bytesOut: number; readonly packetsIn: number; readonly packetsOut: number; readonly dropped: number };
+  readonly traffic?: {
+    readonly bytesIn: number;
+    readonly bytesOut: number;
+    readonly packetsIn: number;
+    readonly packetsOut: number;
+    readonly dropped: number;
+  };
 }
 
 export interface ProfileStatus {
@@ -121,8 +127,19 @@ export interface DaemonStatus {
 export interface Explanation {
   readonly target: string;
   /** Addresses the target stands for (itself, or what the resolver said). */
-  readonly addresses: readonly { readonly address: string; readonly path: 'tunnel' | 'physical' | 'unreachable'; readonly connection?: string; readonly device?: string; readonly steps: readonly ExplanationStep[] }[];
-  readonly dns?: { readonly servers: readonly string[]; readonly via: 'tunnel' | 'physical'; readonly connection?: string; readonly steps: readonly ExplanationStep[] };
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly path: 'tunnel' | 'physical' | 'unreachable';
+    readonly connection?: string;
+    readonly device?: string;
+    readonly steps: readonly ExplanationStep[];
+  }[];
+  readonly dns?: {
+    readonly servers: readonly string[];
+    readonly via: 'tunnel' | 'physical';
+    readonly connection?: string;
+    readonly steps: readonly ExplanationStep[];
+  };
   readonly summary: string;
 }
 

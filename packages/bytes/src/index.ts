@@ -12,20 +12,5 @@ export {
   type IpAddress,
   type IpFamily,
 } from './ip-address.ts';
-export {
-  formatPrefix,
-  hasHostBits,
-  networkOf,
-  parsePrefix,
-  prefixContains,
-  samePrefix,
-  type IpPrefix,
-} from './ip-prefix.ts';
-export {
-  formatRange,
-  intersectRanges,
-  rangeContains,
-  rangeFromPrefix,
-  rangeToPrefixes,
-  type IpRange,
-} from './ip-range.ts';
+export { formatPrefix, hasHostBits, networkOf, parsePrefix, prefixContains, samePrefix, type IpPrefix } from './ip-prefix.ts';
+export { formatRange, intersectRanges, rangeContains, rangeFromPrefix, rangeToPrefixes, type IpRange } from './ip-range.ts';

@@ -20,7 +20,9 @@ export function rangeFromPrefix(prefix: IpPrefix): IpRange {
 }
 
 export function rangeContains(range: IpRange, address: IpAddress): boolean {
-  return address.family === range.from.family && compareAddresses(range.from, address) <= 0 && compareAddresses(address, range.to) <= 0;
+  return (
+    address.family === range.from.family && compareAddresses(range.from, address) <= 0 && compareAddresses(address, range.to) <= 0
+  );
 }
 
 /** What two ranges have in common; undefined when that is nothing. */
@@ -37,7 +39,7 @@ export function rangeToPrefixes(range: IpRange): IpPrefix[] {
   const width = size * 8;
   const last = toNumber(range.to);
   const prefixes: IpPrefix[] = [];
-  for (let next = toNumber(range.from); next <= last; ) {
+  for (let next = toNumber(range.from); next <= last;) {
     let hostBits = 0;
     while (hostBits < width) {
       const block = 1n << BigInt(hostBits + 1);

@@ -20,7 +20,16 @@ export function decodeUtf8(bytes: Uint8Array): string {
   let i = 0;
   while (i < bytes.length) {
     const first = bytes[i]!;
-    const extra = first < 0x80 ? 0 : first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : -1;
+    const extra =
+      first < 0x80
+        ? 0
+        : first >= 0xc2 && first < 0xe0
+          ? 1
+          : first >= 0xe0 && first < 0xf0
+            ? 2
+            : first >= 0xf0 && first < 0xf5
+              ? 3
+              : -1;
     let code = extra === 0 ? first : extra < 0 ? -1 : first & (0x3f >> extra);
     for (let k = 1; k <= extra && code >= 0; k++) {
       const next = bytes[i + k];

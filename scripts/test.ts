@@ -1,0 +1,23 @@
+// `npm test`: the gate, then every test that needs no special hardware. Extra arguments are globs to run instead of all.
+import { spawnSync } from 'node:child_process';
+import process from 'node:process';
+
+const globs = [
+  'packages/*/test/**/*.test.ts',
+  'test/**/*.test.ts',
+  'fuzz/**/*.test.ts',
+  'lab/**/*.test.ts',
+  'scenarios/**/*.test.ts',
+];
+const wanted = process.argv.slice(2);
+
+if (wanted.length === 0) {
+  const gate = spawnSync(process.execPath, ['scripts/gate.ts'], { stdio: 'inherit' });
+  if (gate.status !== 0) process.exit(gate.status ?? 1);
+}
+const tests = spawnSync(
+  process.execPath,
+  ['--test', '--test-concurrency=2', '--test-reporter=spec', ...(wanted.length > 0 ? wanted : globs)],
+  { stdio: 'inherit' },
+);
+process.exit(tests.status ?? 1);
