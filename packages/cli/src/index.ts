@@ -1,1 +1,3 @@
-export {};
+export { main } from './main.ts';
+export { program } from './program.ts';
+export { manPage } from './print/man.ts';

@@ -1,0 +1,145 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
+import type { DaemonEvent, ErrorAnswer, Requests } from '@aovpn/api';
+import { CommandError, ExitCode } from './command.ts';
+
+type Answer<R extends keyof Requests> = Requests[R]['answer'];
+
+/** The daemon's socket, one request at a time. Every failure is a {@link CommandError} that says what to do. */
+export interface Client {
+  readonly socketPath: string;
+  call<R extends keyof Requests>(request: R, parameters?: Parameters): Promise<Answer<R>>;
+  /** Lines of an NDJSON stream, until the daemon or the caller ends it. */
+  stream(path: string, signal: AbortSignal): AsyncIterable<DaemonEvent>;
+}
+
+export interface Parameters {
+  readonly name?: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+}
+
+/** Milliseconds without an answer until the daemon counts as stuck. */
+const answerTimeout = 30_000;
+
+export function connectClient(socketPath: string): Client {
+  return {
+    socketPath,
+    async call<R extends keyof Requests>(request: R, parameters: Parameters = {}): Promise<Answer<R>> {
+      const [method, pattern] = request.split(' ') as [string, string];
+      const path = pattern.replace(':name', encodeURIComponent(parameters.name ?? '')) + queryOf(parameters.query);
+      const response = await send(socketPath, method, path, parameters.body);
+      const text = await bodyOf(response);
+      return answerOf(response.statusCode ?? 0, text) as Answer<R>;
+    },
+    async *stream(path, signal) {
+      const response = await send(socketPath, 'GET', path, undefined, signal);
+      if (response.statusCode !== 200) answerOf(response.statusCode ?? 0, await bodyOf(response));
+      try {
+        for await (const line of createInterface({ input: response })) {
+          if (line !== '') yield JSON.parse(line) as DaemonEvent;
+        }
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+    },
+  };
+}
+
+function queryOf(query: Readonly<Record<string, string>> | undefined): string {
+  const text = new URLSearchParams(query).toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+async function send(
+  socketPath: string,
+  method: string,
+  path: string,
+  body: unknown,
+  signal?: AbortSignal,
+): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  const request = httpRequest(
+    {
+      socketPath,
+      method,
+      path,
+      headers: payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+      ...(signal ? { signal } : { timeout: answerTimeout }),
+    },
+    resolve,
+  );
+  request.on('timeout', () => request.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
+  request.on('error', (error: NodeJS.ErrnoException) => reject(explainTransport(socketPath, error)));
+  request.end(payload);
+  return await promise;
+}
+
+async function bodyOf(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let text = '';
+  for await (const chunk of response) text += chunk as string;
+  return text;
+}
+
+function answerOf(status: number, text: string): unknown {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new CommandError(
+      ExitCode.failed,
+      `the daemon answered something that is not JSON (HTTP ${status})`,
+      'are the command and the daemon of the same version?',
+    );
+  }
+  if (status >= 200 && status < 300) return answer;
+  const { error } = answer as Partial<ErrorAnswer>;
+  const exitCode = status === 403 ? ExitCode.notPermitted : status === 404 ? ExitCode.notFound : ExitCode.failed;
+  throw new RefusedError(exitCode, error ?? { code: '', message: `HTTP ${status}`, cure: '' });
+}
+
+/** The daemon understood and refused. */
+export class RefusedError extends CommandError {
+  readonly answer: ErrorAnswer['error'];
+
+  constructor(exitCode: number, answer: ErrorAnswer['error']) {
+    super(exitCode, answer.code === '' ? answer.message : `${answer.message} [${answer.code}]`, answer.cure);
+    this.answer = answer;
+  }
+}
+
+function explainTransport(socketPath: string, error: NodeJS.ErrnoException): Error {
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new CommandError(
+        ExitCode.noDaemon,
+        `the daemon is not running (nothing listens on ${socketPath})`,
+        'start it: systemctl start aovpn, or run aovpnd as root',
+      );
+    case 'EACCES':
+    case 'EPERM':
+      return new CommandError(
+        ExitCode.notPermitted,
+        `you may not talk to the daemon on ${socketPath}`,
+        'become root, or ask to be put into the group "aovpn"',
+      );
+    case 'ETIMEDOUT':
+      return new CommandError(
+        ExitCode.noDaemon,
+        `the daemon did not answer within ${answerTimeout / 1000} s`,
+        'look at its log: journalctl -u aovpn',
+      );
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return new CommandError(
+        ExitCode.noDaemon,
+        'the daemon went away in the middle of its answer',
+        'look at its log: journalctl -u aovpn',
+      );
+    default:
+      return error;
+  }
+}

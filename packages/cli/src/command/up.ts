@@ -1,0 +1,84 @@
+import type { ConnectionStatus } from '@aovpn/api';
+import { CommandError, ExitCode, type Command } from '../command.ts';
+import { pickConnection } from '../pick-connection.ts';
+import { duration } from '../print/status.ts';
+import { printable } from '../terminal.ts';
+
+export const up: Command = {
+  name: 'up',
+  summary: 'bring a connection up, and undo an earlier down',
+  description: [
+    'Brings the connection up and waits until traffic flows, telling each step. It also ends the hold that down placed, so that the connection stays up by itself from then on.',
+    'When it fails, the problem is printed with its code, whose side it is on and what to do; the daemon keeps trying.',
+  ],
+  positionals: [{ name: 'NAME', optional: true, complete: 'connection' }],
+  options: [
+    { name: 'wait', value: 'SECONDS', summary: 'give up waiting after so long (default 60); the daemon goes on trying' },
+    { name: 'no-wait', summary: 'return at once' },
+  ],
+  examples: [{ command: 'aovpn up', what: 'with one profile its name is not needed' }],
+  async run({ client, options, positionals, terminal }) {
+    const seconds = Number(options['wait'] ?? 60);
+    if (!(seconds > 0)) throw new CommandError(ExitCode.usage, '--wait takes a number of seconds above 0');
+    const name = await pickConnection(client, positionals[0]);
+    const stop = new AbortController();
+    const limit = setTimeout(() => stop.abort(), seconds * 1000);
+    const started = performance.now();
+    try {
+      // Listening starts before asking, so that no change is missed.
+      const events = client.stream('/v1/events', stop.signal);
+      const upcoming = events[Symbol.asyncIterator]();
+      let next = upcoming.next();
+      next.catch(() => {});
+      await client.call('POST /v1/connections/:name/up', { name });
+      if (options['no-wait'] === true) return ExitCode.done;
+      let connection = await find();
+      for (let shown = ''; ;) {
+        const line = `${connection.state}: ${connection.reason}`;
+        if (line !== shown)
+          terminal.out(
+            `${terminal.style('dim', `${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s`)}  ${printable(line)}`,
+          );
+        shown = line;
+        if (connection.state === 'up') return ExitCode.done;
+        if (connection.problem && (connection.state === 'waiting' || connection.state === 'blocked')) throw failed(connection);
+        for (;;) {
+          const { done, value } = await next;
+          if (done === true)
+            throw stop.signal.aborted
+              ? slow(name, seconds, connection)
+              : new CommandError(ExitCode.noDaemon, 'the daemon stopped');
+          next = upcoming.next();
+          next.catch(() => {});
+          if (value.kind === 'status' && value.connection.name === name) {
+            connection = value.connection;
+            break;
+          }
+        }
+      }
+    } finally {
+      clearTimeout(limit);
+      stop.abort();
+    }
+
+    async function find(): Promise<ConnectionStatus> {
+      const found = (await client.call('GET /v1/status')).connections.find((one) => one.name === name);
+      if (!found) throw new CommandError(ExitCode.notFound, `the profile "${name}" was removed meanwhile`);
+      return found;
+    }
+  },
+};
+
+function failed(connection: ConnectionStatus): CommandError {
+  const problem = connection.problem!;
+  const windows = problem.windows === undefined ? '' : `, Windows ${problem.windows}`;
+  return new CommandError(ExitCode.failed, `${problem.message} [${problem.code}${windows}; side: ${problem.side}]`, problem.cure);
+}
+
+function slow(name: string, seconds: number, connection: ConnectionStatus): CommandError {
+  return new CommandError(
+    ExitCode.failed,
+    `"${name}" is not up after ${duration(seconds * 1000)}: ${connection.reason}`,
+    'the daemon goes on trying; see: aovpn status, aovpn doctor',
+  );
+}

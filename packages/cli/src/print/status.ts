@@ -1,0 +1,120 @@
+import type { ConnectionState, ConnectionStatus, DaemonStatus } from '@aovpn/api';
+import { printable, type Style, type Terminal } from '../terminal.ts';
+
+const stateStyles: Record<ConnectionState, Style> = {
+  up: 'good',
+  connecting: 'warn',
+  recovering: 'warn',
+  waiting: 'warn',
+  disconnecting: 'warn',
+  down: 'dim',
+  held: 'dim',
+  blocked: 'bad',
+};
+
+/** `status` for people: one block a connection. `now` is milliseconds since the epoch. */
+export function statusText(status: DaemonStatus, names: readonly string[], terminal: Terminal, now: number): string {
+  const wanted = status.connections.filter((connection) => names.length === 0 || names.includes(connection.name));
+  const blocks = wanted.map((connection) => connectionText(connection, terminal, now));
+  const refused = status.profiles.filter(
+    (profile) => profile.state !== 'in-force' && (names.length === 0 || names.includes(profile.name)),
+  );
+  for (const profile of refused) {
+    const words =
+      profile.state === 'refused' ? 'refused: nothing of that name runs' : 'new version refused: the last good one runs on';
+    blocks.push(
+      `${terminal.style('bad', '!')} profile ${printable(profile.name)} ${words}; see: aovpn profile lint ${printable(profile.file)}`,
+    );
+  }
+  return blocks.length === 0 ? 'no profiles; add one: aovpn profile add FILE' : blocks.join('\n\n');
+}
+
+function connectionText(connection: ConnectionStatus, terminal: Terminal, now: number): string {
+  const { style } = terminal;
+  const lines = [
+    `${style(stateStyles[connection.state], '●')} ${style('strong', printable(connection.name))} (${connection.tunnel} tunnel): ${style(stateStyles[connection.state], connection.state)}`,
+  ];
+  const add = (label: string, value: string | undefined): void => {
+    if (value !== undefined && value !== '') lines.push(`  ${style('dim', label.padEnd(11))} ${printable(value)}`);
+  };
+  add('reason', connection.reason);
+  add('since', `${connection.since} (${duration(now - Date.parse(connection.since))})`);
+  if (connection.nextTryAt !== undefined)
+    add('next try', `in ${duration(Math.max(0, Date.parse(connection.nextTryAt) - now))} (try ${connection.attempts + 1})`);
+  if (connection.problem) {
+    const { problem } = connection;
+    add('problem', `${problem.message} [${problem.code}${problem.windows === undefined ? '' : `, Windows ${problem.windows}`}]`);
+    add('side', problem.side);
+    add('what to do', problem.cure);
+  }
+  add(
+    'gateway',
+    `${connection.gateway.name}${connection.gateway.address === undefined ? '' : ` (${connection.gateway.address}, UDP ${connection.gateway.port ?? 4500})`}`,
+  );
+  if (connection.device !== undefined)
+    add('device', `${connection.device}${connection.mtu === undefined ? '' : `, MTU ${connection.mtu}`}`);
+  add('addresses', connection.addresses.join(', '));
+  add('routing', connection.routing === 'ForceTunnel' ? 'ForceTunnel: everything through the tunnel' : 'SplitTunnel: only these');
+  for (const route of connection.routes) {
+    const what = route.kind === 'excluded' ? `not in the tunnel: ${route.prefix}` : route.prefix;
+    add('  route', `${what}${route.metric === undefined ? '' : ` metric ${route.metric}`}  ${style('dim', route.because)}`);
+  }
+  add('dns search', connection.dns.suffixes.join(', '));
+  for (const rule of connection.dns.rules) {
+    add(
+      '  name',
+      `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}  ${style('dim', rule.because)}`,
+    );
+  }
+  if (connection.crypto) {
+    add('IKE', connection.crypto.ike);
+    add('ESP', connection.crypto.child);
+    add('gateway id', `${connection.crypto.gatewayIdentity} (certificate ${connection.crypto.gatewaySubject})`);
+    add('signed in', connection.crypto.authentication);
+    const flags = [
+      connection.crypto.mobike && 'MOBIKE',
+      connection.crypto.fragmentation && 'fragmentation',
+      connection.crypto.natLocal && 'NAT on our side',
+      connection.crypto.natRemote && 'NAT on the gateway side',
+    ].filter((flag) => flag !== false);
+    add('features', flags.join(', '));
+  }
+  if (connection.traffic) {
+    const { traffic } = connection;
+    add(
+      'traffic',
+      `${size(traffic.bytesIn)} in, ${size(traffic.bytesOut)} out${traffic.dropped > 0 ? `, ${traffic.dropped} packets dropped` : ''}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+/** Milliseconds as the largest two units that say something. */
+export function duration(milliseconds: number): string {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const parts: readonly (readonly [number, string])[] = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [seconds % 60, 's'],
+  ];
+  const first = parts.findIndex(([value]) => value > 0);
+  if (first < 0) return '0 s';
+  return parts
+    .slice(first, first + 2)
+    .filter(([value]) => value > 0)
+    .map(([value, unit]) => `${value} ${unit}`)
+    .join(' ');
+}
+
+/** Octets with a binary unit. */
+export function size(octets: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = octets;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}

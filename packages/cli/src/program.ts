@@ -1,0 +1,33 @@
+import type { Command } from './command.ts';
+import { completion } from './command/completion.ts';
+import { doctor } from './command/doctor.ts';
+import { down } from './command/down.ts';
+import { explain } from './command/explain.ts';
+import { logs } from './command/logs.ts';
+import { man } from './command/man.ts';
+import { plan } from './command/plan.ts';
+import { profileAdd } from './command/profile-add.ts';
+import { profileLint } from './command/profile-lint.ts';
+import { profileList } from './command/profile-list.ts';
+import { profileRemove } from './command/profile-remove.ts';
+import { profileShow } from './command/profile-show.ts';
+import { status } from './command/status.ts';
+import { up } from './command/up.ts';
+
+/** All commands, in the order in which help lists them. */
+export const program: readonly Command[] = [
+  status,
+  up,
+  down,
+  profileAdd,
+  profileList,
+  profileShow,
+  profileLint,
+  profileRemove,
+  explain,
+  plan,
+  doctor,
+  logs,
+  completion,
+  man,
+];

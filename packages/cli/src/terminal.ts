@@ -1,0 +1,42 @@
+import process from 'node:process';
+import { styleText } from 'node:util';
+
+export type Style = 'good' | 'bad' | 'warn' | 'dim' | 'strong' | 'plain';
+
+/** Where a command writes. Colour only on a terminal, and never with NO_COLOR. */
+export interface Terminal {
+  readonly interactive: boolean;
+  readonly columns: number;
+  out(text: string): void;
+  err(text: string): void;
+  style(style: Style, text: string): string;
+  /** Replaces what was shown before (for `--watch`). */
+  redraw(text: string): void;
+}
+
+const formats = { good: 'green', bad: 'red', warn: 'yellow', dim: 'gray', strong: 'bold' } as const;
+
+export function openTerminal(): Terminal {
+  const interactive = process.stdout.isTTY === true;
+  const colour = interactive && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb';
+  return {
+    interactive,
+    columns: process.stdout.columns ?? 100,
+    out: (text) => void process.stdout.write(`${text}\n`),
+    err: (text) => void process.stderr.write(`${text}\n`),
+    style: (style, text) => (colour && style !== 'plain' ? styleText(formats[style], text, { validateStream: false }) : text),
+    redraw: (text) => void process.stdout.write(interactive ? `\u001b[H\u001b[2J\u001b[3J${text}\n` : `${text}\n`),
+  };
+}
+
+/**
+ * Text from the network or a file, made fit for a terminal: control characters become visible, so that nobody can
+ * move the reader's cursor or hide a line.
+ */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
