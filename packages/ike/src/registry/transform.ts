@@ -22,10 +22,58 @@ export interface EncrRow {
 export const Encr = { DES3: 3, AES_CBC: 12, AES_GCM_16: 20, CHACHA20_POLY1305: 28 } as const;
 
 export const encrRows: readonly EncrRow[] = [
-  { id: 3, name: '3DES', aead: false, ivLength: 8, blockLength: 8, icvLength: 0, saltLength: 0, keyBits: [192], fixedKey: true, weak: true, reference: 'RFC 2451' },
-  { id: 12, name: 'AES-CBC', aead: false, ivLength: 16, blockLength: 16, icvLength: 0, saltLength: 0, keyBits: [128, 192, 256], fixedKey: false, weak: false, reference: 'RFC 3602' },
-  { id: 20, name: 'AES-GCM-16', aead: true, ivLength: 8, blockLength: 1, icvLength: 16, saltLength: 4, keyBits: [128, 192, 256], fixedKey: false, weak: false, reference: 'RFC 4106, RFC 5282' },
-  { id: 28, name: 'ChaCha20-Poly1305', aead: true, ivLength: 8, blockLength: 1, icvLength: 16, saltLength: 4, keyBits: [256], fixedKey: true, weak: false, reference: 'RFC 7634' },
+  {
+    id: 3,
+    name: '3DES',
+    aead: false,
+    ivLength: 8,
+    blockLength: 8,
+    icvLength: 0,
+    saltLength: 0,
+    keyBits: [192],
+    fixedKey: true,
+    weak: true,
+    reference: 'RFC 2451',
+  },
+  {
+    id: 12,
+    name: 'AES-CBC',
+    aead: false,
+    ivLength: 16,
+    blockLength: 16,
+    icvLength: 0,
+    saltLength: 0,
+    keyBits: [128, 192, 256],
+    fixedKey: false,
+    weak: false,
+    reference: 'RFC 3602',
+  },
+  {
+    id: 20,
+    name: 'AES-GCM-16',
+    aead: true,
+    ivLength: 8,
+    blockLength: 1,
+    icvLength: 16,
+    saltLength: 4,
+    keyBits: [128, 192, 256],
+    fixedKey: false,
+    weak: false,
+    reference: 'RFC 4106, RFC 5282',
+  },
+  {
+    id: 28,
+    name: 'ChaCha20-Poly1305',
+    aead: true,
+    ivLength: 8,
+    blockLength: 1,
+    icvLength: 16,
+    saltLength: 4,
+    keyBits: [256],
+    fixedKey: true,
+    weak: false,
+    reference: 'RFC 7634',
+  },
 ];
 
 export const Prf = { HMAC_SHA1: 2, HMAC_SHA2_256: 5, HMAC_SHA2_384: 6, HMAC_SHA2_512: 7 } as const;
@@ -64,7 +112,17 @@ export const integRows: readonly IntegRow[] = [
   { id: 14, name: 'HMAC-SHA2-512-256', keyLength: 64, icvLength: 32, weak: false, reference: 'RFC 4868' },
 ];
 
-export const Ke = { NONE: 0, MODP1024: 2, MODP2048: 14, MODP3072: 15, MODP4096: 16, ECP256: 19, ECP384: 20, ECP521: 21, X25519: 31 } as const;
+export const Ke = {
+  NONE: 0,
+  MODP1024: 2,
+  MODP2048: 14,
+  MODP3072: 15,
+  MODP4096: 16,
+  ECP256: 19,
+  ECP384: 20,
+  ECP521: 21,
+  X25519: 31,
+} as const;
 
 export interface KeRow {
   readonly id: number;

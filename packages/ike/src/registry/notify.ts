@@ -1,0 +1,150 @@
+/** IANA "IKEv2 Notify Message Error Types" and "… Status Types", as far as this product sends, understands or names them. */
+export interface NotifyRow {
+  readonly type: number;
+  readonly name: string;
+  /** Below 16384: an error (RFC 7296 §3.10.1). */
+  readonly error: boolean;
+  readonly reference: string;
+}
+
+export const NotifyType = {
+  UNSUPPORTED_CRITICAL_PAYLOAD: 1,
+  INVALID_IKE_SPI: 4,
+  INVALID_MAJOR_VERSION: 5,
+  INVALID_SYNTAX: 7,
+  INVALID_MESSAGE_ID: 9,
+  INVALID_SPI: 11,
+  NO_PROPOSAL_CHOSEN: 14,
+  INVALID_KE_PAYLOAD: 17,
+  AUTHENTICATION_FAILED: 24,
+  SINGLE_PAIR_REQUIRED: 34,
+  NO_ADDITIONAL_SAS: 35,
+  INTERNAL_ADDRESS_FAILURE: 36,
+  FAILED_CP_REQUIRED: 37,
+  TS_UNACCEPTABLE: 38,
+  INVALID_SELECTORS: 39,
+  UNACCEPTABLE_ADDRESSES: 40,
+  UNEXPECTED_NAT_DETECTED: 41,
+  TEMPORARY_FAILURE: 43,
+  CHILD_SA_NOT_FOUND: 44,
+  AUTHORIZATION_FAILED: 46,
+  INITIAL_CONTACT: 16384,
+  SET_WINDOW_SIZE: 16385,
+  ADDITIONAL_TS_POSSIBLE: 16386,
+  IPCOMP_SUPPORTED: 16387,
+  NAT_DETECTION_SOURCE_IP: 16388,
+  NAT_DETECTION_DESTINATION_IP: 16389,
+  COOKIE: 16390,
+  USE_TRANSPORT_MODE: 16391,
+  HTTP_CERT_LOOKUP_SUPPORTED: 16392,
+  REKEY_SA: 16393,
+  ESP_TFC_PADDING_NOT_SUPPORTED: 16394,
+  NON_FIRST_FRAGMENTS_ALSO: 16395,
+  MOBIKE_SUPPORTED: 16396,
+  ADDITIONAL_IP4_ADDRESS: 16397,
+  ADDITIONAL_IP6_ADDRESS: 16398,
+  NO_ADDITIONAL_ADDRESSES: 16399,
+  UPDATE_SA_ADDRESSES: 16400,
+  COOKIE2: 16401,
+  NO_NATS_ALLOWED: 16402,
+  AUTH_LIFETIME: 16403,
+  MULTIPLE_AUTH_SUPPORTED: 16404,
+  EAP_ONLY_AUTHENTICATION: 16417,
+  CHILDLESS_IKEV2_SUPPORTED: 16418,
+  IKEV2_FRAGMENTATION_SUPPORTED: 16430,
+  SIGNATURE_HASH_ALGORITHMS: 16431,
+} as const;
+
+export const notifyRows: readonly NotifyRow[] = [
+  error(1, 'UNSUPPORTED_CRITICAL_PAYLOAD', 'RFC 7296 §2.5'),
+  error(4, 'INVALID_IKE_SPI', 'RFC 7296 §2.21.4'),
+  error(5, 'INVALID_MAJOR_VERSION', 'RFC 7296 §2.5'),
+  error(7, 'INVALID_SYNTAX', 'RFC 7296 §2.21'),
+  error(9, 'INVALID_MESSAGE_ID', 'RFC 7296 §2.3'),
+  error(11, 'INVALID_SPI', 'RFC 7296 §1.5'),
+  error(14, 'NO_PROPOSAL_CHOSEN', 'RFC 7296 §2.7'),
+  error(17, 'INVALID_KE_PAYLOAD', 'RFC 7296 §1.3'),
+  error(24, 'AUTHENTICATION_FAILED', 'RFC 7296 §2.21.2'),
+  error(34, 'SINGLE_PAIR_REQUIRED', 'RFC 7296 §2.9'),
+  error(35, 'NO_ADDITIONAL_SAS', 'RFC 7296 §1.3'),
+  error(36, 'INTERNAL_ADDRESS_FAILURE', 'RFC 7296 §3.15.4'),
+  error(37, 'FAILED_CP_REQUIRED', 'RFC 7296 §2.19'),
+  error(38, 'TS_UNACCEPTABLE', 'RFC 7296 §2.9'),
+  error(39, 'INVALID_SELECTORS', 'RFC 7296 §3.10.1'),
+  error(40, 'UNACCEPTABLE_ADDRESSES', 'RFC 4555 §4.2.1'),
+  error(41, 'UNEXPECTED_NAT_DETECTED', 'RFC 4555 §4.2.2'),
+  error(42, 'USE_ASSIGNED_HoA', 'RFC 5026'),
+  error(43, 'TEMPORARY_FAILURE', 'RFC 7296 §2.25'),
+  error(44, 'CHILD_SA_NOT_FOUND', 'RFC 7296 §2.25'),
+  error(45, 'INVALID_GROUP_ID', 'RFC 9838'),
+  error(46, 'AUTHORIZATION_FAILED', 'RFC 9838'),
+  error(47, 'STATE_NOT_FOUND', 'RFC 9370'),
+  status(16384, 'INITIAL_CONTACT', 'RFC 7296 §2.4'),
+  status(16385, 'SET_WINDOW_SIZE', 'RFC 7296 §2.3'),
+  status(16386, 'ADDITIONAL_TS_POSSIBLE', 'RFC 7296 §2.9'),
+  status(16387, 'IPCOMP_SUPPORTED', 'RFC 7296 §2.22'),
+  status(16388, 'NAT_DETECTION_SOURCE_IP', 'RFC 7296 §2.23'),
+  status(16389, 'NAT_DETECTION_DESTINATION_IP', 'RFC 7296 §2.23'),
+  status(16390, 'COOKIE', 'RFC 7296 §2.6'),
+  status(16391, 'USE_TRANSPORT_MODE', 'RFC 7296 §1.3.1'),
+  status(16392, 'HTTP_CERT_LOOKUP_SUPPORTED', 'RFC 7296 §3.6'),
+  status(16393, 'REKEY_SA', 'RFC 7296 §1.3.3'),
+  status(16394, 'ESP_TFC_PADDING_NOT_SUPPORTED', 'RFC 7296 §1.3.1'),
+  status(16395, 'NON_FIRST_FRAGMENTS_ALSO', 'RFC 7296 §1.3.1'),
+  status(16396, 'MOBIKE_SUPPORTED', 'RFC 4555 §4.2.1'),
+  status(16397, 'ADDITIONAL_IP4_ADDRESS', 'RFC 4555 §4.2.2'),
+  status(16398, 'ADDITIONAL_IP6_ADDRESS', 'RFC 4555 §4.2.2'),
+  status(16399, 'NO_ADDITIONAL_ADDRESSES', 'RFC 4555 §4.2.3'),
+  status(16400, 'UPDATE_SA_ADDRESSES', 'RFC 4555 §4.2.4'),
+  status(16401, 'COOKIE2', 'RFC 4555 §4.2.5'),
+  status(16402, 'NO_NATS_ALLOWED', 'RFC 4555 §4.2.6'),
+  status(16403, 'AUTH_LIFETIME', 'RFC 4478'),
+  status(16404, 'MULTIPLE_AUTH_SUPPORTED', 'RFC 4739'),
+  status(16405, 'ANOTHER_AUTH_FOLLOWS', 'RFC 4739'),
+  status(16406, 'REDIRECT_SUPPORTED', 'RFC 5685'),
+  status(16407, 'REDIRECT', 'RFC 5685'),
+  status(16408, 'REDIRECTED_FROM', 'RFC 5685'),
+  status(16409, 'TICKET_LT_OPAQUE', 'RFC 5723'),
+  status(16410, 'TICKET_REQUEST', 'RFC 5723'),
+  status(16411, 'TICKET_ACK', 'RFC 5723'),
+  status(16412, 'TICKET_NACK', 'RFC 5723'),
+  status(16413, 'TICKET_OPAQUE', 'RFC 5723'),
+  status(16417, 'EAP_ONLY_AUTHENTICATION', 'RFC 5998'),
+  status(16418, 'CHILDLESS_IKEV2_SUPPORTED', 'RFC 6023'),
+  status(16419, 'QUICK_CRASH_DETECTION', 'RFC 6290'),
+  status(16420, 'IKEV2_MESSAGE_ID_SYNC_SUPPORTED', 'RFC 6311'),
+  status(16421, 'IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED', 'RFC 6311'),
+  status(16422, 'IKEV2_MESSAGE_ID_SYNC', 'RFC 6311'),
+  status(16423, 'IPSEC_REPLAY_COUNTER_SYNC', 'RFC 6311'),
+  status(16430, 'IKEV2_FRAGMENTATION_SUPPORTED', 'RFC 7383'),
+  status(16431, 'SIGNATURE_HASH_ALGORITHMS', 'RFC 7427'),
+  status(16432, 'CLONE_IKE_SA_SUPPORTED', 'RFC 7791'),
+  status(16434, 'PUZZLE', 'RFC 8019'),
+  status(16435, 'USE_PPK', 'RFC 8784'),
+  status(16436, 'PPK_IDENTITY', 'RFC 8784'),
+  status(16437, 'NO_PPK_AUTH', 'RFC 8784'),
+  status(16438, 'INTERMEDIATE_EXCHANGE_SUPPORTED', 'RFC 9242'),
+  status(16439, 'IP4_ALLOWED', 'RFC 8983'),
+  status(16440, 'IP6_ALLOWED', 'RFC 8983'),
+  status(16441, 'ADDITIONAL_KEY_EXCHANGE', 'RFC 9370'),
+  status(16442, 'USE_AGGFRAG', 'RFC 9347'),
+  status(16443, 'SUPPORTED_AUTH_METHODS', 'RFC 9593'),
+];
+
+/** Errors and their answers: 1–16383 (RFC 7296 §3.10.1); everything above is a status. */
+export function isErrorNotify(type: number): boolean {
+  return type > 0 && type < 16384;
+}
+
+/** The registered name, or `notify(40960)`. */
+export function nameOfNotify(type: number): string {
+  return notifyRows.find((row) => row.type === type)?.name ?? `notify(${type})`;
+}
+
+function error(type: number, name: string, reference: string): NotifyRow {
+  return { type, name, error: true, reference };
+}
+
+function status(type: number, name: string, reference: string): NotifyRow {
+  return { type, name, error: false, reference };
+}
