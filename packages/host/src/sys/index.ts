@@ -1,0 +1,27 @@
+export * as constant from './constant.ts';
+export * as libc from './libc.ts';
+export {
+  closeDescriptor,
+  drainEventfd,
+  openEventfd,
+  openFile,
+  waitReadable,
+  wakeEventfd,
+  watchReadable,
+  type Watch,
+} from './descriptor.ts';
+export { openNetlink, type NetlinkSocket } from './netlink.ts';
+export { enterNetworkNamespace, setNoNewPrivileges, setUndumpable } from './process.ts';
+export {
+  bindTo,
+  connectTo,
+  getOption,
+  localEnd,
+  openUdpSocket,
+  peerCredentials,
+  setOption,
+  trySetOption,
+  type PeerCredentials,
+} from './socket.ts';
+export { decodeSocketAddress, encodeSocketAddress, littleEndian, socketAddressCapacity } from './socket-address.ts';
+export { check, errno, errnoName, SysError } from './sys-error.ts';
