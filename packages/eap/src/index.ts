@@ -1,1 +1,2 @@
 export type * from './peer-contract.ts';
+export { startEapPeer, stepEap, type EapState, type EapStep } from './peer.ts';

@@ -35,14 +35,27 @@ export type EapEvent =
       readonly records: Uint8Array;
       readonly state:
         | { readonly kind: 'handshaking' }
-        | { readonly kind: 'established'; readonly version: '1.2' | '1.3'; readonly msk: Uint8Array; readonly sessionId: Uint8Array }
+        | {
+            readonly kind: 'established';
+            readonly version: '1.2' | '1.3';
+            readonly msk: Uint8Array;
+            readonly sessionId: Uint8Array;
+          }
         | { readonly kind: 'failed'; readonly failure: TlsFailure };
       /** Decrypted application data (the EAP-TLS 1.3 commitment octet; inner methods later). */
       readonly applicationData: Uint8Array;
     };
 
 export interface TlsFailure {
-  readonly reason: 'untrusted' | 'expired' | 'wrong-name' | 'revoked' | 'no-client-certificate' | 'client-certificate-refused' | 'alert' | 'protocol';
+  readonly reason:
+    | 'untrusted'
+    | 'expired'
+    | 'wrong-name'
+    | 'revoked'
+    | 'no-client-certificate'
+    | 'client-certificate-refused'
+    | 'alert'
+    | 'protocol';
   readonly detail: string;
 }
 
@@ -50,7 +63,13 @@ export type EapAction =
   /** Send this EAP packet to the authenticator. */
   | { readonly kind: 'reply'; readonly packet: Uint8Array }
   /** Ask for the password; answered by a `secret` event. */
-  | { readonly kind: 'need-secret'; readonly request: number; readonly what: 'password'; readonly userName: string; readonly retry: boolean }
+  | {
+      readonly kind: 'need-secret';
+      readonly request: number;
+      readonly what: 'password';
+      readonly userName: string;
+      readonly retry: boolean;
+    }
   | { readonly kind: 'tls-start'; readonly request: number; readonly trust: TlsServerTrust }
   | { readonly kind: 'tls-input'; readonly request: number; readonly records: Uint8Array }
   | { readonly kind: 'tls-close' }

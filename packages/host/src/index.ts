@@ -1,1 +1,1 @@
-export {};
+export { HostError, hostErrors, type HostErrorEntry } from './host-error.ts';

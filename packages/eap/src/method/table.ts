@@ -1,0 +1,9 @@
+import type { EapMethod, MethodKind } from './method.ts';
+import { mschapV2Method } from './mschapv2.ts';
+import { tlsMethod } from './tls.ts';
+
+/** Every method that a profile can ask for. */
+export const methods: { readonly [K in MethodKind]: EapMethod<K> } = {
+  mschapv2: mschapV2Method,
+  tls: tlsMethod,
+};
