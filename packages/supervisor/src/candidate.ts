@@ -1,0 +1,43 @@
+import { formatAddress, type IpAddress } from '@aovpn/bytes';
+
+/** One place to try: a gateway name of the profile and one of its addresses. */
+export interface Candidate {
+  readonly server: string;
+  readonly address: IpAddress;
+}
+
+/** More addresses than this from one name are ignored. */
+const maxAddressesPerServer = 8;
+
+/**
+ * Orders what the resolver said: servers in the profile's order; within one, IPv6 and IPv4 take turns (after RFC 8305 §4);
+ * families without a route go last, not away, since facts about routes may be stale; the place that worked last comes first.
+ */
+export function orderCandidates(
+  answers: readonly { readonly server: string; readonly addresses: readonly IpAddress[] }[],
+  routes: { readonly v4: boolean; readonly v6: boolean },
+  lastGood?: Candidate,
+): readonly Candidate[] {
+  const all = answers.flatMap(({ server, addresses }) => {
+    const six = addresses.filter((address) => address.family === 6);
+    const four = addresses.filter((address) => address.family === 4);
+    const turns: IpAddress[] = [];
+    for (let i = 0; i < Math.max(six.length, four.length); i++) {
+      if (six[i]) turns.push(six[i]!);
+      if (four[i]) turns.push(four[i]!);
+    }
+    return turns.slice(0, maxAddressesPerServer).map((address) => ({ server, address }));
+  });
+  const rank = (candidate: Candidate): number => {
+    if (!(candidate.address.family === 4 ? routes.v4 : routes.v6)) return 2;
+    return lastGood && sameCandidate(candidate, lastGood) ? 0 : 1;
+  };
+  return all
+    .map((candidate, index) => ({ candidate, index }))
+    .sort((a, b) => rank(a.candidate) - rank(b.candidate) || a.index - b.index)
+    .map(({ candidate }) => candidate);
+}
+
+export function sameCandidate(a: Candidate, b: Candidate): boolean {
+  return a.server === b.server && formatAddress(a.address) === formatAddress(b.address);
+}

@@ -1,0 +1,149 @@
+import type { IpAddress } from '@aovpn/bytes';
+import type { Candidate } from './candidate.ts';
+import type { Problem } from './problem.ts';
+
+/** What one connection is doing, in the words of the status that people see. */
+export type ConnectionState = 'down' | 'held' | 'connecting' | 'up' | 'recovering' | 'waiting' | 'blocked' | 'disconnecting';
+
+/** What the supervisor must know about a profile to keep its connection. Times are milliseconds. */
+export interface ConnectionSpec {
+  readonly name: string;
+  readonly tunnel: 'device' | 'user';
+  /** AlwaysOn or DeviceTunnel: wanted without anybody asking. */
+  readonly automatic: boolean;
+  /** Host names or addresses in the order of preference. */
+  readonly servers: readonly string[];
+  /** Differs when a running tunnel no longer is what the profile and its settings ask for. */
+  readonly tunnelKey: string;
+  /** Differs when a failed try deserves another one now: profile, settings or credentials changed. */
+  readonly retryKey: string;
+  /** Why no try can succeed as things stand. */
+  readonly problem?: Problem;
+  /** NetworkOutageTime: how long a tunnel is kept without any network; 0: for ever. */
+  readonly outageMs: number;
+}
+
+/** The network as far as reaching a gateway goes; our own devices are not part of it. */
+export interface NetworkState {
+  readonly v4: boolean;
+  readonly v6: boolean;
+  /** Differs when an address or a default route differs. */
+  readonly fingerprint: string;
+}
+
+/** Every event brings a fresh random number, 0 ≤ random < 1: the room itself has none. */
+export type SupervisorEvent = SupervisorOccurrence & { readonly random: number };
+
+export type SupervisorOccurrence =
+  /** New, or a new version of one that is there. */
+  | { readonly kind: 'profile'; readonly spec: ConnectionSpec }
+  | { readonly kind: 'profile-removed'; readonly name: string }
+  /** A person said so. */
+  | { readonly kind: 'up'; readonly name: string }
+  | { readonly kind: 'down'; readonly name: string }
+  | { readonly kind: 'network'; readonly network: NetworkState }
+  /** The clock jumped: the machine slept, or somebody set it. */
+  | { readonly kind: 'clock-jump' }
+  | { readonly kind: 'timer'; readonly name: string }
+  /** Answer to `resolve`: what was found, per server; an empty list is a name without address. */
+  | {
+      readonly kind: 'resolved';
+      readonly name: string;
+      readonly attempt: number;
+      readonly answers: readonly { readonly server: string; readonly addresses: readonly IpAddress[]; readonly why?: string }[];
+    }
+  /** Traffic flows: keys, addresses, routes and names are all in place. */
+  | { readonly kind: 'established'; readonly name: string; readonly attempt: number }
+  /** The gateway does not answer a liveness check (true), or did after all (false). */
+  | { readonly kind: 'unresponsive'; readonly name: string; readonly attempt: number; readonly silent: boolean }
+  /** The tunnel lives on the new path. */
+  | { readonly kind: 'moved'; readonly name: string; readonly attempt: number }
+  | { readonly kind: 'cannot-move'; readonly name: string; readonly attempt: number }
+  /** The tunnel is gone and everything of it is removed; nothing follows for this attempt. No problem: we asked for it. */
+  | { readonly kind: 'ended'; readonly name: string; readonly attempt: number; readonly problem?: Problem }
+  /** The daemon is asked to end. */
+  | { readonly kind: 'stop' };
+
+export type SupervisorAction =
+  /** Answered by `resolved`. */
+  | { readonly kind: 'resolve'; readonly name: string; readonly attempt: number; readonly servers: readonly string[] }
+  /** Answered by `established` or `ended`, later always by `ended`. */
+  | { readonly kind: 'open'; readonly name: string; readonly attempt: number; readonly candidate: Candidate }
+  /** `orderly`: say goodbye to the gateway first. Otherwise drop it at once. Answered by `ended`. */
+  | { readonly kind: 'close'; readonly name: string; readonly attempt: number; readonly orderly: boolean; readonly why: string }
+  /** Bind the outer flow anew to whatever the network is now. Answered by `moved`, `cannot-move` or `ended`. */
+  | { readonly kind: 'move'; readonly name: string; readonly attempt: number }
+  | { readonly kind: 'check-liveness'; readonly name: string; readonly attempt: number }
+  /** One timer a connection; arming replaces it. */
+  | { readonly kind: 'arm'; readonly name: string; readonly at: number }
+  | { readonly kind: 'disarm'; readonly name: string }
+  /** Names held down by a person, to be kept across restarts. */
+  | { readonly kind: 'keep-held'; readonly names: readonly string[] }
+  /** The visible state of this connection may differ. */
+  | { readonly kind: 'changed'; readonly name: string }
+  | { readonly kind: 'forgotten'; readonly name: string }
+  | { readonly kind: 'log'; readonly level: 'error' | 'warn' | 'info' | 'debug'; readonly name: string; readonly text: string }
+  /** After `stop`: every tunnel is gone. */
+  | { readonly kind: 'stopped' };
+
+/** What became of a connection after its tunnel has been closed. */
+export type Afterwards =
+  /** Do what is wanted: rest, or start anew at once. */
+  { readonly kind: 'settle' } | { readonly kind: 'fail'; readonly problem: Problem };
+
+/** Where one connection stands. At most one tunnel exists per connection: only in `opening`, `up` and `closing`. */
+export type Phase =
+  | { readonly kind: 'idle' }
+  /** Wanted, but there is no network to use. */
+  | { readonly kind: 'offline' }
+  | { readonly kind: 'resolving'; readonly attempt: number }
+  /** `rest`: what is tried next in this round; `before`: the most telling problem of the round so far. */
+  | {
+      readonly kind: 'opening';
+      readonly attempt: number;
+      readonly candidate: Candidate;
+      readonly rest: readonly Candidate[];
+      readonly before?: Problem;
+    }
+  | {
+      readonly kind: 'up';
+      readonly attempt: number;
+      readonly candidate: Candidate;
+      readonly trouble?: 'silent' | 'no-network' | 'moving';
+    }
+  | { readonly kind: 'closing'; readonly attempt: number; readonly why: string; readonly afterwards: Afterwards }
+  | { readonly kind: 'waiting'; readonly until: number }
+  /** Without `until`: nothing but a change helps. */
+  | { readonly kind: 'blocked'; readonly until?: number };
+
+export interface Connection {
+  readonly spec: ConnectionSpec;
+  readonly phase: Phase;
+  /** When the visible state last changed. */
+  readonly since: number;
+  readonly connectedAt?: number;
+  /** A person said `up` for a connection that is not automatic. */
+  readonly demanded: boolean;
+  /** A person said `down`. */
+  readonly held: boolean;
+  readonly removed: boolean;
+  /** Counts attempts for pairing answers with questions; never goes back. */
+  readonly attempt: number;
+  /** Tries since the connection last worked, for people. */
+  readonly tries: number;
+  /** Failed rounds since the connection last worked well, for the back-off. */
+  readonly failures: number;
+  /** The last problem, until the connection works again. */
+  readonly problem?: Problem;
+  readonly lastGood?: Candidate;
+  /** `retryKey` that the current try began with. */
+  readonly triedWith: string;
+}
+
+export interface SupervisorState {
+  readonly connections: ReadonlyMap<string, Connection>;
+  readonly network: NetworkState;
+  /** Held by name, whether the profile is there or not. */
+  readonly held: ReadonlySet<string>;
+  readonly stopping: boolean;
+}
