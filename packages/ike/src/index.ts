@@ -22,3 +22,5 @@ export * from './message/configuration.ts';
 export * from './message/proposal.ts';
 export * from './crypto/keymat.ts';
 export * from './crypto/auth-signature.ts';
+export * from './crypto/ecdsa-signature.ts';
+export * from './registry/transform-lookup.ts';

@@ -1,6 +1,9 @@
+import { concat, encodeUtf8 } from '@aovpn/bytes';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
+import { encrRow, integRow, prfRow } from '../registry/transform-lookup.ts';
 import type { IkeCrypto } from './port.ts';
 
+/** The keys of an IKE SA (RFC 7296 §2.14). `initiator` protects what the initiator of this IKE SA sends. */
 export interface IkeKeys {
   readonly skD: Uint8Array;
   readonly initiator: DirectionKeys;
@@ -10,9 +13,11 @@ export interface IkeKeys {
 }
 
 export interface IkeKeyInput {
+  /** g^ir as the port gives it. */
   readonly sharedSecret: Uint8Array;
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
+  /** SPIs of the SA that is being made, 8 octets each. */
   readonly spiI: Uint8Array;
   readonly spiR: Uint8Array;
 }
@@ -20,22 +25,31 @@ export interface IkeKeyInput {
 export interface ChildKeyInput {
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
+  /** g^ir of the CREATE_CHILD_SA exchange, when it had one. */
   readonly sharedSecret?: Uint8Array | undefined;
 }
 
+/** RFC 7296 §2.14: SKEYSEED = prf(Ni | Nr, g^ir). */
 export function deriveIkeKeys(crypto: IkeCrypto, suite: IkeSuite, input: IkeKeyInput): IkeKeys {
-  throw new Error(`not filled in yet ${crypto} ${suite} ${input}`);
+  const skeyseed = crypto.prf(suite.prf, concat(input.nonceI, input.nonceR), input.sharedSecret);
+  return expandIkeKeys(crypto, suite, skeyseed, input);
 }
 
+/** RFC 7296 §2.18: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr) with the old SA's PRF; all that follows with the new one's. */
 export function deriveRekeyedIkeKeys(
   crypto: IkeCrypto,
   old: { readonly prf: number; readonly skD: Uint8Array },
   suite: IkeSuite,
   input: IkeKeyInput,
 ): IkeKeys {
-  throw new Error(`not filled in yet ${crypto} ${old} ${suite} ${input}`);
+  const skeyseed = crypto.prf(old.prf, old.skD, input.sharedSecret, input.nonceI, input.nonceR);
+  return expandIkeKeys(crypto, suite, skeyseed, input);
 }
 
+/**
+ * RFC 7296 §2.17: KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr). `initiator` protects what the initiator of this exchange sends.
+ * The encryption key of an AEAD ends in its salt (RFC 4106 §8.1, RFC 7634 §2).
+ */
 export function deriveChildKeys(
   crypto: IkeCrypto,
   prf: number,
@@ -43,9 +57,20 @@ export function deriveChildKeys(
   esp: ChildSuite,
   input: ChildKeyInput,
 ): { readonly initiator: DirectionKeys; readonly responder: DirectionKeys } {
-  throw new Error(`not filled in yet ${crypto} ${prf} ${skD} ${esp} ${input}`);
+  const seed = concat(input.sharedSecret ?? new Uint8Array(0), input.nonceI, input.nonceR);
+  const [encryption, integrity] = keyLengths(esp);
+  const take = cutter(prfPlus(crypto, prf, skD, seed, 2 * (encryption + integrity)));
+  const initiator = { encryptionKey: take(encryption), integrityKey: take(integrity) };
+  const responder = { encryptionKey: take(encryption), integrityKey: take(integrity) };
+  return { initiator, responder };
 }
 
+/**
+ * What a peer signs (RFC 7296 §2.15): RealMessage | the other's nonce | prf(SK_p, RestOfIDPayload).
+ * @param skP SK_pi for the initiator's octets, SK_pr for the responder's
+ * @param realMessage the signer's own IKE_SA_INIT message as it was on the wire
+ * @param idBody body of the signer's ID payload
+ */
 export function signedOctets(
   crypto: IkeCrypto,
   prf: number,
@@ -54,9 +79,53 @@ export function signedOctets(
   peerNonce: Uint8Array,
   idBody: Uint8Array,
 ): Uint8Array {
-  throw new Error(`not filled in yet ${crypto} ${prf} ${skP} ${realMessage} ${peerNonce} ${idBody}`);
+  return concat(realMessage, peerNonce, crypto.prf(prf, skP, idBody));
 }
 
+/** AUTH by a shared key, which after EAP is its MSK, or else SK_pi or SK_pr (RFC 7296 §2.15, §2.16). */
 export function sharedKeyAuth(crypto: IkeCrypto, prf: number, secret: Uint8Array, octets: Uint8Array): Uint8Array {
-  throw new Error(`not filled in yet ${crypto} ${prf} ${secret} ${octets}`);
+  return crypto.prf(prf, crypto.prf(prf, secret, encodeUtf8('Key Pad for IKEv2')), octets);
+}
+
+/** RFC 7296 §2.13. @throws {RangeError} beyond its 255 blocks */
+export function prfPlus(crypto: IkeCrypto, prf: number, key: Uint8Array, seed: Uint8Array, length: number): Uint8Array {
+  const out = new Uint8Array(length);
+  let block = new Uint8Array(0);
+  for (let offset = 0, counter = 1; offset < length; offset += block.length, counter++) {
+    if (counter > 255) throw new RangeError('prf+ ends after 255 blocks');
+    block = new Uint8Array(crypto.prf(prf, key, block, seed, Uint8Array.of(counter)));
+    out.set(block.subarray(0, length - offset), offset);
+  }
+  return out;
+}
+
+function expandIkeKeys(crypto: IkeCrypto, suite: IkeSuite, skeyseed: Uint8Array, input: IkeKeyInput): IkeKeys {
+  const prfLength = prfRow(suite.prf).length;
+  const [encryption, integrity] = keyLengths(suite);
+  const seed = concat(input.nonceI, input.nonceR, input.spiI, input.spiR);
+  const keymat = prfPlus(crypto, suite.prf, skeyseed, seed, 3 * prfLength + 2 * (integrity + encryption));
+  const take = cutter(keymat);
+  const skD = take(prfLength);
+  const [skAi, skAr] = [take(integrity), take(integrity)];
+  const [skEi, skEr] = [take(encryption), take(encryption)];
+  const [skPi, skPr] = [take(prfLength), take(prfLength)];
+  return {
+    skD,
+    initiator: { encryptionKey: skEi, integrityKey: skAi },
+    responder: { encryptionKey: skEr, integrityKey: skAr },
+    skPi,
+    skPr,
+  };
+}
+
+/** Octets of an encryption key with its salt, and of an integrity key. */
+function keyLengths(suite: ChildSuite): readonly [number, number] {
+  const encr = encrRow(suite.encr);
+  return [suite.keyBits / 8 + encr.saltLength, encr.aead ? 0 : integRow(suite.integ).keyLength];
+}
+
+/** Hands out consecutive parts, each a copy, so that one can be wiped without the others. */
+function cutter(octets: Uint8Array): (length: number) => Uint8Array {
+  let offset = 0;
+  return (length) => octets.slice(offset, (offset += length));
 }

@@ -1,0 +1,103 @@
+import {
+  createDiffieHellmanGroup,
+  createECDH,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type DiffieHellmanGroup,
+  type ECDH,
+  type KeyObject,
+} from 'node:crypto';
+import { Ke, keRows, type KeyPair } from '@aovpn/ike';
+
+const modpNames: Readonly<Record<number, string>> = {
+  [Ke.MODP1024]: 'modp2',
+  [Ke.MODP2048]: 'modp14',
+  [Ke.MODP3072]: 'modp15',
+  [Ke.MODP4096]: 'modp16',
+};
+
+const curveNames: Readonly<Record<number, string>> = {
+  [Ke.ECP256]: 'prime256v1',
+  [Ke.ECP384]: 'secp384r1',
+  [Ke.ECP521]: 'secp521r1',
+};
+
+/** DER before the 32 octets of an X25519 SubjectPublicKeyInfo (RFC 8410 §4). */
+const x25519SpkiPrefix = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00);
+
+/** A fresh pair; `secret` is OpenSSL's own object and never octets of ours. */
+export function generateKeyPair(group: number): KeyPair {
+  const modp = modpNames[group];
+  if (modp) {
+    const secret = createDiffieHellmanGroup(modp);
+    return { group, publicValue: leftPad(secret.generateKeys(), publicLength(group)), secret };
+  }
+  const curve = curveNames[group];
+  if (curve) {
+    const secret = createECDH(curve);
+    // RFC 5903 §7: x and y without the octet that says "uncompressed".
+    return { group, publicValue: new Uint8Array(secret.generateKeys().subarray(1)), secret };
+  }
+  if (group === Ke.X25519) {
+    const { publicKey, privateKey } = generateKeyPairSync('x25519');
+    const spki = publicKey.export({ type: 'spki', format: 'der' });
+    return { group, publicValue: new Uint8Array(spki.subarray(x25519SpkiPrefix.length)), secret: privateKey };
+  }
+  throw new RangeError(`no key exchange method ${group}`);
+}
+
+/** The tests that each group's RFC demands of the peer's value come first (RFC 6989 §2, RFC 7748 §6.1). */
+export function sharedSecret(pair: KeyPair, peerPublicValue: Uint8Array): Uint8Array | undefined {
+  if (peerPublicValue.length !== publicLength(pair.group)) return undefined;
+  if (modpNames[pair.group]) return modpSecret(pair.secret as DiffieHellmanGroup, peerPublicValue);
+  if (curveNames[pair.group]) return curveSecret(pair.secret as ECDH, peerPublicValue);
+  return x25519Secret(pair.secret as KeyObject, peerPublicValue);
+}
+
+function modpSecret(secret: DiffieHellmanGroup, peer: Uint8Array): Uint8Array | undefined {
+  // All our groups have safe primes, so 1 < y < p − 1 is the whole test (RFC 6989 §2.1).
+  const prime = secret.getPrime();
+  const value = toNumber(peer);
+  if (value <= 1n || value >= toNumber(prime) - 1n) return undefined;
+  // RFC 7296 §2.14: g^ir is padded to the length of the modulus.
+  return leftPad(secret.computeSecret(peer), prime.length);
+}
+
+function curveSecret(secret: ECDH, peer: Uint8Array): Uint8Array | undefined {
+  try {
+    // Throws for a point that is not on the curve; infinity has no such form. RFC 5903 §9: the secret is x alone.
+    return new Uint8Array(secret.computeSecret(Buffer.concat([Uint8Array.of(4), peer])));
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_CRYPTO_ECDH_INVALID_PUBLIC_KEY') return undefined;
+    throw error;
+  }
+}
+
+function x25519Secret(privateKey: KeyObject, peer: Uint8Array): Uint8Array | undefined {
+  const publicKey = createPublicKey({ key: Buffer.concat([x25519SpkiPrefix, peer]), format: 'der', type: 'spki' });
+  let result: Uint8Array;
+  try {
+    result = new Uint8Array(diffieHellman({ privateKey, publicKey }));
+  } catch {
+    // OpenSSL refuses points of small order by the all-zero result (RFC 7748 §6.1, a MUST in RFC 8031 §4).
+    return undefined;
+  }
+  return result.some((octet) => octet !== 0) ? result : undefined;
+}
+
+function publicLength(group: number): number {
+  const row = keRows.find((candidate) => candidate.id === group);
+  if (!row) throw new RangeError(`no key exchange method ${group}`);
+  return row.publicLength;
+}
+
+function leftPad(octets: Uint8Array, length: number): Uint8Array {
+  const padded = new Uint8Array(length);
+  padded.set(octets, length - octets.length);
+  return padded;
+}
+
+function toNumber(octets: Uint8Array): bigint {
+  return BigInt(`0x0${Buffer.from(octets).toString('hex')}`);
+}
