@@ -1,4 +1,4 @@
-import type { DaemonStatus, DiagnosticLine, Explanation, ProfileStatus } from './status.ts';
+import type { DaemonStatus, DiagnosticLine, DoctorReport, Explanation, ProfileStatus } from './status.ts';
 
 /** Where the daemon listens unless told otherwise. */
 export const defaultSocketPath = '/run/aovpn/control.sock';
@@ -23,6 +23,8 @@ export interface Requests {
   'POST /v1/connections/:name/down': { answer: { readonly accepted: true } };
   'GET /v1/explain': { answer: Explanation };
   'GET /v1/plan': { answer: { readonly text: string } };
+  /** Query: `connection=NAME`, all connections without it. */
+  'GET /v1/doctor': { answer: DoctorReport };
 }
 
 export interface PutProfile {
@@ -58,4 +60,5 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'POST /v1/connections/:name/down': 'write',
   'GET /v1/explain': 'read',
   'GET /v1/plan': 'read',
+  'GET /v1/doctor': 'read',
 };

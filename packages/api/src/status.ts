@@ -157,3 +157,16 @@ export type DaemonEvent =
   | { readonly kind: 'log'; readonly at: string; readonly level: LogLevel; readonly connection?: string; readonly text: string };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+/** One check of `aovpn doctor`: what was looked at, what was found, and the cure when it is not good. */
+export interface DoctorCheck {
+  readonly name: string;
+  readonly connection?: string;
+  readonly verdict: 'ok' | 'warning' | 'failed' | 'skipped';
+  readonly found: string;
+  readonly cure?: string;
+}
+
+export interface DoctorReport {
+  readonly checks: readonly DoctorCheck[];
+}
