@@ -9,6 +9,12 @@ export interface Because {
   readonly why: string;
 }
 
+/** A value that knows where it comes from. */
+export interface Sourced<T> {
+  readonly value: T;
+  readonly because: Because;
+}
+
 /** What the policy room must know about one tunnel that is up (or about to be). */
 export interface TunnelFacts {
   readonly profile: string;
@@ -20,7 +26,7 @@ export interface TunnelFacts {
   readonly dns: readonly IpAddress[];
   readonly dnsDomains: readonly string[];
   readonly subnets: readonly IpPrefix[];
-  /** Narrowed TSr as prefixes, for PlumbIKEv2TSAsRoutes. */
+  /** Narrowed TSr as prefixes, for PlumbIKEv2TSAsRoutes; empty: not known. */
   readonly remoteSelectors: readonly IpPrefix[];
   /** The gateway's outer address: never routed into a tunnel. */
   readonly gateway: IpAddress;
@@ -30,6 +36,16 @@ export interface TunnelFacts {
 export interface HostFacts {
   readonly resolver: 'systemd-resolved' | 'stub';
   readonly physicalDns: readonly IpAddress[];
-  /** `SO_MARK` of the daemon's own outer packets. */
+  /** Search list of the machine without us; our own domains go in front of it. */
+  readonly physicalSearch?: readonly string[];
+  /** `SO_MARK` of the daemon's own outer packets; 0 for none. */
   readonly mark: number;
+  /** Networks that are directly attached to physical links (host bits zero), for ByPassForLocal and for more specific local networks. */
+  readonly localSubnets?: readonly IpPrefix[];
+}
+
+/** The reason as one line: `profile "Corp" line 12: Route`. */
+export function formatBecause(because: Because): string {
+  const who = because.profile === '' ? 'this machine' : `profile ${JSON.stringify(because.profile)}`;
+  return `${who}${because.at ? ` line ${because.at.line}` : ''}: ${because.why}`;
 }

@@ -1,0 +1,110 @@
+import { formatAddress, sameAddress, type IpAddress } from '@aovpn/bytes';
+import type { LiveTunnel } from './compile-plan.ts';
+import { isWithin, normaliseDomain } from './domain-name.ts';
+import type { Because, HostFacts } from './facts.ts';
+import type { Intent } from './intent.ts';
+import type { DnsPlan, DnsRule } from './plan.ts';
+
+/**
+ * Name rules of all tunnels, merged: for one name the first tunnel that has a rule wins, and persistent rules of tunnels that are
+ * down come last.
+ * @param tunnels most preferred first
+ * @param idle profiles whose tunnel is down, most preferred first
+ */
+export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent[], host: HostFacts): DnsPlan {
+  const merged = new Map<string, DnsRule>();
+  for (const rule of [...tunnels.flatMap((tunnel) => tunnelRules(tunnel, host)), ...idle.flatMap(persistentRules)]) {
+    const winner = merged.get(rule.name);
+    if (!winner) merged.set(rule.name, rule);
+    else if (winner.profile !== rule.profile) merged.set(rule.name, { ...winner, instead: [...winner.instead, rule.because] });
+  }
+  const search = new Map<string, DnsPlan['search'][number]>();
+  for (const { intent, facts } of tunnels) {
+    const add = (domain: string, because: Because): void => {
+      if (!search.has(domain)) search.set(domain, { domain, device: facts.device, because });
+    };
+    for (const { value, because } of intent.suffixes) add(value, because);
+    if (intent.suffixes.length === 0)
+      for (const domain of pushedDomains(facts.dnsDomains)) add(domain, pushed(intent, 'domain pushed by the gateway'));
+  }
+  return {
+    resolver: host.resolver,
+    rules: [...merged.values()].sort(compareRules),
+    search: [...search.values()],
+    physical: host.physicalDns,
+    physicalSearch: host.physicalSearch ?? [],
+    mark: host.mark,
+    registrations: [],
+  };
+}
+
+function tunnelRules({ intent, facts }: LiveTunnel, host: HostFacts): DnsRule[] {
+  const rules: DnsRule[] = [];
+  const add = (name: string, servers: readonly IpAddress[], because: Because): void => {
+    rules.push({ name, servers: distinct(servers), profile: intent.name, device: facts.device, because, instead: [] });
+  };
+  for (const rule of intent.nameRules) add(rule.name, rule.servers, rule.because);
+  const hasNamedRules = intent.nameRules.some((rule) => rule.servers.length > 0);
+  if (facts.dns.length > 0) {
+    const uncovered = (domain: string): boolean =>
+      !rules.some(({ name }) => name === '.' || name === domain || (name.startsWith('.') && isWithin(domain, name.slice(1))));
+    for (const { value, because } of intent.suffixes) {
+      if (uncovered(value)) add(`.${value}`, facts.dns, { ...because, why: 'DnsSuffix, servers pushed by the gateway' });
+    }
+    if (!hasNamedRules) {
+      for (const domain of pushedDomains(facts.dnsDomains)) {
+        if (uncovered(domain)) add(`.${domain}`, facts.dns, pushed(intent, 'domain and servers pushed by the gateway'));
+      }
+    }
+  }
+  if (rules.some(({ name }) => name === '.')) return rules;
+  if (intent.routing.value === 'ForceTunnel') {
+    const servers = facts.dns.length > 0 ? facts.dns : host.physicalDns;
+    const why =
+      facts.dns.length > 0
+        ? 'force tunnel: all names'
+        : 'force tunnel: the gateway pushed no DNS server, the machine’s own are asked through the tunnel';
+    if (servers.length > 0) add('.', servers, { ...intent.routing.because, why });
+  } else if (facts.dns.length > 0 && rules.every(({ servers }) => servers.length === 0)) {
+    add('.', facts.dns, pushed(intent, 'servers pushed by the gateway, and nothing says which names are inside'));
+  }
+  return rules;
+}
+
+function persistentRules(intent: Intent): DnsRule[] {
+  return intent.nameRules
+    .filter((rule) => rule.persistent)
+    .map(({ name, servers, because }) => ({
+      name,
+      servers: distinct(servers),
+      profile: intent.name,
+      because: { ...because, why: `${because.why}, Persistent while the tunnel is down` },
+      instead: [],
+    }));
+}
+
+function pushed(intent: Intent, why: string): Because {
+  return { ...intent.routing.because, why };
+}
+
+/** The gateway's words are input: only DNS names get through, and not too many. */
+function pushedDomains(domains: readonly string[]): string[] {
+  const names = domains.map(normaliseDomain).filter((name): name is string => name !== undefined);
+  return [...new Set(names)].slice(0, 64);
+}
+
+function distinct(addresses: readonly IpAddress[]): IpAddress[] {
+  return addresses.filter((address, i) => addresses.findIndex((other) => sameAddress(other, address)) === i);
+}
+
+/** Most specific first: one name, then suffixes by number of labels, then all; stable and readable. */
+function compareRules(a: DnsRule, b: DnsRule): number {
+  const weight = ({ name }: DnsRule): number => (name === '.' ? 0 : name.split('.').length);
+  return weight(b) - weight(a) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+}
+
+/** Servers of a rule as text, or what an empty list stands for. */
+export function describeServers(rule: DnsRule, dns: DnsPlan): string {
+  if (rule.servers.length > 0) return rule.servers.map(formatAddress).join(' ');
+  return `exempt${dns.physical.length > 0 ? ` (${dns.physical.map(formatAddress).join(' ')})` : ''}`;
+}

@@ -1,0 +1,196 @@
+import type { Position } from '@aovpn/profile';
+
+/** One place where this room differs from Windows, or decides what Windows leaves open. */
+export interface Divergence {
+  readonly id: string;
+  readonly title: string;
+  /** What Windows does. */
+  readonly windows: string;
+  /** What we do. */
+  readonly here: string;
+  readonly why: string;
+}
+
+/** A divergence that touches one given profile. */
+export interface DivergenceNote {
+  readonly id: PolicyDivergenceId;
+  readonly at?: Position;
+  /** What it means for this profile, one sentence. */
+  readonly text: string;
+}
+
+/** All of them, in the order of docs/divergences.md. */
+export const policyDivergences = [
+  {
+    id: 'routing-policy-default',
+    title: 'RoutingPolicyType is absent',
+    windows:
+      'Two Microsoft-side sources contradict each other: without routes force tunnel is the default; or an absent element means split.',
+    here: 'LockDown: force. Device tunnel: split. Otherwise force when the profile has no ordinary Route, split when it has one.',
+    why: 'With no route to go by, only force tunnel is sure not to send corporate traffic in the clear.',
+  },
+  {
+    id: 'force-ignores-routes',
+    title: 'Ordinary routes under force tunnel',
+    windows:
+      'Ordinary Route elements and the class-based default route have no place under force tunnel; administrators are told to remove them.',
+    here: 'They are left out of the plan, each with a note; exclusion routes stay.',
+    why: 'The default route in the tunnel covers them; a metric on them could only weaken it.',
+  },
+  {
+    id: 'class-based-default-route',
+    title: 'Class-based default route',
+    windows:
+      'Unless DisableClassBasedDefaultRoute is true, the class A, B or C network of the assigned address is routed into a split tunnel, visible nowhere in the profile.',
+    here: 'The same route, shown in the plan with its reason. Addresses of class D and E have none; IPv6 has none.',
+    why: 'Same behaviour, but visible.',
+  },
+  {
+    id: 'route-host-bits',
+    title: 'Route with host bits set',
+    windows: 'The route stays in the profile and never enters the routing table.',
+    here: 'Host bits are cleared and the route is used.',
+    why: 'The intent is plain, and losing a route silently helps nobody.',
+  },
+  {
+    id: 'implicit-trusted-networks',
+    title: 'Name rules stand in for TrustedNetworkDetection',
+    windows:
+      'When TrustedNetworkDetection is absent, the names of DomainNameInformation rules that have DNS servers are used as the list of trusted suffixes.',
+    here: 'The same, and the profile carries a note that says so. `.` is never a trusted suffix.',
+    why: 'Same behaviour, but visible.',
+  },
+  {
+    id: 'local-subnet-force',
+    title: 'Local networks under force tunnel',
+    windows:
+      'The directly attached network stays reachable, because its route is more specific than the default route; ByPassForLocal is documented as what permits that.',
+    here: 'Without ByPassForLocal all traffic goes into the tunnel, to local networks too (link-local excepted). With it, directly attached networks with private addresses (RFC 1918, RFC 4193) stay direct.',
+    why: 'A hostile access point chooses the local network: a public one would draw any destination out of the tunnel (CVE-2023-36672, CVE-2023-35838), as would routes pushed by DHCP (CVE-2024-3661); those are never looked at.',
+  },
+  {
+    id: 'local-subnet-split',
+    title: 'Local networks under split tunnel',
+    windows:
+      'One routing table: the more specific prefix wins, so a directly attached network inside a tunnel route stays direct; other routes of the physical network that are more specific win as well.',
+    here: 'A directly attached network stays direct when it is more specific than the tunnel route around it. Other routes of the physical network never win against a tunnel route.',
+    why: 'Printers and the router must stay reachable at home, but routes pushed by DHCP (CVE-2024-3661) must not draw traffic out of the tunnel.',
+  },
+  {
+    id: 'exclusion-precedence',
+    title: 'A prefix that is both routed and excluded',
+    windows: 'Metrics decide.',
+    here: 'Within one profile the exclusion wins; between two profiles the tunnel route wins.',
+    why: 'The outcome must not hang on the metric of whatever network the machine happens to be in.',
+  },
+  {
+    id: 'suffix-covers-apex',
+    title: 'A suffix rule and its own name',
+    windows: 'The documentation speaks of the names below the suffix only.',
+    here: '`.corp.example` covers `corp.example` too.',
+    why: 'Domain controllers are looked up by it, and asking the local network for it would reveal the name.',
+  },
+  {
+    id: 'device-tunnel-name-rules',
+    title: 'Name rules on the device tunnel and on the user tunnel',
+    windows: 'Rules of the device tunnel work only while no user tunnel has any.',
+    here: 'All rules are merged. For the same name the lower interface metric wins, then the user tunnel, then the profile name in alphabetical order.',
+    why: 'Rules should not vanish because another profile has some.',
+  },
+  {
+    id: 'equal-metric',
+    title: 'Equal prefixes in two tunnels',
+    windows: 'The sum of interface and route metric decides; equal sums are undefined.',
+    here: 'The same sum; for equal sums the user tunnel wins, then the profile name in alphabetical order.',
+    why: 'Deterministic, and shown in the plan.',
+  },
+  {
+    id: 'dns-server-route',
+    title: 'DNS servers of a tunnel that no route covers',
+    windows: 'The query leaves on whatever interface the routing table says, in the clear.',
+    here: 'A host route takes the server into the tunnel, unless the profile excludes it or the negotiated traffic selectors cannot carry it.',
+    why: 'Internal names must not be asked in the clear.',
+  },
+  {
+    id: 'dns-suffix-rule',
+    title: 'DnsSuffix and pushed domains as name rules',
+    windows:
+      'Names under a connection suffix go to the servers of the interface with the lowest metric, which may be the physical one.',
+    here: 'A DnsSuffix entry (and, without DomainNameInformation, a domain pushed by the gateway) that no rule covers becomes a suffix rule to the servers pushed by the gateway.',
+    why: 'Wired Ethernet should not be able to break internal names.',
+  },
+  {
+    id: 'all-names-without-rules',
+    title: 'DNS servers but no names',
+    windows: 'The DNS servers of the interface with the lowest metric are asked for everything.',
+    here: 'When the gateway pushes DNS servers and neither profile nor gateway says which names are inside, all names go to them.',
+    why: 'Otherwise no internal name would resolve.',
+  },
+  {
+    id: 'name-rules-for-all-programs',
+    title: 'Who is bound by name rules',
+    windows: 'Programs that use the Windows DNS client API; others (nslookup, some browsers) ignore the rules.',
+    here: 'Every program that uses the system resolver or /etc/resolv.conf.',
+    why: 'Linux has no such API; the system resolver is the honest equivalent.',
+  },
+  {
+    id: 'exact-name-under-resolved',
+    title: 'A rule for one exact name under systemd-resolved',
+    windows: 'One name and nothing below it.',
+    here: 'With systemd-resolved the rule covers names below it as well; our own resolver is exact.',
+    why: 'systemd-resolved routes by domain only.',
+  },
+  {
+    id: 'force-fails-closed',
+    title: 'Force tunnel and what the tunnel cannot carry',
+    windows:
+      'A family without an address in the tunnel keeps its physical route; without LockDown a lost tunnel means traffic in the clear.',
+    here: 'A family that the tunnel does not carry is unreachable, and so is everything else if the device disappears under a live plan (a crash), until the plan is changed or cleaned up. A Route of a split tunnel whose family the tunnel does not carry is unreachable as well.',
+    why: 'Force tunnel that leaks one family is not force tunnel.',
+  },
+  {
+    id: 'gateway-outside',
+    title: 'The outer address of the gateway',
+    windows: 'A host route through the physical interface.',
+    here: 'The same, as a `throw` route: traffic of any program to that one address stays outside.',
+    why: 'IKE and ESP must not enter a tunnel, even where marks are lost.',
+  },
+  {
+    id: 'selectors-as-routes',
+    title: 'PlumbIKEv2TSAsRoutes',
+    windows: 'The negotiated traffic selectors become routes.',
+    here: 'The same, and subnets that the gateway pushes (INTERNAL_IP4_SUBNET, INTERNAL_IP6_SUBNET) as well; without the element both are ignored.',
+    why: 'Third-party gateways push subnets where RRAS narrows selectors.',
+  },
+  {
+    id: 'metric-range',
+    title: 'Metrics above 9999',
+    windows: 'Out of range; the profile is altered or refused.',
+    here: 'Lowered to 9999, with a note.',
+    why: 'The order that was meant is kept.',
+  },
+  {
+    id: 'device-tunnel-force',
+    title: 'Force tunnel on a device tunnel',
+    windows: 'Device tunnels are split tunnels only.',
+    here: 'RoutingPolicyType is honoured as written.',
+    why: 'There is no technical reason to refuse it.',
+  },
+  {
+    id: 'unusable-name-rule',
+    title: 'Name rules that cannot work',
+    windows: 'Kept without effect, or altered silently.',
+    here: 'Left out of the plan, with a note: a name that is not a DNS name (write internationalised names as xn--…), or servers of which none is an IP address.',
+    why: 'A rule with unusable servers must not turn into an exemption.',
+  },
+  {
+    id: 'not-enforced-yet',
+    title: 'Elements that the plan has a place for, still empty',
+    windows:
+      'TrafficFilter, AppTrigger, AutoTrigger, LockDown, EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
+    here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
+    why: 'Their work follows; nobody should believe that it is done.',
+  },
+] as const satisfies readonly Divergence[];
+
+export type PolicyDivergenceId = (typeof policyDivergences)[number]['id'];

@@ -1,0 +1,152 @@
+import { formatAddress, formatPrefix, parseAddress, type IpAddress } from '@aovpn/bytes';
+import { compileNameMatcher, normaliseDomain } from './domain-name.ts';
+import type { Because } from './facts.ts';
+import type { DnsRule, Plan } from './plan.ts';
+import { lookUpRoute } from './route-lookup.ts';
+
+/** The shape that the daemon's contract calls Explanation; each step is one fact, the last one the outcome. */
+export interface PlanExplanation {
+  readonly target: string;
+  readonly addresses: readonly AddressExplanation[];
+  readonly dns?: NameExplanation;
+  readonly summary: string;
+}
+
+export interface AddressExplanation {
+  readonly address: string;
+  readonly path: 'tunnel' | 'physical' | 'unreachable';
+  /** Profile name. */
+  readonly connection?: string;
+  readonly device?: string;
+  readonly steps: readonly PlanExplanationStep[];
+}
+
+export interface NameExplanation {
+  readonly servers: readonly string[];
+  readonly via: 'tunnel' | 'physical';
+  readonly connection?: string;
+  readonly steps: readonly PlanExplanationStep[];
+}
+
+export interface PlanExplanationStep {
+  readonly text: string;
+  readonly profile?: string;
+  readonly line?: number;
+}
+
+/**
+ * Which tunnel, route and DNS server a target gets, and which line of which profile decided it.
+ * @param target an address, or a name (text that is an address counts as one)
+ * @param resolved what the resolver said for a name; its routes are explained too
+ */
+export function explain(plan: Plan, target: IpAddress | string, resolved: readonly IpAddress[] = []): PlanExplanation {
+  const address = typeof target === 'string' ? parseAddress(target) : target;
+  if (address) {
+    const explained = explainAddress(plan, address);
+    return { target: explained.address, addresses: [explained], summary: summariseAddress(explained) };
+  }
+  const written = String(target);
+  const name = normaliseDomain(written);
+  if (name === undefined) return { target: written, addresses: [], summary: `${written} is neither an address nor a DNS name` };
+  const dns = explainName(plan, name);
+  const addresses = resolved.map((one) => explainAddress(plan, one));
+  const asked = `${name}: asked ${dns.servers.length > 0 ? dns.servers.join(' ') : 'the machine’s own resolver'} ${where(dns.via, dns.connection)}`;
+  const reached = addresses.map(summariseAddress).join('; ');
+  return { target: name, addresses, dns, summary: reached ? `${asked}; ${reached}` : asked };
+}
+
+function explainAddress(plan: Plan, address: IpAddress): AddressExplanation {
+  const verdict = lookUpRoute(plan, address);
+  const steps: PlanExplanationStep[] = [];
+  const text = formatAddress(address);
+  if (plan.tunnels.length === 0) {
+    steps.push({ text: 'no tunnel is up: the machine’s own routing decides' });
+    return { address: text, path: 'physical', steps };
+  }
+  if (verdict.rule) steps.push({ text: `rule ${verdict.rule.priority}: our table is asked before the machine’s own` });
+  const { route } = verdict;
+  if (!route) {
+    steps.push({ text: `no tunnel route for ${text}: the machine’s own routing decides` });
+    return { address: text, path: 'physical', steps };
+  }
+  const prefix = formatPrefix(route.prefix);
+  switch (route.kind) {
+    case 'throw':
+      steps.push(step(`${prefix} stays outside the tunnels: ${route.because.why}`, route.because));
+      steps.push({ text: 'the machine’s own routing decides' });
+      return { address: text, path: 'physical', steps };
+    case 'unreachable':
+      steps.push(step(`${prefix} is unreachable: ${route.because.why}`, route.because));
+      return { address: text, path: 'unreachable', steps };
+    case 'tunnel': {
+      steps.push(step(`${prefix} metric ${route.metric} is the longest match: ${route.because.why}`, route.because));
+      const source = route.source ? ` from ${formatAddress(route.source)}` : '';
+      steps.push({ text: `sent into ${route.device}${source}` });
+      return { address: text, path: 'tunnel', connection: route.because.profile, device: route.device!, steps };
+    }
+  }
+}
+
+function explainName(plan: Plan, name: string): NameExplanation {
+  const { dns } = plan;
+  const steps: PlanExplanationStep[] = [];
+  const match = compileNameMatcher(dns.rules);
+  let rule = match(name);
+  if (!name.includes('.') && (!rule || rule.name !== name)) {
+    const first = dns.search[0];
+    if (first) {
+      const full = `${name}.${first.domain}`;
+      steps.push(step(`short name: the search list makes it ${full} first`, first.because));
+      rule = match(full);
+    }
+  }
+  const physical = dns.physical.map(formatAddress);
+  if (!rule) {
+    steps.push({
+      text:
+        dns.rules.length === 0
+          ? 'no name rule is in force: the machine’s own resolver answers'
+          : 'no name rule matches: the machine’s own servers answer',
+    });
+    return { servers: physical, via: 'physical', steps };
+  }
+  steps.push(step(`rule ${rule.name} matches: ${rule.because.why}`, rule.because));
+  for (const loser of rule.instead) steps.push(step(`preferred over ${rule.name} of ${loser.profile}`, loser));
+  if (rule.servers.length === 0) {
+    steps.push({ text: 'exempted: the machine’s own servers answer' });
+    return { servers: physical, via: 'physical', steps };
+  }
+  const servers = rule.servers.map(formatAddress);
+  const tunnelled = wayToServers(plan, rule);
+  const device = tunnelled ? plan.tunnels.find(({ profile }) => profile === tunnelled)?.device : undefined;
+  steps.push({ text: `asked ${servers.join(' ')}${device === undefined ? ' outside the tunnels' : ` through ${device}`}` });
+  return {
+    servers,
+    via: tunnelled === undefined ? 'physical' : 'tunnel',
+    ...(tunnelled === undefined ? {} : { connection: tunnelled }),
+    steps,
+  };
+}
+
+/** The profile whose tunnel carries queries to the first server of a rule; undefined: they travel outside. */
+function wayToServers(plan: Plan, rule: DnsRule): string | undefined {
+  const { route } = lookUpRoute(plan, rule.servers[0]!);
+  return route?.kind === 'tunnel' ? route.because.profile : undefined;
+}
+
+function step(text: string, because: Because): PlanExplanationStep {
+  return {
+    text,
+    ...(because.profile === '' ? {} : { profile: because.profile }),
+    ...(because.at ? { line: because.at.line } : {}),
+  };
+}
+
+function summariseAddress({ address, path, connection, device }: AddressExplanation): string {
+  if (path === 'unreachable') return `${address} is unreachable`;
+  return `${address} goes ${path === 'tunnel' ? `through ${device} (${connection})` : 'outside the tunnels'}`;
+}
+
+function where(via: 'tunnel' | 'physical', connection: string | undefined): string {
+  return via === 'tunnel' ? `through the tunnel (${connection})` : 'outside the tunnels';
+}

@@ -1,0 +1,47 @@
+import type { IpAddress, IpPrefix } from '@aovpn/bytes';
+import type { RoutingPolicyType } from '@aovpn/profile';
+import type { Because, Sourced } from './facts.ts';
+
+/** What a profile wants of the machine, in our words: defaults filled in, Windows' quirks gone, every item with its reason. */
+export interface Intent {
+  readonly name: string;
+  readonly tunnel: 'device' | 'user';
+  readonly alwaysOn: Sourced<boolean>;
+  readonly routing: Sourced<RoutingPolicyType>;
+  /** Into the tunnel; networks without host bits. Empty under force tunnel. */
+  readonly routes: readonly IntentRoute[];
+  /** Outside the tunnel. */
+  readonly exclusions: readonly IntentRoute[];
+  /** Route the class A, B or C network of the assigned IPv4 address; never under force tunnel. */
+  readonly classBasedDefaultRoute: Sourced<boolean>;
+  /** Take traffic selectors and pushed subnets as routes. */
+  readonly selectorsAsRoutes: Sourced<boolean>;
+  readonly byPassForLocal: Sourced<boolean>;
+  readonly interfaceMetric: { readonly v4: Sourced<number>; readonly v6: Sourced<number> };
+  readonly nameRules: readonly NameRule[];
+  /** Search list; the first is the connection-specific suffix. Lower case, no dots at the ends. */
+  readonly suffixes: readonly Sourced<string>[];
+  /** Suffixes of networks on which the tunnel is not wanted; `implicit` when they come from name rules. */
+  readonly trustedNetworks: readonly (Sourced<string> & { readonly implicit: boolean })[];
+  readonly registerDns: Sourced<boolean>;
+  /** How long the connection outlives the network; undefined: for ever. */
+  readonly networkOutageSeconds: Sourced<number | undefined>;
+}
+
+export interface IntentRoute {
+  readonly prefix: IpPrefix;
+  /** On top of the interface metric. */
+  readonly metric: number;
+  readonly because: Because;
+}
+
+export interface NameRule {
+  /** `.corp.example` (suffix), `host.corp.example` (one name) or `.` (all); lower case, no dot at the end. */
+  readonly name: string;
+  /** Empty: exemption, the machine's normal resolver answers. */
+  readonly servers: readonly IpAddress[];
+  readonly autoTrigger: boolean;
+  /** The rule stays in force while the tunnel is down. */
+  readonly persistent: boolean;
+  readonly because: Because;
+}

@@ -1,0 +1,31 @@
+/** Our own choices of Linux numbers; nothing else in the product uses a bare one. After the number of the IKEv2 RFC, 7296. */
+
+/** The one routing table of all tunnels. */
+export const routingTable = 7296;
+
+/** `rtm_protocol` of every route and rule that we make: how they are found again with no memory of what ran before. */
+export const routeProtocol = 96;
+
+/** Every `ip rule` of ours has a priority in this range, both ends included. */
+export const rulePriorities = { first: 7200, last: 7299 } as const;
+
+/** Packets with our mark jump over our table. */
+export const markRulePriority = 7210;
+/** Everything else looks into our table. */
+export const tableRulePriority = 7220;
+/** Where the jump lands. */
+export const landingRulePriority = 7290;
+
+/** Every device of ours has a name that begins so; a device of that name without owner is a leftover. */
+export const devicePrefix = 'aov';
+
+/** Interface metric when the profile has none; Windows calls its own choice "automatic". */
+export const automaticInterfaceMetric = 25;
+/** Metric of a route on top of the interface metric, when the profile has none. */
+export const defaultRouteMetric = 1;
+/** Windows' highest metric of a route or an interface. */
+export const highestMetric = 9999;
+/** `throw` routes never compete with a tunnel route of the same prefix; the compiler sees to it. */
+export const throwMetric = 1;
+/** Behind every possible tunnel route: what is left when the tunnel's device is gone. */
+export const unreachableMetric = 100_000;

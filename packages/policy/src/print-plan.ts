@@ -1,0 +1,72 @@
+import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
+import { describeServers } from './compile-dns.ts';
+import { formatBecause, type Because } from './facts.ts';
+import { routeProtocol, routingTable } from './linux-number.ts';
+import type { Plan, RoutePlan, RulePlan } from './plan.ts';
+
+/**
+ * The plan as text that a Linux administrator can review: devices, routes and rules in the words of `ip`, then names.
+ * Every line ends with the reason, `# profile "X" line N: why`.
+ */
+export function printPlan(plan: Plan): string {
+  const lines: Line[] = [];
+  const heading = (text: string): void => {
+    lines.push({ text: `${lines.length > 0 ? '\n' : ''}# ${text}` });
+  };
+  if (plan.tunnels.length > 0) heading('devices');
+  for (const { device, mtu, addresses, metric, because } of plan.tunnels) {
+    lines.push({
+      text: `ip link set dev ${device} mtu ${mtu} up`,
+      because: { ...because, why: `${because.why}; interface metric ${metric.v4}/${metric.v6}` },
+    });
+    for (const prefix of addresses) {
+      const noprefixroute = prefix.address.family === 6 ? ' nodad' : '';
+      lines.push({
+        text: `ip address add ${formatPrefix(prefix)} dev ${device} noprefixroute${noprefixroute}`,
+        because: { ...because, why: 'assigned by the gateway' },
+      });
+    }
+  }
+  if (plan.routes.length > 0) heading('routes');
+  for (const route of plan.routes) lines.push({ text: printRoute(route), because: route.because });
+  if (plan.rules.length > 0) heading('rules');
+  for (const rule of plan.rules) lines.push({ text: printRule(rule), because: rule.because });
+  if (plan.dns.rules.length > 0 || plan.dns.search.length > 0)
+    heading(`names, through ${plan.dns.resolver === 'stub' ? 'our own stub resolver' : 'systemd-resolved'}`);
+  for (const rule of plan.dns.rules) {
+    lines.push({
+      text: `name ${rule.name} ${describeServers(rule, plan.dns)}${rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`}`,
+      because: rule.because,
+    });
+    for (const loser of rule.instead) lines.push({ text: `# not ${rule.name} of ${formatBecause(loser)}` });
+  }
+  for (const { domain, because } of plan.dns.search) lines.push({ text: `search ${domain}`, because });
+  if (lines.length === 0) return '# nothing: no tunnel, the machine is as it was\n';
+  // Reasons in one column, but no longer line than needed for a stray long one.
+  const column = Math.min(72, Math.max(...lines.map(({ text, because }) => (because ? text.length : 0))));
+  return `${lines.map(({ text, because }) => (because ? `${text.padEnd(column)}  # ${formatBecause(because)}` : text)).join('\n')}\n`;
+}
+
+interface Line {
+  readonly text: string;
+  readonly because?: Because;
+}
+
+/** One route as an `ip` command without its reason. */
+export function printRoute(route: RoutePlan): string {
+  const type = route.kind === 'tunnel' ? '' : `${route.kind} `;
+  const via = route.kind === 'tunnel' ? ` dev ${route.device}${route.source ? ` src ${formatAddress(route.source)}` : ''}` : '';
+  const prefix = route.prefix.length === 0 ? 'default' : formatPrefix(route.prefix);
+  return `${ip(route.prefix.address.family)} route add ${type}${prefix}${via} metric ${route.metric} table ${routingTable} proto ${routeProtocol}`;
+}
+
+/** One rule as an `ip` command without its reason. */
+export function printRule({ family, priority, mark, action }: RulePlan): string {
+  const selector = mark === undefined ? 'from all' : `fwmark 0x${mark.toString(16)}`;
+  const then = action.kind === 'lookup' ? `lookup ${action.table}` : action.kind === 'goto' ? `goto ${action.priority}` : 'nop';
+  return `${ip(family)} rule add priority ${priority} ${selector} ${then} protocol ${routeProtocol}`;
+}
+
+function ip(family: IpFamily): string {
+  return `ip -${family}`;
+}

@@ -1,0 +1,275 @@
+import { formatAddress, formatPrefix, hasHostBits, networkOf, parseAddress, type IpAddress } from '@aovpn/bytes';
+import type { DomainNameInformation, Position, Profile, Route } from '@aovpn/profile';
+import type { DivergenceNote, PolicyDivergenceId } from './divergence.ts';
+import { normaliseDomain, normaliseRuleName } from './domain-name.ts';
+import type { Because, Sourced } from './facts.ts';
+import type { Intent, IntentRoute, NameRule } from './intent.ts';
+import { automaticInterfaceMetric, defaultRouteMetric, highestMetric } from './linux-number.ts';
+
+/** Seconds; what RAS writes into its phonebook when the profile says nothing. */
+const defaultNetworkOutage = 1800;
+
+/**
+ * Turns a profile as written into what is meant. Never fails: what cannot be used is left out, with a note.
+ * @param name the name under which the profile is known (it is the identity, ProfileName inside the XML is not)
+ */
+export function resolveProfile(
+  name: string,
+  profile: Profile,
+): { readonly intent: Intent; readonly notes: readonly DivergenceNote[] } {
+  const notes: DivergenceNote[] = [];
+  const note = (id: PolicyDivergenceId, at: Position | undefined, text: string): void => {
+    notes.push(at ? { id, at, text } : { id, text });
+  };
+  const because = (why: string, at?: Position): Because => (at ? { profile: name, at, why } : { profile: name, why });
+  /** The written value with its line, or the default. */
+  const sourced = <T>(written: { value: T; at: Position } | undefined, fallback: T, element: string): Sourced<T> =>
+    written
+      ? { value: written.value, because: because(`${element} ${String(written.value)}`, written.at) }
+      : { value: fallback, because: because(`${element} is absent, ${String(fallback)} by default`) };
+
+  const native = profile.nativeProfile;
+  const device = profile.deviceTunnel?.value === true;
+  const lockDown = profile.lockDown?.value === true;
+  const routing = resolveRouting();
+  const force = routing.value === 'ForceTunnel';
+
+  const routes: IntentRoute[] = [];
+  const exclusions: IntentRoute[] = [];
+  for (const route of profile.routes) {
+    const excluded = route.exclusionRoute?.value === true;
+    const resolved = resolveRoute(route, excluded);
+    if (!resolved) continue;
+    if (excluded) exclusions.push(resolved);
+    else if (force) {
+      note(
+        'force-ignores-routes',
+        route.at,
+        `Route ${formatPrefix(resolved.prefix)} is not used: the force tunnel carries everything.`,
+      );
+    } else routes.push(resolved);
+  }
+
+  const disableClassBased = native?.disableClassBasedDefaultRoute;
+  const classBased: Sourced<boolean> = force
+    ? { value: false, because: because('force tunnel needs no class-based default route', routing.because.at) }
+    : disableClassBased
+      ? {
+          value: !disableClassBased.value,
+          because: because(`DisableClassBasedDefaultRoute ${disableClassBased.value}`, disableClassBased.at),
+        }
+      : { value: true, because: because('class-based default route, DisableClassBasedDefaultRoute is absent', native?.at) };
+  if (classBased.value) {
+    note(
+      'class-based-default-route',
+      classBased.because.at,
+      'The class A, B or C network of the assigned IPv4 address is routed into the tunnel.',
+    );
+  }
+  const bypass = sourced(profile.byPassForLocal, false, 'ByPassForLocal');
+  if (force) {
+    note(
+      'local-subnet-force',
+      bypass.because.at ?? routing.because.at,
+      bypass.value
+        ? 'Directly attached networks stay direct if their addresses are private.'
+        : 'Local networks go into the tunnel too; ByPassForLocal would keep private ones direct.',
+    );
+    note('force-fails-closed', routing.because.at, 'What the tunnel cannot carry is unreachable, not sent in the clear.');
+  } else
+    note(
+      'local-subnet-split',
+      routing.because.at,
+      'Directly attached networks that are more specific than a tunnel route stay direct.',
+    );
+
+  const nameRules = profile.domainNameInformation.map(resolveNameRule).filter((rule) => rule !== undefined);
+  const suffixes: Sourced<string>[] = [];
+  for (const text of profile.dnsSuffix?.value ?? []) {
+    const domain = normaliseDomain(text);
+    if (domain === undefined) {
+      note(
+        'unusable-name-rule',
+        profile.dnsSuffix?.at,
+        `DnsSuffix entry ${JSON.stringify(text)} is not a DNS name and is left out.`,
+      );
+    } else if (suffixes.every(({ value }) => value !== domain))
+      suffixes.push({ value: domain, because: because('DnsSuffix', profile.dnsSuffix?.at) });
+  }
+  if (nameRules.length > 0 || suffixes.length > 0) {
+    note(
+      'name-rules-for-all-programs',
+      nameRules[0]?.because.at ?? profile.dnsSuffix?.at,
+      'Name rules bind every program that uses the system resolver.',
+    );
+  }
+  noteWhatIsNotEnforced();
+
+  const outage = profile.networkOutageTime;
+  const intent: Intent = {
+    name,
+    tunnel: device || lockDown ? 'device' : 'user',
+    alwaysOn: resolveAlwaysOn(),
+    routing,
+    routes,
+    exclusions,
+    classBasedDefaultRoute: classBased,
+    selectorsAsRoutes: sourced(native?.plumbIkev2TsAsRoutes, false, 'PlumbIKEv2TSAsRoutes'),
+    byPassForLocal: bypass,
+    interfaceMetric: {
+      v4: resolveMetric(profile.ipv4InterfaceMetric, 'IPv4InterfaceMetric'),
+      v6: resolveMetric(profile.ipv6InterfaceMetric, 'IPv6InterfaceMetric'),
+    },
+    nameRules,
+    suffixes,
+    trustedNetworks: resolveTrustedNetworks(),
+    registerDns: sourced(profile.registerDns, false, 'RegisterDNS'),
+    networkOutageSeconds: outage
+      ? { value: outage.value === 0 ? undefined : outage.value, because: because(`NetworkOutageTime ${outage.value}`, outage.at) }
+      : { value: defaultNetworkOutage, because: because(`NetworkOutageTime is absent, ${defaultNetworkOutage} s by default`) },
+  };
+  return { intent, notes };
+
+  function resolveRouting(): Intent['routing'] {
+    const written = native?.routingPolicyType;
+    if (lockDown && written?.value !== 'ForceTunnel') {
+      return { value: 'ForceTunnel', because: because('LockDown means force tunnel', profile.lockDown?.at) };
+    }
+    if (written) {
+      if (device && written.value === 'ForceTunnel' && !lockDown) {
+        note(
+          'device-tunnel-force',
+          written.at,
+          'Windows allows only split tunnel for a device tunnel; ForceTunnel is honoured here.',
+        );
+      }
+      return { value: written.value, because: because(`RoutingPolicyType ${written.value}`, written.at) };
+    }
+    const firstRoute = profile.routes.find((route) => route.exclusionRoute?.value !== true);
+    const decided: Intent['routing'] = device
+      ? {
+          value: 'SplitTunnel',
+          because: because('RoutingPolicyType is absent, a device tunnel is split', profile.deviceTunnel?.at),
+        }
+      : firstRoute
+        ? { value: 'SplitTunnel', because: because('RoutingPolicyType is absent and there are Routes: split', firstRoute.at) }
+        : { value: 'ForceTunnel', because: because('RoutingPolicyType is absent and there is no Route: force', native?.at) };
+    note('routing-policy-default', decided.because.at, `RoutingPolicyType is absent: ${decided.value} (${decided.because.why}).`);
+    return decided;
+  }
+
+  function resolveAlwaysOn(): Sourced<boolean> {
+    if (device) return { value: true, because: because('DeviceTunnel implies AlwaysOn', profile.deviceTunnel?.at) };
+    if (lockDown) return { value: true, because: because('LockDown implies AlwaysOn', profile.lockDown?.at) };
+    if (profile.alwaysOn?.value === true && profile.alwaysOnActive?.value === false) {
+      return { value: false, because: because('AlwaysOnActive 0', profile.alwaysOnActive.at) };
+    }
+    return sourced(profile.alwaysOn, false, 'AlwaysOn');
+  }
+
+  function resolveRoute(route: Route, excluded: boolean): IntentRoute | undefined {
+    const address = parseAddress(route.address.value);
+    const length = route.prefixSize.value;
+    if (!address || length > address.bytes.length * 8) return undefined;
+    const prefix = networkOf({ address, length });
+    if (hasHostBits({ address, length })) {
+      note(
+        'route-host-bits',
+        route.address.at,
+        `${formatAddress(address)}/${length} has host bits set and is used as ${formatPrefix(prefix)}.`,
+      );
+    }
+    const what = excluded ? 'ExclusionRoute' : 'Route';
+    return { prefix, metric: capMetric(route.metric, defaultRouteMetric, 'Metric'), because: because(what, route.at) };
+  }
+
+  function resolveMetric(written: { value: number; at: Position } | undefined, element: string): Sourced<number> {
+    const value = capMetric(written, automaticInterfaceMetric, element);
+    return { value, because: because(written ? `${element} ${value}` : `${element} is absent, automatic`, written?.at) };
+  }
+
+  function capMetric(written: { value: number; at: Position } | undefined, fallback: number, element: string): number {
+    if (!written) return fallback;
+    if (written.value > highestMetric)
+      note('metric-range', written.at, `${element} ${written.value} is above ${highestMetric} and is lowered to it.`);
+    return Math.min(highestMetric, Math.max(1, written.value));
+  }
+
+  function resolveNameRule(rule: DomainNameInformation): NameRule | undefined {
+    const ruleName = normaliseRuleName(rule.domainName.value);
+    if (ruleName === undefined) {
+      note(
+        'unusable-name-rule',
+        rule.domainName.at,
+        `${JSON.stringify(rule.domainName.value)} is not a DNS name; the rule is left out.`,
+      );
+      return undefined;
+    }
+    const written = (rule.dnsServers?.value ?? []).map((text) => text.trim()).filter((text) => text !== '');
+    const servers = written.map(parseAddress).filter((address): address is IpAddress => address !== undefined);
+    if (servers.length < written.length) {
+      note(
+        'unusable-name-rule',
+        rule.dnsServers?.at,
+        `DnsServers of ${ruleName} has entries that are no IP addresses; they are left out.`,
+      );
+      if (servers.length === 0) return undefined;
+    }
+    if (ruleName.startsWith('.') && ruleName !== '.')
+      note('suffix-covers-apex', rule.domainName.at, `${ruleName} covers ${ruleName.slice(1)} too.`);
+    return {
+      name: ruleName,
+      servers,
+      autoTrigger: rule.autoTrigger?.value === true,
+      persistent: rule.persistent?.value === true,
+      because: because(
+        servers.length > 0 ? 'DomainNameInformation' : 'DomainNameInformation without DnsServers: exemption',
+        rule.at,
+      ),
+    };
+  }
+
+  function resolveTrustedNetworks(): Intent['trustedNetworks'] {
+    const written = profile.trustedNetworkDetection;
+    if (written) {
+      return written.value
+        .map((text) => ({
+          value: text
+            .trim()
+            .replace(/^\.+|\.+$/g, '')
+            .toLowerCase(),
+          because: because('TrustedNetworkDetection', written.at),
+          implicit: false,
+        }))
+        .filter(({ value }) => value !== '');
+    }
+    const implied = nameRules.filter((rule) => rule.servers.length > 0 && rule.name !== '.');
+    if (implied.length > 0) {
+      note(
+        'implicit-trusted-networks',
+        implied[0]!.because.at,
+        `TrustedNetworkDetection is absent: ${implied.map((rule) => rule.name).join(', ')} count as trusted networks.`,
+      );
+    }
+    return implied.map((rule) => ({
+      value: rule.name.replace(/^\./, ''),
+      because: { ...rule.because, why: 'DomainNameInformation, as TrustedNetworkDetection is absent' },
+      implicit: true,
+    }));
+  }
+
+  function noteWhatIsNotEnforced(): void {
+    const missing = (at: Position | undefined, what: string): void =>
+      note('not-enforced-yet', at, `${what} is read but not acted upon yet.`);
+    if (profile.trafficFilters[0]) missing(profile.trafficFilters[0].at, 'TrafficFilter');
+    if (profile.appTriggers[0]) missing(profile.appTriggers[0].at, 'AppTrigger');
+    const trigger = profile.domainNameInformation.find((rule) => rule.autoTrigger?.value === true);
+    if (trigger) missing(trigger.autoTrigger?.at, 'AutoTrigger');
+    const webProxy = profile.domainNameInformation.find((rule) => rule.webProxyServers);
+    if (webProxy) missing(webProxy.webProxyServers?.at, 'WebProxyServers');
+    if (lockDown) missing(profile.lockDown?.at, 'LockDown (beyond force tunnel)');
+    if (profile.edpModeId) missing(profile.edpModeId.at, 'EdpModeId');
+    if (profile.proxy) missing(profile.proxy.at, 'Proxy');
+    if (profile.registerDns?.value === true) missing(profile.registerDns.at, 'RegisterDNS');
+  }
+}
