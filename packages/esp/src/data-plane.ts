@@ -36,7 +36,7 @@ export interface DataPlaneStats {
   readonly bytesOut: number;
   readonly packetsIn: number;
   readonly packetsOut: number;
-  /** Milliseconds of the monotonic clock when the last authentic ESP packet came in; undefined if none has. */
+  /** Milliseconds of the monotonic clock (`performance.now()` of the main thread) when the last authentic ESP packet came in; undefined if none has. */
   readonly lastInboundAt: number | undefined;
   readonly dropped: {
     readonly replay: number;
@@ -59,8 +59,14 @@ export interface DataPlaneStats {
 }
 
 export type DataPlaneEvent =
-  /** An IKE message from the gateway, non-ESP marker removed. `at`: monotonic milliseconds. */
-  | { readonly kind: 'ike'; readonly datagram: Uint8Array; readonly from: IpAddress; readonly fromPort: number; readonly at: number }
+  /** An IKE message from anybody, non-ESP marker removed. `at`: monotonic milliseconds (`performance.now()` of the main thread). */
+  | {
+      readonly kind: 'ike';
+      readonly datagram: Uint8Array;
+      readonly from: IpAddress;
+      readonly fromPort: number;
+      readonly at: number;
+    }
   /** Sequence numbers run out soon, or a byte limit was reached: the CHILD_SA needs a rekey. */
   | { readonly kind: 'rekey-needed'; readonly spiIn: number; readonly why: 'sequence' | 'bytes' }
   /** ICMP or the kernel says that the path cannot carry packets now. */
@@ -91,9 +97,15 @@ export interface DataPlane {
   sendIke(datagram: Uint8Array): void;
   /** Makes the device, down and without addresses; the plan brings it up. */
   openDevice(): Promise<void>;
-  /** Inner addresses that are ours: packets to or from anything else are dropped as `policy`. */
+  /** Inner addresses that are ours: outbound packets from, and inbound packets to anything else are dropped as `policy`. Until the first call nothing passes. */
   setInnerAddresses(addresses: readonly IpAddress[]): Promise<void>;
+  /**
+   * Installs a pair; when the promise resolves it receives, and with `sendNow` it sends. The plane takes the key octets over and
+   * overwrites the caller's once they are handed on. An inbound SPI that is already there is an error.
+   */
   installChild(child: ChildSaInstall): Promise<void>;
+  /** From now on this installed pair sends (RFC 7296 §2.8: the responder of a rekey waits for the initiator's first packet or delete). */
+  useChild(spiIn: number): Promise<void>;
   /** Removes a pair and overwrites its keys; unknown SPIs are not an error. */
   removeChild(spiIn: number): Promise<void>;
   stats(): Promise<DataPlaneStats>;
