@@ -27,6 +27,7 @@ export interface EapPeerConfig {
 /** What comes back to the machine. `request` pairs an answer with its question; a stale one is ignored. */
 export type EapEvent =
   | { readonly kind: 'packet'; readonly packet: Uint8Array }
+  /** The secret as UTF-8 octets (undefined: there is none); the peer overwrites them once used. */
   | { readonly kind: 'secret'; readonly request: number; readonly secret: Uint8Array | undefined }
   /** Everything the TLS engine had to say after `tls-start` or `tls-input`: records to send, and where it stands. */
   | {
@@ -73,8 +74,12 @@ export type EapAction =
   | { readonly kind: 'tls-start'; readonly request: number; readonly trust: TlsServerTrust }
   | { readonly kind: 'tls-input'; readonly request: number; readonly records: Uint8Array }
   | { readonly kind: 'tls-close' }
-  /** The method is complete on our side and the server has proven itself; believe EAP-Success only after this. */
+  /**
+   * The method is complete on our side and the server has proven itself. Comes once, before the authenticator's EAP-Success; go
+   * on (to AUTH from the MSK) when the EAP-Success packet has then been stepped through without `failed`.
+   */
   | { readonly kind: 'succeeded'; readonly msk: Uint8Array; readonly method: string }
+  /** Final. A `reply` in the same step comes before it: an acknowledgement or TLS alert owed to the server. */
   | { readonly kind: 'failed'; readonly failure: EapFailure }
   | { readonly kind: 'notification'; readonly text: string }
   | { readonly kind: 'trace'; readonly what: string };

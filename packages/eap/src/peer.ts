@@ -219,7 +219,7 @@ function printable(text: string): string {
 // The four below pair a method's row of the table with its own state type.
 
 function beginMethod<K extends MethodKind>(config: MethodConfig<K>): Run {
-  const kind = config.kind as K;
+  const kind: K = config.kind;
   return { kind, state: methods[kind].begin(config) } as unknown as Run;
 }
 
@@ -242,6 +242,6 @@ function withMethod<K extends MethodKind>(
   run: { readonly kind: K; readonly state: MethodStates[K] },
   act: (method: EapMethod<K>, state: MethodStates[K]) => MethodStep<MethodStates[K]>,
 ): { run: Run; step: MethodStep<unknown> } {
-  const step = act(methods[run.kind] as unknown as EapMethod<K>, run.state);
+  const step = act(methods[run.kind], run.state);
   return { run: { kind: run.kind, state: step.state } as unknown as Run, step };
 }
