@@ -5,3 +5,6 @@ export { problemOf, problemOfEnd, problemOfHost, type AuthenticationKind } from 
 export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
 export { startSupervisor, stepSupervisor, supervisorTimes } from './step.ts';
 export { viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
+export { compileIkeConfig, type AlternativeName, type CompiledIkeConfig, type CredentialFacts } from './compile-ike-config.ts';
+export { defaultConnectionSettings, type ConnectionSettings } from './connection-settings.ts';
+export { authenticationOf, gatewayNamesOf, reviewProfile } from './review-profile.ts';

@@ -1,0 +1,29 @@
+/** What ProfileXML has no word for and the connection's IKE SA needs to know; from aovpn.toml. */
+export interface ConnectionSettings {
+  /** Offer algorithms that are too weak to be used unasked, where the profile (or a gateway at its defaults) wants them. */
+  readonly allowWeak: boolean;
+  /** Connect although LockDown or TrafficFilter of the profile are not enforced. */
+  readonly allowUnenforced: boolean;
+  /** User name for EAP; for EAP-TLS the certificate has one as a rule. */
+  readonly userName?: string;
+  /** `subject` or one of the certificate's subject alternative names, to be sent as IDi. */
+  readonly identity?: string;
+  readonly dpdMs: number;
+  readonly ikeLifetimeMs: number;
+  readonly childLifetimeMs: number;
+  /** 0: no limit by volume. */
+  readonly childLifetimeBytes: number;
+  /** Patience for a second factor between two EAP messages. */
+  readonly eapWaitMs: number;
+}
+
+/** In force where aovpn.toml says nothing. */
+export const defaultConnectionSettings: ConnectionSettings = {
+  allowWeak: false,
+  allowUnenforced: false,
+  dpdMs: 30_000,
+  ikeLifetimeMs: 8 * 3_600_000,
+  childLifetimeMs: 3_600_000,
+  childLifetimeBytes: 0,
+  eapWaitMs: 120_000,
+};

@@ -1,0 +1,97 @@
+import type { Profile } from '@aovpn/profile';
+import { compileProposals } from './compile-proposals.ts';
+import type { ConnectionSettings } from './connection-settings.ts';
+import { problem } from './problem-catalogue.ts';
+import type { Problem } from './problem.ts';
+
+/**
+ * Whether this machine can do what the profile asks for, credentials aside. What a profile wants as protection (LockDown,
+ * TrafficFilter) and we cannot give fails closed, unless the settings say otherwise; what is merely not acted upon is a note of
+ * the policy room. The answer is the first problem, or undefined.
+ */
+export function reviewProfile(
+  profile: Profile,
+  settings: Pick<ConnectionSettings, 'allowWeak' | 'allowUnenforced'>,
+): Problem | undefined {
+  const native = profile.nativeProfile;
+  if (!native) {
+    if (!profile.pluginProfile) return problem('noServers', 'there is no NativeProfile');
+    return problem('plugin', profile.pluginProfile.pluginPackageFamilyName?.value ?? `line ${profile.pluginProfile.at.line}`);
+  }
+  if (!settings.allowUnenforced) {
+    if (profile.lockDown?.value === true) return problem('lockDown', `line ${profile.lockDown.at.line}`);
+    const filter = profile.trafficFilters[0];
+    if (filter) return problem('trafficFilter', `line ${filter.at.line}`);
+  }
+  if (gatewayNamesOf(profile).length === 0) return problem('noServers');
+  return reviewProtocol(profile) ?? reviewAuthentication(profile) ?? problemOfSuite(profile, settings.allowWeak);
+}
+
+/** The gateways of `Servers`, in order, each once. */
+export function gatewayNamesOf(profile: Profile): readonly string[] {
+  const names = (profile.nativeProfile?.servers?.value ?? []).map(({ host }) => host.trim()).filter((host) => host !== '');
+  return [...new Set(names)];
+}
+
+/** How the profile wants to authenticate, or why we cannot. */
+export function authenticationOf(
+  profile: Profile,
+): { readonly kind: 'certificate' } | { readonly kind: 'mschapv2' | 'eap-tls' } | { readonly problem: Problem } {
+  const authentication = profile.nativeProfile?.authentication;
+  if (!authentication) return { problem: problem('noAuthentication') };
+  const { userMethod, machineMethod, eap } = authentication;
+  const wantsEap = userMethod?.value === 'EAP' || (!userMethod && machineMethod?.value === 'EAP');
+  if (userMethod?.value === 'MSChapv2') {
+    return {
+      problem: problem('authenticationMethod', `UserMethod MSChapv2, line ${userMethod.at.line}; IKEv2 has it only inside EAP`),
+    };
+  }
+  if (!wantsEap) {
+    if (machineMethod?.value === 'Certificate') return { kind: 'certificate' };
+    return { problem: problem('noAuthentication', `line ${authentication.at.line}`) };
+  }
+  if (!eap) return { problem: problem('noAuthentication', `EAP without Eap/Configuration, line ${authentication.at.line}`) };
+  switch (eap.value.method) {
+    case 'tls':
+      return { kind: 'eap-tls' };
+    case 'mschapv2':
+      return { kind: 'mschapv2' };
+    case 'peap':
+      return { problem: problem('authenticationMethod', `PEAP, line ${eap.at.line}`) };
+    case 'ttls':
+      return { problem: problem('authenticationMethod', `EAP-TTLS, line ${eap.at.line}`) };
+    case 'unsupported':
+      return { problem: problem('authenticationMethod', `EAP type ${eap.value.type}, line ${eap.at.line}`) };
+  }
+}
+
+function reviewProtocol(profile: Profile): Problem | undefined {
+  const native = profile.nativeProfile!;
+  const type = native.nativeProtocolType;
+  switch (type?.value) {
+    // Automatic tries several on Windows; the one we have is among them. Absent means Automatic.
+    case undefined:
+    case 'IKEv2':
+    case 'Automatic':
+      return undefined;
+    case 'ProtocolList': {
+      const list = native.protocolList?.protocols ?? [];
+      if (list.some(({ value }) => value === 'Ikev2')) return undefined;
+      return problem('tunnelProtocol', `ProtocolList without Ikev2, line ${native.protocolList?.at.line ?? type.at.line}`);
+    }
+    case 'SSTP':
+    case 'L2TP':
+    case 'PPTP':
+      return problem('tunnelProtocol', `${type.value}, line ${type.at.line}`);
+  }
+}
+
+function reviewAuthentication(profile: Profile): Problem | undefined {
+  const authentication = authenticationOf(profile);
+  return 'problem' in authentication ? authentication.problem : undefined;
+}
+
+function problemOfSuite(profile: Profile, allowWeak: boolean): Problem | undefined {
+  const proposals = compileProposals(profile.nativeProfile?.cryptographySuite, allowWeak);
+  return 'problem' in proposals ? proposals.problem : undefined;
+}

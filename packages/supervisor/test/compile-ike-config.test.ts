@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { decodeUtf8, formatAddress } from '@aovpn/bytes';
+import type { Profile } from '@aovpn/profile';
+import { compileIkeConfig, type CompiledIkeConfig, type CredentialFacts } from '../src/compile-ike-config.ts';
+import { compileProposals } from '../src/compile-proposals.ts';
+import { defaultConnectionSettings, type ConnectionSettings } from '../src/connection-settings.ts';
+import { eapProfile, on, profile, suiteOf } from './profile-sample.ts';
+
+const certificate: NonNullable<CredentialFacts['certificate']> = {
+  chain: [Uint8Array.of(1), Uint8Array.of(2)],
+  schemes: ['rsa-pss-sha256'],
+  subject: Uint8Array.of(0x30, 0),
+  commonName: 'Jo Doe',
+  alternativeNames: [
+    { kind: 'ip', value: '192.0.2.7' },
+    { kind: 'dns', value: 'laptop.example' },
+    { kind: 'upn', value: 'jo@corp.example' },
+  ],
+};
+const facts: CredentialFacts = { certificate, hasPassword: true, gatewayAuthorities: [Uint8Array.of(9)] };
+const validation = { serverNames: ['radius.example'], trustedRootCa: ['ab'], disableUserPrompt: true };
+const tls = {
+  method: 'tls',
+  credentialsSource: 'certificate-store',
+  simpleCertSelection: true,
+  differentUsername: false,
+  serverValidation: validation,
+} as const;
+
+function compiled(
+  from: Profile,
+  settings: Partial<ConnectionSettings> = {},
+  credentials: CredentialFacts = facts,
+): CompiledIkeConfig {
+  const result = compileIkeConfig(from, { ...defaultConnectionSettings, ...settings }, credentials);
+  assert.ok(!('problem' in result), JSON.stringify(result));
+  return result;
+}
+
+function problemOf(from: Profile, settings: Partial<ConnectionSettings> = {}, credentials: CredentialFacts = facts) {
+  const result = compileIkeConfig(from, { ...defaultConnectionSettings, ...settings }, credentials);
+  assert.ok('problem' in result, 'a problem was expected');
+  return result.problem;
+}
+
+suite('CryptographySuite', () => {
+  test("Hicks' enhanced suite: GCM-128, SHA-256 as PRF, group 14, PFS on P-256", () => {
+    const proposals = compileProposals(
+      suiteOf({
+        encryptionMethod: 'AES_GCM_128',
+        integrityCheckMethod: 'SHA256',
+        dhGroup: 'Group14',
+        cipherTransformConstants: 'GCMAES128',
+        authenticationTransformConstants: 'GCMAES128',
+        pfsGroup: 'ECP256',
+      }),
+      false,
+    );
+    assert.deepEqual(proposals, {
+      ike: [{ encr: [{ id: 20, keyBits: 128 }], integ: [], prf: [5], ke: [14] }],
+      child: [{ encr: [{ id: 20, keyBits: 128 }], integ: [], ke: [19] }],
+      smallBlocks: false,
+    });
+  });
+
+  test("Microsoft's standard suite: AES-128-CBC with SHA-256 everywhere", () => {
+    const proposals = compileProposals(
+      suiteOf({
+        encryptionMethod: 'AES128',
+        integrityCheckMethod: 'SHA256',
+        dhGroup: 'Group14',
+        cipherTransformConstants: 'AES128',
+        authenticationTransformConstants: 'SHA256128',
+        pfsGroup: 'PFS2048',
+      }),
+      false,
+    );
+    assert.deepEqual(proposals, {
+      ike: [{ encr: [{ id: 12, keyBits: 128 }], integ: [12], prf: [5], ke: [14] }],
+      child: [{ encr: [{ id: 12, keyBits: 128 }], integ: [12], ke: [14] }],
+      smallBlocks: false,
+    });
+  });
+
+  test('PFSMM reuses the IKE group, None means no PFS', () => {
+    const pfs = (word: 'PFSMM' | 'None') => {
+      const proposals = compileProposals(suiteOf({ pfsGroup: word, cipherTransformConstants: 'GCMAES256' }), false);
+      assert.ok('child' in proposals);
+      return proposals.child.map(({ ke }) => ke);
+    };
+    assert.deepEqual(pfs('PFSMM'), ['ike']);
+    assert.deepEqual(pfs('None'), [[]]);
+  });
+
+  const weak = [
+    { dhGroup: 'Group2' },
+    { encryptionMethod: 'DES3' },
+    { integrityCheckMethod: 'SHA196', encryptionMethod: 'AES256' },
+    { authenticationTransformConstants: 'SHA196', cipherTransformConstants: 'AES256' },
+    { pfsGroup: 'PFS2' },
+    { cipherTransformConstants: 'DES3' },
+  ] as const;
+  for (const words of weak) {
+    test(`${JSON.stringify(words)} needs allow-weak and names the line`, () => {
+      const refused = compileProposals(suiteOf(words), false);
+      assert.ok('problem' in refused);
+      assert.equal(refused.problem.code, 'AOV-SUPERVISOR-320');
+      assert.match(refused.problem.message, /line 20/);
+      assert.ok(!('problem' in compileProposals(suiteOf(words), true)));
+    });
+  }
+
+  const broken = [
+    { dhGroup: 'Group1' },
+    { dhGroup: 'Group24' },
+    { dhGroup: 'None' },
+    { encryptionMethod: 'DES' },
+    { integrityCheckMethod: 'MD5' },
+    { authenticationTransformConstants: 'MD596' },
+    { cipherTransformConstants: 'DES' },
+    { pfsGroup: 'PFS1' },
+    { pfsGroup: 'PFS24' },
+  ] as const;
+  for (const words of broken) {
+    test(`${JSON.stringify(words)} is never offered, not even with allow-weak`, () => {
+      const refused = compileProposals(suiteOf(words), true);
+      assert.ok('problem' in refused);
+      assert.equal(refused.problem.code, 'AOV-SUPERVISOR-321');
+    });
+  }
+
+  test('SHA-1 as the PRF of an AEAD cipher is not weak', () => {
+    const proposals = compileProposals(suiteOf({ encryptionMethod: 'AES_GCM_256', integrityCheckMethod: 'SHA196' }), false);
+    assert.ok('ike' in proposals);
+    assert.deepEqual(
+      proposals.ike.map(({ prf, integ }) => [prf, integ]),
+      [[[2], []]],
+    );
+  });
+
+  test('a GCM cipher with another authentication is a contradiction', () => {
+    for (const [cipherTransformConstants, authenticationTransformConstants] of [
+      ['GCMAES128', 'SHA256128'],
+      ['GCMAES128', 'GCMAES256'],
+      ['AES128', 'GCMAES128'],
+    ] as const) {
+      const refused = compileProposals(suiteOf({ cipherTransformConstants, authenticationTransformConstants }), false);
+      assert.ok('problem' in refused);
+      assert.equal(refused.problem.code, 'AOV-SUPERVISOR-322');
+    }
+  });
+
+  test('without a suite nothing weak is offered, AEAD and other ciphers never mix, and PFS is optional', () => {
+    const proposals = compileProposals(undefined, false);
+    assert.ok('ike' in proposals);
+    for (const { encr, integ, ke } of [...proposals.ike, ...proposals.child]) {
+      const aead = encr.map(({ id }) => id === 20 || id === 28);
+      assert.equal(new Set(aead).size, 1);
+      assert.equal(integ.length === 0, aead[0]);
+      assert.ok(!encr.some(({ id }) => id === 3) && !integ.includes(2) && !ke.includes(2 as never));
+    }
+    assert.deepEqual(new Set(proposals.child.map(({ ke }) => ke.length > 0)), new Set([true, false]));
+  });
+
+  test('without a suite allow-weak adds what an RRAS at its defaults wants, last', () => {
+    const proposals = compileProposals(undefined, true);
+    assert.ok('ike' in proposals);
+    assert.deepEqual(proposals.ike.at(-1)?.prf, [2]);
+    assert.ok(proposals.ike.at(-1)?.ke.includes(2));
+    assert.ok(proposals.smallBlocks);
+  });
+});
+
+suite('identity and credentials', () => {
+  test('a machine certificate is known by its subject', () => {
+    const { config, authentication } = compiled(profile());
+    assert.equal(authentication, 'certificate');
+    assert.ok(config.auth.kind === 'certificate');
+    assert.deepEqual(config.auth.identity, { type: 9, data: certificate.subject });
+    assert.deepEqual(config.certificateAuthorities, [Uint8Array.of(9)]);
+    assert.deepEqual(config.gatewayNames, ['vpn.example']);
+  });
+
+  test('an empty subject gives way to the first name, an address never', () => {
+    const { subject: _, ...nameless } = certificate;
+    const { config } = compiled(profile(), {}, { ...facts, certificate: nameless });
+    assert.ok(config.auth.kind === 'certificate');
+    assert.equal(config.auth.identity.type, 2);
+    assert.equal(decodeUtf8(config.auth.identity.data), 'laptop.example');
+  });
+
+  test('the settings may choose any name of the certificate, and no other', () => {
+    const { config } = compiled(profile(), { identity: 'JO@corp.example' });
+    assert.ok(config.auth.kind === 'certificate');
+    assert.equal(config.auth.identity.type, 3);
+    assert.equal(problemOf(profile(), { identity: 'boss@corp.example' }).code, 'AOV-SUPERVISOR-343');
+  });
+
+  test('a user of EAP-MSCHAPv2 shows the gateway an address only', () => {
+    const { config, authentication } = compiled(eapProfile({ method: 'mschapv2', useWinLogonCredentials: false }), {
+      userName: 'CORP\\jo',
+    });
+    assert.equal(authentication, 'eap');
+    assert.deepEqual(config.auth, {
+      kind: 'eap',
+      peer: { identity: 'CORP\\jo', method: { kind: 'mschapv2', userName: 'CORP\\jo' } },
+    });
+  });
+
+  test('EAP-TLS takes the user principal name, and trust from the EAP settings', () => {
+    const { config } = compiled(eapProfile(tls));
+    assert.deepEqual(config.auth, {
+      kind: 'eap',
+      peer: {
+        identity: 'jo@corp.example',
+        method: { kind: 'tls', trust: { validate: true, serverNames: ['radius.example'], trustedRoots: ['ab'] } },
+      },
+    });
+  });
+
+  test('the RADIUS server is left unchecked only when the profile says so', () => {
+    const trust = (changes: object) => {
+      const { config } = compiled(eapProfile({ ...tls, serverValidation: { ...validation, ...changes } }));
+      assert.ok(config.auth.kind === 'eap' && config.auth.peer.method.kind === 'tls');
+      return config.auth.peer.method.trust;
+    };
+    assert.equal(trust({ performServerValidation: true }).validate, true);
+    assert.equal(trust({ performServerValidation: false }).validate, false);
+    assert.deepEqual(trust({ acceptServerName: false }).serverNames, []);
+  });
+
+  test('missing credentials say what to put where', () => {
+    const without = { hasPassword: false, gatewayAuthorities: [] };
+    assert.equal(problemOf(profile(), {}, without).windows, 13806);
+    assert.equal(problemOf(eapProfile(tls), {}, without).code, 'AOV-SUPERVISOR-340');
+    const mschapv2 = eapProfile({ method: 'mschapv2', useWinLogonCredentials: false });
+    assert.equal(problemOf(mschapv2).code, 'AOV-SUPERVISOR-341');
+    assert.equal(problemOf(mschapv2, { userName: 'jo' }, without).code, 'AOV-SUPERVISOR-342');
+    assert.match(problemOf(mschapv2, { userName: 'jo' }, without).cure, /NAME\.secret/);
+  });
+
+  test('every address of both families is asked for', () => {
+    const { config } = compiled(profile());
+    assert.deepEqual(
+      config.trafficSelectors.tsi.map(({ from, to }) => [formatAddress(from), formatAddress(to)]),
+      [
+        ['0.0.0.0', '255.255.255.255'],
+        ['::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+      ],
+    );
+  });
+
+  test('64-bit block ciphers get a limit by volume', () => {
+    const tripleDes = profile({
+      cryptographySuite: suiteOf({ cipherTransformConstants: 'DES3', authenticationTransformConstants: 'SHA196' }),
+    });
+    assert.equal(compiled(tripleDes, { allowWeak: true }).config.childRekeyBytes, 1 << 28);
+    assert.equal(compiled(profile()).config.childRekeyBytes, 0);
+  });
+});
+
+suite('what we cannot do fails closed', () => {
+  const filter = { at: { line: 30, column: 1 }, protocol: on(31, 6) };
+  const cases = [
+    ['LockDown', profile({}, { lockDown: on(9, true) }), 'AOV-SUPERVISOR-330'],
+    ['TrafficFilter', profile({}, { trafficFilters: [filter] }), 'AOV-SUPERVISOR-331'],
+    ['SSTP', profile({ nativeProtocolType: on(4, 'SSTP') }), 'AOV-SUPERVISOR-312'],
+    ['L2TP', profile({ nativeProtocolType: on(4, 'L2TP') }), 'AOV-SUPERVISOR-312'],
+    [
+      'ProtocolList without IKEv2',
+      profile({
+        nativeProtocolType: on(4, 'ProtocolList'),
+        protocolList: { at: { line: 5, column: 1 }, protocols: [on(5, 'Sstp')] },
+      }),
+      'AOV-SUPERVISOR-312',
+    ],
+    ['no server', profile({ servers: on(3, []) }), 'AOV-SUPERVISOR-310'],
+    [
+      'PEAP',
+      eapProfile({
+        method: 'peap',
+        serverValidation: validation,
+        fastReconnect: false,
+        innerEapOptional: false,
+        enableQuarantineChecks: false,
+        requireCryptoBinding: true,
+      }),
+      'AOV-SUPERVISOR-314',
+    ],
+    ['TTLS', eapProfile({ method: 'ttls', serverValidation: validation, phase2: { kind: 'pap' } }), 'AOV-SUPERVISOR-314'],
+    [
+      'bare MSChapv2',
+      profile({ authentication: { at: { line: 5, column: 1 }, userMethod: on(6, 'MSChapv2') } }),
+      'AOV-SUPERVISOR-314',
+    ],
+    ['nothing about authentication', profile({ authentication: { at: { line: 5, column: 1 } } }), 'AOV-SUPERVISOR-313'],
+  ] as const;
+  for (const [what, from, code] of cases) {
+    test(what, () => {
+      const found = problemOf(from);
+      assert.equal(found.code, code);
+      assert.equal(found.side, 'profile');
+      assert.equal(found.retry, 'never');
+    });
+  }
+
+  test('a plug-in profile names its plug-in', () => {
+    const { nativeProfile: _, ...rest } = profile();
+    const found = problemOf({
+      ...rest,
+      pluginProfile: { at: { line: 2, column: 1 }, pluginPackageFamilyName: on(3, 'Vendor.App_x') },
+    });
+    assert.equal(found.code, 'AOV-SUPERVISOR-311');
+    assert.match(found.message, /Vendor\.App_x/);
+  });
+
+  test('allow-unenforced lets LockDown and TrafficFilter through, in so many words', () => {
+    compiled(profile({}, { lockDown: on(9, true), trafficFilters: [filter] }), { allowUnenforced: true });
+    compiled(profile({}, { lockDown: on(9, false) }));
+  });
+
+  test('Automatic and a list with IKEv2 mean IKEv2', () => {
+    compiled(profile({ nativeProtocolType: on(4, 'Automatic') }));
+    compiled(
+      profile({
+        nativeProtocolType: on(4, 'ProtocolList'),
+        protocolList: { at: { line: 5, column: 1 }, protocols: [on(5, 'Sstp'), on(6, 'Ikev2')] },
+      }),
+    );
+  });
+});
