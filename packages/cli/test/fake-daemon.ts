@@ -1,0 +1,48 @@
+import { createServer, type IncomingMessage } from 'node:http';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+
+export interface SeenRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly body: string;
+}
+
+export type Answer = { readonly status: number; readonly body: unknown } | { readonly stream: readonly unknown[] };
+
+/** A listener on a real Unix socket that answers as the test says; disposing it removes everything. */
+export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
+  const directory = await mkdtemp(path.join(tmpdir(), 'aovpn-cli-'));
+  const socketPath = path.join(directory, 'control.sock');
+  const seen: SeenRequest[] = [];
+  const server = createServer((request, response) => {
+    void readRequest(request).then((one) => {
+      seen.push(one);
+      const said = answer(one);
+      if ('stream' in said) {
+        response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+        for (const line of said.stream) response.write(`${JSON.stringify(line)}\n`);
+        response.end();
+      } else {
+        response.writeHead(said.status, { 'content-type': 'application/json' });
+        response.end(JSON.stringify(said.body));
+      }
+    });
+  });
+  await new Promise<void>((resolve) => void server.listen(socketPath, resolve));
+  return {
+    socketPath,
+    seen,
+    async [Symbol.asyncDispose](): Promise<void> {
+      server.closeAllConnections();
+      await new Promise((resolve) => void server.close(resolve));
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+async function readRequest(request: IncomingMessage): Promise<SeenRequest> {
+  return { method: request.method ?? '', url: request.url ?? '', body: await text(request) };
+}

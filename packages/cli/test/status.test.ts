@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { duration, size, statusText } from '../src/print/status.ts';
+import type { Terminal } from '../src/terminal.ts';
+import { daemonStatus } from './sample.ts';
+
+const plain: Terminal = {
+  interactive: false,
+  columns: 100,
+  out: () => {},
+  err: () => {},
+  style: (_, text) => text,
+  redraw: () => {},
+};
+
+test('status says state, reason, problem with its cure, and the profile line behind every route and name', () => {
+  const text = statusText(daemonStatus, [], plain, Date.parse('2026-11-22T10:05:00.000Z'));
+  assert.equal(
+    text,
+    `● Contoso Device (device tunnel): up
+  reason      traffic flows
+  since       2026-11-22T10:00:00.000Z (5 min)
+  gateway     vpn.contoso.example (192.0.2.1, UDP 4500)
+  device      aovpn0, MTU 1400
+  addresses   10.99.0.5/32, 2001:db8:99::5/128
+  routing     SplitTunnel: only these
+    route     10.0.0.0/8 metric 5  profile "Contoso Device" line 31: Route
+    route     not in the tunnel: 10.1.0.0/16  profile "Contoso Device" line 36: ExclusionRoute
+  dns search  corp.example
+    name      .corp.example → 10.0.0.53  profile "Contoso Device" line 40: DomainName
+    name      www.corp.example → the normal resolver  profile "Contoso Device" line 44: DomainName
+  IKE         AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519
+  ESP         AES-GCM-16-256
+  gateway id  vpn.contoso.example (certificate CN=vpn.contoso.example)
+  signed in   certificate
+  features    MOBIKE, fragmentation, NAT on our side
+  traffic     4.8 MiB in, 2.0 KiB out, 3 packets dropped
+
+● Contoso User (user tunnel): waiting
+  reason      the gateway refuses the password
+  since       2026-11-22T10:04:00.000Z (1 min)
+  next try    in 1 min (try 3)
+  problem     The user name or password is wrong\\x1b[2J [AOV-EAP-101, Windows 691]
+  side        credentials
+  what to do  correct the password file
+  gateway     vpn.contoso.example
+  routing     ForceTunnel: everything through the tunnel
+
+! profile Contoso User new version refused: the last good one runs on; see: aovpn profile lint /etc/aovpn/profiles.d/Contoso User.xml`,
+  );
+});
+
+test('without profiles it says how to add one', () => {
+  assert.match(statusText({ ...daemonStatus, connections: [], profiles: [] }, [], plain, 0), /aovpn profile add/);
+});
+
+test('durations and sizes have two significant units at most', () => {
+  assert.deepEqual([0, 999, 61_000, 3_600_000, 90_061_000, -5].map(duration), [
+    '0 s',
+    '0 s',
+    '1 min 1 s',
+    '1 h',
+    '1 d 1 h',
+    '0 s',
+  ]);
+  assert.deepEqual([0, 1023, 1024, 1536 * 1024, 5e15].map(size), ['0 B', '1023 B', '1.0 KiB', '1.5 MiB', '4547.5 TiB']);
+});
