@@ -213,7 +213,7 @@ function trace(what: string): EapAction {
 
 /** Text of a server as it may be shown: no control characters, no line breaks. */
 function printable(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/gu, ' ').trim();
+  return text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
 }
 
 // The four below pair a method's row of the table with its own state type.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { encodeUtf8, fromHex } from '@aovpn/bytes';
 import type { EapEvent } from '../src/peer-contract.ts';
 import { startEapPeer, stepEap } from '../src/peer.ts';

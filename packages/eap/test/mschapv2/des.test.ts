@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createCipheriv } from 'node:crypto';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { concat, encodeUtf8, fromHex, toHex } from '@aovpn/bytes';
 import { desEncrypt, expandDesKey } from '../../src/mschapv2/des.ts';
 
