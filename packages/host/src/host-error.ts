@@ -1,3 +1,4 @@
+import { controlErrors } from './control/errors.ts';
 import { keysErrors } from './keys/errors.ts';
 
 /** A row of the table of host errors: what `docs/errors.md` shows. */
@@ -10,7 +11,7 @@ export interface HostErrorEntry {
 }
 
 /** Every error that this room throws, in order of code. Each part keeps its own table beside its code. */
-export const hostErrors: readonly HostErrorEntry[] = [...keysErrors];
+export const hostErrors: readonly HostErrorEntry[] = [...keysErrors, ...controlErrors];
 
 /** Something on this machine is not as we need it. `message` reads `code: what`, never with a secret in it. */
 export class HostError extends Error {

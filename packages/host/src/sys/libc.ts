@@ -141,3 +141,6 @@ export function interfaceIndex(name: string): number {
 export function addressOf(octets: ArrayBufferView | ArrayBufferLike): number {
   return Number(koffi.address(octets));
 }
+
+/** `operation`: LOCK_* of <sys/file.h>. */
+export const flock = bind('int flock(int, int)') as (fd: number, operation: number) => number;
