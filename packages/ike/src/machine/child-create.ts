@@ -1,0 +1,67 @@
+import { decodeConfigurationReply } from '../message/configuration.ts';
+import type { Payload } from '../message/payload.ts';
+import { acceptChildProposal } from '../message/proposal.ts';
+import { ConfigType } from '../registry/config-attribute.ts';
+import { NotifyType, nameOfNotify } from '../registry/notify.ts';
+import { childError } from './auth.ts';
+import { installChild, rekeyTime } from './child.ts';
+import type { IkeFailure } from './contract.ts';
+import { closeWith } from './delete.ts';
+import { pick, pickError, pickNotify } from './pick.ts';
+import { isNarrowed } from './selector.ts';
+import type { Handshake } from './state.ts';
+import { currentOf, info, update, type Turn } from './turn.ts';
+
+/** Both sides are authenticated: the configuration payload, the traffic selectors and the first CHILD_SA (RFC 7296 §1.2, §2.19). */
+export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonly Payload[]): void {
+  const { config } = turn.sa;
+  update(turn, {
+    phase: { name: 'child-await-install' },
+    peer: { ...turn.sa.peer, mobike: config.mobike && pickNotify(payloads, NotifyType.MOBIKE_SUPPORTED) !== undefined },
+    liveness: { ...turn.sa.liveness, heardAt: turn.now },
+    ikeRekeyAt: rekeyTime(turn, config.ikeRekeyMs),
+  });
+  const sa = pick(payloads, 'SA');
+  const tsi = pick(payloads, 'TSi')?.selectors;
+  const tsr = pick(payloads, 'TSr')?.selectors;
+  const error = pickError(payloads);
+  if (error) {
+    info(turn, `authenticated, but no CHILD_SA: ${nameOfNotify(error.type)}`);
+    return failWith(turn, childError(error.type, 'IKE_AUTH'));
+  }
+  if (!sa || !tsi || !tsr) {
+    return failWith(turn, { kind: 'protocol', detail: 'IKE_AUTH answer without SA, TSi or TSr' });
+  }
+  const accepted = acceptChildProposal(handshake.childProposals, sa.proposals);
+  if ('problem' in accepted) return failWith(turn, { kind: 'protocol', detail: accepted.problem });
+  if (!isNarrowed(tsi, config.trafficSelectors.tsi) || !isNarrowed(tsr, config.trafficSelectors.tsr)) {
+    const detail = 'the gateway widened the traffic selectors';
+    return failWith(turn, { kind: 'protocol', detail });
+  }
+  if (config.request.v4 || config.request.v6) {
+    const reply = pick(payloads, 'CP');
+    if (reply?.type !== ConfigType.REPLY) return failWith(turn, { kind: 'no-address' });
+    const configuration = decodeConfigurationReply(reply.attributes);
+    if ('problem' in configuration) {
+      return failWith(turn, { kind: 'protocol', detail: `configuration payload: ${configuration.problem}` });
+    }
+    if (configuration.addresses.length === 0) return failWith(turn, { kind: 'no-address' });
+    update(turn, { configuration });
+  }
+  const { nonceI, nonceR, spiIn } = handshake;
+  installChild(turn, currentOf(turn.sa), {
+    spiIn,
+    accepted,
+    tsi,
+    tsr,
+    ours: true,
+    keyInput: { nonceI, nonceR },
+    sendNow: true,
+    then: { kind: 'establish' },
+  });
+}
+
+/** The IKE SA exists at the gateway, so the failure says goodbye first. */
+function failWith(turn: Turn, failure: IkeFailure): void {
+  closeWith(turn, { kind: 'failed', failure });
+}

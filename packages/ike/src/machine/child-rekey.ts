@@ -1,0 +1,287 @@
+import type { Message, Payload, TrafficSelector } from '../message/payload.ts';
+import { acceptChildProposal, buildChildProposals, selectChildProposal, type AcceptedChild } from '../message/proposal.ts';
+import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
+import { checkExchange } from '../registry/exchange-rule.ts';
+import { ExchangeType } from '../registry/exchange.ts';
+import { NotifyType, nameOfNotify } from '../registry/notify.ts';
+import { ProtocolId } from '../registry/protocol.ts';
+import { childError } from './auth.ts';
+import {
+  addUnwantedChild,
+  findChild,
+  hasLivingChild,
+  installChild,
+  newSpi,
+  postponeRekey,
+  removeChild,
+  setStage,
+  updateChild,
+} from './child.ts';
+import { nonceLength, standbyMs } from './choice.ts';
+import { closeWith } from './delete.ts';
+import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
+import { isNarrowed, narrow } from './selector.ts';
+import type { Association, ChildConversation, ChildSa } from './state.ts';
+import { currentOf, info, updateAssociation, updateConversation, want, type Turn } from './turn.ts';
+import { sendRequest } from './window.ts';
+
+/** CREATE_CHILD_SA for CHILD_SAs: rekeys by us and by the peer, collisions of both, and a new one where the peer lost ours. */
+
+/** Asks for a rekey of an active pair; anything else has one coming already, or is on its way out. */
+export function wantChildRekey(turn: Turn, spiIn: number): void {
+  const conversation = currentOf(turn.sa).outstanding?.conversation;
+  if (findChild(turn, spiIn)?.stage.name !== 'active') return;
+  if (conversation?.kind === 'child' && conversation.replaces === spiIn) return;
+  if (turn.sa.children.some(({ stage }) => stage.name === 'standby' && stage.replaces === spiIn)) return;
+  updateChild(turn, spiIn, { rekeyAt: Infinity });
+  want(turn, { kind: 'child-rekey', spiIn });
+}
+
+export function startChildRekey(turn: Turn, spiIn: number): void {
+  const child = findChild(turn, spiIn);
+  if (child?.stage.name !== 'active') return;
+  start(turn, spiIn, child.tsi, child.tsr, firstGroup(turn), []);
+}
+
+export function startChildCreate(turn: Turn, tsi: readonly TrafficSelector[], tsr: readonly TrafficSelector[]): void {
+  start(turn, undefined, tsi, tsr, firstGroup(turn), []);
+}
+
+/** The answer to our CREATE_CHILD_SA request. */
+export function processChildResponse(turn: Turn, conversation: ChildConversation, message: Message): void {
+  const { payloads } = message;
+  const error = pickError(payloads);
+  if (error && !pick(payloads, 'SA')) return processError(turn, conversation, error.type, error.data);
+  const old = findChild(turn, conversation.replaces);
+  const accepted = accept(turn, conversation, message);
+  if ('problem' in accepted) {
+    info(turn, `the answer to our CREATE_CHILD_SA is refused: ${accepted.problem}`);
+    addUnwantedChild(turn, conversation.spiIn, accepted.spiOut);
+    return refused(turn, conversation, { kind: 'protocol', detail: accepted.problem });
+  }
+  const { child, tsi, tsr, nonceR, sharedSecret } = accepted;
+  const { rival, spiIn, nonce } = conversation;
+  if (rival && compareNonces(lowerNonce(nonce, nonceR), rival.lowestNonce) < 0) {
+    info(turn, 'both rekeyed the CHILD_SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.1)');
+    return addUnwantedChild(turn, spiIn, child.spi);
+  }
+  if (rival) {
+    info(turn, 'both rekeyed the CHILD_SA, the peer’s has the lowest nonce: ours stays (RFC 7296 §2.8.1)');
+    const stage = findChild(turn, rival.spiIn)?.stage.name;
+    if (stage === 'active') setStage(turn, rival.spiIn, { name: 'standby', replaces: conversation.replaces!, until: turn.now + standbyMs });
+  }
+  if (old?.stage.name === 'active') setStage(turn, old.spiIn, { name: 'replaced' });
+  installChild(turn, currentOf(turn.sa), {
+    spiIn,
+    accepted: child,
+    tsi,
+    tsr,
+    ours: true,
+    keyInput: { nonceI: nonce, nonceR, sharedSecret },
+    sendNow: true,
+    then: { kind: 'replace', old: conversation.replaces },
+  });
+}
+
+/** The peer rekeys a CHILD_SA. Returns what to answer at once; undefined when the answer waits for the host. */
+export function answerChildRekey(turn: Turn, association: Association, message: Message): readonly Payload[] | undefined {
+  const { payloads } = message;
+  const rekey = pickNotify(payloads, NotifyType.REKEY_SA);
+  const spiOut = rekey?.protocol === ProtocolId.ESP ? spiNumber(rekey.spi) : undefined;
+  const old = turn.sa.children.find((child) => child.spiOut === spiOut && child.stage.name !== 'lingering');
+  if (!rekey || spiOut === undefined || !old) {
+    return [errorNotify({ kind: 'CHILD_SA_NOT_FOUND', protocol: rekey?.protocol ?? ProtocolId.ESP, spi: rekey?.spi ?? new Uint8Array(0) })];
+  }
+  const current = currentOf(turn.sa);
+  const conversation = current.outstanding?.conversation;
+  const busy =
+    turn.sa.phase.name !== 'open' ||
+    association.role !== 'current' ||
+    old.stage.name !== 'active' ||
+    conversation?.kind === 'ike-rekey' ||
+    turn.sa.associations.some(({ role }) => role === 'successor') ||
+    turn.sa.children.some(({ stage }) => successorOf(stage, old.spiIn));
+  if (busy) return [errorNotify({ kind: 'TEMPORARY_FAILURE' })];
+  const answer = respond(turn, association, message, old);
+  if ('kind' in answer) return [errorNotify(answer)];
+  if (conversation?.kind === 'child' && conversation.replaces === old.spiIn) {
+    const rival = { spiIn: answer.spiIn, lowestNonce: answer.lowestNonce };
+    updateConversation(turn, current.id, { ...conversation, rival });
+  }
+  return undefined;
+}
+
+function start(
+  turn: Turn,
+  replaces: number | undefined,
+  tsi: readonly TrafficSelector[],
+  tsr: readonly TrafficSelector[],
+  group: number | undefined,
+  triedGroups: readonly number[],
+): void {
+  const current = currentOf(turn.sa);
+  const spiIn = newSpi(turn);
+  const keyPair = group === undefined ? undefined : turn.crypto.generateKeyPair(group);
+  const conversation: ChildConversation = {
+    kind: 'child',
+    replaces,
+    spiIn,
+    proposals: buildChildProposals(turn.sa.config.childProposals, spiIn, true, current.protection?.suite.ke),
+    nonce: turn.crypto.random(nonceLength),
+    keyPair,
+    triedGroups: group === undefined ? triedGroups : [...triedGroups, group],
+    tsi,
+    tsr,
+    rival: undefined,
+  };
+  sendRequest(
+    turn,
+    current.id,
+    ExchangeType.CREATE_CHILD_SA,
+    [
+      ...(replaces === undefined ? [] : [{ ...notify(NotifyType.REKEY_SA), protocol: ProtocolId.ESP, spi: spiOctets(replaces) }]),
+      { kind: 'SA', proposals: conversation.proposals },
+      { kind: 'NONCE', data: conversation.nonce },
+      ...(keyPair ? [{ kind: 'KE', group: keyPair.group, data: keyPair.publicValue } as const] : []),
+      { kind: 'TSi', selectors: tsi },
+      { kind: 'TSr', selectors: tsr },
+    ],
+    conversation,
+  );
+}
+
+interface Accepted {
+  readonly child: AcceptedChild;
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+  readonly nonceR: Uint8Array;
+  readonly sharedSecret: Uint8Array | undefined;
+}
+
+/** Checks an answer that made a CHILD_SA at the peer; with a problem it must be deleted there again. */
+function accept(turn: Turn, conversation: ChildConversation, message: Message): Accepted | { readonly problem: string; readonly spiOut: number } {
+  const { payloads } = message;
+  const chosen = pick(payloads, 'SA')?.proposals ?? [];
+  const spiOut = (chosen[0] && spiNumber(chosen[0].spi)) ?? 0;
+  const violation = checkExchange(message, conversation.replaces === undefined ? 'create-child' : 'rekey-child')[0];
+  if (violation) return { problem: `${violation.payload} ${violation.what}`, spiOut };
+  const child = acceptChildProposal(conversation.proposals, chosen);
+  if ('problem' in child) return { problem: child.problem, spiOut };
+  const nonceR = pickNonce(payloads);
+  const tsi = pick(payloads, 'TSi')?.selectors ?? [];
+  const tsr = pick(payloads, 'TSr')?.selectors ?? [];
+  if (!nonceR) return { problem: 'no usable nonce', spiOut };
+  if (!isNarrowed(tsi, conversation.tsi) || !isNarrowed(tsr, conversation.tsr)) return { problem: 'widened traffic selectors', spiOut };
+  if (child.ke === 0) return { child, tsi, tsr, nonceR, sharedSecret: undefined };
+  const ke = pick(payloads, 'KE');
+  if (!ke || !conversation.keyPair || ke.group !== child.ke || conversation.keyPair.group !== child.ke) {
+    return { problem: `key exchange with group ${ke?.group ?? 0}, agreed was ${child.ke}`, spiOut };
+  }
+  const sharedSecret = turn.crypto.sharedSecret(conversation.keyPair, ke.data);
+  return sharedSecret ? { child, tsi, tsr, nonceR, sharedSecret } : { problem: 'the public value is not acceptable', spiOut };
+}
+
+function processError(turn: Turn, conversation: ChildConversation, type: number, data: Uint8Array): void {
+  const { replaces, tsi, tsr, triedGroups } = conversation;
+  info(turn, `the peer answers our CREATE_CHILD_SA with ${nameOfNotify(type)}`);
+  switch (type) {
+    case NotifyType.INVALID_KE_PAYLOAD: {
+      const group = data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
+      const stillWanted = replaces === undefined || findChild(turn, replaces)?.stage.name === 'active';
+      if (stillWanted && groups(turn).includes(group) && !triedGroups.includes(group)) return start(turn, replaces, tsi, tsr, group, triedGroups);
+      return refused(turn, conversation, { kind: 'invalid-ke', wanted: group });
+    }
+    case NotifyType.TEMPORARY_FAILURE:
+      if (replaces !== undefined) postponeRekey(turn, replaces, false);
+      else refused(turn, conversation, childError(type, 'CREATE_CHILD_SA'));
+      return;
+    case NotifyType.CHILD_SA_NOT_FOUND:
+      // RFC 7296 §2.25.1: it is gone there; unless the peer has made another, a new one is made from scratch.
+      if (replaces === undefined || findChild(turn, replaces)?.stage.name !== 'active') return;
+      removeChild(turn, replaces);
+      if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
+      return;
+    default:
+      return refused(turn, conversation, childError(type, 'CREATE_CHILD_SA'));
+  }
+}
+
+/** A refused rekey is tried again a few times; a tunnel without any CHILD_SA ends. */
+function refused(turn: Turn, conversation: ChildConversation, failure: Parameters<typeof failureEnd>[0]): void {
+  const again = conversation.replaces === undefined ? hasLivingChild(turn) : postponeRekey(turn, conversation.replaces, true);
+  if (!again) closeWith(turn, failureEnd(failure));
+}
+
+function failureEnd(failure: ReturnType<typeof childError>) {
+  return { kind: 'failed', failure } as const;
+}
+
+/** Everything of an answer to the peer's rekey. Either an error to answer, or the pair that is being installed. */
+function respond(
+  turn: Turn,
+  association: Association,
+  message: Message,
+  old: ChildSa,
+): IkeProtocolError | { readonly spiIn: number; readonly lowestNonce: Uint8Array } {
+  const { payloads, header } = message;
+  const nonceI = pickNonce(payloads);
+  const ke = pick(payloads, 'KE');
+  const offered = pick(payloads, 'SA')?.proposals ?? [];
+  const ikeGroup = association.protection?.suite.ke;
+  if (!nonceI) return { kind: 'INVALID_SYNTAX', detail: 'no usable nonce' };
+  const chosen = selectChildProposal(turn.sa.config.childProposals, offered, { ikeGroup, sentGroup: ke?.group });
+  if ('problem' in chosen) {
+    info(turn, `the peer’s rekey is refused: ${chosen.problem}`);
+    return { kind: 'NO_PROPOSAL_CHOSEN' };
+  }
+  if (chosen.ke !== 0 && ke?.group !== chosen.ke) return { kind: 'INVALID_KE_PAYLOAD', group: chosen.ke };
+  // The peer's side of the tunnel is its TSi; it gets at most what the old pair carried.
+  const tsr = narrow(pick(payloads, 'TSi')?.selectors ?? [], old.tsr);
+  const tsi = narrow(pick(payloads, 'TSr')?.selectors ?? [], old.tsi);
+  if (tsi.length === 0 || tsr.length === 0) return { kind: 'TS_UNACCEPTABLE' };
+  const keyPair = chosen.ke === 0 ? undefined : turn.crypto.generateKeyPair(chosen.ke);
+  const sharedSecret = keyPair && ke ? turn.crypto.sharedSecret(keyPair, ke.data) : undefined;
+  if (keyPair && !sharedSecret) return { kind: 'INVALID_SYNTAX', detail: 'the public value is not acceptable' };
+  const spiIn = newSpi(turn);
+  const nonceR = turn.crypto.random(nonceLength);
+  installChild(turn, association, {
+    spiIn,
+    accepted: chosen,
+    tsi,
+    tsr,
+    ours: false,
+    keyInput: { nonceI, nonceR, sharedSecret },
+    sendNow: false,
+    then: {
+      kind: 'answer',
+      association: association.id,
+      messageId: header.messageId,
+      replaces: old.spiIn,
+      payloads: [
+        { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
+        { kind: 'NONCE', data: nonceR },
+        ...(keyPair ? [{ kind: 'KE', group: keyPair.group, data: keyPair.publicValue } as const] : []),
+        { kind: 'TSi', selectors: tsr },
+        { kind: 'TSr', selectors: tsi },
+      ],
+    },
+  });
+  updateAssociation(turn, association.id, { answering: header.messageId });
+  return { spiIn, lowestNonce: lowerNonce(nonceI, nonceR).slice() };
+}
+
+function successorOf(stage: ChildSa['stage'], spiIn: number): boolean {
+  if (stage.name === 'standby') return stage.replaces === spiIn;
+  return stage.name === 'installing' && stage.then.kind === 'answer' && stage.then.replaces === spiIn;
+}
+
+/** Groups for perfect forward secrecy that our proposals name. */
+function groups(turn: Turn): number[] {
+  const ikeGroup = currentOf(turn.sa).protection?.suite.ke;
+  return turn.sa.config.childProposals.flatMap(({ ke }) => (ke === 'ike' ? (ikeGroup === undefined ? [] : [ikeGroup]) : ke));
+}
+
+function firstGroup(turn: Turn): number | undefined {
+  const first = turn.sa.config.childProposals[0]?.ke;
+  return first === 'ike' ? currentOf(turn.sa).protection?.suite.ke : first?.[0];
+}

@@ -1,0 +1,36 @@
+/** Our own choices, as opposed to constants of a specification. Times are milliseconds. */
+
+/**
+ * Errors in IKE_SA_INIT are not authenticated, so anybody who sees the request can forge one. An error is believed only when no better
+ * answer has come this long after it (RFC 7296 §2.21.1); retransmissions go on meanwhile.
+ */
+export const betterAnswerMs = 2_000;
+/** A gateway that keeps asking for new cookies, or other groups, is given up after this many. */
+export const cookieLimit = 4;
+/** How long a close waits for the answer to its Delete. */
+export const closingMs = 1_500;
+/** Retransmission of the Delete while closing. */
+export const closingRetransmitMs = 500;
+/** Packets in flight on a replaced CHILD_SA are still received for this long. */
+export const lingerMs = 5_000;
+/** How long the peer may take to delete what its rekey replaced, before we take over. */
+export const standbyMs = 30_000;
+/** A replaced IKE SA answers retransmitted requests for this long. */
+export const formerMs = 30_000;
+/** How long the host may take to answer `ask-traffic` before a probe is sent anyway. */
+export const trafficAnswerMs = 1_000;
+/** Wait after TEMPORARY_FAILURE or a refused rekey; up to half as much again is added at random, so that both sides do not meet again. */
+export const retryMs = 10_000;
+/** A rekey refused this often ends the SA: a new one gets new keys. */
+export const refusalLimit = 3;
+/** Rekeys begin up to this fraction of their interval early, at random. */
+export const rekeyJitter = 0.1;
+/** Octets of our nonces: at least half the key of every PRF (RFC 7296 §2.10). */
+export const nonceLength = 32;
+/** Certificates of one gateway that are handed to the host. */
+export const certificateLimit = 16;
+/** From here on an IKE SA is rekeyed whatever its age; at `messageIdEnd` it is given up. Message IDs never wrap (RFC 7296 §2.2). */
+export const messageIdHigh = 0x8000_0000;
+export const messageIdEnd = 0xffff_fff0;
+/** SPIs taken from one Delete payload's list per message; beyond it the rest is ignored. */
+export const deleteLimit = 64;

@@ -1,0 +1,67 @@
+import { ExchangeType } from '../registry/exchange.ts';
+import { trafficAnswerMs } from './choice.ts';
+import { wantChildRekey } from './child-rekey.ts';
+import { currentOf, debug, emit, update, want, type Turn } from './turn.ts';
+import { retransmitNow, sendRequest } from './window.ts';
+
+/**
+ * Liveness (RFC 7296 §2.4): any authentic message or ESP packet is a sign of life; only after `dpdMs` without one does an empty
+ * INFORMATIONAL request ask for one.
+ */
+export function processDpdTimer(turn: Turn): void {
+  const { phase, liveness } = turn.sa;
+  if (phase.name !== 'open') return;
+  if (liveness.askedUntil !== undefined) {
+    update(turn, { liveness: { ...liveness, askedUntil: undefined } });
+    return want(turn, { kind: 'liveness' });
+  }
+  update(turn, { liveness: { ...liveness, askedUntil: turn.now + trafficAnswerMs } });
+  emit(turn, { kind: 'ask-traffic' });
+}
+
+/** When the next look at liveness is due; undefined while a request is out, which is a probe of its own. */
+export function dpdDeadline(turn: Turn): number | undefined {
+  const { phase, liveness, config, wanted } = turn.sa;
+  if (phase.name !== 'open' || config.dpdMs <= 0) return undefined;
+  if (currentOf(turn.sa).outstanding || wanted.some(({ kind }) => kind === 'liveness')) return undefined;
+  return liveness.askedUntil ?? liveness.heardAt + config.dpdMs;
+}
+
+export interface Traffic {
+  readonly lastInboundAt: number | undefined;
+  readonly children: readonly { readonly spiIn: number; readonly bytesIn: number; readonly bytesOut: number }[];
+}
+
+/** What the data plane has seen: signs of life, and volumes. */
+export function processTraffic(turn: Turn, { lastInboundAt, children }: Traffic): void {
+  if (turn.sa.phase.name !== 'open') return;
+  const { config, liveness } = turn.sa;
+  const heardAt = Math.max(liveness.heardAt, Math.min(lastInboundAt ?? 0, turn.now));
+  const asked = liveness.askedUntil !== undefined;
+  update(turn, { liveness: { ...liveness, heardAt, askedUntil: undefined } });
+  if (asked && config.dpdMs > 0 && heardAt + config.dpdMs <= turn.now) want(turn, { kind: 'liveness' });
+  if (config.childRekeyBytes <= 0) return;
+  for (const { spiIn, bytesIn, bytesOut } of children) {
+    if (Math.max(bytesIn, bytesOut) >= config.childRekeyBytes) wantChildRekey(turn, spiIn);
+  }
+}
+
+/** The host doubts that the path works, after a resume for example: no waiting. */
+export function processLivenessCheck(turn: Turn): void {
+  if (turn.sa.phase.name !== 'open') return;
+  if (currentOf(turn.sa).outstanding) return retransmitNow(turn);
+  want(turn, { kind: 'liveness' });
+}
+
+export function startProbe(turn: Turn): void {
+  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.INFORMATIONAL, [], { kind: 'liveness' });
+}
+
+/** An authenticated message came in. */
+export function noteLife(turn: Turn): void {
+  const { liveness } = turn.sa;
+  update(turn, { liveness: { heardAt: turn.now, askedUntil: undefined, unresponsiveSince: undefined } });
+  if (liveness.unresponsiveSince === undefined) return;
+  debug(turn, 'the gateway answers again');
+  emit(turn, { kind: 'unresponsive', since: undefined });
+}

@@ -1,0 +1,304 @@
+import { wipe } from '@aovpn/bytes';
+import { deriveRekeyedIkeKeys, type IkeKeys } from '../crypto/keymat.ts';
+import type { Message, Payload } from '../message/payload.ts';
+import { acceptIkeProposal, buildIkeProposals, selectIkeProposal } from '../message/proposal.ts';
+import { emptyReassembly } from '../message/reassembly.ts';
+import type { IkeSuite } from '../message/suite.ts';
+import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
+import { checkExchange } from '../registry/exchange-rule.ts';
+import { ExchangeType } from '../registry/exchange.ts';
+import { NotifyType, nameOfNotify } from '../registry/notify.ts';
+import { rekeyTime, retryTime } from './child.ts';
+import { formerMs, nonceLength, refusalLimit, standbyMs } from './choice.ts';
+import type { IkeFailure } from './contract.ts';
+import { closeWith, startDeleteIke } from './delete.ts';
+import { factsOf } from './facts.ts';
+import { compareNonces, lowerNonce, pick, pickError, pickNonce } from './pick.ts';
+import type { Association, IkeRekeyConversation, Protection } from './state.ts';
+import {
+  addAssociation,
+  currentOf,
+  dropAssociation,
+  emit,
+  findAssociation,
+  info,
+  update,
+  updateAssociation,
+  updateConversation,
+  want,
+  type Turn,
+} from './turn.ts';
+import { sendRequest, sendResponse } from './window.ts';
+
+/** Rekeys of the IKE SA (RFC 7296 §1.3.2, §2.8, §2.18, §2.25.2): new SPIs and message IDs, the CHILD_SAs stay as they are. */
+
+export function startIkeRekey(turn: Turn): void {
+  const group = currentOf(turn.sa).protection?.suite.ke;
+  if (group !== undefined) start(turn, group, []);
+}
+
+/** The answer to our rekey. */
+export function processIkeRekeyResponse(turn: Turn, conversation: IkeRekeyConversation, message: Message): void {
+  const { payloads } = message;
+  const error = pickError(payloads);
+  if (error && !pick(payloads, 'SA')) return processError(turn, conversation, error.type, error.data);
+  const old = currentOf(turn.sa);
+  const made = accept(turn, old, conversation, message);
+  // The peer has a new IKE SA that we cannot reach, and takes the old one for replaced: there is no way on.
+  if ('problem' in made) return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail: `IKE rekey: ${made.problem}` } });
+  const id = addAssociation(turn, made.association);
+  const rival = conversation.rival && findAssociation(turn, conversation.rival.association);
+  if (conversation.rival && rival?.role === 'rival') {
+    if (compareNonces(lowerNonce(conversation.nonce, made.nonceR), conversation.rival.lowestNonce) < 0) {
+      info(turn, 'both rekeyed the IKE SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.2)');
+      updateAssociation(turn, rival.id, { role: 'successor', until: turn.now + standbyMs });
+      updateAssociation(turn, id, { until: turn.now + formerMs });
+      return startDeleteIke(turn, findAssociation(turn, id)!);
+    }
+    info(turn, 'both rekeyed the IKE SA, the peer’s has the lowest nonce: ours stays (RFC 7296 §2.8.2)');
+    updateAssociation(turn, rival.id, { role: 'former', until: turn.now + formerMs });
+  }
+  adopt(turn, id);
+  startDeleteIke(turn, findAssociation(turn, old.id)!);
+}
+
+/** The peer rekeys the IKE SA. Answers, and returns nothing to answer any more, or the error to answer. */
+export function answerIkeRekey(turn: Turn, association: Association, message: Message): readonly Payload[] | undefined {
+  const conversation = association.outstanding?.conversation;
+  // RFC 7296 §2.25.2: not while a CHILD_SA is being made, rekeyed or closed.
+  const busy =
+    turn.sa.phase.name !== 'open' ||
+    association.role !== 'current' ||
+    turn.sa.associations.some(({ role }) => role === 'successor' || role === 'rival') ||
+    conversation?.kind === 'child' ||
+    conversation?.kind === 'delete-child' ||
+    turn.sa.children.some(({ stage }) => stage.name === 'installing');
+  if (busy) return [errorNotify({ kind: 'TEMPORARY_FAILURE' })];
+  const answer = respond(turn, association, message);
+  if ('kind' in answer) return [errorNotify(answer)];
+  const rekeying = conversation?.kind === 'ike-rekey' ? conversation : undefined;
+  const id = addAssociation(turn, {
+    ...answer.association,
+    role: rekeying ? 'rival' : 'successor',
+    until: turn.now + standbyMs,
+  });
+  if (rekeying) updateConversation(turn, association.id, { ...rekeying, rival: { association: id, lowestNonce: answer.lowestNonce } });
+  sendResponse(turn, association.id, ExchangeType.CREATE_CHILD_SA, message.header.messageId, answer.payloads);
+  return undefined;
+}
+
+/**
+ * The peer deleted an association (its answer is sent). Returns false when that was the end of the SA: the current one, without
+ * anything to take over.
+ */
+export function deleteOfAssociation(turn: Turn, association: Association): boolean {
+  if (association.role === 'current') {
+    // RFC 7296 §2.25.2: our own rekey of it, if any, is forgotten.
+    const heir = turn.sa.associations.find(({ role }) => role === 'successor' || role === 'rival');
+    if (!heir) return false;
+    adopt(turn, heir.id);
+  }
+  // Retransmissions of the Delete are still answered for a while.
+  updateAssociation(turn, association.id, { role: 'former', outstanding: undefined, until: turn.now + formerMs });
+  return true;
+}
+
+/** Our Delete of an association was answered. */
+export function processIkeDeleted(turn: Turn, association: Association): void {
+  dropAssociation(turn, association.id);
+}
+
+/** Time is up for a successor that the peer does not make current, or for a former one that is kept for retransmissions. */
+export function processAssociationDeadline(turn: Turn, association: Association): void {
+  if (association.role === 'successor') {
+    info(turn, 'the peer did not delete the IKE SA that it rekeyed');
+    const old = currentOf(turn.sa);
+    adopt(turn, association.id);
+    updateAssociation(turn, old.id, { outstanding: undefined });
+    startDeleteIke(turn, findAssociation(turn, old.id)!);
+  } else if (association.role === 'former') {
+    dropAssociation(turn, association.id);
+  } else {
+    updateAssociation(turn, association.id, { until: undefined });
+  }
+}
+
+/** The new IKE SA takes over; what was being talked about on the old one is talked about again. */
+function adopt(turn: Turn, id: number): void {
+  const old = currentOf(turn.sa);
+  const conversation = old.outstanding?.conversation;
+  updateAssociation(turn, old.id, { role: 'former', outstanding: undefined, until: turn.now + formerMs });
+  updateAssociation(turn, id, { role: 'current', until: undefined });
+  update(turn, { ikeRekeyAt: rekeyTime(turn, turn.sa.config.ikeRekeyMs), ikeRefusals: 0 });
+  switch (conversation?.kind) {
+    case 'delete-child':
+      for (const spiIn of conversation.spisIn) want(turn, { kind: 'delete-child', spiIn });
+      break;
+    case 'address':
+      want(turn, { kind: 'address' });
+      break;
+    case 'child':
+      if (conversation.replaces === undefined) want(turn, { kind: 'child-create', tsi: conversation.tsi, tsr: conversation.tsr });
+      else want(turn, { kind: 'child-rekey', spiIn: conversation.replaces });
+      break;
+    case 'liveness':
+    case 'ike-rekey':
+    case 'delete-ike':
+    case 'init':
+    case 'auth':
+    case undefined:
+      break;
+  }
+  emit(turn, { kind: 'rekeyed', what: 'ike', facts: factsOf(turn.sa) });
+}
+
+function start(turn: Turn, group: number, triedGroups: readonly number[]): void {
+  const { config } = turn.sa;
+  const spi = newIkeSpi(turn);
+  const keyPair = turn.crypto.generateKeyPair(group);
+  const conversation: IkeRekeyConversation = {
+    kind: 'ike-rekey',
+    spi,
+    proposals: buildIkeProposals(config.ikeProposals, spi),
+    nonce: turn.crypto.random(nonceLength),
+    keyPair,
+    triedGroups: [...triedGroups, group],
+    rival: undefined,
+  };
+  sendRequest(
+    turn,
+    currentOf(turn.sa).id,
+    ExchangeType.CREATE_CHILD_SA,
+    [
+      { kind: 'SA', proposals: conversation.proposals },
+      { kind: 'NONCE', data: conversation.nonce },
+      { kind: 'KE', group, data: keyPair.publicValue },
+    ],
+    conversation,
+  );
+}
+
+function accept(
+  turn: Turn,
+  old: Association,
+  conversation: IkeRekeyConversation,
+  message: Message,
+): { readonly association: Omit<Association, 'id'>; readonly nonceR: Uint8Array } | { readonly problem: string } {
+  const { payloads } = message;
+  const violation = checkExchange(message, 'rekey-ike')[0];
+  if (violation) return { problem: `${violation.payload} ${violation.what}` };
+  const suite = acceptIkeProposal(conversation.proposals, pick(payloads, 'SA')?.proposals ?? []);
+  const nonceR = pickNonce(payloads);
+  const ke = pick(payloads, 'KE');
+  if ('problem' in suite) return suite;
+  if (!nonceR || !isIkeSpi(suite.spi)) return { problem: 'no usable nonce or SPI' };
+  if (!ke || ke.group !== suite.ke || suite.ke !== conversation.keyPair.group) return { problem: `key exchange with group ${ke?.group ?? 0}` };
+  const sharedSecret = turn.crypto.sharedSecret(conversation.keyPair, ke.data);
+  if (!sharedSecret) return { problem: 'the public value is not acceptable' };
+  const spis = { spiI: conversation.spi, spiR: suite.spi.slice() };
+  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, { sharedSecret, nonceI: conversation.nonce, nonceR, ...spis });
+  wipe(sharedSecret);
+  return { association: fresh(spis, true, protect(suite, keys, true)), nonceR: nonceR.slice() };
+}
+
+function respond(
+  turn: Turn,
+  old: Association,
+  { payloads }: Message,
+):
+  | IkeProtocolError
+  | { readonly association: Omit<Association, 'id'>; readonly payloads: readonly Payload[]; readonly lowestNonce: Uint8Array } {
+  const nonceI = pickNonce(payloads);
+  const ke = pick(payloads, 'KE');
+  if (!nonceI || !ke) return { kind: 'INVALID_SYNTAX', detail: 'IKE rekey without nonce or key exchange' };
+  const chosen = selectIkeProposal(turn.sa.config.ikeProposals, pick(payloads, 'SA')?.proposals ?? [], ke.group);
+  if ('problem' in chosen || !isIkeSpi(chosen.spi)) {
+    info(turn, `the peer’s IKE rekey is refused: ${'problem' in chosen ? chosen.problem : 'SPI'}`);
+    return { kind: 'NO_PROPOSAL_CHOSEN' };
+  }
+  if (chosen.ke !== ke.group) return { kind: 'INVALID_KE_PAYLOAD', group: chosen.ke };
+  const keyPair = turn.crypto.generateKeyPair(chosen.ke);
+  const sharedSecret = turn.crypto.sharedSecret(keyPair, ke.data);
+  if (!sharedSecret) return { kind: 'INVALID_SYNTAX', detail: 'the public value is not acceptable' };
+  const nonceR = turn.crypto.random(nonceLength);
+  const spis = { spiI: chosen.spi.slice(), spiR: newIkeSpi(turn) };
+  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), chosen, { sharedSecret, nonceI, nonceR, ...spis });
+  wipe(sharedSecret);
+  return {
+    association: fresh(spis, false, protect(chosen, keys, false)),
+    lowestNonce: lowerNonce(nonceI, nonceR).slice(),
+    payloads: [
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
+      { kind: 'NONCE', data: nonceR },
+      { kind: 'KE', group: keyPair.group, data: keyPair.publicValue },
+    ],
+  };
+}
+
+function processError(turn: Turn, conversation: IkeRekeyConversation, type: number, data: Uint8Array): void {
+  info(turn, `the peer answers our IKE rekey with ${nameOfNotify(type)}`);
+  const { rival, triedGroups } = conversation;
+  const heir = rival && findAssociation(turn, rival.association);
+  if (heir?.role === 'rival') return updateAssociation(turn, heir.id, { role: 'successor' });
+  if (type === NotifyType.INVALID_KE_PAYLOAD) {
+    const group = data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
+    const offered = turn.sa.config.ikeProposals.some(({ ke }) => ke.includes(group));
+    if (offered && !triedGroups.includes(group)) return start(turn, group, triedGroups);
+  }
+  const refusals = turn.sa.ikeRefusals + (type === NotifyType.TEMPORARY_FAILURE ? 0 : 1);
+  update(turn, { ikeRefusals: refusals, ikeRekeyAt: retryTime(turn) });
+  if (refusals < refusalLimit) return;
+  const failure: IkeFailure =
+    type === NotifyType.NO_PROPOSAL_CHOSEN
+      ? { kind: 'no-proposal-chosen', what: 'ike' }
+      : { kind: 'notify', type, name: nameOfNotify(type), phase: 'CREATE_CHILD_SA' };
+  closeWith(turn, { kind: 'failed', failure });
+}
+
+function protect(suite: IkeSuite, keys: IkeKeys, initiator: boolean): Protection {
+  return {
+    suite: { encr: suite.encr, keyBits: suite.keyBits, prf: suite.prf, integ: suite.integ, ke: suite.ke },
+    send: initiator ? keys.initiator : keys.responder,
+    receive: initiator ? keys.responder : keys.initiator,
+    skD: keys.skD,
+    skPi: keys.skPi,
+    skPr: keys.skPr,
+  };
+}
+
+function fresh(
+  spis: { readonly spiI: Uint8Array; readonly spiR: Uint8Array },
+  initiator: boolean,
+  protection: Protection,
+): Omit<Association, 'id'> {
+  return {
+    ...spis,
+    role: 'former',
+    initiator,
+    protection,
+    nextRequest: 0,
+    nextExpected: 0,
+    outstanding: undefined,
+    answer: undefined,
+    answering: undefined,
+    reassembly: emptyReassembly,
+    until: undefined,
+  };
+}
+
+function keySource({ protection }: Association): { readonly prf: number; readonly skD: Uint8Array } {
+  if (!protection) throw new Error('a rekey without keys');
+  return { prf: protection.suite.prf, skD: protection.skD };
+}
+
+function isIkeSpi(spi: Uint8Array): boolean {
+  return spi.length === 8 && spi.some((octet) => octet !== 0);
+}
+
+/** 8 random octets, never all zero, never ours already. */
+export function newIkeSpi(turn: Turn): Uint8Array {
+  for (;;) {
+    const spi = turn.crypto.random(8);
+    if (isIkeSpi(spi)) return spi;
+  }
+}

@@ -1,0 +1,139 @@
+import { processSigned, processVerdict } from './auth.ts';
+import { processInstalled } from './child-install.ts';
+import { wantChildRekey } from './child-rekey.ts';
+import type { IkeAction, IkeEvent, IkeSaConfig, Path } from './contract.ts';
+import { closeWith } from './delete.ts';
+import { processLivenessCheck, processTraffic } from './dpd.ts';
+import { processEapEvent } from './eap-round.ts';
+import { newIkeSpi } from './ike-rekey.ts';
+import { startInit } from './init.ts';
+import { emptyReassembly } from '../message/reassembly.ts';
+import { processPathChanged } from './mobike.ts';
+import { pump } from './pump.ts';
+import { processDatagram } from './receive.ts';
+import type { IkeSa } from './state.ts';
+import { processTimer, settleTimers } from './timer.ts';
+import { addAssociation, finish, update, want, type MachineCrypto, type Turn } from './turn.ts';
+
+export interface IkeStep {
+  readonly sa: IkeSa;
+  /** To be performed in this order. */
+  readonly actions: readonly IkeAction[];
+}
+
+/**
+ * Begins an IKE SA as initiator (RFC 7296): the first action is the IKE_SA_INIT request. `path` is the outer flow, on port 4500 from
+ * the start (§2.23 allows it), the non-ESP marker being the host's. `now`: milliseconds of a monotonic clock.
+ */
+export function startIkeSa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: number): IkeStep {
+  const turn: Turn = { crypto, now, actions: [], sa: emptySa(config, path, now) };
+  addAssociation(turn, {
+    role: 'current',
+    spiI: newIkeSpi(turn),
+    spiR: new Uint8Array(8),
+    initiator: true,
+    protection: undefined,
+    nextRequest: 0,
+    nextExpected: 0,
+    outstanding: undefined,
+    answer: undefined,
+    answering: undefined,
+    reassembly: emptyReassembly,
+    until: undefined,
+  });
+  startInit(turn);
+  return settle(turn);
+}
+
+/**
+ * One step. The old state must not be used again: keys that the step has retired are overwritten in place. Whatever a peer sends,
+ * this does not throw; it throws on bugs of ours only.
+ */
+export function stepIkeSa(crypto: MachineCrypto, sa: IkeSa, event: IkeEvent, now: number): IkeStep {
+  const turn: Turn = { crypto, now, actions: [], sa };
+  if (sa.phase.name === 'ended') return { sa, actions: [] };
+  process(turn, event);
+  return settle(turn);
+}
+
+function process(turn: Turn, event: IkeEvent): void {
+  switch (event.kind) {
+    case 'datagram':
+      return processDatagram(turn, event.datagram, event.from, event.fromPort);
+    case 'timer':
+      return processTimer(turn, event.timer);
+    case 'signed':
+      return processSigned(turn, event.request, event.signature, event.problem);
+    case 'gateway-verdict':
+      return processVerdict(turn, event.request, event.verdict);
+    case 'eap':
+      return processEapEvent(turn, event.event);
+    case 'child-installed':
+      return processInstalled(turn, event.spiIn, event.problem);
+    case 'traffic':
+      return processTraffic(turn, event);
+    case 'rekey-child':
+      return turn.sa.phase.name === 'open' ? wantChildRekey(turn, event.spiIn) : undefined;
+    case 'rekey-ike':
+      return turn.sa.phase.name === 'open' ? want(turn, { kind: 'ike-rekey' }) : undefined;
+    case 'path-changed':
+      return processPathChanged(turn, event.path);
+    case 'check-liveness':
+      return processLivenessCheck(turn);
+    case 'close':
+      return processClose(turn, event.why);
+  }
+}
+
+/** An SA that is not authenticated yet is dropped without a word; a made one says goodbye. */
+function processClose(turn: Turn, why: string): void {
+  const { name } = turn.sa.phase;
+  switch (name) {
+    case 'init-await-response':
+    case 'init-await-better':
+    case 'auth-await-signature':
+    case 'auth-await-response':
+    case 'auth-await-verdict':
+    case 'eap-await-host':
+    case 'eap-await-response':
+    case 'proof-await-response':
+      return finish(turn, { kind: 'closed', why });
+    case 'child-await-install':
+    case 'open':
+      return closeWith(turn, { kind: 'closed', why });
+    case 'closing-await-response':
+    case 'ended':
+      return undefined;
+  }
+}
+
+/** What follows from the new state: the next exchange, the timers, and the end as the last word. */
+function settle(turn: Turn): IkeStep {
+  pump(turn);
+  settleTimers(turn);
+  const last = turn.actions.findIndex(({ kind }) => kind === 'ended');
+  const actions = last < 0 ? turn.actions : [...turn.actions.slice(0, last), ...turn.actions.slice(last + 1), turn.actions[last]!];
+  return { sa: turn.sa, actions };
+}
+
+function emptySa(config: IkeSaConfig, path: Path, now: number): IkeSa {
+  return {
+    config,
+    // Replaced at once by startInit, which either sends or fails.
+    phase: { name: 'open' },
+    path,
+    pathStale: false,
+    associations: [],
+    children: [],
+    wanted: [],
+    peer: { mobike: false, fragmentation: false, hashes: undefined, natLocal: false, natRemote: false },
+    gateway: { identity: '', subject: '', authentication: '' },
+    configuration: { addresses: [], dns: [], dnsDomains: [], subnets: [], other: [] },
+    liveness: { heardAt: now, askedUntil: undefined, unresponsiveSince: undefined },
+    ikeRekeyAt: Infinity,
+    ikeRefusals: 0,
+    armed: {},
+    questions: 0,
+    made: 0,
+  };
+}

@@ -1,0 +1,195 @@
+import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
+import type { KeyPair } from '../crypto/port.ts';
+import { deriveIkeKeys } from '../crypto/keymat.ts';
+import { encodeMessage } from '../message/encode.ts';
+import type { DecodedHeader } from '../message/header.ts';
+import { openDatagram } from '../message/open.ts';
+import type { Message, Payload } from '../message/payload.ts';
+import { acceptIkeProposal, buildIkeProposals } from '../message/proposal.ts';
+import { emptyReassembly } from '../message/reassembly.ts';
+import { announcedSignatureHashes } from '../registry/auth-method.ts';
+import { describeError } from '../registry/error.ts';
+import { checkExchange } from '../registry/exchange-rule.ts';
+import { ExchangeType } from '../registry/exchange.ts';
+import { NotifyType, nameOfNotify } from '../registry/notify.ts';
+import { startAuth } from './auth.ts';
+import { betterAnswerMs, cookieLimit, nonceLength } from './choice.ts';
+import type { IkeFailure } from './contract.ts';
+import { buildNatDetection, processNatDetection } from './natd.ts';
+import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
+import type { InitOffer } from './state.ts';
+import { currentOf, debug, fail, info, update, updateAssociation, type Turn } from './turn.ts';
+import { sendFirst } from './window.ts';
+
+/**
+ * IKE_SA_INIT (RFC 7296 §1.2). Nothing in its answer is authenticated until IKE_AUTH is done, so no answer ends the SA at once:
+ * errors and nonsense wait for something better ({@link betterAnswerMs}).
+ */
+export function startInit(turn: Turn): void {
+  const { ikeProposals } = turn.sa.config;
+  const group = ikeProposals[0]?.ke[0];
+  if (group === undefined) return fail(turn, { kind: 'no-proposal-chosen', what: 'ike' });
+  sendInit(turn, {
+    proposals: buildIkeProposals(ikeProposals),
+    nonce: turn.crypto.random(nonceLength),
+    keyPair: turn.crypto.generateKeyPair(group),
+    triedGroups: [group],
+    cookie: undefined,
+    cookies: 0,
+  });
+}
+
+/** A datagram while nothing is protected yet. */
+export function processInit(turn: Turn, datagram: Uint8Array, header: DecodedHeader, from: IpAddress, fromPort: number): void {
+  const { phase, path } = turn.sa;
+  if (phase.name !== 'init-await-response' && phase.name !== 'init-await-better') return;
+  if (!sameAddress(from, path.remote) || fromPort !== path.remotePort) return debug(turn, 'not from the gateway: ignored');
+  if (header.exchange !== ExchangeType.IKE_SA_INIT || !header.response || header.fromInitiator || header.messageId !== 0) {
+    return debug(turn, 'not an answer to IKE_SA_INIT: ignored');
+  }
+  const outcome = openDatagram(turn.crypto, datagram, { reassembly: emptyReassembly });
+  switch (outcome.kind) {
+    case 'message':
+      return processAnswer(turn, phase.init, outcome.message, datagram);
+    case 'refuse':
+      return doubt(turn, { kind: 'invalid-syntax', detail: describeError(outcome.error) });
+    case 'partial':
+      return debug(turn, 'a fragment in IKE_SA_INIT: ignored');
+    case 'ignore':
+      return debug(turn, `ignored: ${outcome.why}`);
+  }
+}
+
+/** No better answer came. */
+export function processInitDeadline(turn: Turn): void {
+  const { phase } = turn.sa;
+  if (phase.name === 'init-await-better' && phase.until <= turn.now) fail(turn, phase.failure);
+}
+
+function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: Uint8Array): void {
+  const { payloads } = message;
+  const cookie = pickNotify(payloads, NotifyType.COOKIE);
+  if (cookie && !pick(payloads, 'SA')) return processCookie(turn, init, cookie.data);
+  const error = pickError(payloads);
+  if (error) {
+    if (error.type === NotifyType.INVALID_KE_PAYLOAD) return processInvalidKe(turn, init, error.data);
+    info(turn, `the gateway, or somebody in its name, says ${nameOfNotify(error.type)}`);
+    return doubt(
+      turn,
+      error.type === NotifyType.NO_PROPOSAL_CHOSEN
+        ? { kind: 'no-proposal-chosen', what: 'ike' }
+        : { kind: 'notify', type: error.type, name: nameOfNotify(error.type), phase: 'IKE_SA_INIT' },
+    );
+  }
+  const violation = checkExchange(message, 'ike-sa-init')[0];
+  if (violation) return doubt(turn, { kind: 'invalid-syntax', detail: `${violation.payload} ${violation.what}` });
+  const sa = pick(payloads, 'SA');
+  const ke = pick(payloads, 'KE');
+  const nonceR = pickNonce(payloads);
+  if (!sa || !ke || !nonceR || message.header.spiR.every((octet) => octet === 0)) {
+    return doubt(turn, { kind: 'invalid-syntax', detail: 'IKE_SA_INIT answer without SA, KE, nonce or SPI' });
+  }
+  const suite = acceptIkeProposal(init.proposals, sa.proposals);
+  if ('problem' in suite) return doubt(turn, { kind: 'protocol', detail: suite.problem });
+  if (suite.ke !== init.keyPair.group || ke.group !== init.keyPair.group) {
+    return doubt(turn, { kind: 'protocol', detail: `key exchange with group ${ke.group}, ours was ${init.keyPair.group}` });
+  }
+  const sharedSecret = turn.crypto.sharedSecret(init.keyPair, ke.data);
+  if (!sharedSecret) return doubt(turn, { kind: 'protocol', detail: 'the public value is not acceptable' });
+  const current = currentOf(turn.sa);
+  const { spiI } = current;
+  const { spiR } = message.header;
+  const keys = deriveIkeKeys(turn.crypto, suite, { sharedSecret, nonceI: init.nonce, nonceR, spiI, spiR });
+  wipe(sharedSecret);
+  updateAssociation(turn, current.id, {
+    spiR: spiR.slice(),
+    outstanding: undefined,
+    protection: {
+      suite: { encr: suite.encr, keyBits: suite.keyBits, prf: suite.prf, integ: suite.integ, ke: suite.ke },
+      send: keys.initiator,
+      receive: keys.responder,
+      skD: keys.skD,
+      skPi: keys.skPi,
+      skPr: keys.skPr,
+    },
+  });
+  learnPeer(turn, payloads);
+  startAuth(turn, init, nonceR.slice(), datagram.slice());
+}
+
+function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
+  const { config, peer } = turn.sa;
+  const hashes = pickNotify(payloads, NotifyType.SIGNATURE_HASH_ALGORITHMS);
+  const nat = processNatDetection(turn, currentOf(turn.sa), payloads);
+  if (!nat) info(turn, 'the gateway does not detect NATs');
+  update(turn, {
+    peer: {
+      ...peer,
+      ...nat,
+      fragmentation: config.fragmentation && pickNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined,
+      hashes: hashes && readHashes(hashes.data),
+    },
+  });
+}
+
+function processCookie(turn: Turn, init: InitOffer, cookie: Uint8Array): void {
+  // RFC 7296 §2.6: 1 to 64 octets.
+  if (cookie.length < 1 || cookie.length > 64) return doubt(turn, { kind: 'invalid-syntax', detail: 'cookie' });
+  if (init.cookie && equal(init.cookie, cookie)) return debug(turn, 'the same cookie again: ignored');
+  if (init.cookies >= cookieLimit) return doubt(turn, { kind: 'protocol', detail: 'one cookie after the other' });
+  debug(turn, 'the gateway asks for a cookie');
+  sendInit(turn, { ...init, cookie: cookie.slice(), cookies: init.cookies + 1 });
+}
+
+function processInvalidKe(turn: Turn, init: InitOffer, data: Uint8Array): void {
+  const wanted = data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
+  const offered = turn.sa.config.ikeProposals.some(({ ke }) => ke.includes(wanted));
+  // A group is tried once: a late copy of this answer must not end in a loop.
+  if (!offered || init.triedGroups.includes(wanted)) return doubt(turn, { kind: 'invalid-ke', wanted });
+  info(turn, `the gateway wants group ${wanted}`);
+  sendInit(turn, { ...init, keyPair: turn.crypto.generateKeyPair(wanted), triedGroups: [...init.triedGroups, wanted] });
+}
+
+/** Keeps a bad answer until a better one comes, or until no better one has come for a while. The first one counts. */
+function doubt(turn: Turn, failure: IkeFailure): void {
+  const { phase } = turn.sa;
+  if (phase.name !== 'init-await-response') return;
+  update(turn, { phase: { name: 'init-await-better', init: phase.init, failure, until: turn.now + betterAnswerMs } });
+}
+
+function sendInit(turn: Turn, offer: Omit<InitOffer, 'request'>): void {
+  const current = currentOf(turn.sa);
+  const request = encodeMessage({
+    header: {
+      spiI: current.spiI,
+      spiR: current.spiR,
+      exchange: ExchangeType.IKE_SA_INIT,
+      fromInitiator: true,
+      response: false,
+      messageId: 0,
+    },
+    payloads: buildInit(turn, offer, offer.keyPair),
+  });
+  update(turn, { phase: { name: 'init-await-response', init: { ...offer, request } } });
+  updateAssociation(turn, current.id, { nextRequest: 1 });
+  sendFirst(turn, current.id, 0, ExchangeType.IKE_SA_INIT, [request], { kind: 'init' });
+}
+
+function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 'request'>, keyPair: KeyPair): Payload[] {
+  const { spiI, spiR } = currentOf(turn.sa);
+  return [
+    ...(cookie ? [notify(NotifyType.COOKIE, cookie)] : []),
+    { kind: 'SA', proposals },
+    { kind: 'KE', group: keyPair.group, data: keyPair.publicValue },
+    { kind: 'NONCE', data: nonce },
+    ...buildNatDetection(turn, spiI, spiR),
+    ...(turn.sa.config.fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
+    notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, concat(...announcedSignatureHashes.map((hash) => Uint8Array.of(hash >> 8, hash & 0xff)))),
+  ];
+}
+
+function readHashes(data: Uint8Array): number[] {
+  const hashes: number[] = [];
+  for (let i = 0; i + 1 < data.length; i += 2) hashes.push((data[i]! << 8) | data[i + 1]!);
+  return hashes;
+}

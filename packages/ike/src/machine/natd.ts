@@ -1,0 +1,41 @@
+import { concat, equal, type IpAddress } from '@aovpn/bytes';
+import type { Payload } from '../message/payload.ts';
+import { NotifyType } from '../registry/notify.ts';
+import { notify, pickNotify } from './pick.ts';
+import type { Association, PeerFacts } from './state.ts';
+import type { Turn } from './turn.ts';
+
+/**
+ * NAT detection (RFC 7296 §2.23). The flow is on port 4500 from its first message, so nothing moves when a NAT is found.
+ * With `forceUdpEncapsulation` the source hash is random: the gateway then takes us to be behind a NAT and encapsulates ESP in UDP.
+ */
+export function buildNatDetection(turn: Turn, spiI: Uint8Array, spiR: Uint8Array): Payload[] {
+  const { config, path } = turn.sa;
+  const source = config.forceUdpEncapsulation ? turn.crypto.random(20) : natHash(turn, spiI, spiR, path.local, path.localPort);
+  return [
+    notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
+    notify(NotifyType.NAT_DETECTION_DESTINATION_IP, natHash(turn, spiI, spiR, path.remote, path.remotePort)),
+  ];
+}
+
+/** Who sits behind a NAT, by the gateway's hashes; undefined when it sent none. */
+export function processNatDetection(
+  turn: Turn,
+  { spiI, spiR }: Pick<Association, 'spiI' | 'spiR'>,
+  payloads: readonly Payload[],
+): Pick<PeerFacts, 'natLocal' | 'natRemote'> | undefined {
+  const { path } = turn.sa;
+  const destination = pickNotify(payloads, NotifyType.NAT_DETECTION_DESTINATION_IP);
+  const sources = payloads.filter((payload) => payload.kind === 'N' && payload.type === NotifyType.NAT_DETECTION_SOURCE_IP);
+  if (!destination || sources.length === 0) return undefined;
+  const local = natHash(turn, spiI, spiR, path.local, path.localPort);
+  const remote = natHash(turn, spiI, spiR, path.remote, path.remotePort);
+  return {
+    natLocal: !equal(destination.data, local),
+    natRemote: !sources.some((payload) => payload.kind === 'N' && equal(payload.data, remote)),
+  };
+}
+
+function natHash(turn: Turn, spiI: Uint8Array, spiR: Uint8Array, address: IpAddress, port: number): Uint8Array {
+  return turn.crypto.sha1(concat(spiI, spiR, address.bytes, Uint8Array.of(port >> 8, port & 0xff)));
+}

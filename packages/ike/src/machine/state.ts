@@ -1,0 +1,244 @@
+import type { EapState } from '@aovpn/eap';
+import type { KeyPair } from '../crypto/port.ts';
+import type { Identity, Payload, Proposal, TrafficSelector } from '../message/payload.ts';
+import type { Reassembly } from '../message/reassembly.ts';
+import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
+import type { IkeEnd, IkeFailure, IkeSaConfig, IkeTimer, Path, TunnelConfiguration } from './contract.ts';
+
+/**
+ * The whole of what an IKE SA remembers between two steps: the conversation with one gateway, through all of its rekeys.
+ * A value: steps make a new one. (Keys are the exception: they are overwritten in place when what they protect has died.)
+ */
+export interface IkeSa {
+  readonly config: IkeSaConfig;
+  readonly phase: Phase;
+  /** What the outer flow's ends are now. */
+  readonly path: Path;
+  /** The ends have changed since the gateway last confirmed them. */
+  readonly pathStale: boolean;
+  readonly associations: readonly Association[];
+  readonly children: readonly ChildSa[];
+  /** What we would like to talk about when the window is free. */
+  readonly wanted: readonly Wanted[];
+  readonly peer: PeerFacts;
+  readonly gateway: GatewayFacts;
+  readonly configuration: TunnelConfiguration;
+  readonly liveness: Liveness;
+  readonly ikeRekeyAt: number;
+  /** Refused rekeys of the IKE SA in a row. */
+  readonly ikeRefusals: number;
+  /** What the host was last told about each timer. */
+  readonly armed: Readonly<Partial<Record<IkeTimer, number | undefined>>>;
+  /** Numbers questions to the host. */
+  readonly questions: number;
+  /** Numbers associations. */
+  readonly made: number;
+}
+
+/**
+ * State names: TOPIC "-await-" WHOM, or one word for the two states that await nobody in particular.
+ *
+ *   TOPIC  init      the IKE_SA_INIT exchange           WHOM  response   the gateway, to the request that is out
+ *          auth      the first IKE_AUTH exchange              better     the gateway, for something better than what it (or
+ *          eap       the EAP rounds                                      somebody in its name) has said
+ *          proof     the AUTH payloads from the MSK           signature  the host's key, for our AUTH
+ *          child     the first CHILD_SA                       verdict    the host's certificate check
+ *          closing   the Delete                               host       the host, for what EAP asked (secret, TLS)
+ *                                                             install    the host's data plane
+ *   open   everything after that: exchanges are then described by `Association.outstanding`
+ *   ended  nothing follows
+ */
+export type Phase =
+  | { readonly name: 'init-await-response'; readonly init: InitOffer }
+  | { readonly name: 'init-await-better'; readonly init: InitOffer; readonly failure: IkeFailure; readonly until: number }
+  | { readonly name: 'auth-await-signature'; readonly handshake: Handshake; readonly question: number; readonly rfc7427: boolean }
+  | { readonly name: 'auth-await-response'; readonly handshake: Handshake }
+  | { readonly name: 'auth-await-verdict'; readonly handshake: Handshake; readonly question: number; readonly payloads: readonly Payload[] }
+  | { readonly name: 'eap-await-host'; readonly handshake: Handshake; readonly eap: EapRun; readonly until: number }
+  | { readonly name: 'eap-await-response'; readonly handshake: Handshake; readonly eap: EapRun }
+  | { readonly name: 'proof-await-response'; readonly handshake: Handshake; readonly msk: Uint8Array }
+  | { readonly name: 'child-await-install' }
+  | { readonly name: 'open' }
+  | { readonly name: 'closing-await-response'; readonly end: IkeEnd; readonly until: number }
+  | { readonly name: 'ended' };
+
+/** What our IKE_SA_INIT request said. */
+export interface InitOffer {
+  readonly proposals: readonly Proposal[];
+  readonly nonce: Uint8Array;
+  readonly keyPair: KeyPair;
+  readonly triedGroups: readonly number[];
+  readonly cookie: Uint8Array | undefined;
+  readonly cookies: number;
+  /** The request as sent last: AUTH covers it. */
+  readonly request: Uint8Array;
+}
+
+/** What IKE_AUTH builds on. */
+export interface Handshake {
+  readonly initRequest: Uint8Array;
+  readonly initResponse: Uint8Array;
+  readonly nonceI: Uint8Array;
+  readonly nonceR: Uint8Array;
+  readonly identity: Identity;
+  readonly spiIn: number;
+  readonly childProposals: readonly Proposal[];
+  /** The gateway's IDr, once its certificate and signature were accepted. */
+  readonly gatewayIdentity: Identity | undefined;
+}
+
+export interface EapRun {
+  readonly state: EapState;
+  readonly msk: Uint8Array | undefined;
+  readonly method: string;
+}
+
+/**
+ * One IKE SA in the narrow sense: a pair of SPIs with their keys and message IDs. There is one `current`; rekeys make others:
+ * `successor` was made by the peer's rekey and takes over when the peer deletes the current one; `rival` was made by the peer's rekey
+ * while our own is under way; `former` is over or on its way out.
+ */
+export interface Association {
+  readonly id: number;
+  readonly role: 'current' | 'successor' | 'rival' | 'former';
+  readonly spiI: Uint8Array;
+  readonly spiR: Uint8Array;
+  /** Whether we began the exchange that made it: the I flag and the direction of the keys follow from that. */
+  readonly initiator: boolean;
+  readonly protection: Protection | undefined;
+  readonly nextRequest: number;
+  readonly nextExpected: number;
+  readonly outstanding: Outstanding | undefined;
+  /** The answer to the peer's last request, for its retransmissions. */
+  readonly answer: { readonly messageId: number; readonly datagrams: readonly Uint8Array[] } | undefined;
+  /** The peer's request whose answer waits for the host. */
+  readonly answering: number | undefined;
+  readonly reassembly: Reassembly;
+  /** When a successor takes over unasked, or a former one is forgotten. */
+  readonly until: number | undefined;
+}
+
+export interface Protection {
+  readonly suite: IkeSuite;
+  readonly send: DirectionKeys;
+  readonly receive: DirectionKeys;
+  readonly skD: Uint8Array;
+  readonly skPi: Uint8Array;
+  readonly skPr: Uint8Array;
+}
+
+/** The one request of ours that is out (window 1, RFC 7296 §2.3). */
+export interface Outstanding {
+  readonly messageId: number;
+  readonly exchange: number;
+  readonly datagrams: readonly Uint8Array[];
+  readonly conversation: Conversation;
+  readonly firstSentAt: number;
+  readonly dueAt: number;
+  /** Retransmissions so far. */
+  readonly attempt: number;
+  /** Goes on beyond the usual tries until then: a second factor takes its time. */
+  readonly patientUntil: number;
+}
+
+/** What the outstanding request is about, with everything that its answer needs. */
+export type Conversation =
+  | { readonly kind: 'init' }
+  | { readonly kind: 'auth' }
+  | ChildConversation
+  | IkeRekeyConversation
+  | { readonly kind: 'delete-child'; readonly spisIn: readonly number[] }
+  | { readonly kind: 'delete-ike' }
+  | { readonly kind: 'liveness' }
+  | { readonly kind: 'address'; readonly path: Path };
+
+/** A CREATE_CHILD_SA request for a CHILD_SA: a new one, or one that replaces another. */
+export interface ChildConversation {
+  readonly kind: 'child';
+  readonly replaces: number | undefined;
+  readonly spiIn: number;
+  readonly proposals: readonly Proposal[];
+  readonly nonce: Uint8Array;
+  readonly keyPair: KeyPair | undefined;
+  readonly triedGroups: readonly number[];
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+  /** The peer rekeyed the same CHILD_SA meanwhile (RFC 7296 §2.8.1). */
+  readonly rival: { readonly spiIn: number; readonly lowestNonce: Uint8Array } | undefined;
+}
+
+export interface IkeRekeyConversation {
+  readonly kind: 'ike-rekey';
+  readonly spi: Uint8Array;
+  readonly proposals: readonly Proposal[];
+  readonly nonce: Uint8Array;
+  readonly keyPair: KeyPair;
+  readonly triedGroups: readonly number[];
+  /** The peer rekeyed the same IKE SA meanwhile (RFC 7296 §2.8.2). */
+  readonly rival: { readonly association: number; readonly lowestNonce: Uint8Array } | undefined;
+}
+
+/** In order of urgency. */
+export type Wanted =
+  | { readonly kind: 'address' }
+  | { readonly kind: 'liveness' }
+  | { readonly kind: 'delete-child'; readonly spiIn: number }
+  | { readonly kind: 'child-create'; readonly tsi: readonly TrafficSelector[]; readonly tsr: readonly TrafficSelector[] }
+  | { readonly kind: 'child-rekey'; readonly spiIn: number }
+  | { readonly kind: 'ike-rekey' };
+
+export interface ChildSa {
+  readonly spiIn: number;
+  /** 0 while the peer's SPI is unknown. */
+  readonly spiOut: number;
+  readonly suite: ChildSuite;
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+  readonly stage: ChildStage;
+  readonly rekeyAt: number;
+  readonly refusals: number;
+}
+
+export type ChildStage =
+  | { readonly name: 'installing'; readonly then: AfterInstall }
+  | { readonly name: 'active' }
+  /** Made by the peer's rekey: receives, and sends once the peer has deleted the one that it replaces. */
+  | { readonly name: 'standby'; readonly replaces: number; readonly until: number }
+  /** We delete it, or are about to; it may still receive. */
+  | { readonly name: 'replaced' }
+  /** Gone from IKE's point of view; receives what was in flight. */
+  | { readonly name: 'lingering'; readonly until: number };
+
+export type AfterInstall =
+  | { readonly kind: 'establish' }
+  | { readonly kind: 'replace'; readonly old: number | undefined }
+  /** Answer the peer's request; `payloads` is the answer. */
+  | {
+      readonly kind: 'answer';
+      readonly association: number;
+      readonly messageId: number;
+      readonly payloads: readonly Payload[];
+      readonly replaces: number;
+    };
+
+export interface PeerFacts {
+  readonly mobike: boolean;
+  readonly fragmentation: boolean;
+  readonly hashes: readonly number[] | undefined;
+  readonly natLocal: boolean;
+  readonly natRemote: boolean;
+}
+
+export interface GatewayFacts {
+  readonly identity: string;
+  readonly subject: string;
+  readonly authentication: string;
+}
+
+export interface Liveness {
+  /** When an authenticated message or packet last came in. */
+  readonly heardAt: number;
+  /** `ask-traffic` is out until then. */
+  readonly askedUntil: number | undefined;
+  readonly unresponsiveSince: number | undefined;
+}

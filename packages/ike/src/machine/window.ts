@@ -1,0 +1,158 @@
+import type { Payload } from '../message/payload.ts';
+import { sealMessage } from '../message/seal.ts';
+import { nameOfExchange } from '../registry/exchange.ts';
+import { messageIdEnd, messageIdHigh } from './choice.ts';
+import type { Association, Conversation } from './state.ts';
+import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
+
+/** Message IDs, the window of one, retransmission and its back-off (RFC 7296 §2.1–2.3). */
+
+/** Sends a protected request. The window must be free. */
+export function sendRequest(
+  turn: Turn,
+  id: number,
+  exchange: number,
+  payloads: readonly Payload[],
+  conversation: Conversation,
+  patienceMs = 0,
+): void {
+  const association = findAssociation(turn, id);
+  if (!association) return;
+  if (association.outstanding) throw new Error(`a second request (${conversation.kind}) while one is out`);
+  const messageId = association.nextRequest;
+  if (messageId >= messageIdEnd) return fail(turn, { kind: 'protocol', detail: 'message IDs are used up' });
+  if (messageId >= messageIdHigh && association.role === 'current') want(turn, { kind: 'ike-rekey' });
+  const datagrams = seal(turn, association, exchange, messageId, false, payloads);
+  updateAssociation(turn, id, { nextRequest: messageId + 1 });
+  sendFirst(turn, id, messageId, exchange, datagrams, conversation, patienceMs);
+}
+
+/** Sends datagrams of a new request and remembers them. */
+export function sendFirst(
+  turn: Turn,
+  id: number,
+  messageId: number,
+  exchange: number,
+  datagrams: readonly Uint8Array[],
+  conversation: Conversation,
+  patienceMs = 0,
+): void {
+  const { now } = turn;
+  updateAssociation(turn, id, {
+    outstanding: {
+      messageId,
+      exchange,
+      datagrams,
+      conversation,
+      firstSentAt: now,
+      dueAt: now + turn.sa.config.retransmit.firstMs,
+      attempt: 0,
+      patientUntil: now + patienceMs,
+    },
+  });
+  debug(turn, `${nameOfExchange(exchange)} request ${messageId} (${conversation.kind})`);
+  transmit(turn, datagrams);
+}
+
+/** Answers the peer's request and remembers the answer for retransmissions. */
+export function sendResponse(turn: Turn, id: number, exchange: number, messageId: number, payloads: readonly Payload[]): void {
+  const association = findAssociation(turn, id);
+  if (!association) return;
+  const datagrams = seal(turn, association, exchange, messageId, true, payloads);
+  updateAssociation(turn, id, { answer: { messageId, datagrams }, answering: undefined, nextExpected: messageId + 1 });
+  debug(turn, `${nameOfExchange(exchange)} response ${messageId}`);
+  transmit(turn, datagrams);
+}
+
+/** A request that nobody waits for: the last words of an SA that ends now. */
+export function sendLastWords(turn: Turn, exchange: number, payloads: readonly Payload[]): void {
+  const association = turn.sa.associations.find(({ role }) => role === 'current');
+  if (!association?.protection) return;
+  transmit(turn, seal(turn, association, exchange, association.nextRequest, false, payloads));
+}
+
+/** Retransmits what is due, everywhere. */
+export function retransmitDue(turn: Turn): void {
+  for (const { id, outstanding } of turn.sa.associations) {
+    if (turn.sa.phase.name !== 'ended' && outstanding && outstanding.dueAt <= turn.now) retransmit(turn, id);
+  }
+}
+
+/** Sends the outstanding requests again at once and starts their patience anew: they go out on a new path. */
+export function retransmitNow(turn: Turn): void {
+  for (const { id, outstanding } of turn.sa.associations) {
+    if (!outstanding) continue;
+    updateAssociation(turn, id, { outstanding: { ...outstanding, attempt: 0, dueAt: turn.now + turn.sa.config.retransmit.firstMs } });
+    transmit(turn, outstanding.datagrams);
+  }
+}
+
+export function transmit(turn: Turn, datagrams: readonly Uint8Array[]): void {
+  for (const datagram of datagrams) emit(turn, { kind: 'send', datagram });
+}
+
+function retransmit(turn: Turn, id: number): void {
+  const association = findAssociation(turn, id);
+  const outstanding = association?.outstanding;
+  if (!association || !outstanding) return;
+  const { firstMs, factor, tries } = turn.sa.config.retransmit;
+  const exhausted = outstanding.attempt >= tries;
+  if (exhausted && turn.now >= outstanding.patientUntil) return giveUp(turn, association);
+  const attempt = outstanding.attempt + 1;
+  const interval = firstMs * factor ** Math.min(attempt, tries);
+  const dueAt = exhausted ? Math.min(turn.now + interval, Math.max(outstanding.patientUntil, turn.now + 1)) : turn.now + interval;
+  updateAssociation(turn, id, { outstanding: { ...outstanding, attempt, dueAt } });
+  debug(turn, `retransmission ${attempt} of ${nameOfExchange(outstanding.exchange)} request ${outstanding.messageId}`);
+  transmit(turn, outstanding.datagrams);
+  const { liveness, phase } = turn.sa;
+  if (association.role === 'current' && phase.name === 'open' && liveness.unresponsiveSince === undefined) {
+    update(turn, { liveness: { ...liveness, unresponsiveSince: outstanding.firstSentAt } });
+    emit(turn, { kind: 'unresponsive', since: outstanding.firstSentAt });
+  }
+}
+
+function giveUp(turn: Turn, association: Association): void {
+  const { phase } = turn.sa;
+  if (association.role !== 'current') {
+    updateAssociation(turn, association.id, { outstanding: undefined, until: turn.now });
+    return;
+  }
+  const seconds = Math.round((turn.now - association.outstanding!.firstSentAt) / 1000);
+  switch (phase.name) {
+    case 'init-await-better':
+      return fail(turn, phase.failure);
+    case 'init-await-response':
+      return fail(turn, { kind: 'no-answer', phase: 'init', seconds });
+    case 'auth-await-signature':
+    case 'auth-await-response':
+    case 'auth-await-verdict':
+    case 'eap-await-host':
+    case 'eap-await-response':
+    case 'proof-await-response':
+      return fail(turn, { kind: 'no-answer', phase: 'auth', seconds });
+    case 'child-await-install':
+    case 'open':
+      return fail(turn, { kind: 'no-answer', phase: 'established', seconds });
+    case 'closing-await-response':
+      return finish(turn, phase.end);
+    case 'ended':
+      return undefined;
+  }
+}
+
+function seal(
+  turn: Turn,
+  association: Association,
+  exchange: number,
+  messageId: number,
+  response: boolean,
+  payloads: readonly Payload[],
+): Uint8Array[] {
+  const { protection, spiI, spiR, initiator } = association;
+  if (!protection) throw new Error('no keys yet');
+  const message = { header: { spiI, spiR, exchange, fromInitiator: initiator, response, messageId }, payloads };
+  const { fragmentSize } = turn.sa.config;
+  return turn.sa.peer.fragmentation
+    ? sealMessage(turn.crypto, protection.suite, protection.send, message, fragmentSize)
+    : sealMessage(turn.crypto, protection.suite, protection.send, message);
+}
