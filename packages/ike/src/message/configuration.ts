@@ -1,14 +1,117 @@
+import { addressFromBytes, decodeUtf8, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import type { TunnelConfiguration } from '../machine/contract.ts';
+import { ConfigAttributeType } from '../registry/config-attribute.ts';
 import type { ConfigAttribute } from './payload.ts';
 
-/** The attributes of a CFG_REQUEST (RFC 7296 §3.15.1, RFC 8598 §3.1). */
+const none = new Uint8Array(0);
+
+/** The attributes of a CFG_REQUEST for what we can use (RFC 7296 §3.15.1, RFC 8598 §3.1). */
 export function encodeConfigurationRequest(request: { readonly v4: boolean; readonly v6: boolean }): ConfigAttribute[] {
-  throw new Error(`not filled in yet ${request}`);
+  const types: number[] = [];
+  if (request.v4) {
+    types.push(
+      ConfigAttributeType.INTERNAL_IP4_ADDRESS,
+      ConfigAttributeType.INTERNAL_IP4_NETMASK,
+      ConfigAttributeType.INTERNAL_IP4_DNS,
+      ConfigAttributeType.INTERNAL_IP4_SUBNET,
+    );
+  }
+  if (request.v6) {
+    types.push(
+      ConfigAttributeType.INTERNAL_IP6_ADDRESS,
+      ConfigAttributeType.INTERNAL_IP6_DNS,
+      ConfigAttributeType.INTERNAL_IP6_SUBNET,
+    );
+  }
+  if (types.length > 0) types.push(ConfigAttributeType.INTERNAL_DNS_DOMAIN);
+  return types.map((type) => ({ type, value: none }));
 }
 
-/** What a CFG_REPLY gives; attributes with empty values give nothing. */
+/**
+ * What a CFG_REPLY gives. An attribute without value gives nothing. Values that make no sense (a mask with holes, a text that is no
+ * domain name) are kept among `other` and not acted upon; an address that makes no sense is a problem.
+ * An IPv4 address has the length of the netmask, or 32 without one.
+ */
 export function decodeConfigurationReply(
   attributes: readonly ConfigAttribute[],
 ): TunnelConfiguration | { readonly problem: string } {
-  throw new Error(`not filled in yet ${attributes}`);
+  const addresses: IpPrefix[] = [];
+  const dns: IpAddress[] = [];
+  const dnsDomains: string[] = [];
+  const subnets: IpPrefix[] = [];
+  const other: ConfigAttribute[] = [];
+  const masks = attributes.filter(({ type, value }) => type === ConfigAttributeType.INTERNAL_IP4_NETMASK && value.length === 4);
+  const netmask = masks[0] ? maskLength(masks[0].value) : 32;
+  if (netmask === undefined || masks.length > 1) return { problem: 'unusable netmask' };
+
+  for (const attribute of attributes) {
+    const { type, value } = attribute;
+    if (value.length === 0) continue;
+    switch (type) {
+      case ConfigAttributeType.INTERNAL_IP4_NETMASK:
+        break;
+      case ConfigAttributeType.INTERNAL_IP4_ADDRESS: {
+        const address = unicast(value);
+        if (!address) return { problem: 'unusable inner IPv4 address' };
+        addresses.push({ address, length: netmask });
+        break;
+      }
+      case ConfigAttributeType.INTERNAL_IP6_ADDRESS: {
+        const address = unicast(value.subarray(0, 16));
+        if (!address || value[16]! > 128) return { problem: 'unusable inner IPv6 address' };
+        addresses.push({ address, length: value[16]! });
+        break;
+      }
+      case ConfigAttributeType.INTERNAL_IP4_DNS:
+      case ConfigAttributeType.INTERNAL_IP6_DNS: {
+        const address = unicast(value);
+        if (address) dns.push(address);
+        else other.push(attribute);
+        break;
+      }
+      case ConfigAttributeType.INTERNAL_IP4_SUBNET: {
+        const length = maskLength(value.subarray(4));
+        if (length === undefined) other.push(attribute);
+        else subnets.push({ address: addressFromBytes(value.subarray(0, 4)), length });
+        break;
+      }
+      case ConfigAttributeType.INTERNAL_IP6_SUBNET:
+        if (value[16]! > 128) other.push(attribute);
+        else subnets.push({ address: addressFromBytes(value.subarray(0, 16)), length: value[16]! });
+        break;
+      case ConfigAttributeType.INTERNAL_DNS_DOMAIN: {
+        const domain = domainName(value);
+        if (domain) dnsDomains.push(domain);
+        else other.push(attribute);
+        break;
+      }
+      default:
+        other.push(attribute);
+    }
+  }
+  return { addresses, dns, dnsDomains, subnets, other };
+}
+
+/** An address that a host can have: not unspecified, loopback, multicast, broadcast. */
+function unicast(octets: Uint8Array): IpAddress | undefined {
+  if (octets.length !== 4 && octets.length !== 16) return undefined;
+  const first = octets[0]!;
+  const refused =
+    octets.length === 4
+      ? first === 0 || first === 127 || first >= 224
+      : first === 0xff || octets.subarray(0, 15).every((octet) => octet === 0);
+  return refused ? undefined : addressFromBytes(octets);
+}
+
+function maskLength(mask: Uint8Array): number | undefined {
+  const bits = [...mask].map((octet) => octet.toString(2).padStart(8, '0')).join('');
+  return bits.length === 32 && /^1*0*$/.test(bits) ? bits.lastIndexOf('1') + 1 : undefined;
+}
+
+/** RFC 8598 §4.1: a name in presentation form, without a final zero. Lower case, without a final dot; it goes into resolver settings. */
+function domainName(octets: Uint8Array): string | undefined {
+  if (octets.length > 254) return undefined;
+  const text = decodeUtf8(octets).toLowerCase().replace(/\.$/, '');
+  const isName = text.length <= 253 && text.split('.').every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label));
+  return isName ? text : undefined;
 }

@@ -1,11 +1,17 @@
-import type { Message, Payload } from './payload.ts';
+import { Writer } from '@aovpn/bytes';
+import { encodeHeader, ikeHeaderLength } from './header.ts';
+import { encodePayloads } from './payload-chain.ts';
+import type { Message } from './payload.ts';
 
-/** A whole message without protection, as IKE_SA_INIT is sent (RFC 7296 §3.1). */
+export { encodePayloadBody } from './payload-body.ts';
+
+/**
+ * A whole message without protection, as IKE_SA_INIT is sent (RFC 7296 §3.1).
+ * @throws {RangeError} for values that no message can hold
+ */
 export function encodeMessage(message: Message): Uint8Array {
-  throw new Error(`not filled in yet ${message.header.exchange}`);
-}
-
-/** The octets after a payload's generic header; for IDi and IDr that is what AUTH covers (RFC 7296 §2.15). */
-export function encodePayloadBody(payload: Payload): Uint8Array {
-  throw new Error(`not filled in yet ${payload.kind}`);
+  const { firstType, octets } = encodePayloads(message.payloads);
+  const writer = new Writer(ikeHeaderLength + octets.length);
+  encodeHeader(writer, message.header, firstType, ikeHeaderLength + octets.length);
+  return writer.bytes(octets).finish();
 }

@@ -40,6 +40,8 @@ export interface Transform {
   readonly id: number;
   /** Key Length attribute in bits, where one is sent. */
   readonly keyBits?: number;
+  /** Set on receipt: an attribute was there that the transform cannot have, so that it must not be chosen (RFC 7296 §3.3.6). */
+  readonly foreignAttribute?: boolean;
 }
 
 export interface Identity {

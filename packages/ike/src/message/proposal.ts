@@ -1,7 +1,12 @@
+import { Reader, Writer } from '@aovpn/bytes';
 import type { ChildProposalConfig, IkeProposalConfig } from '../machine/contract.ts';
-import type { Proposal } from './payload.ts';
+import { nameOfProtocol, ProtocolId } from '../registry/protocol.ts';
+import { encrRow, nameOfTransform } from '../registry/transform-lookup.ts';
+import { encrRows, Esn, Integ, integRows, Ke, keRows, prfRows, TransformType } from '../registry/transform.ts';
+import type { Proposal, Transform } from './payload.ts';
 import type { ChildSuite, IkeSuite } from './suite.ts';
 
+/** Why no agreement came about, for the trace. */
 export interface Problem {
   readonly problem: string;
 }
@@ -20,50 +25,247 @@ export interface AcceptedChild {
   readonly spi: number;
 }
 
-export function buildIkeProposals(configs: readonly IkeProposalConfig[], spi?: Uint8Array): Proposal[] {
-  throw new Error(`not filled in yet ${configs} ${spi}`);
+/** @param spi our SPI when the IKE SA is a rekeyed one; none in IKE_SA_INIT */
+export function buildIkeProposals(configs: readonly IkeProposalConfig[], spi: Uint8Array = new Uint8Array(0)): Proposal[] {
+  return configs.map((config, i) => ({ number: i + 1, protocol: ProtocolId.IKE, spi, transforms: ikeTransforms(config) }));
 }
 
-/** `withKe`: false inside IKE_AUTH. `ikeGroup`: the IKE SA's own group, for `ke: 'ike'`. `spi`: our inbound SPI. */
+/**
+ * @param spi our inbound SPI
+ * @param withKe false inside IKE_AUTH, where a CHILD_SA never has a key exchange of its own (RFC 7296 §1.2)
+ * @param ikeGroup the IKE SA's own group, for `ke: 'ike'`
+ */
 export function buildChildProposals(
   configs: readonly ChildProposalConfig[],
   spi: number,
   withKe: boolean,
   ikeGroup?: number,
 ): Proposal[] {
-  throw new Error(`not filled in yet ${configs} ${spi} ${withKe} ${ikeGroup}`);
+  return configs.map((config, i) => ({
+    number: i + 1,
+    protocol: ProtocolId.ESP,
+    spi: new Writer(4).u32(spi).finish(),
+    transforms: childTransforms(config, withKe ? childGroups(config, ikeGroup) : []),
+  }));
 }
 
-/** `chosen`: the answer's SA payload (its proposals, or the one). */
+/**
+ * What the responder chose from our offer: exactly one proposal, by its number, and in it exactly one transform of each type that we
+ * offered, each of them as we offered it (RFC 7296 §2.7, §3.3.6).
+ * @param chosen the answer's SA payload (all its proposals, or the one)
+ */
 export function acceptIkeProposal(offered: readonly Proposal[], chosen: Proposal | readonly Proposal[]): AcceptedIke | Problem {
-  throw new Error(`not filled in yet ${offered} ${chosen}`);
+  const match = matchOffer(offered, chosen);
+  if ('problem' in match) return match;
+  const { proposal, offer } = match;
+  if (proposal.spi.length !== offer.spi.length) return { problem: 'SPI of another length than the exchange needs' };
+  if (proposal.spi.length > 0 && proposal.spi.every((octet) => octet === 0)) return { problem: 'SPI 0' };
+  return readIke(proposal);
 }
 
 export function acceptChildProposal(
   offered: readonly Proposal[],
   chosen: Proposal | readonly Proposal[],
 ): AcceptedChild | Problem {
-  throw new Error(`not filled in yet ${offered} ${chosen}`);
+  const match = matchOffer(offered, chosen);
+  return 'problem' in match ? match : readChild(match.proposal);
 }
 
-/** As responder. `reply` is the proposal to send back, with the SPI still to be filled in. `sentGroup`: group of the peer's KE payload. */
+/**
+ * As responder of a rekey: the first of our configurations that the peer offers, with our preferences inside of it.
+ * `reply` is the proposal to send back; its SPI is still to be filled in.
+ * @param sentGroup group of the peer's KE payload: preferred where our configuration allows it, since it saves a round trip
+ */
 export function selectIkeProposal(
   configs: readonly IkeProposalConfig[],
   offered: readonly Proposal[],
   sentGroup?: number,
 ): (AcceptedIke & { readonly reply: Proposal }) | Problem {
-  throw new Error(`not filled in yet ${configs} ${offered} ${sentGroup}`);
+  for (const config of configs) {
+    const wanted = ikeTransforms({ ...config, ke: preferring(config.ke, sentGroup) });
+    for (const offer of offered) {
+      if (offer.protocol !== ProtocolId.IKE || offer.spi.length !== 8 || offer.spi.every((octet) => octet === 0)) continue;
+      const reply = intersect(offer, wanted);
+      const suite = reply && readIke(reply);
+      if (suite && !('problem' in suite)) return { ...suite, spi: offer.spi, reply };
+    }
+  }
+  return { problem: 'none of the proposals is one of ours' };
 }
 
+/**
+ * As responder of a new or rekeyed CHILD_SA. Where our configuration asks for no key exchange, one that the peer insists on is still
+ * done, with the IKE SA's group or another that is not weak: that only adds secrecy.
+ * @param ikeGroup the IKE SA's own group
+ * @param sentGroup group of the peer's KE payload, if it sent one
+ */
 export function selectChildProposal(
   configs: readonly ChildProposalConfig[],
   offered: readonly Proposal[],
-  options?: { readonly ikeGroup?: number | undefined; readonly sentGroup?: number | undefined },
+  options: { readonly ikeGroup?: number | undefined; readonly sentGroup?: number | undefined } = {},
 ): (AcceptedChild & { readonly reply: Proposal }) | Problem {
-  throw new Error(`not filled in yet ${configs} ${offered} ${options}`);
+  const { ikeGroup, sentGroup } = options;
+  for (const config of configs) {
+    const own = childGroups(config, ikeGroup);
+    const harmless = keRows.filter((row) => !row.weak || row.id === ikeGroup).map((row) => row.id);
+    const groups = preferring(own.length > 0 ? own : [Ke.NONE, ...preferring(harmless, ikeGroup)], sentGroup);
+    const wanted = childTransforms(config, groups);
+    for (const offer of offered) {
+      if (offer.protocol !== ProtocolId.ESP) continue;
+      const reply = intersect(offer, wanted);
+      const child = reply && readChild(reply);
+      // A configuration with groups of its own means perfect forward secrecy, which a peer cannot leave out.
+      if (child && !('problem' in child) && (own.length === 0 || child.ke !== Ke.NONE)) return { ...child, reply };
+    }
+  }
+  return { problem: 'none of the proposals is one of ours' };
 }
 
 /** Such as `AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519`, or for a CHILD_SA `AES-CBC-256 / HMAC-SHA2-256-128`. */
 export function suiteName(suite: ChildSuite & { readonly prf?: number; readonly ke?: number }): string {
-  throw new Error(`not filled in yet ${suite}`);
+  const encr = encrRow(suite.encr);
+  const parts = [encr.fixedKey ? encr.name : `${encr.name}-${suite.keyBits}`];
+  if (!encr.aead) parts.push(nameOfTransform(TransformType.INTEG, suite.integ));
+  if (suite.prf) parts.push(nameOfTransform(TransformType.PRF, suite.prf));
+  if (suite.ke) parts.push(nameOfTransform(TransformType.KE, suite.ke));
+  return parts.join(' / ');
+}
+
+function ikeTransforms(config: IkeProposalConfig): Transform[] {
+  return [
+    ...cipherTransforms(config),
+    ...config.prf.map((id) => ({ type: TransformType.PRF, id })),
+    ...config.ke.map((id) => ({ type: TransformType.KE, id })),
+  ];
+}
+
+/** Extended sequence numbers are never asked for: the data plane rekeys long before 2³² packets. */
+function childTransforms(config: ChildProposalConfig, groups: readonly number[]): Transform[] {
+  return [
+    ...cipherTransforms(config),
+    ...groups.map((id) => ({ type: TransformType.KE, id })),
+    { type: TransformType.ESN, id: Esn.NONE },
+  ];
+}
+
+/** @throws {RangeError} for a configuration that mixes AEAD and other ciphers, or has no integrity algorithm where one is needed */
+function cipherTransforms(config: Pick<ChildProposalConfig, 'encr' | 'integ'>): Transform[] {
+  const aead = config.encr.map(({ id }) => encrRow(id).aead);
+  if (aead.some((each) => each !== aead[0])) throw new RangeError('a proposal cannot mix AEAD and other ciphers');
+  if (aead.length === 0 || aead[0] !== (config.integ.length === 0))
+    throw new RangeError('ciphers and integrity do not go together');
+  return [
+    ...config.encr.map(({ id, keyBits }) => ({ type: TransformType.ENCR, id, ...(!encrRow(id).fixedKey && { keyBits }) })),
+    ...config.integ.map((id) => ({ type: TransformType.INTEG, id })),
+  ];
+}
+
+function childGroups(config: ChildProposalConfig, ikeGroup: number | undefined): readonly number[] {
+  if (config.ke !== 'ike') return config.ke;
+  return ikeGroup === undefined ? [] : [ikeGroup];
+}
+
+function matchOffer(
+  offered: readonly Proposal[],
+  chosen: Proposal | readonly Proposal[],
+): { readonly proposal: Proposal; readonly offer: Proposal } | Problem {
+  const proposals = 'number' in chosen ? [chosen] : chosen;
+  const [proposal] = proposals;
+  if (!proposal || proposals.length !== 1) return { problem: `${proposals.length} proposals in an answer` };
+  const offer = offered.find((candidate) => candidate.number === proposal.number && candidate.protocol === proposal.protocol);
+  if (!offer) return { problem: `proposal ${proposal.number} for ${nameOfProtocol(proposal.protocol)} was not offered` };
+  const stranger = proposal.transforms.find(
+    (transform) => !offer.transforms.some((candidate) => sameTransform(candidate, transform)),
+  );
+  if (stranger) return { problem: `${transformName(stranger)} was not offered` };
+  const missing = offer.transforms.find(({ type }) => !proposal.transforms.some((candidate) => candidate.type === type));
+  if (missing && !isOptional(missing, offer)) return { problem: `no transform of type ${missing.type} in the answer` };
+  return { proposal, offer };
+}
+
+/** A type that was offered also as "none" may be left out, and so may "no extended sequence numbers" by lenient responders. */
+function isOptional(transform: Transform, offer: Proposal): boolean {
+  return offer.transforms.some(({ type, id }) => type === transform.type && id === 0);
+}
+
+/** What of an offer we want: one transform for each of its types, by our order; undefined when a type has none. */
+function intersect(offer: Proposal, wanted: readonly Transform[]): Proposal | undefined {
+  const types = [...new Set(offer.transforms.map(({ type }) => type))];
+  const transforms: Transform[] = [];
+  for (const type of types) {
+    const choice = wanted.find(
+      (want) => want.type === type && offer.transforms.some((candidate) => sameTransform(candidate, want)),
+    );
+    if (choice) transforms.push(choice);
+    // INTEG may be offered as NONE beside an AEAD (RFC 7296 §3.3.3).
+    else if (
+      !offer.transforms.some(
+        (candidate) => candidate.type === type && candidate.type === TransformType.INTEG && candidate.id === 0,
+      )
+    ) {
+      return undefined;
+    }
+  }
+  return { number: offer.number, protocol: offer.protocol, spi: offer.spi, transforms };
+}
+
+function readIke(proposal: Proposal): AcceptedIke | Problem {
+  const cipher = readCipher(proposal);
+  if ('problem' in cipher) return cipher;
+  const prf = only(proposal, TransformType.PRF);
+  const ke = only(proposal, TransformType.KE);
+  // An answer without a key exchange method must not get anywhere near the key derivation.
+  if (!prf || prf === 'several' || !prfRows.some((row) => row.id === prf.id)) return { problem: 'not exactly one PRF' };
+  if (!ke || ke === 'several' || !keRows.some((row) => row.id === ke.id))
+    return { problem: 'not exactly one key exchange method' };
+  if (proposal.transforms.some(({ type }) => type > TransformType.KE)) return { problem: 'a transform that no IKE SA has' };
+  return { ...cipher, prf: prf.id, ke: ke.id, spi: proposal.spi };
+}
+
+function readChild(proposal: Proposal): AcceptedChild | Problem {
+  const cipher = readCipher(proposal);
+  if ('problem' in cipher) return cipher;
+  const ke = only(proposal, TransformType.KE);
+  const esn = only(proposal, TransformType.ESN);
+  if (ke === 'several' || esn === 'several') return { problem: 'several transforms of one type' };
+  if (proposal.transforms.some(({ type }) => type === TransformType.PRF || type > TransformType.ESN)) {
+    return { problem: 'a transform that no CHILD_SA has' };
+  }
+  if (ke && ke.id !== Ke.NONE && !keRows.some((row) => row.id === ke.id)) return { problem: `no key exchange method ${ke.id}` };
+  if (proposal.spi.length !== 4) return { problem: 'SPI of another length than 4 octets' };
+  const spi = new Reader(proposal.spi, 'SPI').u32();
+  // RFC 4303 §2.1: 1 to 255 are reserved, 0 never is on the wire.
+  if (spi < 256) return { problem: `reserved SPI ${spi}` };
+  return { suite: cipher, ke: ke?.id ?? Ke.NONE, esn: esn?.id === Esn.YES, spi };
+}
+
+function readCipher(proposal: Proposal): ChildSuite | Problem {
+  const encr = only(proposal, TransformType.ENCR);
+  const integ = only(proposal, TransformType.INTEG);
+  if (!encr || encr === 'several' || integ === 'several') return { problem: 'not exactly one cipher' };
+  const row = encrRows.find((candidate) => candidate.id === encr.id);
+  const keyBits = row?.fixedKey ? row.keyBits[0] : encr.keyBits;
+  if (!row || keyBits === undefined || !row.keyBits.includes(keyBits)) return { problem: `unusable ${transformName(encr)}` };
+  const integId = integ?.id ?? Integ.NONE;
+  if (row.aead ? integId !== Integ.NONE : !integRows.some((candidate) => candidate.id === integId)) {
+    return { problem: `${transformName(encr)} with integrity ${integId}` };
+  }
+  return { encr: encr.id, keyBits, integ: integId };
+}
+
+function only(proposal: Proposal, type: number): Transform | undefined | 'several' {
+  const found = proposal.transforms.filter((transform) => transform.type === type);
+  return found.length > 1 ? 'several' : found[0];
+}
+
+function sameTransform(a: Transform, b: Transform): boolean {
+  return a.type === b.type && a.id === b.id && a.keyBits === b.keyBits && !a.foreignAttribute && !b.foreignAttribute;
+}
+
+function preferring(ids: readonly number[], wanted: number | undefined): readonly number[] {
+  return wanted !== undefined && ids.includes(wanted) ? [wanted, ...ids.filter((id) => id !== wanted)] : ids;
+}
+
+function transformName({ type, id, keyBits }: Transform): string {
+  return nameOfTransform(type, id) + (keyBits === undefined ? '' : `-${keyBits}`);
 }
