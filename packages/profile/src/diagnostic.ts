@@ -9,7 +9,7 @@ export interface Diagnostic {
   readonly code: string;
   readonly severity: Severity;
   readonly at: Position;
-  /** Element names from the root, such as `VPNProfile/NativeProfile/Servers`. */
+  /** Element names from the root, such as `VPNProfile/NativeProfile/Servers`; a repeated element has its number: `VPNProfile/Route[2]`. */
   readonly path: string;
   readonly message: string;
   /** What Windows does with this. */

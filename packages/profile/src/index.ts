@@ -1,2 +1,12 @@
 export type * from './profile.ts';
 export type { Diagnostic, Severity } from './diagnostic.ts';
+export { profileDiagnostics, type DiagnosticKind } from './diagnostic-catalogue.ts';
+export { defaultLimits, type ProfileLimits } from './limits.ts';
+export { parseProfile, type ParseOptions, type ParseResult } from './parse-profile.ts';
+export { writeProfile } from './write-profile.ts';
+export { writeEapHostConfig } from './eap/write-host-config.ts';
+export { withoutPositions, type WithoutPositions } from './without-positions.ts';
+export { formatDiagnostics, type FormatOptions } from './format-diagnostics.ts';
+export { describeProfile } from './describe-profile.ts';
+export { profileElements, type ProfileElement } from './compiled-schema.ts';
+export { isDeviceTunnel, isForceTunnel, isLockDown } from './check/check.ts';
