@@ -32,7 +32,10 @@ import { equalConstantTime, wipe } from '@aovpn/bytes';
 export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array): void {
   const { config, path, peer } = turn.sa;
   const spiIn = newSpi(turn);
-  const outer: Identity = { type: path.local.family === 4 ? IdentityType.IPV4_ADDR : IdentityType.IPV6_ADDR, data: path.local.bytes };
+  const outer: Identity = {
+    type: path.local.family === 4 ? IdentityType.IPV4_ADDR : IdentityType.IPV6_ADDR,
+    data: path.local.bytes,
+  };
   const handshake: Handshake = {
     initRequest: init.request,
     initResponse,
@@ -52,7 +55,12 @@ export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initR
 }
 
 /** The host's key has signed. */
-export function processSigned(turn: Turn, question: number, signature: Uint8Array | undefined, problem: string | undefined): void {
+export function processSigned(
+  turn: Turn,
+  question: number,
+  signature: Uint8Array | undefined,
+  problem: string | undefined,
+): void {
   const { phase, config, peer } = turn.sa;
   if (phase.name !== 'auth-await-signature' || phase.question !== question || config.auth.kind !== 'certificate') return;
   const choice = chooseScheme(config.auth.schemes, peer.hashes);
@@ -67,14 +75,21 @@ export function processAuth(turn: Turn, handshake: Handshake, message: Message):
   const error = pickError(payloads);
   if (error && !auth) return fail(turn, authError(turn, error.type));
   const violation = checkExchange(message, 'ike-auth-first')[0];
-  if (violation) return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
+  if (violation)
+    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
   const identity = pick(payloads, 'IDr')?.identity;
-  if (!auth || !identity) return refuse(turn, { kind: 'gateway-refused', refusal: 'no-certificate', detail: 'the gateway did not authenticate itself' });
+  if (!auth || !identity)
+    return refuse(turn, {
+      kind: 'gateway-refused',
+      refusal: 'no-certificate',
+      detail: 'the gateway did not authenticate itself',
+    });
   const certificates = pickAll(payloads, 'CERT')
     .filter(({ encoding }) => encoding === CertEncoding.X509_SIGNATURE)
     .slice(0, certificateLimit)
     .map(({ data }) => data.slice());
-  if (certificates.length === 0) return refuse(turn, { kind: 'gateway-refused', refusal: 'no-certificate', detail: 'the gateway sent no certificate' });
+  if (certificates.length === 0)
+    return refuse(turn, { kind: 'gateway-refused', refusal: 'no-certificate', detail: 'the gateway sent no certificate' });
   const question = ask(turn);
   update(turn, { phase: { name: 'auth-await-verdict', handshake, question, payloads } });
   emit(turn, { kind: 'verify-gateway', request: question, certificates, identity, names: turn.sa.config.gatewayNames });
@@ -106,7 +121,8 @@ export function processVerdict(turn: Turn, question: number, verdict: GatewayVer
   info(turn, `the gateway is ${verdict.subject} (${signed.scheme})`);
   const eap = pick(payloads, 'EAP');
   if (config.auth.kind === 'certificate') {
-    if (eap) return refuse(turn, { kind: 'authentication-failed', detail: 'the gateway demands EAP, the profile has a certificate' });
+    if (eap)
+      return refuse(turn, { kind: 'authentication-failed', detail: 'the gateway demands EAP, the profile has a certificate' });
     return completeAuth(turn, handshake, payloads);
   }
   if (!eap) return refuse(turn, { kind: 'protocol', detail: 'the gateway did not begin EAP' });
@@ -118,7 +134,9 @@ export function sendProof(turn: Turn, handshake: Handshake, msk: Uint8Array): vo
   const { suite } = protectionOf(turn);
   const data = sharedKeyAuth(turn.crypto, suite.prf, msk, ownOctets(turn, handshake));
   update(turn, { phase: { name: 'proof-await-response', handshake, msk } });
-  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, [{ kind: 'AUTH', method: AuthMethod.SHARED_KEY, data }], { kind: 'auth' });
+  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, [{ kind: 'AUTH', method: AuthMethod.SHARED_KEY, data }], {
+    kind: 'auth',
+  });
 }
 
 /** The answer to our proof. */
@@ -128,8 +146,14 @@ export function processProof(turn: Turn, handshake: Handshake, msk: Uint8Array, 
   const error = pickError(payloads);
   if (error && !auth) return fail(turn, authError(turn, error.type));
   const violation = checkExchange(message, 'ike-auth-final')[0];
-  if (violation) return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
-  const expected = sharedKeyAuth(turn.crypto, protectionOf(turn).suite.prf, msk, gatewayOctets(turn, handshake, handshake.gatewayIdentity!));
+  if (violation)
+    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
+  const expected = sharedKeyAuth(
+    turn.crypto,
+    protectionOf(turn).suite.prf,
+    msk,
+    gatewayOctets(turn, handshake, handshake.gatewayIdentity!),
+  );
   const proven = auth?.method === AuthMethod.SHARED_KEY && equalConstantTime(auth.data, expected);
   if (!proven) return refuse(turn, { kind: 'gateway-signature' });
   wipe(msk);
@@ -160,12 +184,20 @@ export function refuse(turn: Turn, failure: IkeFailure): void {
   finish(turn, { kind: 'failed', failure });
 }
 
-function sendAuth(turn: Turn, handshake: Handshake, auth: { readonly method: number; readonly data: Uint8Array } | undefined): void {
+function sendAuth(
+  turn: Turn,
+  handshake: Handshake,
+  auth: { readonly method: number; readonly data: Uint8Array } | undefined,
+): void {
   update(turn, { phase: { name: 'auth-await-response', handshake } });
   sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, buildAuth(turn, handshake, auth), { kind: 'auth' });
 }
 
-function buildAuth(turn: Turn, handshake: Handshake, auth: { readonly method: number; readonly data: Uint8Array } | undefined): Payload[] {
+function buildAuth(
+  turn: Turn,
+  handshake: Handshake,
+  auth: { readonly method: number; readonly data: Uint8Array } | undefined,
+): Payload[] {
   const { config } = turn.sa;
   const certificates = config.auth.kind === 'certificate' ? config.auth.certificates : [];
   const { request, trafficSelectors, certificateAuthorities } = config;
@@ -175,7 +207,9 @@ function buildAuth(turn: Turn, handshake: Handshake, auth: { readonly method: nu
     notify(NotifyType.INITIAL_CONTACT),
     { kind: 'CERTREQ', encoding: CertEncoding.X509_SIGNATURE, authorities: concat(...certificateAuthorities) },
     ...(auth ? [{ kind: 'AUTH', method: auth.method, data: auth.data } as const] : []),
-    ...(request.v4 || request.v6 ? [{ kind: 'CP', type: ConfigType.REQUEST, attributes: encodeConfigurationRequest(request) } as const] : []),
+    ...(request.v4 || request.v6
+      ? [{ kind: 'CP', type: ConfigType.REQUEST, attributes: encodeConfigurationRequest(request) } as const]
+      : []),
     { kind: 'SA', proposals: handshake.childProposals },
     { kind: 'TSi', selectors: trafficSelectors.tsi },
     { kind: 'TSr', selectors: trafficSelectors.tsr },

@@ -68,7 +68,8 @@ export function processChildResponse(turn: Turn, conversation: ChildConversation
   if (rival) {
     info(turn, 'both rekeyed the CHILD_SA, the peer’s has the lowest nonce: ours stays (RFC 7296 §2.8.1)');
     const stage = findChild(turn, rival.spiIn)?.stage.name;
-    if (stage === 'active') setStage(turn, rival.spiIn, { name: 'standby', replaces: conversation.replaces!, until: turn.now + standbyMs });
+    if (stage === 'active')
+      setStage(turn, rival.spiIn, { name: 'standby', replaces: conversation.replaces!, until: turn.now + standbyMs });
   }
   if (old?.stage.name === 'active') setStage(turn, old.spiIn, { name: 'replaced' });
   installChild(turn, currentOf(turn.sa), {
@@ -90,7 +91,13 @@ export function answerChildRekey(turn: Turn, association: Association, message: 
   const spiOut = rekey?.protocol === ProtocolId.ESP ? spiNumber(rekey.spi) : undefined;
   const old = turn.sa.children.find((child) => child.spiOut === spiOut && child.stage.name !== 'lingering');
   if (!rekey || spiOut === undefined || !old) {
-    return [errorNotify({ kind: 'CHILD_SA_NOT_FOUND', protocol: rekey?.protocol ?? ProtocolId.ESP, spi: rekey?.spi ?? new Uint8Array(0) })];
+    return [
+      errorNotify({
+        kind: 'CHILD_SA_NOT_FOUND',
+        protocol: rekey?.protocol ?? ProtocolId.ESP,
+        spi: rekey?.spi ?? new Uint8Array(0),
+      }),
+    ];
   }
   const current = currentOf(turn.sa);
   const conversation = current.outstanding?.conversation;
@@ -159,7 +166,11 @@ interface Accepted {
 }
 
 /** Checks an answer that made a CHILD_SA at the peer; with a problem it must be deleted there again. */
-function accept(turn: Turn, conversation: ChildConversation, message: Message): Accepted | { readonly problem: string; readonly spiOut: number } {
+function accept(
+  turn: Turn,
+  conversation: ChildConversation,
+  message: Message,
+): Accepted | { readonly problem: string; readonly spiOut: number } {
   const { payloads } = message;
   const chosen = pick(payloads, 'SA')?.proposals ?? [];
   const spiOut = (chosen[0] && spiNumber(chosen[0].spi)) ?? 0;
@@ -171,7 +182,8 @@ function accept(turn: Turn, conversation: ChildConversation, message: Message): 
   const tsi = pick(payloads, 'TSi')?.selectors ?? [];
   const tsr = pick(payloads, 'TSr')?.selectors ?? [];
   if (!nonceR) return { problem: 'no usable nonce', spiOut };
-  if (!isNarrowed(tsi, conversation.tsi) || !isNarrowed(tsr, conversation.tsr)) return { problem: 'widened traffic selectors', spiOut };
+  if (!isNarrowed(tsi, conversation.tsi) || !isNarrowed(tsr, conversation.tsr))
+    return { problem: 'widened traffic selectors', spiOut };
   if (child.ke === 0) return { child, tsi, tsr, nonceR, sharedSecret: undefined };
   const ke = pick(payloads, 'KE');
   if (!ke || !conversation.keyPair || ke.group !== child.ke || conversation.keyPair.group !== child.ke) {
@@ -188,7 +200,8 @@ function processError(turn: Turn, conversation: ChildConversation, type: number,
     case NotifyType.INVALID_KE_PAYLOAD: {
       const group = data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
       const stillWanted = replaces === undefined || findChild(turn, replaces)?.stage.name === 'active';
-      if (stillWanted && groups(turn).includes(group) && !triedGroups.includes(group)) return start(turn, replaces, tsi, tsr, group, triedGroups);
+      if (stillWanted && groups(turn).includes(group) && !triedGroups.includes(group))
+        return start(turn, replaces, tsi, tsr, group, triedGroups);
       return refused(turn, conversation, { kind: 'invalid-ke', wanted: group });
     }
     case NotifyType.TEMPORARY_FAILURE:

@@ -40,7 +40,11 @@ export interface IkeSaConfig {
         readonly certificates: readonly Uint8Array[];
         readonly identity: Identity;
       }
-    | { readonly kind: 'eap'; readonly peer: EapPeerConfig; /** undefined: our outer IP address, as Windows does. */ readonly identity?: Identity };
+    | {
+        readonly kind: 'eap';
+        readonly peer: EapPeerConfig;
+        /** undefined: our outer IP address, as Windows does. */ readonly identity?: Identity;
+      };
   /** SHA-1 of the SubjectPublicKeyInfo of each accepted gateway CA, for CERTREQ. */
   readonly certificateAuthorities: readonly Uint8Array[];
   /** Names the gateway may have (from `Servers`); checked by the host against the certificate. */
@@ -93,7 +97,11 @@ export type IkeEvent =
   /** The host installed (or failed to install) a pair named by its inbound SPI. */
   | { readonly kind: 'child-installed'; readonly spiIn: number; readonly problem?: string }
   /** Answer to `ask-traffic`, or volunteered. Milliseconds of the same clock as `now`. */
-  | { readonly kind: 'traffic'; readonly lastInboundAt: number | undefined; readonly children: readonly { readonly spiIn: number; readonly bytesIn: number; readonly bytesOut: number }[] }
+  | {
+      readonly kind: 'traffic';
+      readonly lastInboundAt: number | undefined;
+      readonly children: readonly { readonly spiIn: number; readonly bytesIn: number; readonly bytesOut: number }[];
+    }
   | { readonly kind: 'rekey-child'; readonly spiIn: number }
   | { readonly kind: 'rekey-ike' }
   /** The outer flow now has these ends (already moved by the data plane). */
@@ -105,7 +113,17 @@ export type GatewayVerdict =
   | { readonly accepted: true; readonly spki: Uint8Array; readonly subject: string; readonly trace: readonly string[] }
   | { readonly accepted: false; readonly reason: GatewayRefusal; readonly detail: string; readonly trace: readonly string[] };
 
-export type GatewayRefusal = 'no-certificate' | 'untrusted' | 'expired' | 'not-yet-valid' | 'wrong-name' | 'wrong-eku' | 'revoked' | 'revocation-unknown' | 'weak' | 'malformed';
+export type GatewayRefusal =
+  | 'no-certificate'
+  | 'untrusted'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'wrong-name'
+  | 'wrong-eku'
+  | 'revoked'
+  | 'revocation-unknown'
+  | 'weak'
+  | 'malformed';
 
 export type IkeAction =
   | { readonly kind: 'send'; readonly datagram: Uint8Array }
@@ -113,7 +131,13 @@ export type IkeAction =
   | { readonly kind: 'arm'; readonly timer: IkeTimer; readonly at: number }
   | { readonly kind: 'disarm'; readonly timer: IkeTimer }
   | { readonly kind: 'sign'; readonly request: number; readonly scheme: SignatureScheme; readonly data: Uint8Array }
-  | { readonly kind: 'verify-gateway'; readonly request: number; readonly certificates: readonly Uint8Array[]; readonly identity: Identity; readonly names: readonly string[] }
+  | {
+      readonly kind: 'verify-gateway';
+      readonly request: number;
+      readonly certificates: readonly Uint8Array[];
+      readonly identity: Identity;
+      readonly names: readonly string[];
+    }
   | { readonly kind: 'eap'; readonly action: EapAction }
   | { readonly kind: 'install-child'; readonly child: ChildSaKeys }
   /** From now on this installed pair sends. */

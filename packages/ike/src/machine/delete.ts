@@ -29,7 +29,8 @@ export function processCloseDeadline(turn: Turn): void {
   const { phase } = turn.sa;
   if (phase.name !== 'closing-await-response' || phase.until > turn.now) return;
   // The window never became free: the peer may hear it nevertheless.
-  if (currentOf(turn.sa).outstanding?.conversation.kind !== 'delete-ike') sendLastWords(turn, ExchangeType.INFORMATIONAL, [deleteIke]);
+  if (currentOf(turn.sa).outstanding?.conversation.kind !== 'delete-ike')
+    sendLastWords(turn, ExchangeType.INFORMATIONAL, [deleteIke]);
   finish(turn, phase.end);
 }
 
@@ -95,14 +96,17 @@ function deletedByPeer(turn: Turn, child: ChildSa): void {
   const { spiIn, stage, tsi, tsr } = child;
   info(turn, 'the peer deleted a CHILD_SA');
   const replacement = turn.sa.children.some(
-    (other) => other.spiIn !== spiIn && (other.stage.name === 'active' || (other.stage.name === 'standby' && other.stage.replaces === spiIn)),
+    (other) =>
+      other.spiIn !== spiIn &&
+      (other.stage.name === 'active' || (other.stage.name === 'standby' && other.stage.replaces === spiIn)),
   );
   if (stage.name === 'standby' || (!replacement && stage.name === 'active')) removeChild(turn, spiIn);
   else if (stage.name === 'installing') removeChild(turn, spiIn);
   else lingerChild(turn, spiIn);
   settleAll(turn, spiIn);
   const creating = currentOf(turn.sa).outstanding?.conversation.kind === 'child';
-  if (turn.sa.phase.name === 'open' && !hasLivingChild(turn) && !creating && tsi.length > 0) want(turn, { kind: 'child-create', tsi, tsr });
+  if (turn.sa.phase.name === 'open' && !hasLivingChild(turn) && !creating && tsi.length > 0)
+    want(turn, { kind: 'child-create', tsi, tsr });
 }
 
 /** Pairs that waited for this one to go. */

@@ -21,7 +21,8 @@ export function processEapResponse(turn: Turn, handshake: Handshake, run: EapRun
     return refuse(turn, { kind: 'protocol', detail: 'an EAP round without an EAP payload' });
   }
   const violation = checkExchange(message, 'ike-auth-eap')[0];
-  if (violation) return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
+  if (violation)
+    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
   processEapPacket(turn, handshake, run, eap.packet);
 }
 
@@ -84,7 +85,14 @@ function step(turn: Turn, handshake: Handshake, run: EapRun, event: EapEvent): E
   const { eapWaitMs } = turn.sa.config;
   if (reply) {
     update(turn, { phase: { name: 'eap-await-response', handshake, eap: next } });
-    sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, [{ kind: 'EAP', packet: reply }], { kind: 'auth' }, eapWaitMs);
+    sendRequest(
+      turn,
+      currentOf(turn.sa).id,
+      ExchangeType.IKE_AUTH,
+      [{ kind: 'EAP', packet: reply }],
+      { kind: 'auth' },
+      eapWaitMs,
+    );
   } else {
     const { phase } = turn.sa;
     const until = phase.name === 'eap-await-host' ? phase.until : turn.now + eapWaitMs;

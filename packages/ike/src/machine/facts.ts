@@ -10,7 +10,8 @@ import { currentOf } from './turn.ts';
 /** Facts for people; never keys. */
 export function factsOf(sa: IkeSa): IkeFacts {
   const { spiI, spiR, protection } = currentOf(sa);
-  const child = sa.children.find(({ stage }) => stage.name === 'active') ?? sa.children.find(({ stage }) => stage.name !== 'lingering');
+  const child =
+    sa.children.find(({ stage }) => stage.name === 'active') ?? sa.children.find(({ stage }) => stage.name !== 'lingering');
   return {
     spiI: toHex(spiI),
     spiR: toHex(spiR),

@@ -45,7 +45,8 @@ export function processIkeRekeyResponse(turn: Turn, conversation: IkeRekeyConver
   const old = currentOf(turn.sa);
   const made = accept(turn, old, conversation, message);
   // The peer has a new IKE SA that we cannot reach, and takes the old one for replaced: there is no way on.
-  if ('problem' in made) return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail: `IKE rekey: ${made.problem}` } });
+  if ('problem' in made)
+    return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail: `IKE rekey: ${made.problem}` } });
   const id = addAssociation(turn, made.association);
   const rival = conversation.rival && findAssociation(turn, conversation.rival.association);
   if (conversation.rival && rival?.role === 'rival') {
@@ -82,7 +83,8 @@ export function answerIkeRekey(turn: Turn, association: Association, message: Me
     role: rekeying ? 'rival' : 'successor',
     until: turn.now + standbyMs,
   });
-  if (rekeying) updateConversation(turn, association.id, { ...rekeying, rival: { association: id, lowestNonce: answer.lowestNonce } });
+  if (rekeying)
+    updateConversation(turn, association.id, { ...rekeying, rival: { association: id, lowestNonce: answer.lowestNonce } });
   sendResponse(turn, association.id, ExchangeType.CREATE_CHILD_SA, message.header.messageId, answer.payloads);
   return undefined;
 }
@@ -192,11 +194,17 @@ function accept(
   const ke = pick(payloads, 'KE');
   if ('problem' in suite) return suite;
   if (!nonceR || !isIkeSpi(suite.spi)) return { problem: 'no usable nonce or SPI' };
-  if (!ke || ke.group !== suite.ke || suite.ke !== conversation.keyPair.group) return { problem: `key exchange with group ${ke?.group ?? 0}` };
+  if (!ke || ke.group !== suite.ke || suite.ke !== conversation.keyPair.group)
+    return { problem: `key exchange with group ${ke?.group ?? 0}` };
   const sharedSecret = turn.crypto.sharedSecret(conversation.keyPair, ke.data);
   if (!sharedSecret) return { problem: 'the public value is not acceptable' };
   const spis = { spiI: conversation.spi, spiR: suite.spi.slice() };
-  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, { sharedSecret, nonceI: conversation.nonce, nonceR, ...spis });
+  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, {
+    sharedSecret,
+    nonceI: conversation.nonce,
+    nonceR,
+    ...spis,
+  });
   wipe(sharedSecret);
   return { association: fresh(spis, true, protect(suite, keys, true)), nonceR: nonceR.slice() };
 }

@@ -112,7 +112,8 @@ function settle(turn: Turn): IkeStep {
   pump(turn);
   settleTimers(turn);
   const last = turn.actions.findIndex(({ kind }) => kind === 'ended');
-  const actions = last < 0 ? turn.actions : [...turn.actions.slice(0, last), ...turn.actions.slice(last + 1), turn.actions[last]!];
+  const actions =
+    last < 0 ? turn.actions : [...turn.actions.slice(0, last), ...turn.actions.slice(last + 1), turn.actions[last]!];
   return { sa: turn.sa, actions };
 }
 

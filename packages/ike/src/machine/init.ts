@@ -184,7 +184,10 @@ function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 're
     { kind: 'NONCE', data: nonce },
     ...buildNatDetection(turn, spiI, spiR),
     ...(turn.sa.config.fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
-    notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, concat(...announcedSignatureHashes.map((hash) => Uint8Array.of(hash >> 8, hash & 0xff)))),
+    notify(
+      NotifyType.SIGNATURE_HASH_ALGORITHMS,
+      concat(...announcedSignatureHashes.map((hash) => Uint8Array.of(hash >> 8, hash & 0xff))),
+    ),
   ];
 }
 

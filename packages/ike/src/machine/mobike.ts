@@ -52,6 +52,9 @@ export function processAddressUpdated(turn: Turn, told: Path, payloads: readonly
 
 function samePath(a: Path, b: Path): boolean {
   return (
-    sameAddress(a.local, b.local) && a.localPort === b.localPort && sameAddress(a.remote, b.remote) && a.remotePort === b.remotePort
+    sameAddress(a.local, b.local) &&
+    a.localPort === b.localPort &&
+    sameAddress(a.remote, b.remote) &&
+    a.remotePort === b.remotePort
   );
 }

@@ -1,7 +1,11 @@
 import type { NotifyPayload, Payload } from '../message/payload.ts';
 import { isErrorNotify } from '../registry/notify.ts';
 
-type PayloadOf<K extends Payload['kind'], P extends Payload = Payload> = P extends Payload ? (K extends P['kind'] ? P : never) : never;
+type PayloadOf<K extends Payload['kind'], P extends Payload = Payload> = P extends Payload
+  ? K extends P['kind']
+    ? P
+    : never
+  : never;
 
 /** The first payload of a kind. */
 export function pick<K extends Payload['kind']>(payloads: readonly Payload[], kind: K): PayloadOf<K> | undefined {

@@ -52,12 +52,14 @@ function processResponseDatagram(turn: Turn, association: Association, header: D
 }
 
 function processRequestDatagram(turn: Turn, association: Association, header: DecodedHeader, datagram: Uint8Array): void {
-  if (!hearsRequests(turn.sa.phase)) return debug(turn, `a request (${nameOfExchange(header.exchange)}) before IKE_AUTH is done: ignored`);
+  if (!hearsRequests(turn.sa.phase))
+    return debug(turn, `a request (${nameOfExchange(header.exchange)}) before IKE_AUTH is done: ignored`);
   const { nextExpected, answer, answering } = association;
   if (header.messageId === nextExpected - 1 && answer?.messageId === header.messageId) {
     return repeatAnswer(turn, association, datagram);
   }
-  if (header.messageId !== nextExpected || answering === nextExpected) return debug(turn, `request ${header.messageId} is not next: ignored`);
+  if (header.messageId !== nextExpected || answering === nextExpected)
+    return debug(turn, `request ${header.messageId} is not next: ignored`);
   const opened = open(turn, association, datagram);
   if (!opened) return;
   noteLife(turn);

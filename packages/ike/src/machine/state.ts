@@ -53,7 +53,12 @@ export type Phase =
   | { readonly name: 'init-await-better'; readonly init: InitOffer; readonly failure: IkeFailure; readonly until: number }
   | { readonly name: 'auth-await-signature'; readonly handshake: Handshake; readonly question: number; readonly rfc7427: boolean }
   | { readonly name: 'auth-await-response'; readonly handshake: Handshake }
-  | { readonly name: 'auth-await-verdict'; readonly handshake: Handshake; readonly question: number; readonly payloads: readonly Payload[] }
+  | {
+      readonly name: 'auth-await-verdict';
+      readonly handshake: Handshake;
+      readonly question: number;
+      readonly payloads: readonly Payload[];
+    }
   | { readonly name: 'eap-await-host'; readonly handshake: Handshake; readonly eap: EapRun; readonly until: number }
   | { readonly name: 'eap-await-response'; readonly handshake: Handshake; readonly eap: EapRun }
   | { readonly name: 'proof-await-response'; readonly handshake: Handshake; readonly msk: Uint8Array }

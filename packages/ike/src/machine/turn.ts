@@ -62,7 +62,9 @@ export function currentOf(sa: IkeSa): Association {
 
 export function updateAssociation(turn: Turn, id: number, change: Partial<Association>): void {
   update(turn, {
-    associations: turn.sa.associations.map((association) => (association.id === id ? { ...association, ...change } : association)),
+    associations: turn.sa.associations.map((association) =>
+      association.id === id ? { ...association, ...change } : association,
+    ),
   });
 }
 
@@ -98,7 +100,11 @@ export function finish(turn: Turn, end: IkeEnd): void {
   if (phase.name === 'proof-await-response') wipe(phase.msk);
   if (phase.name === 'eap-await-host' || phase.name === 'eap-await-response') {
     wipe(phase.eap.msk);
-    if (turn.sa.config.auth.kind === 'eap' && turn.sa.config.auth.peer.method.kind === 'tls' && phase.eap.state.phase !== 'over') {
+    if (
+      turn.sa.config.auth.kind === 'eap' &&
+      turn.sa.config.auth.peer.method.kind === 'tls' &&
+      phase.eap.state.phase !== 'over'
+    ) {
       emit(turn, { kind: 'eap', action: { kind: 'tls-close' } });
     }
   }

@@ -82,7 +82,9 @@ export function retransmitDue(turn: Turn): void {
 export function retransmitNow(turn: Turn): void {
   for (const { id, outstanding } of turn.sa.associations) {
     if (!outstanding) continue;
-    updateAssociation(turn, id, { outstanding: { ...outstanding, attempt: 0, dueAt: turn.now + turn.sa.config.retransmit.firstMs } });
+    updateAssociation(turn, id, {
+      outstanding: { ...outstanding, attempt: 0, dueAt: turn.now + turn.sa.config.retransmit.firstMs },
+    });
     transmit(turn, outstanding.datagrams);
   }
 }

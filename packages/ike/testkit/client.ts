@@ -1,0 +1,178 @@
+import { encodeUtf8 } from '@aovpn/bytes';
+import type {
+  ChildSaKeys,
+  GatewayVerdict,
+  IkeAction,
+  IkeEnd,
+  IkeEvent,
+  IkeSaConfig,
+  IkeTimer,
+  Path,
+} from '../src/machine/contract.ts';
+import { startIkeSa, stepIkeSa } from '../src/machine/ike-sa.ts';
+import type { IkeSa } from '../src/machine/state.ts';
+import type { MachineCrypto } from '../src/machine/turn.ts';
+import { clientKey, gatewayKey, password, path as usualPath } from './world.ts';
+
+/** What the host does at once by itself; a test that wants a moment in between turns it off. */
+export interface Obedience {
+  install: boolean;
+  sign: boolean;
+  verify: boolean;
+  secret: boolean;
+  traffic: boolean;
+}
+
+export interface InstalledChild {
+  readonly keys: ChildSaKeys;
+  sending: boolean;
+}
+
+/** The machine with a host around it that is made of plain data: what it sent, installed and was told stands open to the test. */
+export class Client {
+  sa: IkeSa;
+  now: number;
+  path: Path;
+  /** Datagrams that nobody has taken yet. */
+  readonly sent: Uint8Array[] = [];
+  readonly actions: IkeAction[] = [];
+  readonly timers = new Map<IkeTimer, number>();
+  readonly children = new Map<number, InstalledChild>();
+  readonly host: Obedience = { install: true, sign: true, verify: true, secret: true, traffic: true };
+  verdict: GatewayVerdict = { accepted: true, spki: gatewayKey.spki, subject: 'CN=vpn.example.com', trace: [] };
+  password = password;
+  lastInboundAt: number | undefined;
+  readonly #crypto: MachineCrypto;
+
+  constructor(crypto: MachineCrypto, config: IkeSaConfig, options: { readonly path?: Path; readonly now?: number } = {}) {
+    this.#crypto = crypto;
+    this.now = options.now ?? 1000;
+    this.path = options.path ?? usualPath;
+    const { sa, actions } = startIkeSa(crypto, config, this.path, this.now);
+    this.sa = sa;
+    this.#perform(actions);
+  }
+
+  /** The phase, for assertions. */
+  get phase(): string {
+    return this.sa.phase.name;
+  }
+
+  get end(): IkeEnd | undefined {
+    return this.actions.flatMap((action) => (action.kind === 'ended' ? [action.end] : []))[0];
+  }
+
+  /** Inbound SPIs of the pairs that send. */
+  get sending(): number[] {
+    return [...this.children].flatMap(([spiIn, child]) => (child.sending ? [spiIn] : []));
+  }
+
+  /** Takes what was sent. */
+  take(): Uint8Array[] {
+    return this.sent.splice(0);
+  }
+
+  count(kind: IkeAction['kind']): number {
+    return this.actions.filter((action) => action.kind === kind).length;
+  }
+
+  last<K extends IkeAction['kind']>(kind: K): Extract<IkeAction, { kind: K }> | undefined {
+    return this.actions.findLast((action): action is Extract<IkeAction, { kind: K }> => action.kind === kind);
+  }
+
+  step(event: IkeEvent): void {
+    const { sa, actions } = stepIkeSa(this.#crypto, this.sa, event, this.now);
+    this.sa = sa;
+    this.#perform(actions);
+  }
+
+  receive(...datagrams: readonly Uint8Array[]): void {
+    for (const datagram of datagrams) {
+      this.step({ kind: 'datagram', datagram, from: this.path.remote, fromPort: this.path.remotePort });
+    }
+  }
+
+  /** Lets time pass, timer by timer. */
+  advance(ms: number): void {
+    const until = this.now + ms;
+    for (;;) {
+      const next = this.nextTimer();
+      if (!next || next.at > until) break;
+      this.fire(next.timer, next.at);
+    }
+    this.now = until;
+  }
+
+  nextTimer(): { readonly timer: IkeTimer; readonly at: number } | undefined {
+    const [first] = [...this.timers].sort((a, b) => a[1] - b[1]);
+    return first && { timer: first[0], at: first[1] };
+  }
+
+  fire(timer: IkeTimer, at: number): void {
+    this.now = Math.max(this.now, at);
+    this.timers.delete(timer);
+    this.step({ kind: 'timer', timer });
+  }
+
+  #perform(actions: readonly IkeAction[]): void {
+    if (this.end) throw new Error(`actions after the end: ${actions.map(({ kind }) => kind).join()}`);
+    const answers: IkeEvent[] = [];
+    for (const action of actions) {
+      this.actions.push(action);
+      const answer = this.#act(action);
+      if (answer) answers.push(answer);
+    }
+    for (const answer of answers) if (!this.end) this.step(answer);
+  }
+
+  #act(action: IkeAction): IkeEvent | undefined {
+    const { host } = this;
+    switch (action.kind) {
+      case 'send':
+        this.sent.push(action.datagram);
+        return undefined;
+      case 'arm':
+        if (!Number.isFinite(action.at)) throw new Error(`timer ${action.timer} at ${action.at}`);
+        this.timers.set(action.timer, action.at);
+        return undefined;
+      case 'disarm':
+        this.timers.delete(action.timer);
+        return undefined;
+      case 'sign':
+        return host.sign ? { kind: 'signed', request: action.request, signature: clientKey.sign(action.data) } : undefined;
+      case 'verify-gateway':
+        return host.verify ? { kind: 'gateway-verdict', request: action.request, verdict: this.verdict } : undefined;
+      case 'eap':
+        return host.secret && action.action.kind === 'need-secret'
+          ? { kind: 'eap', event: { kind: 'secret', request: action.action.request, secret: encodeUtf8(this.password) } }
+          : undefined;
+      case 'install-child': {
+        const { child } = action;
+        if (child.sendNow) this.#silence();
+        this.children.set(child.inbound.spi, { keys: child, sending: child.sendNow });
+        return host.install ? { kind: 'child-installed', spiIn: child.inbound.spi } : undefined;
+      }
+      case 'use-child':
+        this.#silence();
+        this.children.get(action.spiIn)!.sending = true;
+        return undefined;
+      case 'remove-child':
+        this.children.delete(action.spiIn);
+        return undefined;
+      case 'ask-traffic':
+        return host.traffic ? { kind: 'traffic', lastInboundAt: this.lastInboundAt, children: [] } : undefined;
+      case 'established':
+      case 'rekeyed':
+      case 'moved':
+      case 'cannot-move':
+      case 'unresponsive':
+      case 'trace':
+      case 'ended':
+        return undefined;
+    }
+  }
+
+  #silence(): void {
+    for (const child of this.children.values()) child.sending = false;
+  }
+}

@@ -1,0 +1,514 @@
+import { concat, encodeUtf8, equal } from '@aovpn/bytes';
+import { decodeSignatureAuth, encodeSignatureAuth } from '../src/crypto/auth-signature.ts';
+import { deriveChildKeys, deriveIkeKeys, deriveRekeyedIkeKeys, sharedKeyAuth, signedOctets } from '../src/crypto/keymat.ts';
+import type { KeyPair } from '../src/crypto/port.ts';
+import type { ChildProposalConfig, IkeProposalConfig } from '../src/machine/contract.ts';
+import { encodeMessage, encodePayloadBody } from '../src/message/encode.ts';
+import { decodeHeader } from '../src/message/header.ts';
+import { openDatagram } from '../src/message/open.ts';
+import type { ConfigAttribute, Message, Payload, TrafficSelector } from '../src/message/payload.ts';
+import {
+  acceptChildProposal,
+  acceptIkeProposal,
+  buildChildProposals,
+  buildIkeProposals,
+  selectChildProposal,
+  selectIkeProposal,
+} from '../src/message/proposal.ts';
+import { emptyReassembly, type Reassembly } from '../src/message/reassembly.ts';
+import { sealMessage } from '../src/message/seal.ts';
+import type { DirectionKeys, IkeSuite } from '../src/message/suite.ts';
+import {
+  notify,
+  pick,
+  pickAll,
+  pickError,
+  pickNotify,
+  compareNonces,
+  lowerNonce,
+  spiNumber,
+  spiOctets,
+} from '../src/machine/pick.ts';
+import { MsChapServer } from './ms-chap-server.ts';
+import type { TestCrypto } from './test-crypto.ts';
+import {
+  childProposals,
+  clientKey,
+  everything,
+  gatewayKey,
+  gatewayName,
+  ikeProposals,
+  password,
+  selector,
+  user,
+} from './world.ts';
+
+const [INIT, AUTH, CREATE, INFO] = [34, 35, 36, 37];
+
+export interface ResponderIke {
+  readonly spiI: Uint8Array;
+  readonly spiR: Uint8Array;
+  /** Whether this responder began the exchange that made it. */
+  readonly initiator: boolean;
+  readonly suite: IkeSuite;
+  readonly send: DirectionKeys;
+  readonly receive: DirectionKeys;
+  readonly skD: Uint8Array;
+  readonly skPi: Uint8Array;
+  readonly skPr: Uint8Array;
+  nextRequest: number;
+  nextExpected: number;
+  reassembly: Reassembly;
+  answer: readonly Uint8Array[];
+  outstanding:
+    | { readonly messageId: number; readonly datagrams: readonly Uint8Array[]; readonly done: (message: Message) => void }
+    | undefined;
+  gone: boolean;
+}
+
+export interface ResponderChild {
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly inbound: DirectionKeys;
+  readonly outbound: DirectionKeys;
+  /** The client's side and ours. */
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+}
+
+export interface ResponderOptions {
+  ikeProposals?: readonly IkeProposalConfig[];
+  childProposals?: readonly ChildProposalConfig[];
+  cookie?: boolean;
+  fragmentation?: boolean;
+  mobike?: boolean;
+  eap?: boolean;
+  tsi?: readonly TrafficSelector[];
+  tsr?: readonly TrafficSelector[];
+  configuration?: readonly ConfigAttribute[];
+  /** Impairs an answer before it is protected; undefined sends nothing. */
+  impair?: (payloads: readonly Payload[], request: Message) => readonly Payload[] | undefined;
+}
+
+/** A small IKEv2 responder, written apart from the machine that it tests: mutable, talkative, and easily told to misbehave. */
+export class Responder {
+  readonly options: ResponderOptions;
+  /** Everything that came in and could be read, newest last. */
+  readonly heard: Message[] = [];
+  readonly children = new Map<number, ResponderChild>();
+  /** Newest last; the one in use is {@link current}. */
+  readonly ikes: ResponderIke[] = [];
+  /** Requests and answers to be delivered, in order. */
+  readonly sent: Uint8Array[] = [];
+  readonly crypto: TestCrypto;
+  closed = false;
+  /** After a rekey of its own: delete what was replaced, or what lost (RFC 7296 §2.8.1). */
+  tidy = true;
+  #init: { request: Uint8Array; response: Uint8Array; nonceI: Uint8Array; nonceR: Uint8Array } | undefined;
+  #authRequest: Message | undefined;
+  #eap: MsChapServer | undefined;
+  /** Own rekeys under way: what the peer did to the same SA meanwhile. */
+  #childRival: { readonly old: number; lowest: Uint8Array; spiIn: number } | undefined;
+  #childRekeying: number | undefined;
+  #ikeRival: { lowest: Uint8Array; ike: ResponderIke } | undefined;
+  #ikeRekeying = false;
+
+  constructor(crypto: TestCrypto, options: ResponderOptions = {}) {
+    this.crypto = crypto;
+    this.options = options;
+  }
+
+  get current(): ResponderIke {
+    const ike = this.ikes.findLast(({ gone }) => !gone);
+    if (!ike) throw new Error('the responder has no IKE SA');
+    return ike;
+  }
+
+  take(): Uint8Array[] {
+    return this.sent.splice(0);
+  }
+
+  receive(...datagrams: readonly Uint8Array[]): void {
+    for (const datagram of datagrams) this.#receive(datagram);
+  }
+
+  /** Sends a request; `done` sees the answer. */
+  request(exchange: number, payloads: readonly Payload[], done: (message: Message) => void = () => {}, ike = this.current): void {
+    if (ike.outstanding) throw new Error('the responder has a request out');
+    const messageId = ike.nextRequest++;
+    const datagrams = this.seal(ike, exchange, messageId, false, payloads);
+    ike.outstanding = { messageId, datagrams, done };
+    this.sent.push(...datagrams);
+  }
+
+  retransmit(): void {
+    for (const ike of this.ikes) if (ike.outstanding && !ike.gone) this.sent.push(...ike.outstanding.datagrams);
+  }
+
+  seal(ike: ResponderIke, exchange: number, messageId: number, response: boolean, payloads: readonly Payload[]): Uint8Array[] {
+    const header = { spiI: ike.spiI, spiR: ike.spiR, exchange, fromInitiator: ike.initiator, response, messageId };
+    return sealMessage(
+      this.crypto,
+      ike.suite,
+      ike.send,
+      { header, payloads },
+      this.options.fragmentation === false ? undefined : 1280,
+    );
+  }
+
+  rekeyChild(
+    old: ResponderChild,
+    more: { readonly group?: number; readonly tsi?: readonly TrafficSelector[]; readonly tsr?: readonly TrafficSelector[] } = {},
+  ): void {
+    const { crypto } = this;
+    const spiIn = this.#newSpi();
+    const nonceI = crypto.random(32);
+    const pair = crypto.generateKeyPair(more.group ?? 31);
+    const offered = buildChildProposals(this.#childProposals, spiIn, true, 31);
+    const ike = this.current;
+    this.#childRekeying = old.spiIn;
+    const payloads: Payload[] = [
+      { ...notify(16393), protocol: 3, spi: spiOctets(old.spiIn) },
+      { kind: 'SA', proposals: offered },
+      { kind: 'NONCE', data: nonceI },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+      { kind: 'TSi', selectors: more.tsr ?? old.tsr },
+      { kind: 'TSr', selectors: more.tsi ?? old.tsi },
+    ];
+    this.request(CREATE, payloads, (message) => {
+      this.#childRekeying = undefined;
+      const rival = this.#childRival?.old === old.spiIn ? this.#childRival : undefined;
+      this.#childRival = undefined;
+      if (pickError(message.payloads)) return;
+      const made = acceptChildProposal(offered, pick(message.payloads, 'SA')!.proposals);
+      if ('problem' in made) throw new Error(made.problem);
+      const nonceR = pick(message.payloads, 'NONCE')!.data;
+      const sharedSecret = made.ke === 0 ? undefined : crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data);
+      const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, made.suite, { nonceI, nonceR, sharedSecret });
+      const tsr = pick(message.payloads, 'TSi')!.selectors;
+      const tsi = pick(message.payloads, 'TSr')!.selectors;
+      this.children.set(spiIn, { spiIn, spiOut: made.spi, inbound: keys.responder, outbound: keys.initiator, tsi, tsr });
+      if (!this.tidy) return;
+      const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+      this.deleteChild(lost ? spiIn : old.spiIn);
+    });
+  }
+
+  deleteChild(spiIn: number): void {
+    this.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], () => this.children.delete(spiIn));
+  }
+
+  rekeyIke(group = 31): void {
+    const { crypto } = this;
+    const old = this.current;
+    const spiI = crypto.random(8);
+    const nonceI = crypto.random(32);
+    const pair = crypto.generateKeyPair(group);
+    const offered = buildIkeProposals(this.#ikeProposals, spiI);
+    this.#ikeRekeying = true;
+    const payloads: Payload[] = [
+      { kind: 'SA', proposals: offered },
+      { kind: 'NONCE', data: nonceI },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+    ];
+    this.request(CREATE, payloads, (message) => {
+      const rival = this.#ikeRival;
+      this.#ikeRekeying = false;
+      this.#ikeRival = undefined;
+      if (pickError(message.payloads)) return;
+      const suite = acceptIkeProposal(offered, pick(message.payloads, 'SA')!.proposals);
+      if ('problem' in suite) throw new Error(suite.problem);
+      const nonceR = pick(message.payloads, 'NONCE')!.data;
+      const sharedSecret = crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
+      const spis = { spiI, spiR: suite.spi };
+      const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, {
+        sharedSecret,
+        nonceI,
+        nonceR,
+        ...spis,
+      });
+      const made = fresh(spis, suite, keys.initiator, keys.responder, keys, true);
+      const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+      if (lost) this.ikes.splice(this.ikes.length - 1, 0, made);
+      else this.ikes.push(made);
+      if (this.tidy) this.deleteIke(lost ? made : old);
+    });
+  }
+
+  deleteIke(ike = this.current): void {
+    this.request(INFO, [{ kind: 'D', protocol: 1, spis: [] }], () => (ike.gone = true), ike);
+  }
+
+  #receive(datagram: Uint8Array): void {
+    const header = decodeHeader(datagram);
+    if (!header) return;
+    if (header.exchange === INIT) return this.#receiveInit(datagram);
+    const ike = this.ikes.find(({ spiI, spiR }) => equal(spiI, header.spiI) && equal(spiR, header.spiR));
+    if (!ike) return;
+    const outcome = openDatagram(this.crypto, datagram, { suite: ike.suite, keys: ike.receive, reassembly: ike.reassembly });
+    if (outcome.kind === 'ignore') return;
+    if (outcome.kind === 'refuse') throw new Error(`the client sent something malformed: ${JSON.stringify(outcome.error)}`);
+    const old = !header.response && header.messageId === ike.nextExpected - 1;
+    if (old) {
+      if (outcome.kind === 'message' || (datagram[32] === 0 && datagram[33] === 1)) this.sent.push(...ike.answer);
+      return;
+    }
+    ike.reassembly = outcome.reassembly;
+    if (outcome.kind !== 'message') return;
+    const { message } = outcome;
+    if (header.response) {
+      if (ike.outstanding?.messageId !== header.messageId) return;
+      const { done } = ike.outstanding;
+      ike.outstanding = undefined;
+      this.heard.push(message);
+      return done(message);
+    }
+    if (header.messageId !== ike.nextExpected) return;
+    ike.nextExpected++;
+    this.heard.push(message);
+    const answer = this.#answer(ike, message);
+    const impaired = this.options.impair ? this.options.impair(answer, message) : answer;
+    ike.answer = impaired ? this.seal(ike, header.exchange, header.messageId, true, impaired) : [];
+    this.sent.push(...ike.answer);
+  }
+
+  #answer(ike: ResponderIke, message: Message): readonly Payload[] {
+    if (message.header.exchange === AUTH) return this.#answerAuth(ike, message);
+    if (message.header.exchange === CREATE) return this.#answerCreate(ike, message);
+    const { payloads } = message;
+    if (pickAll(payloads, 'D').some(({ protocol }) => protocol === 1)) {
+      // Only the Delete of the last one ends everything.
+      if (this.ikes.filter((other) => !other.gone).length === 1) this.closed = true;
+      ike.gone = true;
+      return [];
+    }
+    const spis: Uint8Array[] = [];
+    for (const octets of pickAll(payloads, 'D').flatMap((payload) => payload.spis)) {
+      const child = [...this.children.values()].find(({ spiOut }) => spiOut === spiNumber(octets));
+      if (!child) continue;
+      this.children.delete(child.spiIn);
+      spis.push(spiOctets(child.spiIn));
+    }
+    const updated = pickNotify(payloads, 16400)
+      ? [notify(16388, new Uint8Array(20)), notify(16389, new Uint8Array(20).fill(1))]
+      : [];
+    return [...(spis.length > 0 ? [{ kind: 'D', protocol: 3, spis } as const] : []), ...updated];
+  }
+
+  #receiveInit(datagram: Uint8Array): void {
+    const { crypto } = this;
+    if (this.#init && equal(this.#init.request, datagram)) {
+      this.sent.push(this.#init.response);
+      return;
+    }
+    const outcome = openDatagram(crypto, datagram, { reassembly: emptyReassembly });
+    if (outcome.kind !== 'message') throw new Error(`IKE_SA_INIT: ${outcome.kind}`);
+    const { message } = outcome;
+    const { payloads, header } = message;
+    this.heard.push(message);
+    const reply = (spiR: Uint8Array, answer: readonly Payload[]): Uint8Array | undefined => {
+      const impaired = this.options.impair ? this.options.impair(answer, message) : answer;
+      if (!impaired) return undefined;
+      const response = encodeMessage({ header: { ...header, spiR, fromInitiator: false, response: true }, payloads: impaired });
+      this.sent.push(response);
+      return response;
+    };
+    const none = new Uint8Array(8);
+    const cookie = encodeUtf8('a cookie from the gateway');
+    const given = pickNotify(payloads, 16390);
+    if (this.options.cookie && !(given && equal(given.data, cookie))) return void reply(none, [notify(16390, cookie)]);
+    const ke = pick(payloads, 'KE')!;
+    const offered = pick(payloads, 'SA')!.proposals.map((proposal) => ({ ...proposal, spi: new Uint8Array(8).fill(1) }));
+    const chosen = selectIkeProposal(this.#ikeProposals, offered);
+    if ('problem' in chosen) return void reply(none, [notify(14)]);
+    if (chosen.ke !== ke.group) return void reply(none, [notify(17, Uint8Array.of(0, chosen.ke))]);
+    const pair = crypto.generateKeyPair(chosen.ke);
+    const sharedSecret = crypto.sharedSecret(pair, ke.data);
+    if (!sharedSecret) throw new Error('the client’s public value');
+    const nonceI = pick(payloads, 'NONCE')!.data;
+    const nonceR = crypto.random(32);
+    const spis = { spiI: header.spiI, spiR: crypto.random(8) };
+    const keys = deriveIkeKeys(crypto, chosen, { sharedSecret, nonceI, nonceR, ...spis });
+    this.ikes.length = 0;
+    this.ikes.push({ ...fresh(spis, chosen, keys.responder, keys.initiator, keys, false), nextExpected: 1 });
+    const response = reply(spis.spiR, [
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: new Uint8Array(0) }] },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+      { kind: 'NONCE', data: nonceR },
+      notify(16388, new Uint8Array(20)),
+      notify(16389, new Uint8Array(20)),
+      ...(this.options.fragmentation === false ? [] : [notify(16430)]),
+      notify(16431, Uint8Array.of(0, 2, 0, 3, 0, 4)),
+    ]);
+    this.#init = { request: datagram, response: response ?? new Uint8Array(0), nonceI, nonceR };
+  }
+
+  #answerAuth(ike: ResponderIke, message: Message): readonly Payload[] {
+    const { payloads } = message;
+    const eap = pick(payloads, 'EAP');
+    const auth = pick(payloads, 'AUTH');
+    if (eap) return [{ kind: 'EAP', packet: this.#eap!.answer(eap.packet) }];
+    const idi = pick(payloads, 'IDi');
+    if (idi) this.#authRequest = message;
+    const octetsI = (): Uint8Array =>
+      signedOctets(
+        this.crypto,
+        ike.suite.prf,
+        ike.skPi,
+        this.#init!.request,
+        this.#init!.nonceR,
+        encodePayloadBody(pick(this.#authRequest!.payloads, 'IDi')!),
+      );
+    const idr = { kind: 'IDr', identity: { type: 2, data: encodeUtf8(gatewayName) } } as const;
+    const octetsR = signedOctets(
+      this.crypto,
+      ike.suite.prf,
+      ike.skPr,
+      this.#init!.response,
+      this.#init!.nonceI,
+      encodePayloadBody(idr),
+    );
+    const own: Payload[] = [
+      idr,
+      { kind: 'CERT', encoding: 4, data: gatewayKey.spki },
+      { kind: 'AUTH', ...encodeSignatureAuth('ecdsa-sha256', gatewayKey.sign(octetsR), true) },
+    ];
+    if (idi && !auth) {
+      if (!this.options.eap) return [notify(24)];
+      this.#eap = new MsChapServer(user, password, this.crypto.random(16));
+      return [...own, { kind: 'EAP', packet: this.#eap.answer(undefined) }];
+    }
+    if (idi) {
+      const signed = decodeSignatureAuth(auth!.method, auth!.data);
+      if ('problem' in signed || !this.crypto.verify(clientKey.spki, signed.scheme, octetsI(), signed.signature))
+        return [notify(24)];
+      return [...own, ...this.#firstChild(ike)];
+    }
+    const msk = this.#eap?.msk;
+    if (!msk || !equal(auth!.data, sharedKeyAuth(this.crypto, ike.suite.prf, msk, octetsI()))) return [notify(24)];
+    return [{ kind: 'AUTH', method: 2, data: sharedKeyAuth(this.crypto, ike.suite.prf, msk, octetsR) }, ...this.#firstChild(ike)];
+  }
+
+  #firstChild(ike: ResponderIke): readonly Payload[] {
+    const { payloads } = this.#authRequest!;
+    const configs = this.#childProposals.map((config) => ({ ...config, ke: [] }));
+    const chosen = selectChildProposal(configs, pick(payloads, 'SA')!.proposals);
+    if ('problem' in chosen) return [notify(14)];
+    const spiIn = this.#newSpi();
+    const keys = deriveChildKeys(this.crypto, ike.suite.prf, ike.skD, chosen.suite, {
+      nonceI: this.#init!.nonceI,
+      nonceR: this.#init!.nonceR,
+    });
+    const tsi = this.options.tsi ?? [selector('10.9.0.5', '10.9.0.5')];
+    const tsr = this.options.tsr ?? everything;
+    this.children.set(spiIn, { spiIn, spiOut: chosen.spi, inbound: keys.initiator, outbound: keys.responder, tsi, tsr });
+    return [
+      { kind: 'CP', type: 2, attributes: this.options.configuration ?? [{ type: 1, value: Uint8Array.of(10, 9, 0, 5) }] },
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
+      { kind: 'TSi', selectors: tsi },
+      { kind: 'TSr', selectors: tsr },
+      ...(this.options.mobike === false ? [] : [notify(16396)]),
+    ];
+  }
+
+  #answerCreate(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
+    const offered = pick(payloads, 'SA')!.proposals;
+    return offered[0]?.protocol === 1 ? this.#answerIkeRekey(ike, payloads) : this.#answerChild(ike, payloads);
+  }
+
+  #answerChild(ike: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
+    const { crypto } = this;
+    const rekey = pickNotify(payloads, 16393);
+    const old = rekey && [...this.children.values()].find(({ spiOut }) => spiOut === spiNumber(rekey.spi));
+    if (rekey && !old) return [{ ...notify(44), protocol: 3, spi: rekey.spi }];
+    if (this.#ikeRekeying) return [notify(43)];
+    const ke = pick(payloads, 'KE');
+    const chosen = selectChildProposal(this.#childProposals, pick(payloads, 'SA')!.proposals, { ikeGroup: ike.suite.ke });
+    if ('problem' in chosen) return [notify(14)];
+    if (chosen.ke !== 0 && chosen.ke !== ke?.group) return [notify(17, Uint8Array.of(0, chosen.ke))];
+    const pair: KeyPair | undefined = chosen.ke === 0 ? undefined : crypto.generateKeyPair(chosen.ke);
+    const sharedSecret = pair && crypto.sharedSecret(pair, ke!.data);
+    const nonceI = pick(payloads, 'NONCE')!.data;
+    const nonceR = crypto.random(32);
+    const spiIn = this.#newSpi();
+    const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, chosen.suite, { nonceI, nonceR, sharedSecret });
+    const tsi = pick(payloads, 'TSi')!.selectors;
+    const tsr = pick(payloads, 'TSr')!.selectors;
+    this.children.set(spiIn, { spiIn, spiOut: chosen.spi, inbound: keys.initiator, outbound: keys.responder, tsi, tsr });
+    if (old && this.#childRekeying === old.spiIn)
+      this.#childRival = { old: old.spiIn, lowest: lowerNonce(nonceI, nonceR), spiIn };
+    return [
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
+      { kind: 'NONCE', data: nonceR },
+      ...(pair ? [{ kind: 'KE', group: pair.group, data: pair.publicValue } as const] : []),
+      { kind: 'TSi', selectors: tsi },
+      { kind: 'TSr', selectors: tsr },
+    ];
+  }
+
+  #answerIkeRekey(old: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
+    const { crypto } = this;
+    if (this.#childRekeying !== undefined) return [notify(43)];
+    const ke = pick(payloads, 'KE')!;
+    const chosen = selectIkeProposal(this.#ikeProposals, pick(payloads, 'SA')!.proposals, ke.group);
+    if ('problem' in chosen) return [notify(14)];
+    if (chosen.ke !== ke.group) return [notify(17, Uint8Array.of(0, chosen.ke))];
+    const pair = crypto.generateKeyPair(chosen.ke);
+    const sharedSecret = crypto.sharedSecret(pair, ke.data)!;
+    const nonceI = pick(payloads, 'NONCE')!.data;
+    const nonceR = crypto.random(32);
+    const spis = { spiI: chosen.spi, spiR: crypto.random(8) };
+    const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, chosen, {
+      sharedSecret,
+      nonceI,
+      nonceR,
+      ...spis,
+    });
+    const made = fresh(spis, chosen, keys.responder, keys.initiator, keys, false);
+    this.ikes.push(made);
+    if (this.#ikeRekeying) this.#ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
+    return [
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
+      { kind: 'NONCE', data: nonceR },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+    ];
+  }
+
+  get #ikeProposals(): readonly IkeProposalConfig[] {
+    return this.options.ikeProposals ?? ikeProposals;
+  }
+
+  get #childProposals(): readonly ChildProposalConfig[] {
+    return this.options.childProposals ?? childProposals;
+  }
+
+  #newSpi(): number {
+    return 256 + Math.floor(((spiNumber(concat(this.crypto.random(4))) ?? 1) / 0x1_0000_0000) * 0xffff_fe00);
+  }
+}
+
+function fresh(
+  spis: { readonly spiI: Uint8Array; readonly spiR: Uint8Array },
+  { encr, keyBits, prf, integ, ke }: IkeSuite,
+  send: DirectionKeys,
+  receive: DirectionKeys,
+  { skD, skPi, skPr }: { readonly skD: Uint8Array; readonly skPi: Uint8Array; readonly skPr: Uint8Array },
+  initiator: boolean,
+): ResponderIke {
+  return {
+    ...spis,
+    initiator,
+    suite: { encr, keyBits, prf, integ, ke },
+    send,
+    receive,
+    skD,
+    skPi,
+    skPr,
+    nextRequest: 0,
+    nextExpected: 0,
+    reassembly: emptyReassembly,
+    answer: [],
+    outstanding: undefined,
+    gone: false,
+  };
+}
