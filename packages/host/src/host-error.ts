@@ -1,5 +1,6 @@
 import { controlErrors } from './control/errors.ts';
 import { keysErrors } from './keys/errors.ts';
+import { networkErrors } from './network/errors.ts';
 
 /** A row of the table of host errors: what `docs/errors.md` shows. */
 export interface HostErrorEntry {
@@ -11,7 +12,7 @@ export interface HostErrorEntry {
 }
 
 /** Every error that this room throws, in order of code. Each part keeps its own table beside its code. */
-export const hostErrors: readonly HostErrorEntry[] = [...keysErrors, ...controlErrors];
+export const hostErrors: readonly HostErrorEntry[] = [...keysErrors, ...networkErrors, ...controlErrors];
 
 /** Something on this machine is not as we need it. `message` reads `code: what`, never with a secret in it. */
 export class HostError extends Error {

@@ -12,3 +12,10 @@ export {
   type LineSink,
 } from './control/server.ts';
 export { notifyService } from './control/service-notification.ts';
+export { openNetwork, toHostFacts, type ApplyReport, type Network, type NetworkFacts, type NetworkOptions } from './network/network.ts';
+export { cleanUp, type CleanUpReport } from './network/clean-up.ts';
+export { watchNetwork, type NetworkChange, type NetworkChangeKind } from './network/watch-network.ts';
+export type { DefaultRoute, PhysicalNetwork, RouteTo } from './network/network-facts.ts';
+export { decideResolver, type ResolverDecision, type ResolverEnvironment } from './resolver/decide-resolver.ts';
+export { openStubResolver, type StubConfiguration, type StubResolver } from './resolver/stub-resolver.ts';
+export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';

@@ -1,0 +1,110 @@
+import { parseAddress, type IpAddress } from '@aovpn/bytes';
+import type { HostFacts, Plan } from '@aovpn/policy';
+import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverReport } from '../resolver/resolver.ts';
+import { applyRoutes, type AppliedChanges } from './apply-plan.ts';
+import { cleanUp, type CleanUpReport } from './clean-up.ts';
+import { readPhysicalNetwork, readRouteTo, type PhysicalNetwork, type RouteTo } from './network-facts.ts';
+import { openRouteSocket } from './route-socket.ts';
+import { watchNetwork, type NetworkChange } from './watch-network.ts';
+
+export interface NetworkOptions {
+  /** `/etc/resolv.conf` unless told otherwise. */
+  readonly resolvConf?: string;
+  /** Where the resolver journal lives, `/var/lib/aovpn` unless told otherwise; must outlive a reboot. */
+  readonly stateDirectory?: string;
+  /** Loopback address of our stub resolver, 127.0.0.96 unless told otherwise. */
+  readonly stubAddress?: string;
+}
+
+/** Everything that changed, and what is true now. */
+export interface ApplyReport {
+  readonly changes: AppliedChanges['changes'];
+  /** Read back from the kernel; its `dns` is empty. */
+  readonly now: Plan;
+  readonly resolver: ResolverReport;
+}
+
+export interface NetworkFacts extends PhysicalNetwork {
+  readonly resolver: PhysicalResolver;
+}
+
+/** The machine's network as the daemon uses it. Every promise rejects with a HostError of the 300s. */
+export interface Network {
+  /** Idempotent. Calls follow each other; a failed one leaves what was there before. */
+  applyPlan(plan: Plan): Promise<ApplyReport>;
+  networkFacts(): Promise<NetworkFacts>;
+  /** How the kernel sends to an address now, with a mark or without. */
+  routeTo(destination: IpAddress, mark?: number): RouteTo | undefined;
+  watchNetwork(onChange: (change: NetworkChange) => void): { close(): void };
+  /** Removes everything of ours, whoever made it. */
+  cleanUp(): Promise<CleanUpReport>;
+  /** Counts of our stub resolver while it runs. */
+  stubCounts():
+    | { readonly queries: number; readonly failed: number; readonly refused: number; readonly mismatched: number }
+    | undefined;
+  /** Gives the resolver back; routes and rules stay until `cleanUp` or an empty plan. */
+  close(): Promise<void>;
+}
+
+export const defaultResolvConf = '/etc/resolv.conf';
+export const defaultStateDirectory = '/var/lib/aovpn';
+
+/** @throws {HostError} AOV-HOST-300 */
+export function openNetwork(options: NetworkOptions = {}): Network {
+  const place = {
+    resolvConf: options.resolvConf ?? defaultResolvConf,
+    stateDirectory: options.stateDirectory ?? defaultStateDirectory,
+  };
+  const socket = openRouteSocket();
+  const stubAddress = (options.stubAddress === undefined ? undefined : parseAddress(options.stubAddress)) ?? defaultStubAddress;
+  const resolver = openResolver(socket, { ...place, stubAddress });
+  let turn: Promise<unknown> = Promise.resolve();
+  /** One change of the machine at a time. */
+  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
+    const mine = turn.then(act, act);
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+  /** What the resolver was last told without an error; what a failed apply goes back to. */
+  let dnsInForce: Plan['dns'] | undefined;
+
+  return {
+    applyPlan: (plan) =>
+      inTurn(async () => {
+        let report: ResolverReport | undefined;
+        try {
+          const { changes, observed } = await applyRoutes(socket, plan, async () => {
+            report = await resolver.apply(plan.dns);
+          });
+          dnsInForce = plan.dns;
+          return { changes, now: observed.plan, resolver: report! };
+        } catch (error) {
+          // The routes are back; so are the name rules, if anything can be done about them at all.
+          if (dnsInForce) await resolver.apply(dnsInForce).catch(() => undefined);
+          else await resolver.close().catch(() => undefined);
+          throw error;
+        }
+      }),
+    networkFacts: async () => ({ ...readPhysicalNetwork(socket), resolver: await resolver.physical() }),
+    routeTo: (destination, mark = 0) => readRouteTo(socket, destination, mark),
+    watchNetwork: (onChange) => watchNetwork(onChange, { resolvConf: place.resolvConf }),
+    cleanUp: () =>
+      inTurn(async () => {
+        await resolver.close();
+        dnsInForce = undefined;
+        return cleanUp(place);
+      }),
+    stubCounts: () => resolver.counts(),
+    close: () =>
+      inTurn(async () => {
+        await resolver.close();
+        socket.close();
+      }),
+  };
+}
+
+/** The part of the facts that the policy room asks for. */
+export function toHostFacts(facts: NetworkFacts, mark: number): HostFacts {
+  const { owner, servers, search } = facts.resolver;
+  return { resolver: owner, physicalDns: servers, physicalSearch: search, mark, localSubnets: facts.localSubnets };
+}

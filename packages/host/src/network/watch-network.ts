@@ -1,0 +1,105 @@
+import { watch as watchDirectory, type FSWatcher } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { constant, openNetlink, SysError } from '../sys/index.ts';
+import { HostError } from '../host-error.ts';
+import { networkCure } from './errors.ts';
+import { fingerprint, readPhysicalNetwork, type PhysicalNetwork } from './network-facts.ts';
+import { openRouteSocket } from './route-socket.ts';
+import * as nl from './rtnetlink-number.ts';
+
+export type NetworkChangeKind = 'link' | 'address' | 'route' | 'resolver';
+
+export interface NetworkChange {
+  /** What differs from the last time; never empty. */
+  readonly kinds: readonly NetworkChangeKind[];
+  readonly network: PhysicalNetwork;
+}
+
+/** Repeats within this time are told once, at its end; the first change of a burst is told at once. */
+const quietMs = 20;
+
+/**
+ * Calls back when the machine's own network changes: links, addresses, default routes, or the file that names its resolvers.
+ * What we do ourselves (our devices, our table) is no change. Never calls back after `close`, nor from within this call.
+ * @throws {HostError} AOV-HOST-300
+ */
+export function watchNetwork(
+  onChange: (change: NetworkChange) => void,
+  options: { readonly resolvConf?: string } = {},
+): { close(): void } {
+  const requests = openRouteSocket();
+  const groups = nl.RTMGRP_LINK | nl.RTMGRP_IPV4_IFADDR | nl.RTMGRP_IPV6_IFADDR | nl.RTMGRP_IPV4_ROUTE | nl.RTMGRP_IPV6_ROUTE;
+  let events: ReturnType<typeof openNetlink>;
+  try {
+    events = openNetlink(constant.NETLINK_ROUTE, groups);
+  } catch (error) {
+    requests.close();
+    throw new HostError('AOV-HOST-300', `netlink events: ${String(error)}`, networkCure('AOV-HOST-300'), error);
+  }
+  let known = fingerprint(readPhysicalNetwork(requests));
+  let quiet: NodeJS.Timeout | undefined;
+  let again = false;
+  let resolverTouched = false;
+  let open = true;
+
+  const look = (): void => {
+    const network = readPhysicalNetwork(requests);
+    const now = fingerprint(network);
+    const kinds: NetworkChangeKind[] = (['link', 'address', 'route'] as const).filter((kind) => now[kind] !== known[kind]);
+    if (resolverTouched) kinds.push('resolver');
+    resolverTouched = false;
+    known = now;
+    if (kinds.length > 0) onChange({ kinds, network });
+  };
+  const stir = (): void => {
+    if (!open) return;
+    if (quiet) {
+      again = true;
+      return;
+    }
+    quiet = setTimeout(() => {
+      quiet = undefined;
+      if (!again || !open) return;
+      again = false;
+      stir();
+    }, quietMs);
+    look();
+  };
+  const watch = events.watch(() => {
+    try {
+      // Only that something happened counts; what is true now is read anew, so lost events do no harm.
+      while (open && events.receive()) continue;
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+    }
+    stir();
+  });
+  const file = options.resolvConf ?? '/etc/resolv.conf';
+  const directory = tryWatchDirectory(dirname(file), (name) => {
+    if (name !== null && name !== basename(file)) return;
+    resolverTouched = true;
+    stir();
+  });
+
+  return {
+    close: () => {
+      open = false;
+      clearTimeout(quiet);
+      directory?.close();
+      watch.close();
+      events.close();
+      requests.close();
+    },
+  };
+}
+
+function tryWatchDirectory(path: string, onTouch: (name: string | null) => void): FSWatcher | undefined {
+  try {
+    const watcher = watchDirectory(path, { persistent: false }, (_event, name) => onTouch(name));
+    // A watch that breaks costs one kind of event, not the daemon.
+    watcher.on('error', () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,242 @@
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { HostError } from '../host-error.ts';
+import { networkCure } from '../network/errors.ts';
+import { formatResolvConf, isOurs, marker, parseResolvConf, type ResolvConf } from './resolv-conf.ts';
+
+/** What was in resolv.conf's place, and what we put there. Written and synced before the file is touched. */
+interface Journal {
+  readonly version: 1;
+  readonly path: string;
+  readonly original:
+    | { readonly kind: 'file'; readonly text: string; readonly mode: number }
+    | { readonly kind: 'link'; readonly target: string; readonly text: string }
+    | { readonly kind: 'absent' };
+  readonly written: string;
+}
+
+export interface ResolvConfPlace {
+  /** Such as `/etc/resolv.conf`. */
+  readonly resolvConf: string;
+  /** Where the journal lives; must outlive a reboot, as resolv.conf does. */
+  readonly stateDirectory: string;
+}
+
+const maxBytes = 256 * 1024;
+
+/** The resolver configuration of the machine without us: the file itself, or what it was before we took it. */
+export function readOriginal(place: ResolvConfPlace): { readonly text: string; readonly link?: string } {
+  const now = readPlace(place.resolvConf);
+  if (now.kind !== 'absent' && isOurs(now.text)) {
+    const journal = readJournal(place);
+    if (!journal || journal.original.kind === 'absent') return { text: '' };
+    return journal.original.kind === 'link'
+      ? { text: journal.original.text, link: journal.original.target }
+      : { text: journal.original.text };
+  }
+  if (now.kind === 'absent') return { text: '' };
+  return now.kind === 'link' ? { text: now.text, link: now.target } : { text: now.text };
+}
+
+/**
+ * Puts our configuration in the place of the machine's. Called again it changes what we wrote; a file that somebody else has put there
+ * meanwhile becomes the new original.
+ * @returns whether anything was written
+ * @throws {HostError} AOV-HOST-311, AOV-HOST-312
+ */
+export function takeOver(place: ResolvConfPlace, configuration: ResolvConf): boolean {
+  const written = formatResolvConf(configuration);
+  const now = readPlace(place.resolvConf);
+  const ours = now.kind === 'file' && isOurs(now.text);
+  if (ours && now.text === written) return false;
+  const known = readJournal(place);
+  const original: Journal['original'] = ours ? (known?.original ?? { kind: 'absent' }) : now;
+  writeJournal(place, { version: 1, path: place.resolvConf, original, written });
+  put(place.resolvConf, written, 0o644);
+  return true;
+}
+
+/**
+ * Gives the place back, with no memory of what ran before. A file that somebody else has put there since stays; of one that somebody has
+ * edited, only our own lines go.
+ * @returns what was done
+ * @throws {HostError} AOV-HOST-311, AOV-HOST-312
+ */
+export function giveBack(place: ResolvConfPlace): 'nothing' | 'restored' | 'kept' {
+  const journal = readJournal(place);
+  const now = readPlace(place.resolvConf);
+  const ours = now.kind === 'file' && isOurs(now.text);
+  if (!journal) {
+    if (!ours) return 'nothing';
+    // Our file without its journal leads nowhere once we are gone; without servers of their own programs at least say so at once.
+    put(
+      place.resolvConf,
+      now.text
+        .split('\n')
+        .slice(1)
+        .filter((line) => !line.startsWith('nameserver 127.'))
+        .join('\n'),
+      0o644,
+    );
+    return 'restored';
+  }
+  let done: 'restored' | 'kept' = 'restored';
+  if (ours && now.text === journal.written) restore(place.resolvConf, journal.original);
+  else if (ours) put(place.resolvConf, withoutOurLines(now.text, journal), 0o644);
+  else done = 'kept';
+  removeJournal(place);
+  return done;
+}
+
+/** Whether resolv.conf is ours now. */
+export function isTaken(place: ResolvConfPlace): boolean {
+  const now = readPlace(place.resolvConf);
+  return now.kind === 'file' && isOurs(now.text);
+}
+
+function withoutOurLines(text: string, journal: Journal): string {
+  const servers = parseResolvConf(journal.written).nameservers.map((address) => `nameserver ${address.bytes.join('.')}`);
+  const before =
+    journal.original.kind === 'absent' ? [] : journal.original.text.split('\n').filter((line) => /^\s*nameserver\s/.test(line));
+  const rest = text.split('\n').filter((line) => line !== marker && !servers.includes(line.trim()));
+  return [...before, ...rest].join('\n');
+}
+
+function restore(path: string, original: Journal['original']): void {
+  switch (original.kind) {
+    case 'absent':
+      try {
+        rmSync(path, { force: true });
+      } catch {
+        // A mount point cannot be removed; empty is as near as it gets.
+        put(path, '', 0o644);
+      }
+      return;
+    case 'file':
+      put(path, original.text, original.mode);
+      return;
+    case 'link':
+      replace(path, (temporary) => symlinkSync(original.target, temporary), original.text);
+  }
+}
+
+function put(path: string, text: string, mode: number): void {
+  replace(path, (temporary) => writeSynced(temporary, text, mode), text);
+}
+
+/** Atomic by rename; where the place is a mount point of its own (containers, `ip netns exec`), written in place. */
+function replace(path: string, make: (temporary: string) => void, text: string): void {
+  const temporary = join(dirname(path), `.resolv.conf.aovpn-${process.pid}`);
+  try {
+    rmSync(temporary, { force: true });
+    try {
+      make(temporary);
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      if (!['EBUSY', 'EXDEV', 'EROFS', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      writeFileSync(path, text);
+    }
+  } catch (error) {
+    throw new HostError('AOV-HOST-311', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-311'), error);
+  }
+}
+
+function readPlace(path: string): Journal['original'] {
+  try {
+    const stat = lstatSync(path);
+    if (stat.isSymbolicLink()) return { kind: 'link', target: readlinkSync(path), text: readLimited(path) };
+    return { kind: 'file', text: readLimited(path), mode: stat.mode & 0o777 };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'absent' };
+    throw new HostError('AOV-HOST-311', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-311'), error);
+  }
+}
+
+/** A dangling link reads as empty: it is restored all the same. */
+function readLimited(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').slice(0, maxBytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function journalPath({ stateDirectory }: ResolvConfPlace): string {
+  return join(stateDirectory, 'resolv-conf.journal');
+}
+
+function readJournal(place: ResolvConfPlace): Journal | undefined {
+  const path = journalPath(place);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new HostError('AOV-HOST-312', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-312'), error);
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    // A journal of another place (or of another make) says nothing about this one.
+    return isJournal(value) && value.path === place.resolvConf ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isJournal(value: unknown): value is Journal {
+  if (typeof value !== 'object' || value === null) return false;
+  const { version, path, written, original } = value as Record<string, unknown>;
+  if (
+    version !== 1 ||
+    typeof path !== 'string' ||
+    typeof written !== 'string' ||
+    typeof original !== 'object' ||
+    original === null
+  )
+    return false;
+  const { kind, text, mode, target } = original as Record<string, unknown>;
+  if (kind === 'absent') return true;
+  if (typeof text !== 'string') return false;
+  return (kind === 'file' && typeof mode === 'number') || (kind === 'link' && typeof target === 'string');
+}
+
+function writeJournal(place: ResolvConfPlace, journal: Journal): void {
+  const path = journalPath(place);
+  try {
+    mkdirSync(place.stateDirectory, { recursive: true, mode: 0o700 });
+    writeSynced(`${path}.new`, `${JSON.stringify(journal, undefined, 2)}\n`, 0o600);
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    throw new HostError('AOV-HOST-312', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-312'), error);
+  }
+}
+
+function removeJournal(place: ResolvConfPlace): void {
+  rmSync(journalPath(place), { force: true });
+  rmSync(`${journalPath(place)}.new`, { force: true });
+}
+
+function writeSynced(path: string, text: string, mode: number): void {
+  const fd = openSync(path, 'w', mode);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

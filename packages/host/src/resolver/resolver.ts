@@ -1,0 +1,185 @@
+import { parseAddress, parsePrefix, type IpAddress } from '@aovpn/bytes';
+import type { DnsPlan } from '@aovpn/policy';
+import { networkCure } from '../network/errors.ts';
+import { HostError } from '../host-error.ts';
+import { addressRequest, deleteLinkRequest, linkRequest, newDummyRequest, readLinks } from '../network/kernel-network.ts';
+import type { RouteSocket } from '../network/route-socket.ts';
+import { decideResolver, type ResolverDecision } from './decide-resolver.ts';
+import { giveBack, isTaken, readOriginal, takeOver, type ResolvConfPlace } from './resolv-conf-journal.ts';
+import { parseResolvConf } from './resolv-conf.ts';
+import { arrangeResolvedLinks } from './resolved-links.ts';
+import { openStubResolver, type StubResolver } from './stub-resolver.ts';
+import { openSystemdResolved } from './systemd-resolved.ts';
+
+/** The device that carries our name rules when systemd-resolved alone has no words for them. */
+export const resolverDevice = 'aovdns';
+/** RFC 7600 "IPv4 dummy address": systemd-resolved uses a link only when it has some address. */
+const resolverDeviceAddress = parsePrefix('192.0.0.8/32')!;
+export const defaultStubAddress = parseAddress('127.0.0.96')!;
+
+/** Who answers for the machine without us. */
+export interface PhysicalResolver extends ResolverDecision {
+  readonly servers: readonly IpAddress[];
+  readonly search: readonly string[];
+}
+
+export interface ResolverReport {
+  readonly owner: ResolverDecision['owner'];
+  readonly rules: number;
+  /** Whether our stub resolver listens now. */
+  readonly stub: boolean;
+  /** What was done, one act a line; empty when all was as wanted. */
+  readonly done: readonly string[];
+}
+
+/** Puts name rules in force, through systemd-resolved or our own stub. */
+export interface Resolver {
+  physical(): Promise<PhysicalResolver>;
+  /** Idempotent; an empty DnsPlan gives everything back. @throws {HostError} AOV-HOST-310 to 313 */
+  apply(dns: DnsPlan): Promise<ResolverReport>;
+  counts(): ReturnType<StubResolver['counts']> | undefined;
+  /** Gives everything back. */
+  close(): Promise<void>;
+}
+
+export interface ResolverOptions extends ResolvConfPlace {
+  readonly stubAddress: IpAddress;
+}
+
+export function openResolver(socket: RouteSocket, options: ResolverOptions): Resolver {
+  const resolved = openSystemdResolved();
+  let stub: StubResolver | undefined;
+  /** Devices that systemd-resolved knows rules of, by what it was told. */
+  const told = new Map<string, { readonly index: number; readonly text: string }>();
+
+  const indexOf = (device: string): number | undefined => readLinks(socket).find(({ name }) => name === device)?.index;
+  const startStub = async (dns: DnsPlan, done: string[]): Promise<void> => {
+    if (!stub) {
+      stub = await openStubResolver(options.stubAddress);
+      done.push('stub resolver listens');
+    }
+    stub.configure(dns);
+  };
+  const stopStub = async (done: string[]): Promise<void> => {
+    if (!stub) return;
+    const old = stub;
+    stub = undefined;
+    await old.close();
+    done.push('stub resolver stopped');
+  };
+  const releaseResolvConf = (done: string[]): void => {
+    const what = giveBack(options);
+    if (what !== 'nothing') done.push(`${options.resolvConf} ${what}`);
+  };
+  const releaseLinks = async (keep: ReadonlySet<string>, done: string[]): Promise<void> => {
+    for (const [device, { index }] of told) {
+      if (keep.has(device)) continue;
+      told.delete(device);
+      if (device === resolverDevice) continue;
+      if (indexOf(device) === index) await resolved.revert(index);
+      done.push(`systemd-resolved: ${device} reverted`);
+    }
+    const leftover = keep.has(resolverDevice) ? undefined : indexOf(resolverDevice);
+    if (leftover !== undefined) {
+      socket.request([deleteLinkRequest(leftover)]);
+      done.push(`device ${resolverDevice} removed`);
+    }
+  };
+  const makeDevice = (done: string[]): void => {
+    if (indexOf(resolverDevice) !== undefined) return;
+    const [made] = socket.request([newDummyRequest(resolverDevice)]);
+    const index = indexOf(resolverDevice);
+    if (!made?.ok || index === undefined) {
+      throw new HostError(
+        'AOV-HOST-302',
+        `device ${resolverDevice}: ${made?.ok === false ? made.said : 'not there'}`,
+        networkCure('AOV-HOST-302'),
+      );
+    }
+    socket.request([linkRequest(index, { up: true }), addressRequest('add', index, resolverDeviceAddress)]);
+    done.push(`device ${resolverDevice} made`);
+  };
+
+  const applyToResolved = async (dns: DnsPlan, done: string[]): Promise<void> => {
+    const { links, throughStub, why } = arrangeResolvedLinks(dns, resolverDevice, options.stubAddress);
+    if (throughStub) {
+      await startStub(dns, done);
+      makeDevice(done);
+    }
+    const state = await resolved.read();
+    for (const link of links) {
+      const index = indexOf(link.device);
+      if (index === undefined)
+        throw new HostError('AOV-HOST-301', `there is no device ${link.device}`, networkCure('AOV-HOST-301'));
+      const text = JSON.stringify([link.servers.map(({ bytes }) => [...bytes]), link.domains, link.defaultRoute]);
+      const known = told.get(link.device);
+      // A restarted systemd-resolved has forgotten; its own word counts.
+      const remembers =
+        state.servers.filter((server) => server.index === index).length === link.servers.length &&
+        state.domains.filter((domain) => domain.index === index).length === link.domains.length;
+      if (known?.index === index && known.text === text && remembers) continue;
+      await resolved.set(index, link);
+      told.set(link.device, { index, text });
+      done.push(`systemd-resolved: ${link.device} leads ${link.domains.map(({ domain }) => domain).join(' ')} (${why})`);
+    }
+    await releaseLinks(new Set(links.map(({ device }) => device)), done);
+    if (!throughStub) await stopStub(done);
+  };
+
+  const applyToStub = async (dns: DnsPlan, done: string[]): Promise<void> => {
+    await startStub(dns, done);
+    const { options: lines } = parseResolvConf(readOriginal(options).text);
+    const search = [...new Set([...dns.search.map(({ domain }) => domain), ...dns.physicalSearch])];
+    if (takeOver(options, { nameservers: [options.stubAddress], search, options: lines }))
+      done.push(`${options.resolvConf} names our stub resolver`);
+    await releaseLinks(new Set(), done);
+  };
+
+  return {
+    physical: async () => {
+      const { text, link } = readOriginal(options);
+      const { nameservers, search } = parseResolvConf(text);
+      const decision = decideResolver({
+        resolvConf: text,
+        ...(link === undefined ? {} : { resolvConfLink: link }),
+        resolvedRunning: await resolved.isRunning(),
+      });
+      if (decision.owner === 'stub')
+        return { ...decision, servers: nameservers.filter((address) => !isOwn(address, options.stubAddress)), search };
+      const ours = new Set(
+        readLinks(socket)
+          .filter(({ name }) => name === resolverDevice || told.has(name))
+          .map(({ index }) => index),
+      );
+      const state = await resolved.read();
+      return {
+        ...decision,
+        servers: state.servers.filter(({ index }) => !ours.has(index)).map(({ address }) => address),
+        search,
+      };
+    },
+    apply: async (dns) => {
+      const done: string[] = [];
+      if (dns.rules.length === 0 && dns.search.length === 0) {
+        releaseResolvConf(done);
+        await releaseLinks(new Set(), done);
+        await stopStub(done);
+      } else if (dns.resolver === 'systemd-resolved') {
+        await applyToResolved(dns, done);
+        if (isTaken(options)) releaseResolvConf(done);
+      } else await applyToStub(dns, done);
+      return { owner: dns.resolver, rules: dns.rules.length, stub: stub !== undefined, done };
+    },
+    counts: () => stub?.counts(),
+    close: async () => {
+      const done: string[] = [];
+      releaseResolvConf(done);
+      await releaseLinks(new Set(), done);
+      await stopStub(done);
+    },
+  };
+}
+
+function isOwn(address: IpAddress, own: IpAddress): boolean {
+  return address.family === own.family && address.bytes.every((octet, i) => octet === own.bytes[i]);
+}

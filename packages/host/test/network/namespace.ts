@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const marker = 'AOVPN_TEST_NAMESPACE';
+
+/** Runs a program with an argument list; its output, or an error with what it said. */
+export function run(program: string, ...args: string[]): string {
+  return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** A command line without quotes, such as `ip link set lo up`. */
+export function sh(line: string): string {
+  const [program, ...args] = line.trim().split(/\s+/);
+  return run(program!, ...args);
+}
+
+/**
+ * Runs the tests that `define` registers in network and mount namespaces of their own, which vanish with the process whatever happens.
+ * To be called once, by the test file itself.
+ */
+export function inOwnNamespace(file: string, define: () => void): void {
+  if (process.env[marker] === '1') {
+    sh('ip link set lo up');
+    define();
+    return;
+  }
+  const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
+  test('in namespaces of its own', { skip }, async () => {
+    const { NODE_TEST_CONTEXT: _context, ...environment } = process.env;
+    const child = spawn('unshare', ['--net', '--mount', '--propagation', 'private', process.execPath, fileURLToPath(file)], {
+      env: { ...environment, [marker]: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    assert.equal(code, 0, output);
+    assert.match(output, /pass [1-9]/, output);
+  });
+}
