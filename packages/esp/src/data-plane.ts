@@ -91,7 +91,10 @@ export interface DataPlaneOptions {
  * Every promise rejects with a host error (code, what, is traffic still blocked); after `close` no event is delivered.
  */
 export interface DataPlane {
-  /** Opens the outer flow to the gateway; called again it moves the flow to the local address that the kernel picks now. */
+  /**
+   * Opens the outer flow to the gateway. Called again it moves the flow to the local address that the kernel picks now; while that is the
+   * address it has, the local port stays. SAs stay in any case.
+   */
   connect(remote: IpAddress, remotePort: number): Promise<OuterPath>;
   /** Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. */
   sendIke(datagram: Uint8Array): void;

@@ -1,0 +1,388 @@
+import { concat, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
+import {
+  classifyDatagram,
+  espTransform,
+  nonEspMarkerLength,
+  type ChildSaInstall,
+  type DataPlane,
+  type DataPlaneEvent,
+  type DataPlaneOptions,
+  type DataPlaneStats,
+  type EspSa,
+  type OuterPath,
+} from '@aovpn/esp';
+import {
+  closeDescriptor,
+  constant,
+  decodeSocketAddress,
+  encodeSocketAddress,
+  libc,
+  socketAddressCapacity,
+  watchReadable,
+  type Watch,
+} from '../sys/index.ts';
+import { dataPlaneError } from './data-plane-error.ts';
+import { dataPlaneErrors } from './errors.ts';
+import { openOuterSocket, probeRoute, type OuterSocket } from './outer-socket.ts';
+import { openTunDevice, type TunDevice } from './tun-device.ts';
+import { WorkerLine } from './worker-line.ts';
+import {
+  childCounterIndex,
+  childRow,
+  childRows,
+  control,
+  controlWords,
+  counter,
+  makeShared,
+  sharedCounters,
+  type WorkerMessage,
+} from './worker-protocol.ts';
+
+/** What of the kernel's offloads may be used; all by default, less to try out what old kernels do. */
+export interface AllowedOffload {
+  /** Joined packets to and from the TUN device. */
+  readonly device: boolean;
+  /** `UDP_SEGMENT` and `UDP_GRO`. */
+  readonly socket: boolean;
+}
+
+/** A replaced socket is listened to for so long: what was on the way to it still arrives. */
+const retireMs = 3000;
+
+/** Every open plane, to be stopped when the process exits: a worker asleep in a system call would keep it from doing so for ever. */
+const openPlanes = new Set<UserspaceDataPlane>();
+let watchingExit = false;
+
+/** ESP in UDP by two worker threads between a TUN device and a UDP socket. Until the first CHILD_SA the main thread reads the socket itself. */
+export class UserspaceDataPlane implements DataPlane {
+  readonly #options: DataPlaneOptions;
+  readonly #onEvent: (event: DataPlaneEvent) => void;
+  readonly #allowed: AllowedOffload;
+  readonly #shared = makeShared();
+  readonly #words = controlWords(this.#shared);
+  readonly #counters = sharedCounters(this.#shared);
+  readonly #transmitter: WorkerLine;
+  readonly #receiver: WorkerLine;
+  /** Row of the shared counters by inbound SPI. */
+  readonly #rows = new Map<number, number>();
+  readonly #retiring = new Map<number, ReturnType<typeof setTimeout>>();
+  #device: TunDevice | undefined;
+  #socket: OuterSocket | undefined;
+  #remoteName: Uint8Array = new Uint8Array();
+  #pathMtu = 0;
+  #watch: Watch | undefined;
+  #workersListen = false;
+  #queue: Promise<unknown> = Promise.resolve();
+  #closed = false;
+  #failed = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: DataPlaneOptions, onEvent: (event: DataPlaneEvent) => void, allowed: AllowedOffload) {
+    this.#options = options;
+    this.#onEvent = onEvent;
+    this.#allowed = allowed;
+    const told = (message: Exclude<WorkerMessage, { kind: 'done' }>): void => this.#told(message);
+    const failed = (what: string): void => this.#fail('workerFailed', what);
+    const shared = this.#shared;
+    const keepaliveMs = options.keepaliveSeconds * 1000;
+    const transmit = { shared, commandIndex: control.transmitCommands, keepaliveMs };
+    const receive = { shared, commandIndex: control.receiveCommands, keepaliveMs: 0 };
+    this.#transmitter = new WorkerLine(new URL('./transmit-worker.ts', import.meta.url), transmit, told, failed);
+    this.#receiver = new WorkerLine(new URL('./receive-worker.ts', import.meta.url), receive, told, failed);
+    openPlanes.add(this);
+    if (!watchingExit) {
+      watchingExit = true;
+      process.on('exit', () => {
+        for (const plane of openPlanes) plane.#stopWorkers();
+      });
+    }
+  }
+
+  connect(remote: IpAddress, remotePort: number): Promise<OuterPath> {
+    return this.#inTurn(async () => {
+      const { mark } = this.#options;
+      const route = probeRoute(remote, remotePort, mark);
+      const old = this.#socket;
+      const stays = old && sameAddress(old.local, route.local);
+      const socket = stays ? old : openOuterSocket(route, mark, this.#allowed.socket);
+      this.#socket = socket;
+      this.#pathMtu = route.pathMtu;
+      this.#remoteName = encodeSocketAddress(remote, remotePort);
+      if (this.#workersListen) await this.#giveSocketToWorkers();
+      else if (!stays) this.#listen();
+      if (old && !stays) {
+        if (this.#workersListen) this.#retire(old.fd);
+        else closeDescriptor(old.fd);
+      }
+      return { local: socket.local, localPort: socket.localPort, remote, remotePort };
+    });
+  }
+
+  sendIke(datagram: Uint8Array): void {
+    if (this.#closed || !this.#socket) return;
+    const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);
+    const name = this.#remoteName;
+    const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;
+    const send = (): number =>
+      libc.sendto(this.#socket!.fd, libc.addressOf(octets), octets.length, flags, libc.addressOf(name), name.length);
+    // The first try may only tell of an ICMP error for something sent earlier.
+    if (send() < 0) send();
+    this.#counters[counter.lastIkeSentAt] = performance.now();
+  }
+
+  openDevice(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#device) return;
+      const { device, mtu } = this.#options;
+      const opened = openTunDevice(device, mtu, this.#allowed.device);
+      this.#device = opened;
+      const command = { kind: 'device', fd: opened.fd, mtu, offload: opened.offload } as const;
+      await Promise.all([this.#receiver.send(command), this.#transmitter.send(command)]);
+    });
+  }
+
+  setInnerAddresses(addresses: readonly IpAddress[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const command = { kind: 'addresses', addresses: addresses.map(({ bytes }) => bytes.slice()) } as const;
+      await Promise.all([this.#receiver.send(command), this.#transmitter.send(command)]);
+    });
+  }
+
+  installChild(child: ChildSaInstall): Promise<void> {
+    // At once, not in turn: from here on the keys are ours, whatever happens.
+    const inbound = takeOver(child.inbound);
+    const outbound = takeOver(child.outbound);
+    return this.#inTurn(async () => {
+      const { suite } = child;
+      const spiIn = inbound.spi;
+      let begun = false;
+      try {
+        this.#checkChild(child, inbound, outbound);
+        begun = true;
+        const row = this.#freeRow();
+        this.#counters.fill(0, childCounterIndex(row, 0), childCounterIndex(row + 1, 0));
+        this.#rows.set(spiIn, row);
+        if (!this.#workersListen) {
+          this.#workersListen = true;
+          this.#watch?.close();
+          this.#watch = undefined;
+          if (this.#socket) await this.#giveSocketToWorkers();
+        }
+        // The receiver first: as soon as the peer hears from a pair it may answer on it.
+        await this.#receiver.send({ kind: 'install', spiIn, row, suite, sa: inbound }, buffersOf(inbound));
+        await this.#transmitter.send({ kind: 'install', spiIn, row, suite, sa: outbound }, buffersOf(outbound));
+        if (child.sendNow) await this.#transmitter.send({ kind: 'use', spiIn });
+      } catch (error) {
+        // Buffers that were handed on are empty here; the worker overwrote them.
+        wipe(inbound.encryptionKey, inbound.integrityKey, outbound.encryptionKey, outbound.integrityKey);
+        if (begun) await this.#forget(spiIn);
+        throw error;
+      }
+    });
+  }
+
+  useChild(spiIn: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#rows.has(spiIn)) throw dataPlaneError('badSpi', `no CHILD_SA with inbound SPI ${spiText(spiIn)}`);
+      await this.#transmitter.send({ kind: 'use', spiIn });
+    });
+  }
+
+  removeChild(spiIn: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#rows.has(spiIn)) await this.#forget(spiIn);
+    });
+  }
+
+  stats(): Promise<DataPlaneStats> {
+    const read = (index: number): number => this.#counters[index]!;
+    const lastInboundAt = read(counter.lastInboundAt);
+    return Promise.resolve({
+      bytesIn: read(counter.bytesIn),
+      bytesOut: read(counter.bytesOut),
+      packetsIn: read(counter.packetsIn),
+      packetsOut: read(counter.packetsOut),
+      lastInboundAt: lastInboundAt === 0 ? undefined : lastInboundAt,
+      dropped: {
+        replay: read(counter.replay),
+        authentication: read(counter.authentication),
+        malformed: read(counter.malformed),
+        unknownSpi: read(counter.unknownSpi),
+        policy: read(counter.policyIn) + read(counter.policyOut),
+        noSa: read(counter.noSa),
+        tooBig: read(counter.tooBig),
+      },
+      children: [...this.#rows].map(([spiIn, row]) => ({
+        spiIn,
+        bytesIn: read(childCounterIndex(row, childRow.bytesIn)),
+        bytesOut: read(childCounterIndex(row, childRow.bytesOut)),
+        sequenceOut: read(childCounterIndex(row, childRow.sequenceOut)),
+      })),
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#closing ??= this.#tearDown();
+    return this.#closing;
+  }
+
+  async #tearDown(): Promise<void> {
+    this.#watch?.close();
+    this.#stopWorkers();
+    await Promise.all([this.#transmitter.exited(), this.#receiver.exited()]);
+    for (const [fd, timer] of this.#retiring) {
+      clearTimeout(timer);
+      closeDescriptor(fd);
+    }
+    this.#retiring.clear();
+    if (this.#socket) closeDescriptor(this.#socket.fd);
+    if (this.#device) closeDescriptor(this.#device.fd);
+    openPlanes.delete(this);
+  }
+
+  #stopWorkers(): void {
+    Atomics.store(this.#words, control.stop, 1);
+    this.#transmitter.wake();
+    this.#receiver.wake();
+  }
+
+  /** One operation at a time, each on what the one before left. */
+  #inTurn<T>(operation: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(() => {
+      if (this.#closed || this.#failed) throw dataPlaneError('closed', 'the data plane is closed');
+      return operation();
+    });
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #giveSocketToWorkers(): Promise<void> {
+    const { fd, segmentation, local } = this.#socket!;
+    const flow = { fd, remote: this.#remoteName.slice(), family: local.family, pathMtu: this.#pathMtu, segmentation };
+    const command = { kind: 'flow', ...flow } as const;
+    await this.#receiver.send(command);
+    await this.#transmitter.send(command);
+  }
+
+  #retire(fd: number): void {
+    const timer = setTimeout(() => {
+      this.#retiring.delete(fd);
+      void this.#receiver.send({ kind: 'retire', fd }).then(
+        () => closeDescriptor(fd),
+        () => closeDescriptor(fd),
+      );
+    }, retireMs);
+    timer.unref();
+    this.#retiring.set(fd, timer);
+  }
+
+  /** Reads IKE in the main thread, while there is nothing else to read: a handshake needs no worker. */
+  #listen(): void {
+    this.#watch?.close();
+    const { fd } = this.#socket!;
+    const buffer = new Uint8Array(65536);
+    const name = new Uint8Array(socketAddressCapacity);
+    const nameLength = new Uint32Array(1);
+    this.#watch = watchReadable(fd, () => {
+      for (let i = 0; i < 64 && !this.#closed && this.#watch; i++) {
+        nameLength[0] = name.length;
+        const flags = constant.MSG_DONTWAIT;
+        const length = libc.recvfrom(
+          fd,
+          libc.addressOf(buffer),
+          buffer.length,
+          flags,
+          libc.addressOf(name),
+          libc.addressOf(nameLength),
+        );
+        if (length < 0) return;
+        if (classifyDatagram(buffer, 0, length) !== 'ike') continue;
+        this.#tellIke(buffer.slice(nonEspMarkerLength, length), name, performance.now());
+      }
+    });
+  }
+
+  #tellIke(datagram: Uint8Array, name: Uint8Array, at: number): void {
+    const from = decodeSocketAddress(name);
+    if (from) this.#tell({ kind: 'ike', datagram, from: from.address, fromPort: from.port, at });
+  }
+
+  #told(message: Exclude<WorkerMessage, { kind: 'done' }>): void {
+    switch (message.kind) {
+      case 'ike':
+        Atomics.add(this.#words, control.ikeTaken, 1);
+        return this.#tellIke(message.datagram, message.from, message.at);
+      case 'rekey-needed':
+        return this.#tell({ kind: 'rekey-needed', spiIn: message.spiIn, why: message.why });
+      case 'path-error':
+        return this.#tell({ kind: 'path-error', code: message.code });
+      case 'path-mtu':
+        void this.#transmitter.send({ kind: 'path-mtu', mtu: message.mtu }).catch(() => undefined);
+        return;
+      case 'device-gone':
+        return this.#fail('deviceGone', `device ${this.#options.device}: ${message.code}`);
+    }
+  }
+
+  #fail(name: 'workerFailed' | 'deviceGone', what: string): void {
+    if (this.#closed || this.#failed) return;
+    this.#failed = true;
+    this.#stopWorkers();
+    this.#tell({ kind: 'fatal', code: dataPlaneErrors[name].code, what });
+  }
+
+  #tell(event: DataPlaneEvent): void {
+    if (!this.#closed) this.#onEvent(event);
+  }
+
+  async #forget(spiIn: number): Promise<void> {
+    this.#rows.delete(spiIn);
+    await Promise.all([this.#receiver.send({ kind: 'remove', spiIn }), this.#transmitter.send({ kind: 'remove', spiIn })]);
+  }
+
+  #checkChild(child: ChildSaInstall, inbound: EspSa, outbound: EspSa): void {
+    const transform = espTransform(child.suite);
+    if (!transform) throw dataPlaneError('badSuite', `ESP suite ${child.suite.encr}/${child.suite.keyBits}/${child.suite.integ}`);
+    for (const { spi, encryptionKey, integrityKey } of [inbound, outbound]) {
+      // RFC 4303 §2.1: 1 to 255 are reserved, and 0 would read as a non-ESP marker.
+      if (!Number.isInteger(spi) || spi < 256 || spi > 0xffffffff) throw dataPlaneError('badSpi', `SPI ${spiText(spi)}`);
+      const fits =
+        encryptionKey.length === transform.keyLength + transform.saltLength &&
+        integrityKey.length === transform.integrityKeyLength;
+      if (!fits)
+        throw dataPlaneError(
+          'badSuite',
+          `keys of ${encryptionKey.length} and ${integrityKey.length} octets for ${transform.name}`,
+        );
+    }
+    if (this.#rows.has(inbound.spi)) throw dataPlaneError('badSpi', `inbound SPI ${spiText(inbound.spi)} is installed already`);
+  }
+
+  #freeRow(): number {
+    const taken = new Set(this.#rows.values());
+    for (let row = 0; row < childRows; row++) if (!taken.has(row)) return row;
+    throw dataPlaneError('badSpi', `more than ${childRows} CHILD_SAs at the same time`);
+  }
+}
+
+/** A copy with buffers of its own; the caller's keys are overwritten. */
+function takeOver(sa: EspSa): EspSa {
+  const copy = { spi: sa.spi, encryptionKey: ownBuffer(sa.encryptionKey), integrityKey: ownBuffer(sa.integrityKey) };
+  wipe(sa.encryptionKey, sa.integrityKey);
+  return copy;
+}
+
+function ownBuffer(octets: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(new ArrayBuffer(octets.length));
+  copy.set(octets);
+  return copy;
+}
+
+function buffersOf(sa: EspSa): ArrayBuffer[] {
+  return [sa.encryptionKey.buffer as ArrayBuffer, sa.integrityKey.buffer as ArrayBuffer];
+}
+
+function spiText(spi: number): string {
+  return spi.toString(16).padStart(8, '0');
+}
