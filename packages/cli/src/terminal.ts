@@ -6,6 +6,7 @@ export type Style = 'good' | 'bad' | 'warn' | 'dim' | 'strong' | 'plain';
 /** Where a command writes. Colour only on a terminal, and never with NO_COLOR. */
 export interface Terminal {
   readonly interactive: boolean;
+  readonly colour: boolean;
   readonly columns: number;
   out(text: string): void;
   err(text: string): void;
@@ -21,6 +22,7 @@ export function openTerminal(): Terminal {
   const colour = interactive && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb';
   return {
     interactive,
+    colour,
     columns: process.stdout.columns ?? 100,
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),

@@ -6,6 +6,7 @@ import { daemonStatus } from './sample.ts';
 
 const plain: Terminal = {
   interactive: false,
+  colour: false,
   columns: 100,
   out: () => {},
   err: () => {},

@@ -41,10 +41,9 @@ export const profileAdd: Command = {
     if (file === '-' && options['name'] === undefined)
       throw new CommandError(ExitCode.usage, 'a profile from standard input needs --name');
     const bytes = await readProfileFile(file);
-    const { profile, diagnostics } = parseProfile(bytes);
+    const { profile, diagnostics, text } = parseProfile(bytes);
     const worth = diagnostics.filter((found) => found.severity !== 'info');
-    if (worth.length > 0)
-      terminal.err(formatDiagnostics(file, bytes, worth, { colour: terminal.style('bad', '') !== '' }).trimEnd());
+    if (worth.length > 0) terminal.err(formatDiagnostics(file, text, worth, { colour: terminal.colour }).trimEnd());
     if (!profile || diagnostics.some((found) => found.severity === 'error')) {
       throw new CommandError(
         ExitCode.failed,

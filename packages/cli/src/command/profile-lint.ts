@@ -21,13 +21,13 @@ export const profileLint: Command = {
     const found = [];
     for (const file of positionals) {
       const bytes = await readProfileFile(file);
-      const all = parseProfile(bytes).diagnostics;
+      const { diagnostics: all, text } = parseProfile(bytes);
       const diagnostics = options['quiet'] === true ? all.filter((one) => one.severity !== 'info') : all;
       for (const one of diagnostics) counts[one.severity]++;
       if (options['json'] === true) {
         found.push(...diagnostics.map(({ at, ...rest }) => ({ file, line: at.line, column: at.column, ...rest })));
       } else if (diagnostics.length > 0) {
-        terminal.out(formatDiagnostics(file, bytes, diagnostics, { colour: terminal.style('bad', '') !== '' }).trimEnd());
+        terminal.out(formatDiagnostics(file, text, diagnostics, { colour: terminal.colour }).trimEnd());
       }
     }
     if (options['json'] === true) terminal.out(JSON.stringify(found, null, 2));

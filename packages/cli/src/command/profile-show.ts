@@ -26,8 +26,9 @@ export const profileShow: Command = {
       terminal.out(new TextDecoder().decode(bytes).trimEnd());
       return ExitCode.done;
     }
-    const { profile, diagnostics } = parseProfile(bytes);
-    if (!profile) {
+    const { profile, understood, diagnostics } = parseProfile(bytes);
+    const shown = profile ?? understood;
+    if (!shown) {
       const first = diagnostics.find((found) => found.severity === 'error');
       throw new CommandError(
         ExitCode.failed,
@@ -35,7 +36,8 @@ export const profileShow: Command = {
         `see: aovpn profile lint ${target}`,
       );
     }
-    terminal.out(options['json'] === true ? JSON.stringify(profile, null, 2) : printable(describeProfile(profile).trimEnd()));
+    if (!profile) terminal.err(terminal.style('bad', `this profile has errors; see: aovpn profile lint ${target}`));
+    terminal.out(options['json'] === true ? JSON.stringify(shown, null, 2) : printable(describeProfile(shown).trimEnd()));
     return ExitCode.done;
   },
 };
