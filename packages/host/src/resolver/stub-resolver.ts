@@ -88,7 +88,7 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
     const attempts = Math.max(upstreams.length, overTcp ? 1 : 3);
     let last: Uint8Array | undefined;
     const attempt = (number: number): void => {
-      if (number >= attempts || number >= attemptMs.length + upstreams.length) {
+      if (number >= attempts) {
         giveUp(last);
         return;
       }

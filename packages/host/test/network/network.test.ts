@@ -29,10 +29,16 @@ function route(text: string, exclude = false): Route {
   return { at: { line: 9, column: 1 }, address: at(network!), prefixSize: at(Number(length)), exclusionRoute: at(exclude) };
 }
 
-function planOf(kind: 'SplitTunnel' | 'ForceTunnel', routes: readonly Route[], facts: Partial<TunnelFacts> = {}, dns: readonly string[] = []): Plan {
+function planOf(
+  kind: 'SplitTunnel' | 'ForceTunnel',
+  routes: readonly Route[],
+  facts: Partial<TunnelFacts> = {},
+  dns: readonly string[] = [],
+): Plan {
   const profile: Profile = {
     appTriggers: [],
-    domainNameInformation: dns.length > 0 ? [{ at: { line: 3, column: 1 }, domainName: at('.corp.example'), dnsServers: at(dns) }] : [],
+    domainNameInformation:
+      dns.length > 0 ? [{ at: { line: 3, column: 1 }, domainName: at('.corp.example'), dnsServers: at(dns) }] : [],
     trafficFilters: [],
     routes,
     unknown: [],
@@ -60,9 +66,13 @@ function planOf(kind: 'SplitTunnel' | 'ForceTunnel', routes: readonly Route[], f
   });
 }
 
-/** Everything of routing that a person would look at, our own and everybody else's. */
+/** Everything of routing that a person would look at, our own and everybody else's; link-local addresses come and go by themselves. */
 function everything(): string {
-  return ['ip -4 rule', 'ip -6 rule', 'ip -4 route show table all', 'ip -6 route show table all'].map(sh).join('--\n');
+  const text = ['ip -4 rule', 'ip -6 rule', 'ip -4 route show table all', 'ip -6 route show table all'].map(sh).join('--\n');
+  return text
+    .split('\n')
+    .filter((line) => !/ fe80::\S* dev/.test(` ${line}`))
+    .join('\n');
 }
 
 const [, , job, directory] = process.argv;
@@ -98,7 +108,12 @@ if (job === 'apply-and-wait') {
       rmSync(place, { recursive: true });
     });
 
-    const split = planOf('SplitTunnel', [route('10.0.0.0/8'), route('10.99.0.0/16', true), route('192.168.0.0/16'), route('2001:db8:99::/48')]);
+    const split = planOf('SplitTunnel', [
+      route('10.0.0.0/8'),
+      route('10.99.0.0/16', true),
+      route('192.168.0.0/16'),
+      route('2001:db8:99::/48'),
+    ]);
     const force = planOf('ForceTunnel', [route('198.51.100.0/24', true)]);
     const names = planOf('SplitTunnel', [route('10.0.0.0/8')], {}, ['10.0.0.53']);
 
@@ -108,7 +123,10 @@ if (job === 'apply-and-wait') {
       test('a plan, then the same plan: nothing more to do', async () => {
         const { changes } = await network.applyPlan(split);
         assert.ok(changes.length > 8);
-        assert.match(sh('ip -4 rule'), /7210:\s+from all fwmark 0x616f goto 7290 proto 96\n7220:\s+from all lookup 7296 proto 96/);
+        assert.match(
+          sh('ip -4 rule'),
+          /7210:\s+from all fwmark 0x616f goto 7290 proto 96\n7220:\s+from all lookup 7296 proto 96/,
+        );
         assert.match(sh('ip -4 route show table 7296'), /10\.0\.0\.0\/8 dev aov0 proto 96 scope link src 10\.9\.0\.2 metric 26/);
         assert.match(sh('ip -4 route show table 7296'), /throw 192\.168\.7\.0\/24 proto 96 metric 1/);
         assert.match(sh('ip link show aov0'), /mtu 1380/);
@@ -124,7 +142,11 @@ if (job === 'apply-and-wait') {
         }
         await network.applyPlan(emptyPlan);
         // The device is the data plane's, and so are the addresses that the kernel itself gives it.
-        const withoutDevice = (text: string): string => text.split('\n').filter((line) => !line.includes('aov0')).join('\n');
+        const withoutDevice = (text: string): string =>
+          text
+            .split('\n')
+            .filter((line) => !line.includes('aov0'))
+            .join('\n');
         assert.equal(withoutDevice(everything()), withoutDevice(untouched));
         assert.doesNotMatch(sh('ip address show aov0'), /10\.9\.0\.2|fd00/);
       });
@@ -138,7 +160,21 @@ if (job === 'apply-and-wait') {
       });
 
       test('explain says what the kernel does', async () => {
-        const probes = ['10.1.2.3', '10.99.1.1', '10.51.0.9', '192.168.7.77', '192.168.8.1', '198.51.100.4', '203.0.113.7', '203.0.113.8', '8.8.8.8', '169.254.3.4', '2001:db8:99::5', '2001:db8:98::5', '2001:db8:7::9'];
+        const probes = [
+          '10.1.2.3',
+          '10.99.1.1',
+          '10.51.0.9',
+          '192.168.7.77',
+          '192.168.8.1',
+          '198.51.100.4',
+          '203.0.113.7',
+          '203.0.113.8',
+          '8.8.8.8',
+          '169.254.3.4',
+          '2001:db8:99::5',
+          '2001:db8:98::5',
+          '2001:db8:7::9',
+        ];
         for (const plan of [split, force]) {
           await network.applyPlan(plan);
           for (const probe of probes) {
@@ -146,7 +182,11 @@ if (job === 'apply-and-wait') {
             if (probe === '10.51.0.9') continue;
             const said = explain(plan, probe).addresses[0]!;
             const done = network.routeTo(address(probe));
-            assert.equal(done?.device ?? 'nowhere', said.path === 'tunnel' ? said.device : said.path === 'physical' ? 'phys0' : 'nowhere', probe);
+            assert.equal(
+              done?.device ?? 'nowhere',
+              said.path === 'tunnel' ? said.device : said.path === 'physical' ? 'phys0' : 'nowhere',
+              probe,
+            );
             assert.equal(network.routeTo(address(probe), mark)?.device, 'phys0', `${probe} marked`);
           }
         }
@@ -166,8 +206,14 @@ if (job === 'apply-and-wait') {
       test('a refused part puts everything back', async () => {
         await network.applyPlan(split);
         const before = everything();
-        const broken: Plan = { ...force, routes: [...force.routes, { ...force.routes[0]!, prefix: parsePrefix('10.3.0.0/16')!, source: address('10.77.77.77') }] };
-        await assert.rejects(network.applyPlan(broken), (error) => error instanceof HostError && error.code === 'AOV-HOST-302' && /10\.3\.0\.0\/16.*EINVAL/.test(error.what));
+        const broken: Plan = {
+          ...force,
+          routes: [...force.routes, { ...force.routes[0]!, prefix: parsePrefix('10.3.0.0/16')!, source: address('10.77.77.77') }],
+        };
+        await assert.rejects(
+          network.applyPlan(broken),
+          (error) => error instanceof HostError && error.code === 'AOV-HOST-302' && /10\.3\.0\.0\/16.*EINVAL/.test(error.what),
+        );
         assert.equal(everything(), before);
       });
 
@@ -175,7 +221,10 @@ if (job === 'apply-and-wait') {
         await network.applyPlan(split);
         const before = everything();
         const elsewhere = planOf('SplitTunnel', [route('10.0.0.0/8')], { device: 'aov7' });
-        await assert.rejects(network.applyPlan(elsewhere), (error) => error instanceof HostError && error.code === 'AOV-HOST-301');
+        await assert.rejects(
+          network.applyPlan(elsewhere),
+          (error) => error instanceof HostError && error.code === 'AOV-HOST-301',
+        );
         assert.equal(everything(), before);
       });
 
@@ -196,9 +245,15 @@ if (job === 'apply-and-wait') {
       });
 
       test('many routes', async () => {
-        const many = planOf('SplitTunnel', Array.from({ length: 500 }, (_, i) => route(`10.${i >> 8}.${i & 255}.0/24`)));
+        const many = planOf(
+          'SplitTunnel',
+          Array.from({ length: 500 }, (_, i) => route(`10.${i >> 8}.${i & 255}.0/24`)),
+        );
         await network.applyPlan(many);
-        assert.equal(sh('ip -4 route show table 7296 proto 96').trim().split('\n').length, many.routes.filter(({ prefix }) => prefix.address.family === 4).length);
+        assert.equal(
+          sh('ip -4 route show table 7296 proto 96').trim().split('\n').length,
+          many.routes.filter(({ prefix }) => prefix.address.family === 4).length,
+        );
         assert.deepEqual((await network.applyPlan(many)).changes, []);
       });
     });
@@ -207,7 +262,13 @@ if (job === 'apply-and-wait') {
       test('the machine without us', async () => {
         await network.applyPlan(names);
         const facts = await network.networkFacts();
-        assert.deepEqual(facts.defaultRoutes.map(({ family, device }) => [family, device]), [[4, 'phys0'], [6, 'phys0']]);
+        assert.deepEqual(
+          facts.defaultRoutes.map(({ family, device }) => [family, device]),
+          [
+            [4, 'phys0'],
+            [6, 'phys0'],
+          ],
+        );
         assert.deepEqual(facts.sources, { v4: address('192.168.7.2'), v6: address('2001:db8:7::2') });
         assert.equal(facts.resolver.owner, 'stub');
         assert.deepEqual(facts.resolver.servers, [address('192.168.7.1')]);
@@ -246,7 +307,10 @@ if (job === 'apply-and-wait') {
         await network.applyPlan(emptyPlan);
         await new Promise((resolve) => setTimeout(resolve, 200));
         // A file in the place of resolv.conf is the only thing of ours that others would notice, and these plans have no names.
-        assert.deepEqual(seen.map(({ kinds }) => kinds), []);
+        assert.deepEqual(
+          seen.map(({ kinds }) => kinds),
+          [],
+        );
         watch.close();
         sh('ip address delete 192.168.8.2/24 dev phys0');
         sh('ip route replace default via 192.168.7.1 dev phys0');
@@ -260,7 +324,9 @@ if (job === 'apply-and-wait') {
       test('after kill -9 nothing is left', async () => {
         await network.applyPlan(emptyPlan);
         const before = everything();
-        const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'apply-and-wait', place], { stdio: ['ignore', 'pipe', 'inherit'] });
+        const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'apply-and-wait', place], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
         await new Promise((resolve) => child.stdout.once('data', resolve));
         assert.notEqual(everything(), before);
         assert.match(readFileSync(resolvConf, 'utf8'), /nameserver 127\.0\.0\.96/);
@@ -273,9 +339,19 @@ if (job === 'apply-and-wait') {
         assert.equal(report.rules, 6);
         assert.ok(report.routes >= 4);
         assert.equal(readFileSync(resolvConf, 'utf8'), original);
-        const withoutDevice = (text: string): string => text.split('\n').filter((line) => !line.includes('aov0')).join('\n');
+        const withoutDevice = (text: string): string =>
+          text
+            .split('\n')
+            .filter((line) => !line.includes('aov0'))
+            .join('\n');
         assert.equal(everything(), withoutDevice(before));
-        assert.deepEqual(await cleanUp({ resolvConf, stateDirectory }), { rules: 0, routes: 0, devices: [], resolver: 'nothing', problems: [] });
+        assert.deepEqual(await cleanUp({ resolvConf, stateDirectory }), {
+          rules: 0,
+          routes: 0,
+          devices: [],
+          resolver: 'nothing',
+          problems: [],
+        });
       });
     });
   });

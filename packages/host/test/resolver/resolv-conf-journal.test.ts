@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import { parseAddress } from '@aovpn/bytes';
+import { HostError } from '../../src/host-error.ts';
+import { giveBack, isTaken, readOriginal, takeOver } from '../../src/resolver/resolv-conf-journal.ts';
+
+const original = 'nameserver 192.168.1.1\nsearch home.example\n';
+const ours = { nameservers: [parseAddress('127.0.0.96')!], search: ['corp.example'], options: [] };
+
+suite('resolv.conf taken over and given back', () => {
+  let directory: string;
+  let place: { resolvConf: string; stateDirectory: string };
+  const text = (): string => readFileSync(place.resolvConf, 'utf8');
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'pol-journal-'));
+    place = { resolvConf: join(directory, 'resolv.conf'), stateDirectory: join(directory, 'state') };
+    writeFileSync(place.resolvConf, original, { mode: 0o640 });
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  test('a plain file comes back as it was, mode included', () => {
+    assert.equal(takeOver(place, ours), true);
+    assert.match(text(), /^# Written by aovpn.*\nnameserver 127\.0\.0\.96\nsearch corp\.example\n$/);
+    assert.equal(takeOver(place, ours), false);
+    assert.equal(readOriginal(place).text, original);
+    assert.equal(giveBack(place), 'restored');
+    assert.equal(text(), original);
+    assert.equal(statSync(place.resolvConf).mode & 0o777, 0o640);
+    assert.equal(giveBack(place), 'nothing');
+    assert.equal(existsSync(join(place.stateDirectory, 'resolv-conf.journal')), false);
+  });
+
+  test('a link comes back as a link, and what it points at is never written', () => {
+    const target = join(directory, 'stub-resolv.conf');
+    writeFileSync(target, 'nameserver 127.0.0.53\n');
+    rmSync(place.resolvConf);
+    symlinkSync('stub-resolv.conf', place.resolvConf);
+    takeOver(place, ours);
+    assert.ok(lstatSync(place.resolvConf).isFile());
+    assert.deepEqual(readOriginal(place), { text: 'nameserver 127.0.0.53\n', link: 'stub-resolv.conf' });
+    giveBack(place);
+    assert.equal(readlinkSync(place.resolvConf), 'stub-resolv.conf');
+    assert.equal(readFileSync(target, 'utf8'), 'nameserver 127.0.0.53\n');
+  });
+
+  test('no file before: no file after', () => {
+    rmSync(place.resolvConf);
+    takeOver(place, ours);
+    giveBack(place);
+    assert.equal(existsSync(place.resolvConf), false);
+  });
+
+  test('a change of ours keeps the first original', () => {
+    takeOver(place, ours);
+    takeOver(place, { ...ours, search: ['other.example'] });
+    assert.equal(readOriginal(place).text, original);
+    giveBack(place);
+    assert.equal(text(), original);
+  });
+
+  test('somebody else’s later file stays', () => {
+    takeOver(place, ours);
+    writeFileSync(place.resolvConf, 'nameserver 10.20.30.40\n');
+    assert.equal(isTaken(place), false);
+    assert.equal(giveBack(place), 'kept');
+    assert.equal(text(), 'nameserver 10.20.30.40\n');
+    assert.equal(giveBack(place), 'nothing');
+  });
+
+  test('somebody else’s later file is the new original when we take over again', () => {
+    takeOver(place, ours);
+    writeFileSync(place.resolvConf, 'nameserver 10.20.30.40\n');
+    assert.equal(readOriginal(place).text, 'nameserver 10.20.30.40\n');
+    takeOver(place, ours);
+    giveBack(place);
+    assert.equal(text(), 'nameserver 10.20.30.40\n');
+  });
+
+  test('somebody’s lines in our file stay, ours go, the servers from before come back', () => {
+    takeOver(place, ours);
+    writeFileSync(place.resolvConf, `${text()}options timeout:1\n`);
+    giveBack(place);
+    assert.equal(text(), 'nameserver 192.168.1.1\nsearch corp.example\noptions timeout:1\n');
+  });
+
+  test('a crash between journal and file harms nothing', () => {
+    takeOver(place, ours);
+    writeFileSync(place.resolvConf, original, { mode: 0o640 });
+    assert.equal(giveBack(place), 'kept');
+    assert.equal(text(), original);
+  });
+
+  test('our file without its journal, or with one that is broken, loses our lines', () => {
+    for (const journal of [
+      undefined,
+      '{"version":1',
+      '{"version":1,"path":"/etc/resolv.conf","written":"","original":{"kind":"absent"}}',
+      '[]',
+    ]) {
+      takeOver(place, ours);
+      rmSync(join(place.stateDirectory, 'resolv-conf.journal'));
+      if (journal !== undefined) writeFileSync(join(place.stateDirectory, 'resolv-conf.journal'), journal);
+      assert.equal(giveBack(place), 'restored');
+      assert.equal(text(), 'search corp.example\n');
+    }
+  });
+
+  test('a state directory that cannot be: the file is not touched', () => {
+    writeFileSync(place.stateDirectory, 'a file in the way');
+    assert.throws(
+      () => takeOver(place, ours),
+      (error) => error instanceof HostError && error.code === 'AOV-HOST-312',
+    );
+    assert.equal(text(), original);
+  });
+
+  test('a resolv.conf that cannot be written says so', () => {
+    rmSync(place.resolvConf);
+    mkdirSync(place.resolvConf);
+    assert.throws(
+      () => takeOver(place, ours),
+      (error) => error instanceof HostError && error.code === 'AOV-HOST-311',
+    );
+  });
+});
