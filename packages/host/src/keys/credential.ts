@@ -90,7 +90,8 @@ function readPrivateKey(file: Uint8Array, path: string): KeyObject {
   const [block] = blocks;
   if (!block) throw keysError('AOV-HOST-111', `${path} holds no private key`);
   if (blocks.length > 1) throw keysError('AOV-HOST-111', `${path} holds ${blocks.length} private keys; one is expected`);
-  if (block.label === 'ENCRYPTED PRIVATE KEY' || block.hasHeaders) throw keysError('AOV-HOST-113', `the private key in ${path} is encrypted`);
+  if (block.label === 'ENCRYPTED PRIVATE KEY' || block.hasHeaders)
+    throw keysError('AOV-HOST-113', `the private key in ${path} is encrypted`);
   const types: Readonly<Record<string, 'pkcs8' | 'pkcs1' | 'sec1'>> = {
     'PRIVATE KEY': 'pkcs8',
     'RSA PRIVATE KEY': 'pkcs1',
@@ -185,7 +186,12 @@ function schemesOf(key: KeyObject, path: string): readonly SignatureScheme[] {
   }
 }
 
-async function signWith(key: KeyObject, schemes: readonly SignatureScheme[], scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array> {
+async function signWith(
+  key: KeyObject,
+  schemes: readonly SignatureScheme[],
+  scheme: SignatureScheme,
+  data: Uint8Array,
+): Promise<Uint8Array> {
   if (!schemes.includes(scheme)) throw keysError('AOV-HOST-130', `this key cannot sign with ${scheme}`);
   const hash = scheme === 'ed25519' ? null : scheme.slice(scheme.lastIndexOf('-') + 1);
   const input: SignKeyObjectInput = scheme.startsWith('rsa-pss')

@@ -14,7 +14,11 @@ export function readPemBlocks(text: string): PemBlock[] {
     const hasHeaders = body!.includes(':');
     const base64 = body!.replaceAll(/\s/g, '');
     if (!hasHeaders && !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) continue;
-    blocks.push({ label: label!, der: hasHeaders ? new Uint8Array() : new Uint8Array(Buffer.from(base64, 'base64')), hasHeaders });
+    blocks.push({
+      label: label!,
+      der: hasHeaders ? new Uint8Array() : new Uint8Array(Buffer.from(base64, 'base64')),
+      hasHeaders,
+    });
   }
   return blocks;
 }

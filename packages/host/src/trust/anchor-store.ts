@@ -53,7 +53,9 @@ export class AnchorStore {
 
   /** Whether this very certificate is an anchor. */
   has(certificate: ParsedCertificate): boolean {
-    return (this.#bySubject.get(certificate.x509.subject ?? '') ?? []).some((entry) => entry.x509.raw.equals(certificate.x509.raw));
+    return (this.#bySubject.get(certificate.x509.subject ?? '') ?? []).some((entry) =>
+      entry.x509.raw.equals(certificate.x509.raw),
+    );
   }
 
   /** Those whose SHA-1 thumbprint (lower-case hexadecimal) is in the list. */
@@ -85,4 +87,3 @@ function decode(der: Uint8Array): X509Certificate {
     throw keysError('AOV-HOST-141', 'a trust anchor cannot be decoded', { cause: error });
   }
 }
-

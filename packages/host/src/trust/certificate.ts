@@ -72,9 +72,12 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
     return describe(der.slice(), x509, pki);
   } catch (error) {
     if (error instanceof CertificateError) throw error;
-    throw new CertificateError(`a certificate that cannot be decoded: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new CertificateError(
+      `a certificate that cannot be decoded: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -159,7 +162,8 @@ function pathLength(basic: pkijs.BasicConstraints): number | undefined {
   const value = basic.pathLenConstraint;
   if (value === undefined) return undefined;
   // An integer too large for a number limits nothing that could be built.
-  const number = typeof value === 'number' ? value : value.valueBlock.isHexOnly ? Number.MAX_SAFE_INTEGER : value.valueBlock.valueDec;
+  const number =
+    typeof value === 'number' ? value : value.valueBlock.isHexOnly ? Number.MAX_SAFE_INTEGER : value.valueBlock.valueDec;
   if (number < 0) throw new CertificateError('a negative path length');
   return number;
 }

@@ -21,7 +21,11 @@ export interface PathRequest {
 }
 
 export type PathResult =
-  | { readonly kind: 'path'; /** Leaf first, anchor last. */ readonly path: readonly ParsedCertificate[]; readonly trace: readonly string[] }
+  | {
+      readonly kind: 'path';
+      /** Leaf first, anchor last. */ readonly path: readonly ParsedCertificate[];
+      readonly trace: readonly string[];
+    }
   | { readonly kind: 'refused'; readonly reason: GatewayRefusal; readonly detail: string; readonly trace: readonly string[] };
 
 interface Problem {
@@ -69,7 +73,8 @@ function* candidatePaths(request: PathRequest): Generator<ParsedCertificate[]> {
     if (request.anchors.has(last)) yield path;
     if (path.length >= depthLimit) return;
     for (const anchor of request.anchors.issuersOf(last)) {
-      if (!path.some((certificate) => certificate.x509.raw.equals(anchor.x509.raw)) && hasSigned(anchor, last)) yield [...path, anchor];
+      if (!path.some((certificate) => certificate.x509.raw.equals(anchor.x509.raw)) && hasSigned(anchor, last))
+        yield [...path, anchor];
     }
     for (const issuer of others) {
       const used = path.some((certificate) => certificate.x509.raw.equals(issuer.x509.raw)) || request.anchors.has(issuer);
@@ -94,7 +99,10 @@ function problemOf(path: readonly ParsedCertificate[], request: PathRequest): Pr
 
 function validityProblem(certificate: ParsedCertificate, now: Date): Problem | undefined {
   if (!(now >= certificate.notBefore)) {
-    return { reason: 'not-yet-valid', detail: `"${certificate.subject}" is valid only from ${certificate.notBefore.toISOString()}` };
+    return {
+      reason: 'not-yet-valid',
+      detail: `"${certificate.subject}" is valid only from ${certificate.notBefore.toISOString()}`,
+    };
   }
   if (!(now <= certificate.notAfter)) {
     return { reason: 'expired', detail: `"${certificate.subject}" expired at ${certificate.notAfter.toISOString()}` };
@@ -106,7 +114,10 @@ function strengthProblem(certificate: ParsedCertificate, isAnchor: boolean): Pro
   const weakness = weaknessOf(certificate.key);
   if (weakness !== undefined) return { reason: 'weak', detail: `"${certificate.subject}" has ${weakness}` };
   if (!isAnchor && !strongAlgorithm(certificate.pki.signatureAlgorithm)) {
-    return { reason: 'weak', detail: `"${certificate.subject}" is signed with ${certificate.pki.signatureAlgorithm.algorithmId}, which is weak or unknown` };
+    return {
+      reason: 'weak',
+      detail: `"${certificate.subject}" is signed with ${certificate.pki.signatureAlgorithm.algorithmId}, which is weak or unknown`,
+    };
   }
   return undefined;
 }
@@ -127,14 +138,21 @@ const understood = new Set<string>([
 function criticalProblem(certificate: ParsedCertificate): Problem | undefined {
   const unknown = certificate.criticalExtensions.find((extension) => !understood.has(extension));
   if (unknown === undefined) return undefined;
-  return { reason: 'untrusted', detail: `"${certificate.subject}" has the critical extension ${unknown}, which is not understood` };
+  return {
+    reason: 'untrusted',
+    detail: `"${certificate.subject}" has the critical extension ${unknown}, which is not understood`,
+  };
 }
 
 function leafProblem(leaf: ParsedCertificate, purposes: readonly string[]): Problem | undefined {
   const { extendedKeyUsage, keyUsage } = leaf;
-  if (!extendedKeyUsage) return { reason: 'wrong-eku', detail: `"${leaf.subject}" names no extended key usage; serverAuth is needed` };
+  if (!extendedKeyUsage)
+    return { reason: 'wrong-eku', detail: `"${leaf.subject}" names no extended key usage; serverAuth is needed` };
   if (!allows(extendedKeyUsage, purposes)) {
-    return { reason: 'wrong-eku', detail: `"${leaf.subject}" is not for servers: its extended key usage is ${extendedKeyUsage.join(', ')}` };
+    return {
+      reason: 'wrong-eku',
+      detail: `"${leaf.subject}" is not for servers: its extended key usage is ${extendedKeyUsage.join(', ')}`,
+    };
   }
   // RFC 4945 §5.1.3.2.
   if (keyUsage && !keyUsage.digitalSignature && !keyUsage.contentCommitment) {
@@ -147,12 +165,9 @@ function authorityProblem(path: readonly ParsedCertificate[], index: number, pur
   const authority = path[index]!;
   const isAnchor = index === path.length - 1;
   const bad = (detail: string): Problem => ({ reason: 'untrusted', detail: `"${authority.subject}" ${detail}` });
-  // A root from before X.509 version 3 has no extensions; somebody chose to trust it.
-  if (authority.basicConstraints ? !authority.basicConstraints.ca : !isAnchor || authority.pki.extensions !== undefined) {
-    return bad('is not a certificate authority');
-  }
+  if (authority.basicConstraints?.ca !== true) return bad('is not a certificate authority');
   if (authority.keyUsage && !authority.keyUsage.certSign) return bad('may not sign certificates');
-  const limit = authority.basicConstraints?.pathLength;
+  const limit = authority.basicConstraints.pathLength;
   const below = path.slice(1, index).filter((certificate) => !isSelfIssued(certificate)).length;
   if (limit !== undefined && below > limit) return bad(`may have ${limit} authorities below it, and has ${below}`);
   if (!isAnchor && authority.extendedKeyUsage && !allows(authority.extendedKeyUsage, purposes)) {
@@ -166,7 +181,8 @@ function constraintProblem(path: readonly ParsedCertificate[], index: number): P
   if (index > 0 && isSelfIssued(certificate)) return undefined;
   for (const authority of path.slice(index + 1)) {
     const problem = authority.nameConstraints && nameConstraintProblem(authority.nameConstraints, certificate);
-    if (problem !== undefined) return { reason: 'untrusted', detail: `"${certificate.subject}": ${problem} ("${authority.subject}")` };
+    if (problem !== undefined)
+      return { reason: 'untrusted', detail: `"${certificate.subject}": ${problem} ("${authority.subject}")` };
   }
   return undefined;
 }

@@ -1,3 +1,4 @@
+import { parseAddress } from '@aovpn/bytes';
 import { formatGeneralName, type GeneralName, type NameSubtree, type ParsedCertificate } from './certificate.ts';
 import { oid } from './oid.ts';
 
@@ -5,13 +6,20 @@ import { oid } from './oid.ts';
  * Checks every name of a certificate against the name constraints of one CA above it (RFC 5280 §4.2.1.10): each name of a
  * kind that has permitted subtrees lies in one of them, and no name lies in an excluded one. Undefined when all is well.
  */
-export function nameConstraintProblem(constraints: NonNullable<ParsedCertificate['nameConstraints']>, certificate: ParsedCertificate): string | undefined {
+export function nameConstraintProblem(
+  constraints: NonNullable<ParsedCertificate['nameConstraints']>,
+  certificate: ParsedCertificate,
+): string | undefined {
   for (const name of constrainedNames(certificate)) {
     const permitted = constraints.permitted.filter((subtree) => constrains(subtree, name));
     if (permitted.length > 0 && !permitted.some((subtree) => liesIn(name, subtree) === true)) {
       return `${formatGeneralName(name)} is outside of what the CA may certify`;
     }
-    if (constraints.excluded.some((subtree) => constrains(subtree, name) && liesIn(name, subtree) !== false)) {
+    if (
+      constraints.excluded.some(
+        (subtree) => constrains(subtree, name) && (liesIn(name, subtree) !== false || standsFor(name, subtree)),
+      )
+    ) {
       return `${formatGeneralName(name)} is excluded from what the CA may certify`;
     }
   }
@@ -29,8 +37,17 @@ function constrainedNames(certificate: ParsedCertificate): GeneralName[] {
       if (part.type === oid.emailAddress && typeof text === 'string') names.push({ kind: 'email', text });
     }
   }
-  if (!names.some((name) => name.kind === 'dns') && certificate.commonName !== undefined && certificate.basicConstraints?.ca !== true) {
+  if (
+    !names.some((name) => name.kind === 'dns') &&
+    certificate.commonName !== undefined &&
+    certificate.basicConstraints?.ca !== true
+  ) {
     names.push({ kind: 'dns', text: certificate.commonName });
+  }
+  // An address written as a dNSName is accepted for that address (see name-match.ts), so it is bound like one.
+  for (const name of names.slice()) {
+    const address = name.kind === 'dns' ? parseAddress(name.text) : undefined;
+    if (address) names.push({ kind: 'ip', address });
   }
   return names;
 }
@@ -55,7 +72,6 @@ function liesIn(name: GeneralName, subtree: NameSubtree): boolean | undefined {
 }
 
 function dnsLiesIn(name: string, subtree: string): boolean {
-  // A wildcard lies in a subtree only with all that it stands for, and out of it only with nothing; the parent decides both.
   const left = name.toLowerCase().replace(/\.$/, '').replace(/^\*\./, '');
   const right = subtree.toLowerCase().replace(/\.$/, '').replace(/^\./, '');
   return right === '' || left === right || left.endsWith(`.${right}`);
@@ -78,6 +94,13 @@ function uriLiesIn(name: string, subtree: string): boolean | undefined {
   }
   const right = subtree.toLowerCase();
   return right.startsWith('.') ? host.endsWith(right) : host === right;
+}
+
+/** Whether a wildcard stands for a name that is itself the top of a subtree: `*.example.com` for `secret.example.com`. */
+function standsFor(name: GeneralName, subtree: NameSubtree): boolean {
+  if (name.kind !== 'dns' || subtree.kind !== 'dns' || !name.text.startsWith('*.')) return false;
+  const top = subtree.text.toLowerCase().replace(/^\./, '');
+  return top.slice(top.indexOf('.') + 1) === name.text.slice(2).toLowerCase();
 }
 
 type DirectoryName = Extract<NameSubtree, { readonly kind: 'dn' }>['name'];

@@ -21,7 +21,8 @@ export function isForServerName(certificate: ParsedCertificate, wanted: string):
 /** The names that {@link isForServerName} looks at, for people. */
 export function serverNamesOf(certificate: ParsedCertificate): string {
   const names = certificate.names.filter((name) => name.kind === 'dns' || name.kind === 'ip').map(formatGeneralName);
-  if (!certificate.names.some((name) => name.kind === 'dns') && certificate.commonName !== undefined) names.push(`CN:${certificate.commonName}`);
+  if (!certificate.names.some((name) => name.kind === 'dns') && certificate.commonName !== undefined)
+    names.push(`CN:${certificate.commonName}`);
   return names.join(', ') || 'no name';
 }
 
@@ -42,7 +43,10 @@ export type IdentityMatch = 'bound' | 'unbound' | 'contradicts';
  * How an IKE identity (RFC 7296 §3.5) relates to the certificate (RFC 4945 §3.1): `bound` if the certificate says it;
  * `unbound` if it is of a kind that gateways fill with whatever they like (their address, a KEY_ID); otherwise it contradicts.
  */
-export function matchIdentity(certificate: ParsedCertificate, identity: { readonly type: number; readonly data: Uint8Array }): IdentityMatch {
+export function matchIdentity(
+  certificate: ParsedCertificate,
+  identity: { readonly type: number; readonly data: Uint8Array },
+): IdentityMatch {
   const { type, data } = identity;
   const text = String.fromCharCode(...data.subarray(0, 512));
   switch (type) {
@@ -52,7 +56,9 @@ export function matchIdentity(certificate: ParsedCertificate, identity: { readon
     case 2:
       return isForServerName(certificate, text) ? 'bound' : 'contradicts';
     case 3:
-      return certificate.names.some((name) => name.kind === 'email' && name.text.toLowerCase() === text.toLowerCase()) ? 'bound' : 'contradicts';
+      return certificate.names.some((name) => name.kind === 'email' && name.text.toLowerCase() === text.toLowerCase())
+        ? 'bound'
+        : 'contradicts';
     case 9:
       return equal(certificate.subjectDn, data) ? 'bound' : 'contradicts';
     case 11:

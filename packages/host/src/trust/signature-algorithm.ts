@@ -41,7 +41,12 @@ export function strongAlgorithm(identifier: pkijs.AlgorithmIdentifier): Algorith
 }
 
 /** Whether `signature` over `data` is by `key` with a believed algorithm. */
-export function isSignedBy(key: KeyObject, identifier: pkijs.AlgorithmIdentifier, data: Uint8Array, signature: Uint8Array): boolean {
+export function isSignedBy(
+  key: KeyObject,
+  identifier: pkijs.AlgorithmIdentifier,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const algorithm = strongAlgorithm(identifier);
   if (!algorithm) return false;
   const type = key.asymmetricKeyType;
@@ -81,7 +86,9 @@ export function weaknessOf(key: KeyObject): string | undefined {
       return undefined;
     }
     case 'ec':
-      return curves.has(details.namedCurve ?? '') ? undefined : `an elliptic curve key on ${details.namedCurve ?? 'an unnamed curve'}`;
+      return curves.has(details.namedCurve ?? '')
+        ? undefined
+        : `an elliptic curve key on ${details.namedCurve ?? 'an unnamed curve'}`;
     case 'ed25519':
     case 'ed448':
       return undefined;

@@ -1,0 +1,119 @@
+import type { GatewayRefusal, GatewayVerdict, Identity } from '@aovpn/ike';
+import { AnchorStore } from './anchor-store.ts';
+import { CertificateError, parseCertificate, type ParsedCertificate } from './certificate.ts';
+import { findPath } from './certification-path.ts';
+import type { RevocationFetch } from './fetch-revocation.ts';
+import { isForServerName, matchIdentity, serverNamesOf } from './name-match.ts';
+import { oid } from './oid.ts';
+import { RevocationChecker, type RevocationPolicy } from './revocation.ts';
+
+/** Certificates that a gateway may send. */
+const certificateCount = 12;
+
+export interface GatewayVerifierOptions {
+  /** DER; empty: the roots of the system. */
+  readonly anchors: readonly Uint8Array[];
+  readonly revocation: RevocationPolicy;
+  readonly now?: () => Date;
+  readonly fetch?: RevocationFetch;
+}
+
+export interface GatewayQuestion {
+  /** DER, as received: leaf first. */
+  readonly certificates: readonly Uint8Array[];
+  /** IDr. */
+  readonly identity: Identity;
+  /** Host names or addresses, of which the certificate needs one. */
+  readonly names: readonly string[];
+}
+
+export interface GatewayVerifier {
+  verify(question: GatewayQuestion): Promise<GatewayVerdict>;
+}
+
+/**
+ * Decides whether a gateway's certificate is believed: path to an anchor, purpose, name, identity, revocation, in this order.
+ * That the gateway has the key is shown by its AUTH payload, elsewhere.
+ * @throws {HostError} 140, 141 when the anchors cannot be used
+ */
+export function createGatewayVerifier(options: GatewayVerifierOptions): GatewayVerifier {
+  const now = options.now ?? ((): Date => new Date());
+  const anchors = options.anchors.length > 0 ? AnchorStore.fromDer(options.anchors) : AnchorStore.fromSystem();
+  const revocation = new RevocationChecker(now, options.fetch);
+  return { verify: (question) => verify(question, { anchors, revocation, policy: options.revocation, now: now() }) };
+}
+
+interface Means {
+  readonly anchors: AnchorStore;
+  readonly revocation: RevocationChecker;
+  readonly policy: RevocationPolicy;
+  readonly now: Date;
+}
+
+async function verify(question: GatewayQuestion, means: Means): Promise<GatewayVerdict> {
+  if (question.certificates.length === 0) return refuse('no-certificate', 'the gateway sent no certificate', []);
+  if (question.certificates.length > certificateCount) {
+    return refuse('malformed', `the gateway sent ${question.certificates.length} certificates`, []);
+  }
+  const parsed = parseAll(question.certificates);
+  if (parsed.problem !== undefined) return refuse('malformed', parsed.problem, parsed.trace);
+  const found = await findPath({
+    certificates: parsed.certificates,
+    anchors: means.anchors,
+    now: means.now,
+    purposes: [oid.serverAuth, oid.ikeIntermediate, oid.ipsecIke],
+  });
+  const trace = [...parsed.trace, ...found.trace];
+  if (found.kind === 'refused') return refuse(found.reason, found.detail, trace);
+  const leaf = found.path[0]!;
+  const name = question.names.find((wanted) => isForServerName(leaf, wanted));
+  if (name === undefined) {
+    const wanted = question.names.join(', ') || 'no name at all';
+    const detail = `the certificate is for ${serverNamesOf(leaf)}; the profile wants ${wanted}`;
+    return refuse('wrong-name', detail, trace);
+  }
+  trace.push(`the certificate is for ${name}`);
+  switch (matchIdentity(leaf, question.identity)) {
+    case 'bound':
+      trace.push('IDr is a name of the certificate');
+      break;
+    case 'unbound':
+      // Many gateways send their address, which no certificate names. The name that counts has been checked above.
+      trace.push('IDr is not a name of the certificate; an address or key identifier is let through');
+      break;
+    case 'contradicts': {
+      const detail = 'IDr is not a name of the certificate (RFC 4945 §3.1)';
+      return refuse('wrong-name', detail, trace);
+    }
+  }
+  const checked = await means.revocation.check(found.path, means.policy);
+  trace.push(...checked.trace);
+  if (checked.kind === 'refused') return refuse(checked.reason, checked.detail, trace);
+  return { accepted: true, spki: leaf.spki, subject: leaf.subject, trace };
+}
+
+interface ParsedAll {
+  readonly certificates: readonly ParsedCertificate[];
+  readonly trace: string[];
+  readonly problem: string | undefined;
+}
+
+/** The leaf must be readable; another certificate that is not may be one that is not needed. */
+function parseAll(certificates: readonly Uint8Array[]): ParsedAll {
+  const parsed: ParsedCertificate[] = [];
+  const trace: string[] = [];
+  for (const [i, der] of certificates.entries()) {
+    try {
+      parsed.push(parseCertificate(der));
+    } catch (error) {
+      if (!(error instanceof CertificateError)) throw error;
+      if (i === 0) return { certificates: [], trace: [error.message], problem: error.message };
+      trace.push(`certificate ${i + 1} is left out: ${error.message}`);
+    }
+  }
+  return { certificates: parsed, trace, problem: undefined };
+}
+
+function refuse(reason: GatewayRefusal, detail: string, trace: readonly string[]): GatewayVerdict {
+  return { accepted: false, reason, detail, trace: trace.at(-1) === detail ? trace : [...trace, detail] };
+}
