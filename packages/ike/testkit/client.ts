@@ -115,7 +115,7 @@ export class Client {
   }
 
   #perform(actions: readonly IkeAction[]): void {
-    if (this.end) throw new Error(`actions after the end: ${actions.map(({ kind }) => kind).join()}`);
+    if (this.end && actions.length > 0) throw new Error(`actions after the end: ${actions.map(({ kind }) => kind).join()}`);
     const answers: IkeEvent[] = [];
     for (const action of actions) {
       this.actions.push(action);

@@ -128,6 +128,11 @@ export class Responder {
     return this.sent.splice(0);
   }
 
+  /** Answers the next IKE_SA_INIT anew, even when it is a repetition. */
+  forgetInit(): void {
+    this.#init = undefined;
+  }
+
   receive(...datagrams: readonly Uint8Array[]): void {
     for (const datagram of datagrams) this.#receive(datagram);
   }

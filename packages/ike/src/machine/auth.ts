@@ -65,7 +65,14 @@ export function processSigned(
   if (phase.name !== 'auth-await-signature' || phase.question !== question || config.auth.kind !== 'certificate') return;
   const choice = chooseScheme(config.auth.schemes, peer.hashes);
   if (!signature || !choice) return fail(turn, { kind: 'signing', problem: problem ?? 'the key did not sign' });
-  sendAuth(turn, phase.handshake, encodeSignatureAuth(choice.scheme, signature, phase.rfc7427));
+  let auth: { readonly method: number; readonly data: Uint8Array };
+  try {
+    auth = encodeSignatureAuth(choice.scheme, signature, phase.rfc7427);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return fail(turn, { kind: 'signing', problem: error.message });
+  }
+  sendAuth(turn, phase.handshake, auth);
 }
 
 /** The answer to the first IKE_AUTH request. */

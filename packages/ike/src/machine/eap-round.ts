@@ -6,7 +6,7 @@ import { authError, refuse, sendProof } from './auth.ts';
 import { pick, pickError } from './pick.ts';
 import type { EapRun, Handshake } from './state.ts';
 import { currentOf, debug, emit, fail, update, type Turn } from './turn.ts';
-import { sendRequest } from './window.ts';
+import { sendLastWords, sendRequest } from './window.ts';
 
 /** EAP code of a Success packet (RFC 3748 §4.2). */
 const eapSuccess = 3;
@@ -68,7 +68,13 @@ function step(turn: Turn, handshake: Handshake, run: EapRun, event: EapEvent): E
         break;
       case 'failed':
         update(turn, { phase: { name: 'eap-await-host', handshake, eap: next, until: turn.now } });
-        refuse(turn, { kind: 'eap', failure: action.failure });
+        // A last EAP packet, where the method has one, lets the gateway end its side at once.
+        if (reply) {
+          sendLastWords(turn, ExchangeType.IKE_AUTH, [{ kind: 'EAP', packet: reply }]);
+          fail(turn, { kind: 'eap', failure: action.failure });
+        } else {
+          refuse(turn, { kind: 'eap', failure: action.failure });
+        }
         return undefined;
       case 'trace':
         debug(turn, `EAP: ${action.what}`);
