@@ -1,0 +1,246 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecResult, Host } from '../host.ts';
+import { network } from '../network.ts';
+import type { Issued } from '../pki/authority.ts';
+import type { Running } from '../running.ts';
+import { section, type Settings } from './strongswan-conf.ts';
+
+export type GatewayAuthentication = 'pubkey' | 'eap-mschapv2' | 'eap-tls';
+
+/** What the gateway offers and demands. Proposals in strongSwan's words, such as `aes256gcm16-prfsha384-ecp384`. */
+export interface GatewayOptions {
+  readonly certificate: Issued;
+  /** Accepted issuers of clients; also where the gateway's own intermediates come from. */
+  readonly authorities: readonly string[];
+  /** One connection for each; they can stand side by side. */
+  readonly authentication?: readonly GatewayAuthentication[];
+  readonly users?: Readonly<Record<string, string>>;
+  readonly ikeProposals?: readonly string[];
+  readonly espProposals?: readonly string[];
+  /** How the gateway signs, such as `rsa-sha256` or `rsa/pss-sha256`; default: what its key and the client allow. */
+  readonly localAuth?: string;
+  /** What the gateway accepts from machines, such as `ecdsa-sha384`; default `pubkey`. */
+  readonly remoteAuth?: string;
+  readonly id?: string;
+  /** Networks behind the gateway; default everything, as RRAS does. */
+  readonly localSelectors?: readonly string[];
+  readonly pools?: { readonly v4: boolean; readonly v6: boolean };
+  readonly mobike?: boolean;
+  readonly fragmentation?: boolean;
+  readonly dpdSeconds?: number;
+  /** 0: the gateway never starts a rekey. */
+  readonly ikeRekeySeconds?: number;
+  readonly childRekeySeconds?: number;
+  /** Always ask for a cookie first (RFC 7296 §2.6). */
+  readonly cookies?: boolean;
+}
+
+const plugins = [
+  'aesni aes sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pkcs12 pem openssl curve25519 chapoly gcm ccm',
+  'cmac hmac kdf drbg kernel-libipsec kernel-netlink socket-default vici updown eap-identity eap-mschapv2 eap-tls counters',
+].join(' ');
+export const allIkeProposals = [
+  'aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096',
+  'aes128-aes192-aes256-sha256-sha384-sha512-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096',
+];
+const allEspProposals = ['aes128gcm16-aes256gcm16-chacha20poly1305', 'aes128-aes256-sha256-sha384-sha1'];
+
+/** charon does not flush its standard output, so it writes a file. */
+export function charonLog(host: Host, start: number): string {
+  return path.join(host.directory, 'log', `charon-${start}.log`);
+}
+
+/** A strongSwan charon of its own on a host, with userspace ESP, so that it needs nothing of the kernel but TUN. */
+export class Strongswan {
+  readonly host: Host;
+  #options: GatewayOptions;
+  #charon: Running | undefined;
+  #starts = 0;
+
+  private constructor(host: Host, options: GatewayOptions) {
+    this.host = host;
+    this.#options = options;
+  }
+
+  static async start(host: Host, options: GatewayOptions): Promise<Strongswan> {
+    const gateway = new Strongswan(host, options);
+    await gateway.start();
+    return gateway;
+  }
+
+  get options(): GatewayOptions {
+    return this.#options;
+  }
+
+  get running(): boolean {
+    return this.#charon !== undefined && this.#charon.exit === undefined;
+  }
+
+  async start(): Promise<void> {
+    this.host.write('/run/strongswan.conf', strongswanConf(charonLog(this.host, ++this.#starts), this.#options));
+    this.#charon = this.host.spawn(['/usr/lib/ipsec/charon'], { name: 'charon', env: this.#environment() });
+    await this.configure({});
+  }
+
+  /** Ends every SA with a word to the peer, and the daemon with it. */
+  async stop(): Promise<void> {
+    await this.#charon?.stop('SIGTERM', 10_000);
+  }
+
+  /** Ends the daemon as a power cut would: nobody is told. */
+  async kill(): Promise<void> {
+    await this.#charon?.stop('SIGKILL');
+    // The device of a killed daemon is gone with it; its pid file is not.
+    await this.host.run(['rm', '-f', '/run/charon.pid', '/run/charon.vici']);
+  }
+
+  /** Stops the daemon in its tracks, as an overloaded or hung gateway: it answers nothing but keeps its state. */
+  async freeze(): Promise<void> {
+    await this.#charon?.signal('SIGSTOP');
+  }
+
+  async thaw(): Promise<void> {
+    await this.#charon?.signal('SIGCONT');
+  }
+
+  /** Changes what the gateway offers; existing SAs live on. */
+  async configure(change: Partial<GatewayOptions>): Promise<void> {
+    this.#options = { ...this.#options, ...change };
+    const options = this.#options;
+    const directory = '/run/swanctl';
+    await this.host.run(['rm', '-rf', directory]);
+    this.host.write(`${directory}/x509/gateway.pem`, options.certificate.certificatePem);
+    this.host.write(`${directory}/private/gateway.pem`, options.certificate.keyPem, 0o600);
+    for (const [index, authority] of [...options.authorities, ...chainAbove(options.certificate)].entries()) {
+      this.host.write(`${directory}/x509ca/ca-${index}.pem`, authority);
+    }
+    this.host.write(`${directory}/swanctl.conf`, swanctlConf(options), 0o600);
+    for (let turn = 0; ; turn++) {
+      const loaded = await this.swanctl(['--load-all', '--clear', '--noprompt']);
+      if (loaded.status === 0) return;
+      if (turn === 200 || !this.running || loaded.stdout.includes('loaded'))
+        throw new Error(`the gateway refuses its configuration:\n${loaded.stdout}${loaded.stderr}\n${this.log()}`);
+      await sleep(20);
+    }
+  }
+
+  swanctl(args: readonly string[]): Promise<ExecResult> {
+    return this.host.run(['swanctl', ...args, '--uri', 'unix:///run/charon.vici'], { env: this.#environment() });
+  }
+
+  /** Number of established IKE SAs. */
+  async established(): Promise<number> {
+    const { stdout } = await this.swanctl(['--list-sas']);
+    return [...stdout.matchAll(/ESTABLISHED/g)].length;
+  }
+
+  /** Starts a rekey from the gateway's side. */
+  async rekey(what: 'ike' | 'child'): Promise<ExecResult> {
+    return this.swanctl(what === 'child' ? ['--rekey', '--child', 'net'] : ['--rekey', '--ike', await this.#connectionName()]);
+  }
+
+  /** Deletes all IKE SAs, with a word to the peer. */
+  async terminate(): Promise<ExecResult> {
+    return this.swanctl(['--terminate', '--ike', await this.#connectionName(), '--timeout', '5']);
+  }
+
+  /** The daemon's log since it was started. */
+  log(): string {
+    const file = charonLog(this.host, this.#starts);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  async #connectionName(): Promise<string> {
+    const { stdout } = await this.swanctl(['--list-sas']);
+    return /^([\w-]+): #\d+, ESTABLISHED/m.exec(stdout)?.[1] ?? 'pubkey';
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, STRONGSWAN_CONF: '/run/strongswan.conf', SWANCTL_DIR: '/run/swanctl' };
+  }
+}
+
+function strongswanConf(log: string, options: GatewayOptions): string {
+  return section({
+    charon: {
+      load: plugins,
+      threads: 16,
+      install_virtual_ip: 'no',
+      retransmit_tries: 3,
+      retransmit_timeout: 1.0,
+      close_ike_on_child_failure: 'no',
+      ...(options.cookies ? { cookie_threshold: 0, cookie_threshold_ip: 0 } : { dos_protection: 'no' }),
+      filelog: {
+        file: {
+          path: log,
+          flush_line: 'yes',
+          time_format: '%H:%M:%S',
+          time_add_ms: 'yes',
+          ike_name: 'yes',
+          default: 1,
+          ike: 2,
+          cfg: 2,
+        },
+      },
+      plugins: {
+        vici: { socket: 'unix:///run/charon.vici' },
+        'kernel-libipsec': { allow_peer_ts: 'yes' },
+        revocation: { enable_crl: 'no', enable_ocsp: 'no' },
+      },
+    },
+    swanctl: { load: 'pem pkcs1 pkcs8 x509 pubkey openssl random' },
+  });
+}
+
+function swanctlConf(options: GatewayOptions): string {
+  const pools = options.pools ?? { v4: true, v6: true };
+  const poolNames = [...(pools.v4 ? ['pool4'] : []), ...(pools.v6 ? ['pool6'] : [])];
+  const connections: Record<string, Settings> = {};
+  for (const authentication of options.authentication ?? ['pubkey']) {
+    connections[authentication] = {
+      version: 2,
+      local_addrs: '%any',
+      remote_addrs: '%any',
+      proposals: (options.ikeProposals ?? allIkeProposals).join(','),
+      encap: 'yes',
+      mobike: options.mobike === false ? 'no' : 'yes',
+      fragmentation: options.fragmentation === false ? 'no' : 'yes',
+      dpd_delay: `${options.dpdSeconds ?? 0}s`,
+      rekey_time: `${options.ikeRekeySeconds ?? 0}s`,
+      reauth_time: '0s',
+      send_cert: 'always',
+      unique: 'no',
+      pools: poolNames.join(','),
+      local: { auth: options.localAuth ?? 'pubkey', certs: 'gateway.pem', id: options.id ?? network.gateway.name },
+      remote: authentication === 'pubkey' ? { auth: options.remoteAuth ?? 'pubkey' } : { auth: authentication, eap_id: '%any' },
+      children: {
+        net: {
+          local_ts: (options.localSelectors ?? ['0.0.0.0/0', '::/0']).join(','),
+          remote_ts: 'dynamic',
+          esp_proposals: (options.espProposals ?? allEspProposals).join(','),
+          rekey_time: `${options.childRekeySeconds ?? 0}s`,
+          rekey_bytes: 0,
+          rekey_packets: 0,
+          mode: 'tunnel',
+          dpd_action: 'clear',
+          start_action: 'none',
+        },
+      },
+    };
+  }
+  const users = Object.entries(options.users ?? {});
+  return section({
+    connections,
+    pools: {
+      ...(pools.v4 ? { pool4: { addrs: network.pool.range4, dns: network.corp.dns4 } } : {}),
+      ...(pools.v6 ? { pool6: { addrs: network.pool.range6, dns: network.corp.dns6 } } : {}),
+    },
+    secrets: Object.fromEntries(users.map(([id, secret], index) => [`eap-${index}`, { id, secret: `"${secret}"` }])),
+  });
+}
+
+function chainAbove(issued: Issued): string[] {
+  return (issued.chainPem.match(/-----BEGIN[^]+?-----END CERTIFICATE-----\n/g) ?? []).slice(1);
+}

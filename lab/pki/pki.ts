@@ -1,0 +1,93 @@
+import { network } from '../network.ts';
+import { Authority, type Issued, type KeyKind, type LeafRequest } from './authority.ts';
+
+/** What can be wrong with a gateway's certificate (`good`: nothing). */
+export type GatewayCertificateKind =
+  | 'good'
+  | 'expired'
+  | 'not-yet'
+  | 'wrong-name'
+  | 'unknown-authority'
+  | 'revoked'
+  | 'no-server-auth';
+
+/** All certificates of a world; each is made when it is first asked for. */
+export class Pki {
+  readonly root = new Authority('Example Root CA');
+  readonly #made = new Map<string, Issued>();
+  #intermediate: Authority | undefined;
+  #stranger: Authority | undefined;
+
+  /** Issues the certificates of people and machines; gateways may leave it out of what they send. */
+  get intermediate(): Authority {
+    return (this.#intermediate ??= new Authority('Example Issuing CA', { issuer: this.root }));
+  }
+
+  /** An authority that nobody trusts. */
+  get stranger(): Authority {
+    return (this.#stranger ??= new Authority('Stranger CA'));
+  }
+
+  gateway(
+    kind: GatewayCertificateKind = 'good',
+    key: KeyKind = 'p256',
+    options: { readonly revocationUrls?: boolean; readonly ocsp?: boolean } = {},
+  ): Issued {
+    const request: LeafRequest = {
+      commonName: kind === 'wrong-name' ? 'other.example.net' : network.gateway.name,
+      dns: [kind === 'wrong-name' ? 'other.example.net' : network.gateway.name],
+      usages: kind === 'no-server-auth' ? ['clientAuth'] : ['serverAuth', 'ikeIntermediate'],
+      key,
+      validity: kind === 'expired' || kind === 'not-yet' ? kind : 'day',
+      ...(kind === 'revoked' || options.revocationUrls ? { crlUrl: `http://${network.internet.pki}/root.crl` } : {}),
+      ...(options.ocsp ? { ocspUrl: `http://${network.internet.pki}:${network.internet.ocspPort}/` } : {}),
+    };
+    return this.#once(`gateway ${kind} ${key} ${JSON.stringify(options)}`, () => {
+      const issued = (kind === 'unknown-authority' ? this.stranger : this.root).issue(request);
+      if (kind === 'revoked') this.root.revoke(issued);
+      return issued;
+    });
+  }
+
+  machine(key: KeyKind = 'p256', name = 'laptop.corp.example'): Issued {
+    return this.#once(`machine ${key} ${name}`, () =>
+      this.root.issue({ commonName: name, dns: [name], usages: ['clientAuth'], key }),
+    );
+  }
+
+  user(key: KeyKind = 'p256', name = 'alice'): Issued {
+    return this.#once(`user ${key} ${name}`, () =>
+      this.root.issue({
+        commonName: name,
+        upn: `${name}@corp.example`,
+        email: `${name}@corp.example`,
+        usages: ['clientAuth'],
+        key,
+      }),
+    );
+  }
+
+  /** A machine certificate that the gateway does not trust. */
+  foreignMachine(): Issued {
+    return this.#once('foreign machine', () =>
+      this.stranger.issue({ commonName: 'laptop.corp.example', dns: ['laptop.corp.example'], usages: ['clientAuth'] }),
+    );
+  }
+
+  expiredMachine(): Issued {
+    return this.#once('expired machine', () =>
+      this.root.issue({
+        commonName: 'laptop.corp.example',
+        dns: ['laptop.corp.example'],
+        usages: ['clientAuth'],
+        validity: 'expired',
+      }),
+    );
+  }
+
+  #once(key: string, make: () => Issued): Issued {
+    let issued = this.#made.get(key);
+    if (!issued) this.#made.set(key, (issued = make()));
+    return issued;
+  }
+}

@@ -1,0 +1,208 @@
+import { request } from 'node:http';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  type ConnectionState,
+  type ConnectionStatus,
+  type DaemonStatus,
+  defaultSocketPath,
+  type ErrorAnswer,
+  type ProfileStatus,
+  type PutProfile,
+} from '@aovpn/api';
+import type { ExecOptions, ExecResult, Host } from './host.ts';
+import type { Running } from './running.ts';
+
+/** Any path in the repository. */
+export const repository = (...parts: readonly string[]): string =>
+  path.join(fileURLToPath(new URL('..', import.meta.url)), ...parts);
+
+export interface StartOptions {
+  /** Further arguments of aovpnd. */
+  readonly args?: readonly string[];
+  /** Words before the daemon's command line, such as `setpriv …`. */
+  readonly through?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly value: unknown;
+}
+
+/** The daemon and the command of this repository on one host, as a person there would use them. */
+export class Product {
+  readonly host: Host;
+  #daemon: Running | undefined;
+
+  constructor(host: Host) {
+    this.host = host;
+  }
+
+  /** The daemon that {@link start} started last. */
+  get daemon(): Running {
+    if (!this.#daemon) throw new Error('the daemon was never started');
+    return this.#daemon;
+  }
+
+  /** Starts the daemon and waits until it answers. */
+  async start(options: StartOptions = {}): Promise<void> {
+    this.launch(options);
+    await this.ready();
+  }
+
+  /** Starts the daemon without waiting for anything. */
+  launch(options: StartOptions = {}): Running {
+    const argv = [process.execPath, repository('packages/daemon/bin/aovpnd.mjs'), ...(options.args ?? [])];
+    this.#daemon = this.host.spawn([...(options.through ?? []), ...argv], {
+      name: 'aovpnd',
+      ...(options.env ? { env: options.env } : {}),
+    });
+    return this.#daemon;
+  }
+
+  /** Waits until the control socket answers. */
+  async ready(timeoutMs = 15_000): Promise<DaemonStatus> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      try {
+        return await this.status();
+      } catch (error) {
+        if (this.#daemon?.exit)
+          throw new Error(`aovpnd ended (${JSON.stringify(this.#daemon.exit)}):\n${this.#daemon.output()}`, { cause: error });
+        if (performance.now() > deadline)
+          throw new Error(`aovpnd does not answer:\n${this.#daemon?.output() ?? ''}`, { cause: error });
+        await sleep(10);
+      }
+    }
+  }
+
+  /** Ends the daemon in good order, if it runs. */
+  async stop(): Promise<void> {
+    await this.#daemon?.stop('SIGTERM', 15_000);
+  }
+
+  /** Ends the daemon as a crash would. */
+  async kill(): Promise<void> {
+    await this.daemon.stop('SIGKILL');
+  }
+
+  /** Runs `aovpn ARGS` on the host. */
+  aovpn(args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    return this.host.run([process.execPath, repository('packages/cli/bin/aovpn.mjs'), ...args], options);
+  }
+
+  async status(): Promise<DaemonStatus> {
+    return (await this.#must('GET', '/v1/status')) as DaemonStatus;
+  }
+
+  async connection(name: string): Promise<ConnectionStatus | undefined> {
+    return (await this.status()).connections.find((connection) => connection.name === name);
+  }
+
+  /** Adds or replaces a profile and its credentials. @throws with the daemon's words when it refuses. */
+  async put(name: string, xml: string, credentials?: PutProfile['credentials']): Promise<ProfileStatus> {
+    const body: PutProfile = { xmlBase64: Buffer.from(xml).toString('base64'), ...(credentials ? { credentials } : {}) };
+    return (await this.#must('PUT', `/v1/profiles/${encodeURIComponent(name)}`, body)) as ProfileStatus;
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#must('DELETE', `/v1/profiles/${encodeURIComponent(name)}`);
+  }
+
+  async up(name: string): Promise<void> {
+    await this.#must('POST', `/v1/connections/${encodeURIComponent(name)}/up`);
+  }
+
+  async down(name: string): Promise<void> {
+    await this.#must('POST', `/v1/connections/${encodeURIComponent(name)}/down`);
+  }
+
+  /** Writes a settings file beside a profile, or `/etc/aovpn/aovpn.toml`. */
+  settings(text: string): void {
+    this.host.write('/etc/aovpn/aovpn.toml', text);
+  }
+
+  /** Waits until a connection is as wanted; fails with what it was instead, the daemon's log included. */
+  async waitFor(
+    name: string,
+    what: string,
+    isSo: (connection: ConnectionStatus) => boolean,
+    timeoutMs = 15_000,
+  ): Promise<ConnectionStatus> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const connection = await this.connection(name);
+      if (connection && isSo(connection)) return connection;
+      if (performance.now() > deadline) {
+        throw new Error(
+          `${name} is not ${what} after ${timeoutMs} ms: ${JSON.stringify(connection, null, 1)}\n${tail(this.daemon.output())}`,
+        );
+      }
+      await sleep(10);
+    }
+  }
+
+  waitForState(name: string, state: ConnectionState, timeoutMs?: number): Promise<ConnectionStatus> {
+    return this.waitFor(name, state, (connection) => connection.state === state, timeoutMs);
+  }
+
+  /** Waits until a connection has a problem, whatever its state. */
+  waitForProblem(name: string, timeoutMs?: number): Promise<ConnectionStatus> {
+    return this.waitFor(name, 'in trouble', (connection) => connection.problem !== undefined, timeoutMs);
+  }
+
+  /** One request to the control socket, as root. */
+  async ask(method: string, url: string, body?: unknown): Promise<Answer> {
+    const socketPath = this.host.file(defaultSocketPath);
+    if (!existsSync(socketPath)) throw new Error(`there is no ${defaultSocketPath} on ${this.host.name}`);
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    return new Promise((resolve, reject) => {
+      const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+      const sent = request({ socketPath, method, path: url, headers, agent: false, timeout: 20_000 }, (response) => {
+        let answer = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
+        response.on('error', reject);
+        response.on('end', () => {
+          try {
+            resolve({ status: response.statusCode ?? 0, value: JSON.parse(answer) });
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
+        });
+      });
+      sent.on('timeout', () => sent.destroy(new Error('the daemon does not answer')));
+      sent.on('error', reject);
+      sent.end(text);
+    });
+  }
+
+  async #must(method: string, url: string, body?: unknown): Promise<unknown> {
+    const answer = await this.ask(method, url, body);
+    if (answer.status >= 200 && answer.status < 300) return answer.value;
+    throw new Refused(answer);
+  }
+}
+
+/** The daemon said no. */
+export class Refused extends Error {
+  readonly status: number;
+  readonly error: ErrorAnswer['error'];
+
+  constructor(answer: Answer) {
+    const { error } = answer.value as ErrorAnswer;
+    super(
+      `${error.code}: ${error.message} (${error.cure})${(error.diagnostics ?? []).map((line) => `\n${line.line}: ${line.message}`).join('')}`,
+    );
+    this.name = 'Refused';
+    this.status = answer.status;
+    this.error = error;
+  }
+}
+
+function tail(text: string): string {
+  return text.split('\n').slice(-60).join('\n');
+}

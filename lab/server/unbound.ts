@@ -1,0 +1,62 @@
+import { network } from '../network.ts';
+import type { Host } from '../host.ts';
+import type { Running } from '../running.ts';
+
+export interface DnsRecords {
+  /** Name without the final dot → addresses. */
+  readonly [name: string]: readonly string[];
+}
+
+/** Starts unbound with exactly these names; everything else does not exist (NXDOMAIN). Queries are logged, for stories to look at. */
+export async function startUnbound(
+  host: Host,
+  listen: readonly string[],
+  records: DnsRecords,
+  options: { readonly forward?: string } = {},
+): Promise<Running> {
+  const lines = [
+    'server:',
+    ...listen.map((address) => `  interface: ${address}`),
+    '  do-daemonize: no',
+    '  username: ""',
+    '  chroot: ""',
+    '  pidfile: ""',
+    '  directory: "/run"',
+    '  use-syslog: no',
+    '  logfile: ""',
+    '  log-queries: yes',
+    '  log-time-ascii: yes',
+    '  num-threads: 1',
+    '  module-config: "iterator"',
+    '  access-control: 0.0.0.0/0 allow',
+    '  access-control: ::/0 allow',
+    '  do-not-query-localhost: no',
+    '  local-zone: "." static',
+    ...Object.entries(records).flatMap(([name, addresses]) =>
+      addresses.map((address) => `  local-data: "${name}. 5 IN ${address.includes(':') ? 'AAAA' : 'A'} ${address}"`),
+    ),
+    'remote-control:',
+    '  control-enable: no',
+    ...(options.forward ? ['forward-zone:', '  name: "."', `  forward-addr: ${options.forward}`] : []),
+    '',
+  ];
+  host.write('/run/unbound.conf', lines.join('\n'));
+  const running = host.spawn(['unbound', '-d', '-c', '/run/unbound.conf'], { name: 'unbound' });
+  await running.saysWithin(/start of service/, 10_000);
+  return running;
+}
+
+export const publicRecords: DnsRecords = {
+  [network.gateway.name]: [network.gateway.v4, network.gateway.v6],
+  [`v4.${network.gateway.name}`]: [network.gateway.v4],
+  [`v6.${network.gateway.name}`]: [network.gateway.v6],
+  [network.internet.web]: [network.internet.web4, network.internet.web6],
+  [network.internet.pki]: [network.internet.web4, network.internet.web6],
+};
+
+export const corporateRecords: DnsRecords = {
+  ...publicRecords,
+  [network.corp.web]: [network.corp.web4, network.corp.web6],
+  [`web4.${network.corp.zone}`]: [network.corp.web4],
+  [`web6.${network.corp.zone}`]: [network.corp.web6],
+};
