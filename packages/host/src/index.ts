@@ -19,3 +19,6 @@ export type { DefaultRoute, PhysicalNetwork, RouteTo } from './network/network-f
 export { decideResolver, type ResolverDecision, type ResolverEnvironment } from './resolver/decide-resolver.ts';
 export { openStubResolver, type StubConfiguration, type StubResolver } from './resolver/stub-resolver.ts';
 export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
+export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
+export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
+export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
