@@ -29,6 +29,12 @@ export interface StubResolver {
   close(): Promise<void>;
 }
 
+/** Servers that stand for each other; the one that answered last is asked first. */
+interface ServerGroup {
+  readonly servers: readonly Upstream[];
+  first: number;
+}
+
 /** Questions under way at once; more are answered SERVFAIL, so that a flood or a loop ends here. */
 const maxInFlight = 1000;
 /** A name rule must never fall back to other servers: when its servers are silent, the answer is SERVFAIL. */
@@ -45,21 +51,14 @@ const tcpIdleMs = 10_000;
  */
 export async function openStubResolver(address: IpAddress, port = 53): Promise<StubResolver> {
   const asker = createUpstreamAsker();
-  let match = compileNameMatcher<StubConfiguration['rules'][number]>([]);
-  let physical: readonly Upstream[] = [];
-  /** Last server that answered, by the first server of its list: the next question starts there. */
-  const preferred = new Map<string, number>();
+  let match = compileNameMatcher<{ readonly name: string; readonly group: ServerGroup }>([]);
+  let physical: ServerGroup = { servers: [], first: 0 };
   const underway = new Set<() => void>();
   let queries = 0;
   let failed = 0;
   let refused = 0;
   let open = true;
 
-  const upstreamsFor = (name: string): readonly Upstream[] => {
-    const rule = match(name);
-    if (!rule || rule.servers.length === 0) return physical;
-    return rule.servers.filter(notOurselves).map((server) => ({ address: server, mark: 0 }));
-  };
   // A server that is ourselves would ask itself for ever.
   const notOurselves = (server: IpAddress): boolean => !sameAddress(server, address);
 
@@ -77,31 +76,30 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
       failed++;
       reply(last ?? emptyAnswer(message, rcode.serverFailure, query.questionEnd));
     };
-    const upstreams = upstreamsFor(query.name);
-    if (upstreams.length === 0 || underway.size >= maxInFlight) {
+    const group = match(query.name)?.group ?? physical;
+    const { servers, first: start } = group;
+    if (servers.length === 0 || underway.size >= maxInFlight) {
       giveUp(undefined);
       return;
     }
-    const list = formatAddress(upstreams[0]!.address);
-    const start = preferred.get(list) ?? 0;
     // Every server once; a single one is asked again, since the question or its answer may be lost.
-    const attempts = Math.max(upstreams.length, overTcp ? 1 : 3);
+    const attempts = Math.max(servers.length, overTcp ? 1 : 3);
     let last: Uint8Array | undefined;
     const attempt = (number: number): void => {
       if (number >= attempts) {
         giveUp(last);
         return;
       }
-      const which = (start + number) % upstreams.length;
+      const which = (start + number) % servers.length;
       const timeout = attemptMs[Math.min(number, attemptMs.length - 1)]!;
-      const cancel = asker.ask(upstreams[which]!, message, query.questionEnd, overTcp, timeout, (result) => {
+      const cancel = asker.ask(servers[which]!, message, query.questionEnd, overTcp, timeout, (result) => {
         underway.delete(cancel);
         if (!open) return;
         if (result.ok) {
           writeId(result.answer, query.id);
           const code = readRcode(result.answer);
-          if ((code !== rcode.serverFailure && code !== rcode.refused) || upstreams.length === 1) {
-            if (which !== start) preferred.set(list, which);
+          if ((code !== rcode.serverFailure && code !== rcode.refused) || servers.length === 1) {
+            group.first = which;
             reply(result.answer);
             return;
           }
@@ -114,7 +112,12 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
     attempt(0);
   };
 
-  const udp = createSocket({ type: address.family === 4 ? 'udp4' : 'udp6', recvBufferSize: 1 << 20 });
+  const udp = createSocket({
+    type: address.family === 4 ? 'udp4' : 'udp6',
+    recvBufferSize: 1 << 20,
+    // Clients come as addresses, which need no look-up.
+    lookup: (host, _options, callback) => callback(null, host, address.family),
+  });
   udp.on('message', (message, { address: host, port: from }) => {
     if (message.length > maxQueryBytes) return;
     answer(message, false, (reply) => {
@@ -154,9 +157,25 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
   return {
     address,
     configure: (configuration) => {
-      match = compileNameMatcher(configuration.rules);
-      physical = configuration.physical.filter(notOurselves).map((server) => ({ address: server, mark: configuration.mark }));
-      preferred.clear();
+      // One Upstream for each server, so that rules share its sockets.
+      const known = new Map<string, Upstream>();
+      const group = (addresses: readonly IpAddress[], mark: number): ServerGroup => ({
+        first: 0,
+        servers: addresses.filter(notOurselves).map((server) => {
+          const key = `${formatAddress(server)} ${mark}`;
+          const upstream = known.get(key) ?? { address: server, mark };
+          known.set(key, upstream);
+          return upstream;
+        }),
+      });
+      const everythingElse = group(configuration.physical, configuration.mark);
+      physical = everythingElse;
+      match = compileNameMatcher(
+        configuration.rules.map(({ name, servers }) => ({
+          name,
+          group: servers.length === 0 ? everythingElse : group(servers, 0),
+        })),
+      );
       asker.refresh();
     },
     counts: () => ({ queries, failed, refused, mismatched: asker.mismatched() }),

@@ -15,7 +15,10 @@ export interface Upstream {
 /** The answer, or why there is none. */
 export type UpstreamResult = { readonly ok: true; readonly answer: Uint8Array } | { readonly ok: false; readonly why: string };
 
-/** Asks by UDP and TCP. Each question has a socket (so a source port of the kernel's choice) and an id of its own (RFC 5452 §9.2). */
+/**
+ * Asks by UDP and TCP. Each question has an id of its own and a socket to itself, so a source port that the kernel chose at random
+ * (RFC 5452 §9.2). Sockets are used again a few times, in random order: making one costs more than asking.
+ */
 export interface UpstreamAsker {
   /** @returns cancels; the callback then never comes */
   ask(
@@ -26,7 +29,7 @@ export interface UpstreamAsker {
     timeoutMs: number,
     done: (result: UpstreamResult) => void,
   ): () => void;
-  /** Sockets that were made in advance are thrown away: routes and source addresses may have changed. */
+  /** Sockets that were made before are thrown away: routes and source addresses may have changed. */
   refresh(): void;
   /** Answers that did not belong to their question, since the beginning. */
   mismatched(): number;
@@ -34,34 +37,49 @@ export interface UpstreamAsker {
 }
 
 const dnsPort = 53;
-/** Sockets ready for each server: making one costs more than sending a query. */
-const readySockets = 4;
+/** Ports to choose from for each server. */
+const idleSockets = 32;
+/** A port is given up after so many questions, or after the first that went wrong. */
+const maxUses = 16;
 /** So many wrong answers on one socket are an attack on it; the next try has another port and another id. */
 const maxMismatches = 16;
 
-export function createUpstreamAsker(): UpstreamAsker {
-  const pools = new Map<string, UdpSocket[]>();
-  const refilling = new Set<string>();
-  let mismatches = 0;
-  let open = true;
+/** A socket connected to one server, and who waits on it. */
+interface UdpLine {
+  readonly socket: UdpSocket;
+  uses: number;
+  onMessage: ((answer: Uint8Array) => void) | undefined;
+  onError: ((why: string) => void) | undefined;
+}
 
-  const take = (key: string, upstream: Upstream): UdpSocket => {
-    const socket = pools.get(key)?.pop() ?? openUdp(upstream);
-    if (!refilling.has(key)) {
-      refilling.add(key);
-      setImmediate(() => {
-        refilling.delete(key);
-        if (!open) return;
-        const pool = pools.get(key) ?? [];
-        pools.set(key, pool);
-        try {
-          while (pool.length < readySockets) pool.push(openUdp(upstream));
-        } catch {
-          // Out of descriptors or route: the next question meets the same and says so.
-        }
-      });
+export function createUpstreamAsker(): UpstreamAsker {
+  let pools = new Map<Upstream, UdpLine[]>();
+  let mismatches = 0;
+
+  const take = (upstream: Upstream): UdpLine => {
+    const pool = pools.get(upstream);
+    if (!pool) {
+      pools.set(upstream, []);
+      return openLine(upstream);
     }
-    return socket;
+    // Until there are enough to choose from, each question makes one more.
+    if (pool.length < idleSockets / 2) return openLine(upstream);
+    const which = randomInt(pool.length);
+    const line = pool[which]!;
+    pool[which] = pool.at(-1)!;
+    pool.pop();
+    return line;
+  };
+  const giveBack = (upstream: Upstream, line: UdpLine, fine: boolean): void => {
+    line.onMessage = undefined;
+    line.onError = undefined;
+    const pool = pools.get(upstream);
+    if (fine && pool && pool.length < idleSockets && line.uses < maxUses) pool.push(line);
+    else closeLine(line);
+  };
+  const drop = (): void => {
+    for (const pool of pools.values()) for (const line of pool) closeLine(line);
+    pools = new Map();
   };
 
   return {
@@ -69,22 +87,24 @@ export function createUpstreamAsker(): UpstreamAsker {
       const message = query.slice();
       writeId(message, randomInt(0x10000));
       let finished = false;
-      let release = (): void => undefined;
-      const finish = (result: UpstreamResult | undefined): void => {
+      let release: (fine: boolean) => void = () => undefined;
+      const finish = (result: UpstreamResult | undefined, fine: boolean): void => {
         if (finished) return;
         finished = true;
         clearTimeout(timer);
-        release();
+        release(fine);
         if (result) done(result);
       };
-      const fail = (why: string): void => finish({ ok: false, why });
+      const fail = (why: string): void => finish({ ok: false, why }, false);
       const timer = setTimeout(() => fail('no answer'), timeoutMs);
+      let wrong = 0;
       const believe = (answer: Uint8Array): boolean => {
         if (isAnswerTo(answer, message, questionEnd)) {
-          finish({ ok: true, answer });
+          finish({ ok: true, answer }, wrong === 0);
           return true;
         }
         mismatches++;
+        wrong++;
         return false;
       };
       try {
@@ -93,38 +113,29 @@ export function createUpstreamAsker(): UpstreamAsker {
           release = () => socket.destroy();
           askByTcp(socket, upstream, message, (answer) => believe(answer) || fail('an answer to another question'), fail);
         } else {
-          const socket = take(`${formatAddress(upstream.address)} ${upstream.mark}`, upstream);
-          release = () => closeUdp(socket);
-          let wrong = 0;
-          socket.on('message', (answer) => {
-            if (!believe(answer) && ++wrong >= maxMismatches) fail('too many answers to other questions');
-          });
-          socket.on('error', (error) => fail(error.message));
-          socket.send(message, (error) => {
-            if (error) fail(error.message);
-          });
+          const line = take(upstream);
+          line.uses++;
+          release = (fine) => giveBack(upstream, line, fine);
+          line.onMessage = (answer) => {
+            if (!believe(answer) && wrong >= maxMismatches) fail('too many answers to other questions');
+          };
+          line.onError = fail;
+          line.socket.send(message);
         }
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         setImmediate(() => fail(why));
       }
-      return () => finish(undefined);
+      return () => finish(undefined, false);
     },
-    refresh: () => {
-      for (const pool of pools.values()) for (const socket of pool) closeUdp(socket);
-      pools.clear();
-    },
+    refresh: drop,
     mismatched: () => mismatches,
-    close: () => {
-      open = false;
-      for (const pool of pools.values()) for (const socket of pool) closeUdp(socket);
-      pools.clear();
-    },
+    close: drop,
   };
 }
 
-/** A connected socket: the kernel hands us datagrams of that server and port only, and tells when nobody listens there. */
-function openUdp({ address, mark }: Upstream): UdpSocket {
+/** The kernel hands a connected socket datagrams of that server and port only, and tells when nobody listens there. */
+function openLine({ address, mark }: Upstream): UdpLine {
   const fd = openUdpSocket(address.family);
   let adopted = false;
   try {
@@ -132,24 +143,28 @@ function openUdp({ address, mark }: Upstream): UdpSocket {
     const text = formatAddress(address);
     const socket = createSocket({
       type: address.family === 4 ? 'udp4' : 'udp6',
+      // An address needs no look-up; this one makes `connect` take effect at once.
       lookup: (_host, _options, callback) => callback(null, text, address.family),
     });
     socket.bind({ fd });
     adopted = true;
-    // An error without a question (ICMP for a socket made in advance) is told to the question that takes it, by its own failing send.
-    socket.on('error', () => undefined);
+    const line: UdpLine = { socket, uses: 0, onMessage: undefined, onError: undefined };
+    socket.on('message', (answer) => line.onMessage?.(answer));
+    socket.on('error', (error) => {
+      if (line.onError) line.onError(error.message);
+      else line.uses = maxUses;
+    });
     socket.connect(dnsPort, text);
     socket.unref();
-    return socket;
+    return line;
   } catch (error) {
     if (!adopted) closeDescriptor(fd);
     throw error;
   }
 }
 
-function closeUdp(socket: UdpSocket): void {
+function closeLine({ socket }: UdpLine): void {
   try {
-    socket.removeAllListeners('message');
     socket.close();
   } catch {
     // Closed already, by an error.
