@@ -12,7 +12,14 @@ export {
   type LineSink,
 } from './control/server.ts';
 export { notifyService } from './control/service-notification.ts';
-export { openNetwork, toHostFacts, type ApplyReport, type Network, type NetworkFacts, type NetworkOptions } from './network/network.ts';
+export {
+  openNetwork,
+  toHostFacts,
+  type ApplyReport,
+  type Network,
+  type NetworkFacts,
+  type NetworkOptions,
+} from './network/network.ts';
 export { cleanUp, type CleanUpReport } from './network/clean-up.ts';
 export { watchNetwork, type NetworkChange, type NetworkChangeKind } from './network/watch-network.ts';
 export type { DefaultRoute, PhysicalNetwork, RouteTo } from './network/network-facts.ts';
@@ -22,3 +29,7 @@ export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
 export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
+export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
+export { readSecretFile } from './keys/secret-file.ts';
+export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
+export type { RevocationPolicy } from './trust/revocation.ts';

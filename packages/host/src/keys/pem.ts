@@ -2,23 +2,31 @@
 export interface PemBlock {
   readonly label: string;
   readonly der: Uint8Array;
-  /** Has header lines, as encrypted keys in OpenSSL's old format do. */
+  /** Has header lines, as encrypted keys in OpenSSL's old format do; then `der` is empty. */
   readonly hasHeaders: boolean;
 }
 
 /** Blocks in the order of the file. Text between blocks is ignored, as everybody does. */
 export function readPemBlocks(text: string): PemBlock[] {
   const blocks: PemBlock[] = [];
-  const pattern = /-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n([^-]*)-----END \1-----/g;
-  for (const [, label, body] of text.matchAll(pattern)) {
-    const hasHeaders = body!.includes(':');
-    const base64 = body!.replaceAll(/\s/g, '');
-    if (!hasHeaders && !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) continue;
-    blocks.push({
-      label: label!,
-      der: hasHeaders ? new Uint8Array() : new Uint8Array(Buffer.from(base64, 'base64')),
-      hasHeaders,
-    });
+  let label: string | undefined;
+  let body: string[] = [];
+  for (const line of text.split(/\r?\n/)) {
+    const [, edge, name] = /^-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----\s*$/.exec(line) ?? [];
+    if (edge === 'BEGIN') {
+      label = name;
+      body = [];
+    } else if (edge === 'END') {
+      if (label !== undefined && label === name) blocks.push(decode(label, body));
+      label = undefined;
+    } else if (label !== undefined) {
+      body.push(line);
+    }
   }
   return blocks;
+}
+
+function decode(label: string, body: readonly string[]): PemBlock {
+  const hasHeaders = body.some((line) => line.includes(':'));
+  return { label, der: hasHeaders ? new Uint8Array() : new Uint8Array(Buffer.from(body.join(''), 'base64')), hasHeaders };
 }
