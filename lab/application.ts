@@ -13,7 +13,7 @@ export interface FetchOptions {
 /** An application on a host: it knows nothing of tunnels, it just uses names and addresses. */
 export class Application {
   readonly #running: Running;
-  readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly #waiting = new Map<number, { readonly resolve: (value: never) => void; readonly reject: (error: Error) => void }>();
   #asked = 0;
 
   constructor(host: Host) {
@@ -29,11 +29,11 @@ export class Application {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
       if (error) waiting?.reject(Object.assign(new Error(error.message), { code: error.code }));
-      else waiting?.resolve(value);
+      else waiting?.resolve(value as never);
     });
     void this.#running.exited.then(() => {
-      for (const { reject } of this.#waiting.values())
-        reject(new Error(`the application ended: ${this.#running.spawnError?.message ?? ''}`));
+      for (const waiting of this.#waiting.values())
+        waiting.reject(new Error(`the application ended: ${this.#running.spawnError?.message ?? ''}`));
     });
   }
 
@@ -72,7 +72,7 @@ export class Application {
     const id = ++this.#asked;
     return new Promise<T>((resolve, reject) => {
       if (this.#running.exit) return reject(new Error(`the application has ended:\n${this.#running.spawnError?.message ?? ''}`));
-      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.set(id, { resolve, reject });
       this.#running.stdin!.write(`${JSON.stringify({ id, request })}\n`);
     });
   }

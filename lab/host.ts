@@ -62,7 +62,7 @@ export class Host {
     const script = [
       'mount --make-rprivate /',
       // Only what programs need: secrets of this machine and a VPN configuration it may have stay out.
-      `cd /etc && cp -a --parents $(ls -d ${etcParts.join(' ')} 2>/dev/null) "$1/etc" && cd /`,
+      `cd /etc && cp -a --parents $(ls -d ${etcParts} 2>/dev/null) "$1/etc" && cd /`,
       `mount --bind "$1/etc" /etc`,
       `mount --bind "$1/run" /run`,
       `mount --bind "$1/var-lib" /var/lib`,
@@ -96,7 +96,7 @@ export class Host {
     await saysReady(wrapper, `host ${name}`);
     const holder = firstChild(wrapper.pid);
     if (holder === undefined) throw new Error(`host ${name} vanished while it was made`);
-    wrapper.stdout!.destroy();
+    wrapper.stdout.destroy();
     wrapper.unref();
     return new Host(name, directory, holder, wrapper);
   }
@@ -198,29 +198,6 @@ export class Host {
   }
 }
 
-const etcParts = [
-  ...[
-    'passwd',
-    'group',
-    'nsswitch.conf',
-    'host.conf',
-    'gai.conf',
-    'services',
-    'protocols',
-    'localtime',
-    'os-release',
-    'debian_version',
-    'login.defs',
-  ],
-  ...[
-    'ld.so.cache',
-    'ld.so.conf',
-    'ld.so.conf.d',
-    'alternatives',
-    'iproute2',
-    'ssl/openssl.cnf',
-    'ssl/certs/ca-certificates.crt',
-    'terminfo',
-    'bash.bashrc',
-  ],
-];
+const etcParts =
+  'passwd group nsswitch.conf host.conf gai.conf services protocols localtime os-release debian_version login.defs ' +
+  'ld.so.cache ld.so.conf ld.so.conf.d alternatives iproute2 ssl/openssl.cnf ssl/certs/ca-certificates.crt terminfo bash.bashrc';

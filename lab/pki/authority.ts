@@ -182,10 +182,10 @@ export class Authority {
   /** What `openssl ocsp -index` reads: one line for each certificate ever issued. */
   index(): string {
     const stamp = (date: Date): string =>
-      `${date
+      date
         .toISOString()
         .replaceAll(/[-:T]|\.\d+/g, '')
-        .slice(2)}`;
+        .slice(2);
     return this.#issued
       .map((issued) => {
         const revoked = this.#revoked.find(({ serial }) => Buffer.compare(serial, issued.serial) === 0);

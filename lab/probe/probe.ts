@@ -76,7 +76,7 @@ interface Flow {
 
 const flows = new Map<string, Flow>();
 
-function answer(request: ProbeRequest): Promise<unknown> | unknown {
+function answer(request: ProbeRequest): unknown {
   switch (request.op) {
     case 'fetch':
       return fetchPage(request.url, request.family, request.timeoutMs);

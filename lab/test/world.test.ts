@@ -63,7 +63,7 @@ suite('a world', () => {
 
   test('loses, delays, doubles, reorders, drops and translates as told', async () => {
     const { application } = world;
-    const gateway = await world.gatewayHost.spawn([process.execPath, '-e', echo], { name: 'echo' });
+    const gateway = world.gatewayHost.spawn([process.execPath, '-e', echo], { name: 'echo' });
     await gateway.saysWithin(/ready/, 5000);
     const measure = async (): ReturnType<Awaited<ReturnType<typeof application.flow>>['stop']> => {
       const flow = await application.flow(network.gateway.v4, 7777, 400, 100);
