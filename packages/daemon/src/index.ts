@@ -1,1 +1,2 @@
-export {};
+export { daemonErrors, type DaemonErrorCode } from './daemon-error.ts';
+export { profileSettingKeys } from './settings.ts';

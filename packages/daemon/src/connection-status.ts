@@ -1,0 +1,112 @@
+import type { ConnectionStatus, DnsRuleStatus, RouteStatus } from '@aovpn/api';
+import { formatAddress, formatPrefix } from '@aovpn/bytes';
+import type { DataPlaneStats } from '@aovpn/esp';
+import { formatBecause, type Intent, type Plan } from '@aovpn/policy';
+import type { ConnectionView, Problem } from '@aovpn/supervisor';
+import type { TunnelNetwork } from './tunnel.ts';
+
+interface Moment {
+  /** Milliseconds of the monotonic clock. */
+  readonly at: number;
+  readonly iso: string;
+}
+
+/** When things happened, by the clock on the wall. */
+export interface ConnectionMoments {
+  readonly since: Moment;
+  readonly connectedAt?: Moment;
+  readonly nextTryAt?: Moment;
+  readonly problem?: { readonly problem: Problem; readonly iso: string };
+}
+
+export interface StatusParts {
+  readonly view: ConnectionView;
+  readonly servers: readonly string[];
+  readonly moments: ConnectionMoments;
+  readonly intent: Intent | undefined;
+  readonly gatewayPort: number;
+  readonly plan: Plan;
+  readonly network?: TunnelNetwork;
+  readonly stats?: DataPlaneStats;
+}
+
+/** The status of one connection in the words of the contract. */
+export function connectionStatus({
+  view,
+  servers,
+  moments,
+  intent,
+  gatewayPort,
+  plan,
+  network,
+  stats,
+}: StatusParts): ConnectionStatus {
+  const { name, tunnel, state, reason, attempts, candidate } = view;
+  const problem = moments.problem && problemStatus(moments.problem.problem, moments.problem.iso);
+  return {
+    name,
+    tunnel,
+    state,
+    reason,
+    since: moments.since.iso,
+    ...(moments.nextTryAt && { nextTryAt: moments.nextTryAt.iso }),
+    attempts,
+    ...(problem && { problem }),
+    gateway: {
+      name: candidate?.server ?? servers[0] ?? '',
+      ...(candidate && { address: formatAddress(candidate.address), port: gatewayPort }),
+    },
+    ...(network && { device: network.device, mtu: network.mtu }),
+    addresses: network?.configuration.addresses.map(({ address }) => formatAddress(address)) ?? [],
+    routing: intent?.routing.value ?? 'SplitTunnel',
+    routes: routesOf(name, plan),
+    dns: {
+      suffixes: plan.dns.search.filter(({ because }) => because.profile === name).map(({ domain }) => domain),
+      rules: plan.dns.rules
+        .filter((rule) => rule.profile === name)
+        .map((rule): DnsRuleStatus => ({
+          name: rule.name,
+          servers: rule.servers.map(formatAddress),
+          because: formatBecause(rule.because),
+        })),
+    },
+    ...(network && {
+      crypto: {
+        ike: network.facts.ikeSuite,
+        child: network.facts.childSuite,
+        authentication: network.facts.authentication,
+        gatewayIdentity: network.facts.gatewayIdentity,
+        gatewaySubject: network.facts.gatewaySubject,
+        mobike: network.facts.mobike,
+        fragmentation: network.facts.fragmentation,
+        natLocal: network.facts.natLocal,
+        natRemote: network.facts.natRemote,
+      },
+    }),
+    ...(moments.connectedAt && { connectedAt: moments.connectedAt.iso }),
+    ...(stats && {
+      traffic: {
+        bytesIn: stats.bytesIn,
+        bytesOut: stats.bytesOut,
+        packetsIn: stats.packetsIn,
+        packetsOut: stats.packetsOut,
+        dropped: Object.values(stats.dropped).reduce((sum, count) => sum + count, 0),
+      },
+    }),
+  };
+}
+
+export function problemStatus({ retry: _, ...problem }: Problem, at: string): ConnectionStatus['problem'] & object {
+  return { ...problem, at };
+}
+
+function routesOf(name: string, plan: Plan): readonly RouteStatus[] {
+  return plan.routes
+    .filter(({ kind, because }) => because.profile === name && kind !== 'unreachable')
+    .map(({ kind, prefix, metric, because }) => ({
+      prefix: formatPrefix(prefix),
+      kind: kind === 'tunnel' ? 'tunnel' : 'excluded',
+      ...(kind === 'tunnel' && { metric }),
+      because: formatBecause(because),
+    }));
+}

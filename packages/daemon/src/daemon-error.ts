@@ -1,0 +1,77 @@
+/** What stops the daemon from starting or a request from being done, apart from what the host room says itself. */
+export const daemonErrors = [
+  {
+    code: 'AOV-DAEMON-501',
+    title: 'The settings file has errors',
+    cure: 'Correct the lines named; docs/settings.md lists every setting.',
+  },
+  {
+    code: 'AOV-DAEMON-502',
+    title: 'The settings file cannot be read',
+    cure: 'Check that it is a regular file, readable by root.',
+  },
+  { code: 'AOV-DAEMON-503', title: 'A directory cannot be used', cure: 'Create it as root, writable by root only.' },
+  { code: 'AOV-DAEMON-504', title: 'The daemon needs root', cure: 'Start it as root: systemctl start aovpn' },
+  {
+    code: 'AOV-DAEMON-505',
+    title: 'There is no TUN device here',
+    cure: 'Load the module (modprobe tun); in a container, give it /dev/net/tun.',
+  },
+  { code: 'AOV-DAEMON-506', title: 'The command line is wrong', cure: 'See: aovpnd --help' },
+  {
+    code: 'AOV-DAEMON-510',
+    title: 'You may not do that',
+    cure: 'Reading is for root and the group of the daemon, changing for root.',
+  },
+  {
+    code: 'AOV-DAEMON-511',
+    title: 'There is no such request',
+    cure: 'The daemon and whoever asks it should be of the same version.',
+  },
+  { code: 'AOV-DAEMON-512', title: 'There is no profile of that name', cure: 'See: aovpn profile list' },
+  {
+    code: 'AOV-DAEMON-513',
+    title: 'The request is not as the contract says',
+    cure: 'The daemon and whoever asks it should be of the same version.',
+  },
+  {
+    code: 'AOV-DAEMON-514',
+    title: 'The name cannot be a profile name',
+    cure: 'Use 1 to 100 printable characters without "/", not beginning with a dot or ending with a blank.',
+  },
+  {
+    code: 'AOV-DAEMON-515',
+    title: 'The profile has errors and was not put into force',
+    cure: 'Correct the lines named; what was in force still is.',
+  },
+  {
+    code: 'AOV-DAEMON-516',
+    title: 'The profile could not be written',
+    cure: 'Check free space and permissions of the configuration directory; what was in force still is.',
+  },
+  { code: 'AOV-DAEMON-517', title: 'Too many profiles', cure: 'Remove some; the limit is 64.' },
+  {
+    code: 'AOV-DAEMON-518',
+    title: 'The profile file cannot be read',
+    cure: 'It must be a regular file of at most 4 MiB, readable by root.',
+  },
+] as const;
+
+export type DaemonErrorCode = (typeof daemonErrors)[number]['code'];
+
+/** `what` says what happened to what; the cure is the table's. */
+export class DaemonError extends Error {
+  override readonly name = 'DaemonError';
+  readonly code: DaemonErrorCode;
+  readonly what: string;
+  readonly cure: string;
+
+  constructor(code: DaemonErrorCode, detail?: string, cause?: unknown) {
+    const row = daemonErrors.find((entry) => entry.code === code)!;
+    const what = detail ? `${row.title}: ${detail}` : row.title;
+    super(`${code}: ${what}`, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.what = what;
+    this.cure = row.cure;
+  }
+}

@@ -1,0 +1,119 @@
+import type { DaemonEvent, LogLevel } from '@aovpn/api';
+
+export type LogLine = Extract<DaemonEvent, { readonly kind: 'log' }>;
+
+const rank: { readonly [L in LogLevel]: number } = { error: 0, warn: 1, info: 2, debug: 3 };
+/** sd-daemon(3): a journal reads the level from such a prefix. */
+const journalPrefix: { readonly [L in LogLevel]: string } = { error: '<3>', warn: '<4>', info: '<6>', debug: '<7>' };
+
+/** Lines that `aovpn logs` can still show. */
+const ringSize = 2000;
+/** Longest text of one line. */
+const maxText = 2000;
+/** At most so many lines of one kind within {@link rateWindow}, so that a peer cannot fill the disk. */
+const rateLimit = 20;
+const rateWindow = 10_000;
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly format: 'text' | 'json';
+  /** Whether stderr is the journal: then lines begin with their level as sd-daemon(3) wants it, and have no time. */
+  readonly journal: boolean;
+  readonly write: (line: string) => void;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+/** The daemon's log: stderr, a ring in memory, and whoever follows. Callers never hand it a secret. */
+export class Log {
+  readonly #options: LogOptions;
+  readonly #ring: LogLine[] = [];
+  readonly #followers = new Set<(line: LogLine) => void>();
+  readonly #rates = new Map<string, { since: number; count: number; dropped: number }>();
+
+  constructor(options: LogOptions) {
+    this.#options = options;
+  }
+
+  error(text: string, connection?: string): void {
+    this.write('error', text, connection);
+  }
+
+  warn(text: string, connection?: string): void {
+    this.write('warn', text, connection);
+  }
+
+  info(text: string, connection?: string): void {
+    this.write('info', text, connection);
+  }
+
+  debug(text: string, connection?: string): void {
+    this.write('debug', text, connection);
+  }
+
+  write(level: LogLevel, text: string, connection?: string): void {
+    const now = this.#options.clock();
+    if (!this.#admit(level, text, connection, now)) return;
+    this.#put(level, text, connection, now);
+  }
+
+  /** What is still known, oldest first. */
+  recent(connection?: string): readonly LogLine[] {
+    return this.#ring.filter((line) => connection === undefined || line.connection === connection);
+  }
+
+  follow(follower: (line: LogLine) => void): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  #put(level: LogLevel, text: string, connection: string | undefined, now: number): void {
+    const line: LogLine = {
+      kind: 'log',
+      at: new Date(now).toISOString(),
+      level,
+      ...(connection !== undefined && { connection }),
+      text: tidy(text),
+    };
+    if (rank[level] <= Math.max(rank[this.#options.level], rank.info)) {
+      this.#ring.push(line);
+      if (this.#ring.length > ringSize) this.#ring.shift();
+      for (const follower of this.#followers) follower(line);
+    }
+    if (rank[level] <= rank[this.#options.level]) this.#options.write(this.#format(line));
+  }
+
+  /** The kind of a line is its text without numbers: a peer can vary numbers, not our words. */
+  #admit(level: LogLevel, text: string, connection: string | undefined, now: number): boolean {
+    const kind = `${level} ${connection ?? ''} ${text.slice(0, 60).replaceAll(/\d+/g, '#')}`;
+    const rate = this.#rates.get(kind);
+    if (!rate || now - rate.since > rateWindow) {
+      if (this.#rates.size > 1000) this.#rates.clear();
+      this.#rates.set(kind, { since: now, count: 1, dropped: 0 });
+      if (rate && rate.dropped > 0)
+        this.#put(level, `${rate.dropped} more lines like this were left out: ${text.slice(0, 60)}`, connection, now);
+      return true;
+    }
+    if (++rate.count <= rateLimit) return true;
+    rate.dropped++;
+    return false;
+  }
+
+  #format(line: LogLine): string {
+    const { format, journal } = this.#options;
+    if (format === 'json') {
+      const { kind: _, ...rest } = line;
+      return `${JSON.stringify(rest)}\n`;
+    }
+    const who = line.connection === undefined ? '' : `[${line.connection}] `;
+    return journal
+      ? `${journalPrefix[line.level]}${who}${line.text}\n`
+      : `${line.at} ${line.level.padEnd(5)} ${who}${line.text}\n`;
+  }
+}
+
+/** One line, no control characters: what a peer sent must not forge lines or move a terminal's cursor. */
+function tidy(text: string): string {
+  const line = text.replaceAll(/\s*\n\s*/g, ' | ').replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+  return line.length > maxText ? `${line.slice(0, maxText)}…` : line;
+}

@@ -1,0 +1,160 @@
+import { accessSync, chmodSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { maxRequestBytes } from '@aovpn/api';
+import { cleanUp, lockInstance, notifyService, openControlServer, type ControlServer, type InstanceLock } from '@aovpn/host';
+import { DaemonError } from './daemon-error.ts';
+import { Daemon } from './daemon.ts';
+import { Log } from './log.ts';
+import { helpText, parseOptions, type DaemonOptions } from './options.ts';
+import { linuxPlatform } from './platform.ts';
+import { createRouter } from './router.ts';
+import { SettingsFile } from './settings-file.ts';
+import { messageOf } from './tunnel.ts';
+import { version } from './version.ts';
+
+const exitCode = { done: 0, failed: 1, usage: 2, running: 3 } as const;
+
+/** The whole life of `aovpnd`. */
+export async function main(args: readonly string[]): Promise<void> {
+  let options: DaemonOptions;
+  try {
+    options = parseOptions(args);
+  } catch (error) {
+    process.stderr.write(`aovpnd: ${(error as DaemonError).what}\n${(error as DaemonError).cure}\n`);
+    process.exitCode = exitCode.usage;
+    return;
+  }
+  if (options.task === 'help') return void process.stdout.write(helpText);
+  if (options.task === 'version') return void process.stdout.write(`aovpnd ${version}\n`);
+  const log = new Log({
+    level: options.logLevel,
+    format: options.logFormat,
+    journal: process.env['JOURNAL_STREAM'] !== undefined,
+    write: (line) => process.stderr.write(line),
+    clock: Date.now,
+  });
+  let lock: InstanceLock | undefined;
+  try {
+    checkMachine(options);
+    lock = lockInstance(path.join(options.runDir, 'aovpnd.lock'));
+    if (options.task === 'clean-up') await cleanUpOnly(options, log);
+    else await run(options, log);
+  } catch (error) {
+    fail(log, error);
+  } finally {
+    lock?.release();
+  }
+  // Workers and sockets of ours are closed by now; what still holds the loop (a look-up under way) must not keep us.
+  setTimeout(() => process.exit(), 2_000).unref();
+}
+
+async function run(options: DaemonOptions, log: Log): Promise<void> {
+  const settings = await SettingsFile.open(path.join(options.configDir, 'aovpn.toml'), log);
+  log.info(`aovpnd ${version}, process ${process.pid}, Node ${process.versions.node}`);
+  const platform = linuxPlatform(options.stateDir);
+  const daemon = new Daemon(options, platform, settings, log);
+  const { promise: asked, resolve: stop } = Promise.withResolvers<string>();
+  let dying = false;
+  const die = (what: string, error: unknown): void => {
+    if (dying) return;
+    dying = true;
+    log.error(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    process.exitCode = exitCode.failed;
+    // No tunnel can be trusted after this: clear away and end; the service manager starts us anew.
+    const patience = setTimeout(() => process.exit(exitCode.failed), 10_000);
+    void daemon.abandon().finally(() => {
+      clearTimeout(patience);
+      process.exit(exitCode.failed);
+    });
+  };
+  process.on('uncaughtException', (error) => die('bug, the daemon ends', error));
+  process.on('unhandledRejection', (error) => die('bug, the daemon ends', error));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
+  process.on('SIGHUP', () => void daemon.rescan().catch(() => {}));
+
+  let control: ControlServer | undefined;
+  try {
+    await daemon.start();
+    const gid = (): number | undefined => groupId(settings.current.group);
+    if (gid() === undefined)
+      log.warn(`there is no group "${settings.current.group}": only root may ask (groupadd --system ${settings.current.group})`);
+    control = await openControlServer({
+      path: path.join(options.runDir, 'control.sock'),
+      gid: gid(),
+      maxBodyBytes: maxRequestBytes,
+      handle: createRouter(daemon, gid),
+      onError: (error) => log.error(`control: ${messageOf(error)}`),
+    });
+    notifyService(`READY=1\nSTATUS=${daemon.store.names().length} profiles`);
+    log.info('ready');
+    log.info(`${await asked} received`);
+    notifyService('STOPPING=1');
+  } finally {
+    await control?.close();
+    await daemon.stop();
+  }
+  log.info('stopped');
+}
+
+async function cleanUpOnly({ stateDir }: DaemonOptions, log: Log): Promise<void> {
+  const { rules, routes, devices, resolver, problems } = await cleanUp({ stateDirectory: stateDir });
+  log.info(`removed: ${rules} rules, ${routes} routes, devices ${devices.join(' ') || '–'}; resolver: ${resolver}`);
+  for (const what of problems) log.error(`could not be removed: ${what}`);
+  if (problems.length > 0) process.exitCode = exitCode.failed;
+}
+
+/** What must be so before anything is touched. @throws {DaemonError} AOV-DAEMON-503 to 505 */
+function checkMachine({ configDir, stateDir, runDir, task }: DaemonOptions): void {
+  if (process.geteuid?.() !== 0) throw new DaemonError('AOV-DAEMON-504');
+  if (task === 'run') {
+    try {
+      accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+    } catch (error) {
+      throw new DaemonError('AOV-DAEMON-505', undefined, error);
+    }
+  }
+  // Files with secrets are made with their mode; this is for whatever else is made.
+  process.umask(0o022);
+  for (const [directory, mode] of [
+    [configDir, 0o755],
+    [stateDir, 0o700],
+    [runDir, 0o755],
+  ] as const) {
+    try {
+      mkdirSync(directory, { recursive: true, mode });
+      const facts = statSync(directory);
+      if (!facts.isDirectory()) throw new Error('it is not a directory');
+      if (facts.uid !== 0) throw new Error(`it belongs to user ${facts.uid}`);
+      if ((facts.mode & 0o022) !== 0) throw new Error('others than root can write to it');
+      if (directory === stateDir) chmodSync(stateDir, 0o700);
+    } catch (error) {
+      throw new DaemonError('AOV-DAEMON-503', `${directory}: ${messageOf(error)}`, error);
+    }
+  }
+}
+
+/** By /etc/group; a group of a directory service is not worth the wait at boot. */
+function groupId(name: string): number | undefined {
+  try {
+    for (const line of readFileSync('/etc/group', 'utf8').split('\n')) {
+      const [group, , gid] = line.split(':');
+      if (group === name) return Number(gid);
+    }
+  } catch {
+    // Root only, then.
+  }
+  return undefined;
+}
+
+function fail(log: Log, error: unknown): void {
+  if (error instanceof Error && 'code' in error && 'what' in error && 'cure' in error) {
+    const { code, what, cure } = error as Error & { readonly code: unknown; readonly what: unknown; readonly cure: unknown };
+    // One line would hide the places in a settings file.
+    process.stderr.write(`aovpnd: ${String(what)} [${String(code)}]\n${String(cure)}\n`);
+    process.exitCode = code === 'AOV-HOST-401' ? exitCode.running : exitCode.failed;
+    return;
+  }
+  log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.exitCode = exitCode.failed;
+}

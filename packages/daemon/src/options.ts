@@ -1,0 +1,67 @@
+import { parseArgs } from 'node:util';
+import type { LogLevel } from '@aovpn/api';
+import { DaemonError } from './daemon-error.ts';
+
+export interface DaemonOptions {
+  readonly configDir: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly logLevel: LogLevel;
+  readonly logFormat: 'text' | 'json';
+  readonly task: 'run' | 'help' | 'version' | 'clean-up';
+}
+
+const levels: readonly string[] = ['error', 'warn', 'info', 'debug'] satisfies readonly LogLevel[];
+
+export const helpText = `aovpnd: keeps the Always On VPN connections of this machine
+
+Usage: aovpnd [options]
+
+  --config-dir DIR    profiles.d/*.xml, credentials and aovpn.toml (/etc/aovpn)
+  --state-dir DIR     what must survive a restart (/var/lib/aovpn)
+  --run-dir DIR       control socket and lock (/run/aovpn)
+  --log-level LEVEL   error, warn, info or debug (info)
+  --log-format FORM   text or json (text)
+  --clean-up          remove what a killed daemon left behind, and end
+  --version           print the version, and end
+  --help              print this, and end
+
+Exit codes: 0 stopped as asked, 1 failed, 2 wrong command line, 3 another daemon runs.
+`;
+
+/** @throws {DaemonError} AOV-DAEMON-506 */
+export function parseOptions(args: readonly string[]): DaemonOptions {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      strict: true,
+      allowPositionals: false,
+      options: {
+        'config-dir': { type: 'string', default: '/etc/aovpn' },
+        'state-dir': { type: 'string', default: '/var/lib/aovpn' },
+        'run-dir': { type: 'string', default: '/run/aovpn' },
+        'log-level': { type: 'string', default: 'info' },
+        'log-format': { type: 'string', default: 'text' },
+        'clean-up': { type: 'boolean', default: false },
+        version: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    if (!levels.includes(values['log-level'])) throw new TypeError(`--log-level takes ${levels.join(', ')}`);
+    if (values['log-format'] !== 'text' && values['log-format'] !== 'json')
+      throw new TypeError('--log-format takes text or json');
+    for (const name of ['config-dir', 'state-dir', 'run-dir'] as const) {
+      if (!values[name].startsWith('/')) throw new TypeError(`--${name} takes an absolute path`);
+    }
+    return {
+      configDir: values['config-dir'],
+      stateDir: values['state-dir'],
+      runDir: values['run-dir'],
+      logLevel: values['log-level'] as LogLevel,
+      logFormat: values['log-format'],
+      task: values.help ? 'help' : values.version ? 'version' : values['clean-up'] ? 'clean-up' : 'run',
+    };
+  } catch (error) {
+    throw new DaemonError('AOV-DAEMON-506', (error as Error).message, error);
+  }
+}

@@ -1,0 +1,53 @@
+import type { PutProfile } from '@aovpn/api';
+import { DaemonError } from './daemon-error.ts';
+
+const credentialFields = [
+  'certificatePem',
+  'keyPem',
+  'pkcs12Base64',
+  'pkcs12Password',
+  'gatewayCaPem',
+  'userName',
+  'password',
+] as const;
+const maxCredentialLength = 1 << 20;
+
+/** Checks the body of `PUT /v1/profiles/:name` against the contract, nothing more and nothing less. @throws {DaemonError} AOV-DAEMON-513 */
+export function readPutProfile(body: unknown): PutProfile {
+  const fields = record(body, 'the body');
+  only(fields, ['xmlBase64', 'credentials'], 'the body');
+  const xmlBase64 = base64(fields['xmlBase64'], 'xmlBase64');
+  if (fields['credentials'] === undefined) return { xmlBase64 };
+  const given = record(fields['credentials'], 'credentials');
+  only(given, credentialFields, 'credentials');
+  for (const field of credentialFields) {
+    const value = given[field];
+    if (value === undefined) continue;
+    if (typeof value !== 'string' || value === '' || value.length > maxCredentialLength || value.includes('\0'))
+      refuse(`credentials.${field} is not a text of 1 to ${maxCredentialLength} characters`);
+  }
+  if (given['pkcs12Base64'] !== undefined) base64(given['pkcs12Base64'], 'credentials.pkcs12Base64');
+  if (given['userName'] !== undefined && /\p{Cc}/u.test(given['userName'] as string))
+    refuse('credentials.userName has control characters');
+  return { xmlBase64, credentials: given as NonNullable<PutProfile['credentials']> };
+}
+
+function record(value: unknown, what: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(`${what} is not an object`);
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function only(fields: Readonly<Record<string, unknown>>, known: readonly string[], what: string): void {
+  const unknown = Object.keys(fields).find((key) => !known.includes(key));
+  if (unknown !== undefined) refuse(`${what} has an unknown field ${JSON.stringify(unknown.slice(0, 40))}`);
+}
+
+function base64(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(value))
+    refuse(`${what} is not base64`);
+  return value as string;
+}
+
+function refuse(detail: string): never {
+  throw new DaemonError('AOV-DAEMON-513', detail);
+}

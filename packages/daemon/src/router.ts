@@ -1,0 +1,186 @@
+import { lookup } from 'node:dns/promises';
+import { requestPermissions, type ErrorAnswer, type Permission, type Requests } from '@aovpn/api';
+import { parseAddress } from '@aovpn/bytes';
+import type { ControlAnswer, ControlRequest, LineSink, Peer } from '@aovpn/host';
+import { explain, printPlan } from '@aovpn/policy';
+import { parseProfile } from '@aovpn/profile';
+import { DaemonError, type DaemonErrorCode } from './daemon-error.ts';
+import type { Daemon } from './daemon.ts';
+import { doctorReport } from './doctor.ts';
+import { removeProfile, storeProfile } from './put-profile.ts';
+import { readPutProfile } from './request-schema.ts';
+
+type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs';
+
+/** Streams are not in the contract's list of requests; looking is all that they do. */
+const permissions: { readonly [R in RequestName]: Permission } = {
+  ...requestPermissions,
+  'GET /v1/events': 'read',
+  'GET /v1/logs': 'read',
+};
+
+/** How long `explain` waits for the system's resolver, milliseconds. */
+const lookupPatience = 5_000;
+
+/** The answer to each request of the contract, for whoever may ask it. */
+export function createRouter(
+  daemon: Daemon,
+  gid: () => number | undefined,
+): (request: ControlRequest) => ControlAnswer | ((body: unknown) => Promise<ControlAnswer>) {
+  return (request) => {
+    const found = match(request);
+    if (!found) return failure(404, 'AOV-DAEMON-511');
+    if (!mayAsk(request.peer, permissions[found.name], gid())) {
+      daemon.log.warn(`user ${request.peer.uid} (process ${request.peer.pid}) was refused ${found.name}`);
+      return failure(403, 'AOV-DAEMON-510');
+    }
+    return async (body) => {
+      try {
+        return await answer(daemon, found.name, found.parameter, request, body);
+      } catch (error) {
+        const known = answerOfError(error);
+        if (!known) throw error;
+        return known;
+      }
+    };
+  };
+}
+
+/** Root may change things; members of the daemon's group may look. */
+export function mayAsk(peer: Peer, permission: Permission, gid: number | undefined): boolean {
+  if (peer.uid === 0) return true;
+  return permission === 'read' && gid !== undefined && (peer.gid === gid || peer.groups.includes(gid));
+}
+
+function match({ method, segments }: ControlRequest): { readonly name: RequestName; readonly parameter: string } | undefined {
+  for (const name of Object.keys(permissions) as RequestName[]) {
+    const [wantedMethod, pattern] = name.split(' ') as [string, string];
+    const wanted = pattern.slice(1).split('/');
+    if (wantedMethod !== method || wanted.length !== segments.length) continue;
+    if (!wanted.every((part, i) => part.startsWith(':') || part === segments[i])) continue;
+    return { name, parameter: segments[wanted.findIndex((part) => part.startsWith(':'))] ?? '' };
+  }
+  return undefined;
+}
+
+async function answer(
+  daemon: Daemon,
+  name: RequestName,
+  parameter: string,
+  { query, peer }: ControlRequest,
+  body: unknown,
+): Promise<ControlAnswer> {
+  if (body !== undefined && name !== 'PUT /v1/profiles/:name')
+    throw new DaemonError('AOV-DAEMON-513', 'this request has no body');
+  const ok = <R extends keyof Requests>(_request: R, value: Requests[R]['answer']): ControlAnswer => ({
+    status: 200,
+    body: value,
+  });
+  switch (name) {
+    case 'GET /v1/status':
+      return ok(name, await daemon.status());
+    case 'GET /v1/profiles':
+      return ok(name, daemon.store.statuses());
+    case 'GET /v1/profiles/:name': {
+      const profile = daemon.store.status(parameter);
+      if (!profile) throw new DaemonError('AOV-DAEMON-512', parameter);
+      const stored = daemon.store.get(parameter);
+      const text = stored ? parseProfile(stored.bytes).text : '';
+      return ok(name, { profile, xml: peer.uid === 0 ? text : withoutSecrets(text) });
+    }
+    case 'PUT /v1/profiles/:name':
+      return ok(name, await storeProfile(daemon, parameter, readPutProfile(body)));
+    case 'DELETE /v1/profiles/:name':
+      if (!daemon.store.has(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
+      await removeProfile(daemon, parameter);
+      return ok(name, { removed: parameter });
+    case 'POST /v1/connections/:name/up':
+    case 'POST /v1/connections/:name/down':
+      if (!daemon.hasConnection(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
+      if (name === 'POST /v1/connections/:name/up') daemon.up(parameter);
+      else daemon.down(parameter);
+      return ok(name, { accepted: true });
+    case 'GET /v1/explain': {
+      const target = query.get('target');
+      if (target === undefined || target === '' || target.length > 253)
+        throw new DaemonError('AOV-DAEMON-513', 'explain needs ?target=');
+      return ok(name, explain(daemon.plans.plan, target, await addressesOf(target)));
+    }
+    case 'GET /v1/plan':
+      return ok(name, { text: printPlan(daemon.plans.plan) });
+    case 'GET /v1/doctor': {
+      const connection = query.get('connection');
+      if (connection !== undefined && !daemon.store.has(connection)) throw new DaemonError('AOV-DAEMON-512', connection);
+      return ok(name, await doctorReport(daemon, connection));
+    }
+    case 'GET /v1/events':
+      return { stream: (sink) => streamEvents(daemon, sink) };
+    case 'GET /v1/logs':
+      return { stream: (sink) => streamLogs(daemon, sink, query.get('connection'), query.get('follow') === '1') };
+  }
+}
+
+/** What is now, then every change. */
+function streamEvents(daemon: Daemon, sink: LineSink): () => void {
+  const stop = daemon.subscribe((event) => {
+    sink.write(event);
+  });
+  for (const profile of daemon.store.statuses()) sink.write({ kind: 'profile', profile });
+  daemon.connections().then(
+    (connections) => {
+      for (const connection of connections) sink.write({ kind: 'status', connection });
+    },
+    () => sink.end(),
+  );
+  return stop;
+}
+
+function streamLogs(daemon: Daemon, sink: LineSink, connection: string | undefined, follow: boolean): () => void {
+  for (const line of daemon.log.recent(connection)) sink.write(line);
+  if (!follow) {
+    sink.end();
+    return () => {};
+  }
+  return daemon.log.follow((line) => {
+    if (connection === undefined || line.connection === connection) sink.write(line);
+  });
+}
+
+/** As any program of this machine would find them. */
+async function addressesOf(target: string): Promise<NonNullable<Parameters<typeof explain>[2]>> {
+  if (parseAddress(target)) return [];
+  const { promise: late, resolve } = Promise.withResolvers<readonly { readonly address: string }[]>();
+  const timer = setTimeout(() => resolve([]), lookupPatience);
+  try {
+    const found = await Promise.race([lookup(target, { all: true }).catch(() => []), late]);
+    return found.map(({ address }) => parseAddress(address)).filter((address) => address !== undefined);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** L2tpPsk is the only secret that ProfileXML has a place for. */
+function withoutSecrets(xml: string): string {
+  return xml.replaceAll(/(<L2tpPsk\b[^>]*>)[^<]*/gi, '$1(hidden)');
+}
+
+function answerOfError(error: unknown): ControlAnswer | undefined {
+  if (error instanceof DaemonError) {
+    const status = { 'AOV-DAEMON-512': 404, 'AOV-DAEMON-515': 422, 'AOV-DAEMON-516': 507 }[error.code as string] ?? 400;
+    const { diagnostics } = error as { readonly diagnostics?: ErrorAnswer['error']['diagnostics'] };
+    const body: ErrorAnswer = {
+      error: { code: error.code, message: error.what, cure: error.cure, ...(diagnostics && { diagnostics }) },
+    };
+    return { status, body };
+  }
+  if (error instanceof Error && 'code' in error && 'what' in error && 'cure' in error) {
+    const { code, what, cure } = error as unknown as { readonly code: string; readonly what: string; readonly cure: string };
+    return { status: 500, body: { error: { code, message: what, cure } } satisfies ErrorAnswer };
+  }
+  return undefined;
+}
+
+function failure(status: number, code: DaemonErrorCode): ControlAnswer {
+  const { what, cure } = new DaemonError(code);
+  return { status, body: { error: { code, message: what, cure } } satisfies ErrorAnswer };
+}

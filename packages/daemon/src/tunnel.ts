@@ -1,0 +1,433 @@
+import { formatAddress, sameAddress, wipe, type IpAddress, type IpPrefix } from '@aovpn/bytes';
+import type { EapAction, EapEvent } from '@aovpn/eap';
+import type { DataPlane, DataPlaneEvent, DataPlaneOptions, DataPlaneStats, OpenDataPlane, OuterPath } from '@aovpn/esp';
+import {
+  startIkeSa,
+  stepIkeSa,
+  type GatewayVerdict,
+  type IkeAction,
+  type IkeEvent,
+  type IkeFacts,
+  type IkeSa,
+  type IkeSaConfig,
+  type IkeStep,
+  type IkeTimer,
+  type MachineCrypto,
+  type SignatureScheme,
+  type TrafficSelector,
+  type TunnelConfiguration,
+} from '@aovpn/ike';
+import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem } from '@aovpn/supervisor';
+import type { Log } from './log.ts';
+
+export interface TunnelOptions {
+  readonly name: string;
+  readonly config: IkeSaConfig;
+  readonly authentication: AuthenticationKind;
+  readonly gateway: IpAddress;
+  readonly gatewayPort: number;
+  readonly plane: DataPlaneOptions;
+}
+
+/** What the tunnel has others do; every promise may reject with a host error. */
+export interface TunnelPorts {
+  readonly crypto: MachineCrypto;
+  readonly openDataPlane: OpenDataPlane;
+  readonly log: Log;
+  sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
+  verifyGateway(question: Extract<IkeAction, { readonly kind: 'verify-gateway' }>): Promise<GatewayVerdict>;
+  /** The password as UTF-8; undefined when there is none. The tunnel overwrites it after use. */
+  readPassword(): Promise<Uint8Array | undefined>;
+  /** A fresh TLS engine for one EAP conversation. */
+  createTlsEngine(): TlsEngine;
+  /** Puts routes and names of this tunnel into force. */
+  applyPlan(facts: TunnelNetwork): Promise<void>;
+  removePlan(): Promise<void>;
+}
+
+export interface TlsEngine {
+  handle(action: Extract<EapAction, { readonly kind: 'tls-start' | 'tls-input' | 'tls-close' }>): Promise<EapEvent | undefined>;
+}
+
+/** What the policy room needs to know of a tunnel that is up. */
+export interface TunnelNetwork {
+  readonly device: string;
+  readonly mtu: number;
+  readonly gateway: IpAddress;
+  readonly configuration: TunnelConfiguration;
+  /** Narrowed TSr of the CHILD_SA. */
+  readonly selectors: readonly TrafficSelector[];
+  readonly facts: IkeFacts;
+}
+
+/** What the supervisor hears of it. `ended` is the last word and comes exactly once, after everything is cleared away. */
+export type TunnelReport =
+  | { readonly kind: 'established' }
+  | { readonly kind: 'unresponsive'; readonly silent: boolean }
+  | { readonly kind: 'moved' }
+  | { readonly kind: 'cannot-move' }
+  /** Something that the status shows differs (algorithms after a rekey, the outer path). */
+  | { readonly kind: 'facts' }
+  | { readonly kind: 'ended'; readonly problem?: Problem };
+
+/** How long an orderly end of plan and data plane may take each, milliseconds. */
+const cleanUpPatience = 10_000;
+
+/**
+ * One tunnel from its first datagram to its last: wires the IKE machine to the data plane, the keys, the trust and the TLS engine.
+ * It performs the machine's actions in order, feeds back what comes of them, and decides nothing.
+ */
+export class Tunnel {
+  readonly #options: TunnelOptions;
+  readonly #ports: TunnelPorts;
+  readonly #report: (report: TunnelReport) => void;
+  readonly #timers = new Map<IkeTimer, NodeJS.Timeout>();
+  #plane: DataPlane | undefined;
+  #sa: IkeSa | undefined;
+  #tls: TlsEngine | undefined;
+  #path: OuterPath | undefined;
+  #network: TunnelNetwork | undefined;
+  #selectors: readonly TrafficSelector[] = [];
+  /** Work on the data plane and the plan goes one after the other, in the order of the actions. */
+  #work: Promise<void> = Promise.resolve();
+  #planApplied = false;
+  #over = false;
+
+  constructor(options: TunnelOptions, ports: TunnelPorts, report: (report: TunnelReport) => void) {
+    this.#options = options;
+    this.#ports = ports;
+    this.#report = report;
+  }
+
+  get path(): OuterPath | undefined {
+    return this.#path;
+  }
+
+  /** Undefined until the tunnel is established. */
+  get network(): TunnelNetwork | undefined {
+    return this.#network;
+  }
+
+  open(): void {
+    this.#begin().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** `orderly`: say goodbye and wait for the gateway's answer. Otherwise one goodbye, and gone. */
+  close(orderly: boolean, why: string): void {
+    if (this.#over) return;
+    if (this.#sa) this.#feed({ kind: 'close', why });
+    if (!orderly || !this.#sa) this.#finish(undefined);
+  }
+
+  /** Binds the outer flow to whatever the network is now, and tells the machine. */
+  async move(): Promise<void> {
+    if (this.#over || !this.#plane) return;
+    const before = this.#path;
+    let path: OuterPath;
+    try {
+      path = await this.#plane.connect(this.#options.gateway, this.#options.gatewayPort);
+    } catch (error) {
+      // Not a way to the gateway yet; the next change of the network tries again, and the machine's own checks go on.
+      this.#ports.log.info(`the tunnel cannot move yet: ${messageOf(error)}`, this.#options.name);
+      this.#feed({ kind: 'check-liveness' });
+      return;
+    }
+    if (this.#over) return;
+    this.#path = path;
+    this.#report({ kind: 'facts' });
+    if (before && samePath(before, path)) {
+      this.#feed({ kind: 'check-liveness' });
+      this.#report({ kind: 'moved' });
+    } else {
+      this.#ports.log.info(`moving to ${formatAddress(path.local)}`, this.#options.name);
+      this.#feed({ kind: 'path-changed', path });
+    }
+  }
+
+  checkLiveness(): void {
+    this.#feed({ kind: 'check-liveness' });
+  }
+
+  async stats(): Promise<DataPlaneStats | undefined> {
+    if (this.#over || !this.#network) return undefined;
+    return await this.#plane?.stats();
+  }
+
+  async #begin(): Promise<void> {
+    const { plane, gateway, gatewayPort, config } = this.#options;
+    const opened = await this.#ports.openDataPlane(plane, (event) => this.#planeEvent(event));
+    if (this.#over) return await opened.close();
+    this.#plane = opened;
+    // The device comes before the first datagram: a machine without TUN must not authenticate in vain.
+    await opened.openDevice();
+    const path = await opened.connect(gateway, gatewayPort);
+    if (this.#over) return;
+    this.#path = path;
+    this.#step(() => startIkeSa(this.#ports.crypto, config, path, performance.now()));
+  }
+
+  #planeEvent(event: DataPlaneEvent): void {
+    switch (event.kind) {
+      case 'ike':
+        return this.#feed({ kind: 'datagram', datagram: event.datagram, from: event.from, fromPort: event.fromPort });
+      case 'rekey-needed':
+        this.#ports.log.debug(`CHILD_SA needs a rekey (${event.why})`, this.#options.name);
+        return this.#feed({ kind: 'rekey-child', spiIn: event.spiIn });
+      case 'path-error':
+        return this.#ports.log.debug(`the network says ${event.code} about the way to the gateway`, this.#options.name);
+      case 'fatal':
+        return this.#finish(
+          problemOfHost({ code: event.code, what: event.what, cure: 'Look into the log of the daemon and of the kernel.' }),
+        );
+    }
+  }
+
+  #feed(event: IkeEvent): void {
+    const sa = this.#sa;
+    if (this.#over || !sa) return;
+    this.#step(() => stepIkeSa(this.#ports.crypto, sa, event, performance.now()));
+  }
+
+  #step(step: () => IkeStep): void {
+    let result: IkeStep;
+    try {
+      result = step();
+    } catch (error) {
+      // Whatever the gateway sent, the machine must not throw: this is our bug, and this tunnel's end, not the daemon's.
+      this.#ports.log.error(
+        `bug in the IKE machine: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+        this.#options.name,
+      );
+      return this.#finish(problem('internal', 'the IKE machine stopped'));
+    }
+    this.#sa = result.sa;
+    for (const action of result.actions) {
+      if (this.#over) return;
+      this.#perform(action);
+    }
+  }
+
+  #perform(action: IkeAction): void {
+    const { log } = this.#ports;
+    const { name } = this.#options;
+    switch (action.kind) {
+      case 'send':
+        return this.#plane?.sendIke(action.datagram);
+      case 'arm':
+        return this.#arm(action.timer, action.at);
+      case 'disarm':
+        clearTimeout(this.#timers.get(action.timer));
+        this.#timers.delete(action.timer);
+        return;
+      case 'sign':
+        return this.#answer(async () => {
+          const { request, scheme, data } = action;
+          try {
+            return { kind: 'signed', request, signature: await this.#ports.sign(scheme, data) };
+          } catch (error) {
+            return { kind: 'signed', request, signature: undefined, problem: messageOf(error) };
+          }
+        });
+      case 'verify-gateway':
+        return this.#answer(async () => {
+          const verdict = await this.#ports.verifyGateway(action);
+          for (const line of verdict.trace) log.debug(`gateway certificate: ${line}`, name);
+          return { kind: 'gateway-verdict', request: action.request, verdict };
+        });
+      case 'eap':
+        return this.#eap(action.action);
+      case 'install-child':
+        this.#selectors = action.child.tsr;
+        return this.#enqueue(async () => {
+          const { spi } = action.child.inbound;
+          try {
+            await this.#plane!.installChild(action.child);
+            this.#feed({ kind: 'child-installed', spiIn: spi });
+          } catch (error) {
+            this.#feed({ kind: 'child-installed', spiIn: spi, problem: messageOf(error) });
+          }
+        });
+      case 'use-child':
+        return this.#enqueue(() => this.#plane!.useChild(action.spiIn));
+      case 'remove-child':
+        return this.#enqueue(() => this.#plane!.removeChild(action.spiIn));
+      case 'ask-traffic':
+        return this.#answer(async () => {
+          const { lastInboundAt, children } = await this.#plane!.stats();
+          return { kind: 'traffic', lastInboundAt, children };
+        });
+      case 'established':
+        return this.#established(action.configuration, action.facts);
+      case 'rekeyed':
+        log.info(
+          `${action.what === 'ike' ? 'IKE SA' : 'CHILD_SA'} rekeyed: ${action.what === 'ike' ? action.facts.ikeSuite : action.facts.childSuite}`,
+          name,
+        );
+        if (this.#network) this.#network = { ...this.#network, facts: action.facts };
+        return this.#report({ kind: 'facts' });
+      case 'moved':
+        log.info('the gateway follows to the new address', name);
+        return this.#report({ kind: 'moved' });
+      case 'cannot-move':
+        return this.#report({ kind: 'cannot-move' });
+      case 'unresponsive':
+        log.info(action.since === undefined ? 'the gateway answers again' : 'the gateway does not answer', name);
+        return this.#report({ kind: 'unresponsive', silent: action.since !== undefined });
+      case 'ended':
+        return this.#finish(problemOfEnd(action.end, this.#options.authentication));
+      case 'trace':
+        return log.write(action.level, action.what, name);
+    }
+  }
+
+  #established(configuration: TunnelConfiguration, facts: IkeFacts): void {
+    const { plane, gateway, name } = this.#options;
+    const network = { device: plane.device, mtu: plane.mtu, gateway, configuration, selectors: this.#selectors, facts };
+    this.#enqueue(async () => {
+      await this.#plane!.setInnerAddresses(configuration.addresses.map(({ address }: IpPrefix) => address));
+      if (this.#over) return;
+      this.#planApplied = true;
+      await this.#ports.applyPlan(network);
+      if (this.#over) return;
+      this.#network = network;
+      this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);
+      this.#report({ kind: 'established' });
+    });
+  }
+
+  #eap(action: EapAction): void {
+    switch (action.kind) {
+      case 'need-secret':
+        return this.#answer(async () => {
+          const secret = action.retry ? undefined : await this.#ports.readPassword();
+          return { kind: 'eap', event: { kind: 'secret', request: action.request, secret } };
+        });
+      case 'tls-start':
+        this.#tls = this.#ports.createTlsEngine();
+        return this.#handleTls(action);
+      case 'tls-input':
+        return this.#handleTls(action);
+      case 'tls-close':
+        this.#handleTls(action);
+        this.#tls = undefined;
+        return;
+      case 'notification':
+        return this.#ports.log.info(`the RADIUS server says: ${action.text}`, this.#options.name);
+      case 'trace':
+        return this.#ports.log.debug(action.what, this.#options.name);
+      case 'reply':
+      case 'succeeded':
+      case 'failed':
+        // The IKE machine takes these itself; they never come out of it.
+        return;
+    }
+  }
+
+  #handleTls(action: Parameters<TlsEngine['handle']>[0]): void {
+    const engine = this.#tls;
+    if (!engine) return;
+    this.#answer(async () => {
+      const event = await engine.handle(action);
+      return event && { kind: 'eap', event };
+    });
+  }
+
+  #arm(timer: IkeTimer, at: number): void {
+    clearTimeout(this.#timers.get(timer));
+    const delay = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(at - performance.now())));
+    this.#timers.set(
+      timer,
+      setTimeout(() => {
+        this.#timers.delete(timer);
+        this.#feed({ kind: 'timer', timer });
+      }, delay),
+    );
+  }
+
+  /** Asks the host something and feeds the answer back, if anybody still wants it. */
+  #answer(ask: () => Promise<IkeEvent | undefined>): void {
+    ask().then(
+      (event) => {
+        if (event && !this.#over) this.#feed(event);
+        else if (event?.kind === 'eap' && event.event.kind === 'secret') wipe(event.event.secret);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #enqueue(task: () => Promise<void>): void {
+    this.#work = this.#work.then(async () => {
+      if (this.#over) return;
+      try {
+        await task();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return;
+    const ending = problemOfError(error);
+    if (this.#sa) this.#feed({ kind: 'close', why: ending.message });
+    this.#finish(ending);
+  }
+
+  #finish(ending: Problem | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    this.#clearAway().then(
+      () => this.#report(ending ? { kind: 'ended', problem: ending } : { kind: 'ended' }),
+      (error: unknown) => this.#report({ kind: 'ended', problem: ending ?? problemOfError(error) }),
+    );
+  }
+
+  /** Plan first: a route into a device that is gone is worse than none. */
+  async #clearAway(): Promise<void> {
+    await within(cleanUpPatience, this.#work);
+    if (this.#tls) await within(cleanUpPatience, this.#tls.handle({ kind: 'tls-close' }));
+    try {
+      if (this.#planApplied) await this.#ports.removePlan();
+    } catch (error) {
+      this.#ports.log.error(`the plan could not be taken back: ${messageOf(error)}`, this.#options.name);
+    }
+    await this.#plane?.close();
+    this.#plane = undefined;
+    this.#network = undefined;
+  }
+}
+
+/** Any error as a problem: host errors and our own keep their code. */
+export function problemOfError(error: unknown): Problem {
+  if (error instanceof Error && 'code' in error && 'what' in error && 'cure' in error) {
+    const { code, what, cure } = error as Error & { readonly code: unknown; readonly what: unknown; readonly cure: unknown };
+    if (typeof code === 'string' && typeof what === 'string' && typeof cure === 'string')
+      return problemOfHost({ code, what, cure });
+  }
+  return problem('internal', messageOf(error));
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function samePath(a: OuterPath, b: OuterPath): boolean {
+  return (
+    sameAddress(a.local, b.local) &&
+    a.localPort === b.localPort &&
+    sameAddress(a.remote, b.remote) &&
+    a.remotePort === b.remotePort
+  );
+}
+
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  try {
+    await Promise.race([promise.catch(() => {}), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
