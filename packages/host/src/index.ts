@@ -28,7 +28,6 @@ export { openStubResolver, type StubConfiguration, type StubResolver } from './r
 export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
 export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
-export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
 export { readSecretFile } from './keys/secret-file.ts';
 export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
