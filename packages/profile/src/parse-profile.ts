@@ -1,6 +1,6 @@
 import { checkProfile } from './check/check-profile.ts';
 import type { Diagnostic } from './diagnostic.ts';
-import { collectFindings, type Report } from './finding.ts';
+import { collectFindings, TooManyFindings, type Report } from './finding.ts';
 import { defaultLimits, type ProfileLimits } from './limits.ts';
 import type { Position, Profile } from './profile.ts';
 import { quote } from './quote.ts';
@@ -33,8 +33,7 @@ export function parseProfile(bytes: Uint8Array, options: ParseOptions = {}): Par
   const limits = { ...defaultLimits, ...options.limits };
   const findings = collectFindings(limits.diagnostics);
   const text = decode(bytes, limits, findings.report);
-  const understood =
-    text === undefined || findings.hasErrors() ? undefined : read(text.text, text.encoding, limits, findings.report);
+  const understood = text && !findings.hasErrors() ? readUnlessTooWrong(text, limits, findings.report) : undefined;
   const usable = understood !== undefined && !findings.hasErrors();
   return {
     ...(usable ? { profile: understood } : {}),
@@ -44,9 +43,23 @@ export function parseProfile(bytes: Uint8Array, options: ParseOptions = {}): Par
   };
 }
 
+function readUnlessTooWrong(text: Text, limits: ProfileLimits, report: Report): Profile | undefined {
+  try {
+    return read(text, limits, report);
+  } catch (error) {
+    if (error instanceof TooManyFindings) return undefined;
+    throw error;
+  }
+}
+
+interface Text {
+  readonly text: string;
+  readonly encoding: Encoding;
+}
+
 const top: Position = { line: 1, column: 1 };
 
-function decode(bytes: Uint8Array, limits: ProfileLimits, report: Report): { text: string; encoding: Encoding } | undefined {
+function decode(bytes: Uint8Array, limits: ProfileLimits, report: Report): Text | undefined {
   if (bytes.length > limits.size) {
     report('tooLarge', top, '', `the file has ${bytes.length} octets; ${limits.size} are the limit`);
     return undefined;
@@ -65,7 +78,7 @@ function decode(bytes: Uint8Array, limits: ProfileLimits, report: Report): { tex
   return { text: decoded.text, encoding: decoded.encoding };
 }
 
-function read(text: string, encoding: Encoding, limits: ProfileLimits, report: Report): Profile | undefined {
+function read({ text, encoding }: Text, limits: ProfileLimits, report: Report): Profile | undefined {
   const source = sourceOfFile(text);
   const parsed = parseXml(source, limits);
   if (parsed.kind === 'failure') {

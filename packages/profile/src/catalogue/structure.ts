@@ -57,7 +57,7 @@ export const structureFindings = {
     severity: 'warning',
     title: 'An element that may occur once is written twice with the same content',
     windows: generalError,
-    here: 'The first counts; the second is kept when the profile is written.',
+    here: 'Read once, and written once.',
     cure: 'Remove the second.',
   },
   strayText: {

@@ -109,12 +109,12 @@ export const textFindings = {
     here: 'There is no profile to use.',
     cure: 'Check how the file came to be; a copy may have been cut off.',
   },
-  moreFindings: {
+  tooManyFindings: {
     number: 15,
-    severity: 'warning',
-    title: 'There are more findings than are listed',
-    here: 'They are counted, not listed; errors among them count.',
-    cure: 'Correct the first ones and check again.',
+    severity: 'error',
+    title: 'There are too many findings',
+    here: 'Reading stops; the profile is not used.',
+    cure: 'Correct the ones above and check again.',
   },
   syncMl: {
     number: 16,

@@ -5,6 +5,7 @@ import type { CheckContext } from './check.ts';
 /** The fields of traffic filters against each other. */
 export function checkTrafficFilters({ profile, report }: CheckContext): void {
   const { trafficFilters: filters, routes } = profile;
+  const unread = new Set(profile.unknown.map(({ parent }) => parent));
   let ipv6Reported = false;
   for (const [i, filter] of filters.entries()) {
     const path = `VPNProfile/TrafficFilter[${i + 1}]`;
@@ -29,8 +30,8 @@ export function checkTrafficFilters({ profile, report }: CheckContext): void {
         'both LocalAddressRanges and RemoteAddressRanges are given',
       );
     }
-    const unread = profile.unknown.some(({ parent }) => parent === path || parent.startsWith(`${path}/`));
-    if (!hasCondition(filter) && !unread) report('emptyFilter', filter.at, path, 'the filter names nothing');
+    if (!hasCondition(filter) && !unread.has(path) && !unread.has(`${path}/App`))
+      report('emptyFilter', filter.at, path, 'the filter names nothing');
     const ranges = [...(filter.localAddressRanges?.value ?? []), ...(filter.remoteAddressRanges?.value ?? [])];
     if (!ipv6Reported && ranges.some((range) => range.includes(':'))) {
       ipv6Reported = true;

@@ -245,13 +245,17 @@ function readRecord(reader: Reader, element: XmlElement, row: AnyRow, place: Typ
 }
 
 function reportRepetition(first: XmlElement, other: XmlElement, path: string, report: Report, kept: Set<XmlElement>): void {
+  // Both have the same parent, so the same text means the same.
   const same =
-    standaloneXml(first) === standaloneXml(other) ||
+    asWritten(first) === asWritten(other) ||
     (isLeaf(first) && isLeaf(other) && trimBlanks(first.text) === trimBlanks(other.text));
   const message = `<${other.name}> is already in line ${positionOf(first).line}`;
   report(same ? 'writtenTwice' : 'writtenTwiceDifferently', positionOf(other), path, message);
-  const empty = isLeaf(other) && trimBlanks(other.text) === '';
-  if (!empty) kept.add(other);
+  if (!same) kept.add(other);
+}
+
+function asWritten(element: XmlElement): string {
+  return element.source.text.slice(element.start, element.end);
 }
 
 function isLeaf(element: XmlElement): boolean {

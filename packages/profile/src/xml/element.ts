@@ -92,21 +92,30 @@ export function escapeAttribute(value: string): string {
 /** Prefixes that the element or something in it uses without declaring them; '' is the default namespace. */
 function freePrefixes(root: XmlElement): Set<string> {
   const free = new Set<string>();
-  const visit = (element: XmlElement, outside: ReadonlySet<string>): void => {
-    let declared = outside;
+  const visit = (element: XmlElement, outer: Scope | undefined): void => {
     const own = element.attributes.filter((attribute) => isNamespaceDeclaration(attribute)).map(declaredPrefix);
-    if (own.length > 0) declared = new Set([...outside, ...own]);
+    const scope = own.length > 0 ? { declared: own, outer } : outer;
     const use = (prefix: string): void => {
-      if (!declared.has(prefix) && prefix !== 'xml') free.add(prefix);
+      if (!free.has(prefix) && !isDeclared(scope, prefix) && prefix !== 'xml') free.add(prefix);
     };
     if (element.prefix !== '' || element.uri !== '') use(element.prefix);
     for (const attribute of element.attributes) {
       if (attribute.prefix !== '' && !isNamespaceDeclaration(attribute)) use(attribute.prefix);
     }
-    for (const child of element.children) visit(child, declared);
+    for (const child of element.children) visit(child, scope);
   };
-  visit(root, new Set());
+  visit(root, undefined);
   return free;
+}
+
+interface Scope {
+  readonly declared: readonly string[];
+  readonly outer: Scope | undefined;
+}
+
+function isDeclared(scope: Scope | undefined, prefix: string): boolean {
+  for (let inner = scope; inner !== undefined; inner = inner.outer) if (inner.declared.includes(prefix)) return true;
+  return false;
 }
 
 export function isNamespaceDeclaration(attribute: XmlAttribute): boolean {

@@ -23,7 +23,7 @@ export type XmlResult =
  * Parses a text strictly (XML 1.0 with namespaces) and stops at the first error. A document type declaration is an error, so there
  * are no entities but the five of XML. Blanks before an XML declaration are let pass; `declarationOffset` tells how many.
  */
-export function parseXml(source: Source, limits: Pick<ProfileLimits, 'depth' | 'elements'>): XmlResult {
+export function parseXml(source: Source, limits: ProfileLimits): XmlResult {
   const { text } = source;
   let base = 0;
   while (base < text.length && isBlank(text.charCodeAt(base))) base++;
@@ -34,6 +34,7 @@ export function parseXml(source: Source, limits: Pick<ProfileLimits, 'depth' | '
   let declaration: XMLDecl = {};
   let depth = 0;
   let elements = 0;
+  let attributes = 0;
   let start = 0;
   let lastEnd = base;
   const here = (): number => parser.position + base;
@@ -54,8 +55,14 @@ export function parseXml(source: Source, limits: Pick<ProfileLimits, 'depth' | '
   });
   parser.on('opentagstart', () => {
     start = text.lastIndexOf('<', here() - 1);
+    attributes = 0;
   });
-  parser.on('attribute', () => {
+  parser.on('attribute', ({ name, value }) => {
+    if (++attributes > limits.attributes)
+      stop('tooManyElements', start, `more than ${limits.attributes} attributes in one element`);
+    if (value.length > longestNamespace && name.startsWith('xmlns')) {
+      stop('tooManyElements', start, `a namespace of more than ${longestNamespace} characters`);
+    }
     if (++elements > limits.elements) stop('tooManyElements', start, `more than ${limits.elements} elements and attributes`);
   });
   parser.on('opentag', (tag: SaxesTagNS) => {
@@ -162,6 +169,9 @@ export function parseXml(source: Source, limits: Pick<ProfileLimits, 'depth' | '
   if (!root) return { kind: 'failure', failure: illFormed(0, 'there is no element') };
   return { kind: 'document', root, declaration, declarationOffset: declaration.version === undefined ? 0 : base };
 }
+
+/** Namespaces are copied into every unknown element that uses them. */
+const longestNamespace = 1024;
 
 class XmlStop extends Error {
   readonly failure: XmlFailure;

@@ -42,10 +42,11 @@ export function sourceOfContent(outer: Source, start: number, end: number): Sour
   };
   // Plain runs end at line ends too, so that a \r\n that becomes \n does not shift the columns after it.
   const pushRun = (from: number, to: number): void => {
-    for (let at = from; at < to;) {
-      const newline = raw.indexOf('\n', at);
-      const stop = newline < 0 || newline >= to ? to : newline + 1;
-      push(raw.slice(at, stop), at);
+    const run = raw.slice(from, to);
+    for (let at = 0; at < run.length;) {
+      const newline = run.indexOf('\n', at);
+      const stop = newline < 0 ? run.length : newline + 1;
+      push(run.slice(at, stop), from + at);
       at = stop;
     }
   };
