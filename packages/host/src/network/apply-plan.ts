@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { diffPlan, emptyPlan, printChanges, type Plan, type PlanChange, type TunnelPlan } from '@aovpn/policy';
 import { HostError } from '../host-error.ts';
+import { resolverDevice } from '../resolver/resolver-device.ts';
 import { networkCure } from './errors.ts';
 import {
   addressRequest,
@@ -40,8 +41,7 @@ export function observeNetwork(socket: RouteSocket): ObservedNetwork {
   const { routes, unknown } = ourRoutes(readRoutes(socket, routingTable), byIndex);
   const because = { profile: '', why: 'found in the kernel' };
   const tunnels = ours
-    // A dummy device belongs to the resolver.
-    .filter(({ kind }) => kind !== 'dummy')
+    .filter(({ name }) => name !== resolverDevice)
     .map(({ name, index, mtu }): TunnelPlan => {
       // Link-local IPv6 addresses are the kernel's own doing (scope "link", 253).
       const own = addresses.filter((address) => address.index === index && address.scope !== 253).map(({ prefix }) => prefix);

@@ -4,14 +4,14 @@ import { devicePrefix, routeProtocol, routingTable, rulePriorities, type RoutePl
 import { constant, littleEndian } from '../sys/index.ts';
 import type { RouteRequest, RouteSocket } from './route-socket.ts';
 import * as nl from './rtnetlink-number.ts';
-import { decodeAttributes, readText, readU32, text, u32, viewOf, type Attribute, type NetlinkMessage } from './rtnetlink.ts';
+import { decodeAttributes, readText, readU32, u32, viewOf, type Attribute, type NetlinkMessage } from './rtnetlink.ts';
 
 /** Messages of rtnetlink(7) as values: what is there, and requests that change it. */
 
 export interface Link {
   readonly index: number;
   readonly name: string;
-  /** Such as `tun`, `dummy`, `veth`; empty for hardware. */
+  /** Such as `tun`, `veth`; empty for hardware. */
   readonly kind: string;
   readonly up: boolean;
   /** Up, and the cable is in. */
@@ -137,24 +137,6 @@ export function linkRequest(index: number, change: { readonly up?: true; readonl
   return { type: nl.RTM_NEWLINK, flags: 0, fixed, attributes: change.mtu === undefined ? [] : [[nl.IFLA_MTU, u32(change.mtu)]] };
 }
 
-/** A dummy device: a name in the kernel that other programs can see, without any traffic. */
-export function newDummyRequest(name: string): RouteRequest {
-  const kind = text('dummy');
-  const info = new Uint8Array(4 + ((kind.length + 3) & ~3));
-  viewOf(info).setUint16(0, 4 + kind.length, littleEndian);
-  viewOf(info).setUint16(2, nl.IFLA_INFO_KIND, littleEndian);
-  info.set(kind, 4);
-  return {
-    type: nl.RTM_NEWLINK,
-    flags: nl.NLM_F_CREATE | nl.NLM_F_EXCL,
-    fixed: new Uint8Array(16),
-    attributes: [
-      [nl.IFLA_IFNAME, text(name)],
-      [nl.IFLA_LINKINFO, info],
-    ],
-  };
-}
-
 export function deleteLinkRequest(index: number): RouteRequest {
   const fixed = new Uint8Array(16);
   viewOf(fixed).setInt32(4, index, littleEndian);
@@ -238,7 +220,7 @@ export function removeKernelRouteRequest(route: KernelRoute): RouteRequest {
 
 /** Whether a link is one of ours by name and kind; a network card that somebody named like this is not. */
 export function isOurs({ name, kind }: Link): boolean {
-  return name.startsWith(devicePrefix) && (kind === 'tun' || kind === 'dummy' || kind === 'xfrm');
+  return name.startsWith(devicePrefix) && (kind === 'tun' || kind === 'xfrm');
 }
 
 export function decodeLink({ type, body }: NetlinkMessage): Link | undefined {

@@ -1,20 +1,17 @@
-import { parseAddress, parsePrefix, type IpAddress } from '@aovpn/bytes';
+import { parseAddress, sameAddress, type IpAddress } from '@aovpn/bytes';
 import type { DnsPlan } from '@aovpn/policy';
 import { networkCure } from '../network/errors.ts';
 import { HostError } from '../host-error.ts';
-import { addressRequest, deleteLinkRequest, linkRequest, newDummyRequest, readLinks } from '../network/kernel-network.ts';
+import { readLinks } from '../network/kernel-network.ts';
 import type { RouteSocket } from '../network/route-socket.ts';
 import { decideResolver, type ResolverDecision } from './decide-resolver.ts';
 import { giveBack, isTaken, readOriginal, takeOver, type ResolvConfPlace } from './resolv-conf-journal.ts';
 import { parseResolvConf } from './resolv-conf.ts';
 import { arrangeResolvedLinks } from './resolved-links.ts';
+import { openResolverDevice, resolverDevice, type ResolverDevice } from './resolver-device.ts';
 import { openStubResolver, type StubResolver } from './stub-resolver.ts';
 import { openSystemdResolved } from './systemd-resolved.ts';
 
-/** The device that carries our name rules when systemd-resolved alone has no words for them. */
-export const resolverDevice = 'aovdns';
-/** RFC 7600 "IPv4 dummy address": systemd-resolved uses a link only when it has some address. */
-const resolverDeviceAddress = parsePrefix('192.0.0.8/32')!;
 export const defaultStubAddress = parseAddress('127.0.0.96')!;
 
 /** Who answers for the machine without us. */
@@ -49,6 +46,7 @@ export interface ResolverOptions extends ResolvConfPlace {
 export function openResolver(socket: RouteSocket, options: ResolverOptions): Resolver {
   const resolved = openSystemdResolved();
   let stub: StubResolver | undefined;
+  let carrier: ResolverDevice | undefined;
   /** Devices that systemd-resolved knows rules of, by what it was told. */
   const told = new Map<string, { readonly index: number; readonly text: string }>();
 
@@ -79,32 +77,20 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       if (indexOf(device) === index) await resolved.revert(index);
       done.push(`systemd-resolved: ${device} reverted`);
     }
-    const leftover = keep.has(resolverDevice) ? undefined : indexOf(resolverDevice);
-    if (leftover !== undefined) {
-      socket.request([deleteLinkRequest(leftover)]);
+    if (carrier && !keep.has(resolverDevice)) {
+      carrier.close();
+      carrier = undefined;
       done.push(`device ${resolverDevice} removed`);
     }
   };
-  const makeDevice = (done: string[]): void => {
-    if (indexOf(resolverDevice) !== undefined) return;
-    const [made] = socket.request([newDummyRequest(resolverDevice)]);
-    const index = indexOf(resolverDevice);
-    if (!made?.ok || index === undefined) {
-      throw new HostError(
-        'AOV-HOST-302',
-        `device ${resolverDevice}: ${made?.ok === false ? made.said : 'not there'}`,
-        networkCure('AOV-HOST-302'),
-      );
-    }
-    socket.request([linkRequest(index, { up: true }), addressRequest('add', index, resolverDeviceAddress)]);
-    done.push(`device ${resolverDevice} made`);
-  };
-
   const applyToResolved = async (dns: DnsPlan, done: string[]): Promise<void> => {
     const { links, throughStub, why } = arrangeResolvedLinks(dns, resolverDevice, options.stubAddress);
     if (throughStub) {
       await startStub(dns, done);
-      makeDevice(done);
+      if (!carrier) {
+        carrier = openResolverDevice(socket);
+        done.push(`device ${resolverDevice} made`);
+      }
     }
     const state = await resolved.read();
     for (const link of links) {
@@ -113,9 +99,9 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
         throw new HostError('AOV-HOST-301', `there is no device ${link.device}`, networkCure('AOV-HOST-301'));
       const text = JSON.stringify([link.servers.map(({ bytes }) => [...bytes]), link.domains, link.defaultRoute]);
       const known = told.get(link.device);
-      // A restarted systemd-resolved has forgotten; its own word counts.
+      // A restarted systemd-resolved has forgotten; its own word counts. (Loopback servers it reports under the loopback link.)
       const remembers =
-        state.servers.filter((server) => server.index === index).length === link.servers.length &&
+        link.servers.every((server) => state.servers.some(({ address }) => sameAddress(address, server))) &&
         state.domains.filter((domain) => domain.index === index).length === link.domains.length;
       if (known?.index === index && known.text === text && remembers) continue;
       await resolved.set(index, link);
@@ -145,7 +131,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
         resolvedRunning: await resolved.isRunning(),
       });
       if (decision.owner === 'stub')
-        return { ...decision, servers: nameservers.filter((address) => !isOwn(address, options.stubAddress)), search };
+        return { ...decision, servers: nameservers.filter((address) => !sameAddress(address, options.stubAddress)), search };
       const ours = new Set(
         readLinks(socket)
           .filter(({ name }) => name === resolverDevice || told.has(name))
@@ -154,7 +140,9 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       const state = await resolved.read();
       return {
         ...decision,
-        servers: state.servers.filter(({ index }) => !ours.has(index)).map(({ address }) => address),
+        servers: state.servers
+          .filter(({ index, address }) => !ours.has(index) && !sameAddress(address, options.stubAddress))
+          .map(({ address }) => address),
         search,
       };
     },
@@ -178,8 +166,4 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       await stopStub(done);
     },
   };
-}
-
-function isOwn(address: IpAddress, own: IpAddress): boolean {
-  return address.family === own.family && address.bytes.every((octet, i) => octet === own.bytes[i]);
 }
