@@ -18,6 +18,7 @@ import {
   updateChild,
 } from './child.ts';
 import { nonceLength, standbyMs } from './choice.ts';
+import type { IkeFailure } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
 import { isNarrowed, narrow } from './selector.ts';
@@ -196,37 +197,25 @@ function accept(
 function processError(turn: Turn, conversation: ChildConversation, type: number, data: Uint8Array): void {
   const { replaces, tsi, tsr, triedGroups } = conversation;
   info(turn, `the peer answers our CREATE_CHILD_SA with ${nameOfNotify(type)}`);
-  switch (type) {
-    case NotifyType.INVALID_KE_PAYLOAD: {
-      const group = data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
-      const stillWanted = replaces === undefined || findChild(turn, replaces)?.stage.name === 'active';
-      if (stillWanted && groups(turn).includes(group) && !triedGroups.includes(group))
-        return start(turn, replaces, tsi, tsr, group, triedGroups);
-      return refused(turn, conversation, { kind: 'invalid-ke', wanted: group });
-    }
-    case NotifyType.TEMPORARY_FAILURE:
-      if (replaces !== undefined) postponeRekey(turn, replaces, false);
-      else refused(turn, conversation, childError(type, 'CREATE_CHILD_SA'));
-      return;
-    case NotifyType.CHILD_SA_NOT_FOUND:
-      // RFC 7296 §2.25.1: it is gone there; unless the peer has made another, a new one is made from scratch.
-      if (replaces === undefined || findChild(turn, replaces)?.stage.name !== 'active') return;
-      removeChild(turn, replaces);
-      if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
-      return;
-    default:
-      return refused(turn, conversation, childError(type, 'CREATE_CHILD_SA'));
+  const group = type === NotifyType.INVALID_KE_PAYLOAD && data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
+  const old = findChild(turn, replaces);
+  if (replaces !== undefined && (type === NotifyType.CHILD_SA_NOT_FOUND || old?.stage.name !== 'active')) {
+    // RFC 7296 §2.25.1: it is gone; unless the peer has made another, a new one is made from scratch.
+    if (old?.stage.name === 'active') removeChild(turn, replaces);
+    if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
+  } else if (groups(turn).includes(group) && !triedGroups.includes(group)) {
+    start(turn, replaces, tsi, tsr, group, triedGroups);
+  } else if (type === NotifyType.TEMPORARY_FAILURE && replaces !== undefined) {
+    postponeRekey(turn, replaces, false);
+  } else {
+    refused(turn, conversation, group === 0 ? childError(type, 'CREATE_CHILD_SA') : { kind: 'invalid-ke', wanted: group });
   }
 }
 
 /** A refused rekey is tried again a few times; a tunnel without any CHILD_SA ends. */
-function refused(turn: Turn, conversation: ChildConversation, failure: Parameters<typeof failureEnd>[0]): void {
+function refused(turn: Turn, conversation: ChildConversation, failure: IkeFailure): void {
   const again = conversation.replaces === undefined ? hasLivingChild(turn) : postponeRekey(turn, conversation.replaces, true);
-  if (!again) closeWith(turn, failureEnd(failure));
-}
-
-function failureEnd(failure: ReturnType<typeof childError>) {
-  return { kind: 'failed', failure } as const;
+  if (!again || !hasLivingChild(turn)) closeWith(turn, { kind: 'failed', failure });
 }
 
 /** Everything of an answer to the peer's rekey. Either an error to answer, or the pair that is being installed. */

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { notify, pick, spiOctets } from '../../src/machine/pick.ts';
+import { assertSameChildren, lastHeard, outline } from '../../testkit/assertion.ts';
+import { established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
+import { certificateConfig } from '../../testkit/world.ts';
+
+suite('closing', () => {
+  /* INFORMATIONAL SK { D(IKE) } --> <-- INFORMATIONAL SK { } */
+  test('with a Delete and its answer', () => {
+    const pair = established();
+    const keys = pair.client.sa.associations[0]!.protection!;
+    pair.client.step({ kind: 'close', why: 'asked' });
+    assert.equal(pair.client.phase, 'closing-await-response');
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '37 request 2: D');
+    toClient(pair);
+    assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
+    assert.equal(pair.client.children.size, 0);
+    assert.equal(pair.client.timers.size, 0);
+    assert.equal(pair.client.actions.at(-1)!.kind, 'ended');
+    for (const key of [keys.skD, keys.skPi, keys.skPr, keys.send.encryptionKey, keys.receive.encryptionKey]) {
+      assert.ok(key.every((octet) => octet === 0), 'keys are overwritten');
+    }
+  });
+
+  test('a silent gateway is waited for only briefly', () => {
+    const pair = established();
+    pair.client.step({ kind: 'close', why: 'asked' });
+    pair.client.advance(1499);
+    assert.equal(pair.client.end, undefined);
+    assert.ok(pair.client.take().length >= 2, 'sent more than once');
+    pair.client.advance(1);
+    assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
+  });
+
+  test('a request that is out is answered first; otherwise the Delete goes out at the end', () => {
+    const pair = established();
+    pair.client.step({ kind: 'check-liveness' });
+    const probe = pair.client.take();
+    pair.client.step({ kind: 'close', why: 'asked' });
+    assert.deepEqual(pair.client.take(), [], 'one request at a time');
+    pair.responder.receive(...probe);
+    talk(pair);
+    assert.equal(pair.client.end?.kind, 'closed');
+    const silent = established();
+    silent.client.step({ kind: 'check-liveness' });
+    silent.client.step({ kind: 'close', why: 'asked' });
+    silent.client.advance(1500);
+    assert.equal(silent.client.end?.kind, 'closed');
+    toResponder(silent);
+    assert.equal(silent.responder.closed, true);
+  });
+
+  test('twice is once', () => {
+    const pair = established();
+    pair.client.step({ kind: 'close', why: 'first' });
+    pair.client.step({ kind: 'close', why: 'second' });
+    talk(pair);
+    assert.deepEqual(pair.client.end, { kind: 'closed', why: 'first' });
+    pair.client.step({ kind: 'close', why: 'third' });
+    assert.equal(pair.client.count('ended'), 1);
+  });
+
+  test('rekeys of the peer meanwhile: TEMPORARY_FAILURE', () => {
+    const pair = established();
+    pair.client.step({ kind: 'close', why: 'asked' });
+    pair.client.take();
+    pair.responder.rekeyChild([...pair.responder.children.values()][0]!);
+    toClient(pair);
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '36 response 0: N43');
+    pair.responder.rekeyIke();
+    toClient(pair);
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '36 response 1: N43');
+  });
+});
+
+suite('deleted by the peer', () => {
+  /* <-- INFORMATIONAL SK { D(IKE) } --> INFORMATIONAL SK { } */
+  test('the IKE SA', () => {
+    const pair = established();
+    pair.responder.deleteIke();
+    talk(pair);
+    assert.deepEqual(pair.client.end, { kind: 'peer-closed' });
+    assert.equal(lastHeard(pair), '37 response 0:');
+    assert.equal(pair.client.children.size, 0);
+  });
+
+  test('while we close', () => {
+    const pair = established();
+    pair.client.step({ kind: 'close', why: 'asked' });
+    pair.client.take();
+    pair.responder.deleteIke();
+    talk(pair);
+    assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
+  });
+
+  test('while we rekey it', () => {
+    const pair = established();
+    pair.client.step({ kind: 'rekey-ike' });
+    pair.client.take();
+    pair.responder.deleteIke();
+    talk(pair);
+    assert.deepEqual(pair.client.end, { kind: 'peer-closed' });
+  });
+
+  /*
+   * <-- INFORMATIONAL SK { D(ESP, spi) } --> INFORMATIONAL SK { D(ESP, spi) }
+   * CREATE_CHILD_SA SK { SAi, Ni, KEi, TSi, TSr } -->
+   */
+  test('the only CHILD_SA: a new one is made', () => {
+    const pair = established();
+    const [child] = [...pair.responder.children.values()];
+    pair.responder.deleteChild(child!.spiIn);
+    toClient(pair);
+    assert.equal(pair.client.children.size, 0);
+    const [answer, request] = pair.client.take();
+    pair.responder.receive(answer!);
+    assert.deepEqual(pick(pair.responder.heard.at(-1)!.payloads, 'D')!.spis, [spiOctets(child!.spiOut)]);
+    pair.responder.receive(request!);
+    assert.equal(lastHeard(pair), '36 request 2: SA NONCE KE TSi TSr');
+    talk(pair);
+    assertSameChildren(pair);
+  });
+
+  test('and refuses a new one: the end', () => {
+    const pair = established(certificateConfig, { impair: (payloads, { header }) => (header.exchange === 36 ? [notify(35)] : payloads) });
+    pair.responder.deleteChild([...pair.responder.children.keys()][0]!);
+    talk(pair);
+    assert.equal(pair.client.end?.kind, 'failed');
+    assert.equal(pair.responder.closed, true);
+  });
+
+  test('what does not exist, and what is not ESP', () => {
+    const pair = established();
+    for (const payload of [
+      { kind: 'D', protocol: 3, spis: [spiOctets(4711)] },
+      { kind: 'D', protocol: 2, spis: [spiOctets([...pair.responder.children.keys()][0]!)] },
+    ] as const) {
+      pair.responder.request(37, [payload]);
+      talk(pair);
+      assert.equal(outline(pair.responder.heard.at(-1)!.payloads), '');
+    }
+    assertSameChildren(pair);
+  });
+
+  test('what we delete ourselves: answered without Delete (RFC 7296 §2.25.1)', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    client.step({ kind: 'rekey-child', spiIn: client.sa.children[0]!.spiIn });
+    const old = [...responder.children.keys()][0]!;
+    toResponder(pair);
+    toClient(pair);
+    const ours = client.take();
+    responder.deleteChild(old);
+    toClient(pair);
+    toResponder(pair);
+    assert.equal(outline(responder.heard.at(-1)!.payloads), '');
+    responder.receive(...ours);
+    talk(pair);
+    assertSameChildren(pair, 1);
+  });
+
+  test('what we rekey: answered with Delete, our rekey then finds nothing', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    client.step({ kind: 'rekey-child', spiIn: client.sa.children[0]!.spiIn });
+    const ours = client.take();
+    responder.deleteChild([...responder.children.keys()][0]!);
+    toClient(pair);
+    toResponder(pair);
+    assert.match(lastHeard(pair), /37 response 0: D/);
+    responder.receive(...ours);
+    talk(pair);
+    assertSameChildren(pair);
+    assert.equal(client.phase, 'open');
+  });
+
+  test('AUTHENTICATION_FAILED after the fact', () => {
+    const pair = established();
+    pair.responder.request(37, [notify(24)]);
+    talk(pair);
+    assert.equal(pair.client.end?.kind, 'failed');
+  });
+});

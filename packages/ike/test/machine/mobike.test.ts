@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { pickNotify, notify } from '../../src/machine/pick.ts';
+import { assertSameChildren, lastHeard, outline } from '../../testkit/assertion.ts';
+import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
+import { certificateConfig, otherPath, path } from '../../testkit/world.ts';
+import type { Path } from '../../src/machine/contract.ts';
+
+suite('MOBIKE', () => {
+  /*
+   * INFORMATIONAL SK { N(UPDATE_SA_ADDRESSES), N(NATD_S_IP), N(NATD_D_IP) } -->
+   *                                    <-- INFORMATIONAL SK { N(NATD_S_IP), N(NATD_D_IP) }
+   */
+  test('we moved', () => {
+    const pair = established();
+    move(pair, otherPath);
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '37 request 2: N16400 N16388 N16389');
+    toClient(pair);
+    assert.equal(pair.client.count('moved'), 1);
+    assertSameChildren(pair);
+  });
+
+  test('a lost answer: the same request from the new address', () => {
+    const pair = established();
+    move(pair, otherPath);
+    const [request] = pair.client.take();
+    pair.client.advance(1000);
+    assert.deepEqual(pair.client.take(), [request]);
+    pair.responder.receive(request!);
+    talk(pair);
+    assert.equal(pair.client.count('moved'), 1);
+  });
+
+  /*
+   * INFORMATIONAL SK { N(UPDATE_SA_ADDRESSES), … } --> X
+   * moved again: the same request from the third address, then, after its answer, a new one (RFC 4555 §3.5)
+   */
+  test('moved again before the answer', () => {
+    const pair = established();
+    move(pair, otherPath);
+    toResponder(pair);
+    pair.responder.take();
+    const third = { ...otherPath, localPort: 42_000 };
+    move(pair, third);
+    assert.equal(pair.client.sent.length, 1, 'what is out goes out again at once');
+    toResponder(pair);
+    toClient(pair);
+    assert.equal(pair.client.count('moved'), 0, 'the answer is about a path that is gone');
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '37 request 3: N16400 N16388 N16389');
+    toClient(pair);
+    assert.equal(pair.client.count('moved'), 1);
+  });
+
+  test('moved while another request is out', () => {
+    const pair = established();
+    pair.client.step({ kind: 'check-liveness' });
+    const [probe] = pair.client.take();
+    move(pair, otherPath);
+    assert.deepEqual(pair.client.take(), [probe]);
+    pair.responder.receive(probe!);
+    talk(pair);
+    assert.equal(pair.client.count('moved'), 1);
+  });
+
+  test('moved while the gateway was silent: patience begins anew', () => {
+    const pair = established();
+    pair.client.step({ kind: 'check-liveness' });
+    pair.client.advance(14_000);
+    assert.equal(pair.client.end, undefined);
+    move(pair, otherPath);
+    pair.client.take();
+    pair.client.advance(14_000);
+    assert.equal(pair.client.end, undefined);
+  });
+
+  test('UNACCEPTABLE_ADDRESSES', () => {
+    const pair = established(certificateConfig, { impair: (payloads, { header }) => (header.exchange === 37 ? [notify(40)] : payloads) });
+    move(pair, otherPath);
+    talk(pair);
+    assert.equal(pair.client.count('cannot-move'), 1);
+    assert.equal(pair.client.count('moved'), 0);
+    assert.equal(pair.client.phase, 'open');
+  });
+
+  test('a gateway without MOBIKE, or MOBIKE turned off', () => {
+    for (const [config, options] of [
+      [certificateConfig, { mobike: false }],
+      [{ ...certificateConfig, mobike: false }, {}],
+    ] as const) {
+      const pair = established(config, options);
+      move(pair, otherPath);
+      talk(pair);
+      assert.equal(pair.client.count('cannot-move'), 1);
+      assert.equal(pair.client.phase, 'open');
+    }
+  });
+
+  test('moved during IKE_AUTH: told as soon as there is a tunnel', () => {
+    const pair = createPair();
+    toResponder(pair);
+    toClient(pair);
+    const [auth] = pair.client.take();
+    move(pair, otherPath);
+    assert.deepEqual(pair.client.take(), [auth]);
+    pair.responder.receive(auth!);
+    talk(pair);
+    assert.equal(pair.client.count('established'), 1);
+    assert.equal(pair.client.count('moved'), 1);
+  });
+
+  test('NAT detection follows the path', () => {
+    const pair = established({ ...certificateConfig, forceUdpEncapsulation: false });
+    const { payloads: before } = pair.responder.heard[0]!;
+    move(pair, otherPath);
+    talk(pair);
+    const { payloads: after } = pair.responder.heard.at(-1)!;
+    assert.notDeepEqual(pickNotify(after, 16388)!.data, pickNotify(before, 16388)!.data);
+    assert.equal(pair.client.sa.peer.natLocal, true);
+  });
+
+  /* <-- INFORMATIONAL SK { N(COOKIE2), … } --> INFORMATIONAL SK { N(COOKIE2) } */
+  test('COOKIE2 comes back', () => {
+    const pair = established();
+    const cookie = new Uint8Array(16).fill(5);
+    pair.responder.request(37, [notify(16401, cookie)]);
+    talk(pair);
+    assert.deepEqual(pickNotify(pair.responder.heard.at(-1)!.payloads, 16401)!.data, cookie);
+  });
+
+  test('what the peer says about its own addresses is answered, and changes nothing', () => {
+    const pair = established();
+    for (const type of [16397, 16398, 16399, 16400, 40960]) {
+      pair.responder.request(37, [notify(type, new Uint8Array(4).fill(10))]);
+      talk(pair);
+      assert.equal(outline(pair.responder.heard.at(-1)!.payloads), '');
+    }
+    assert.deepEqual(pair.client.sa.path, path);
+    assertSameChildren(pair);
+  });
+});
+
+function move(pair: Pair, to: Path): void {
+  pair.client.path = to;
+  pair.client.step({ kind: 'path-changed', path: to });
+}
