@@ -77,8 +77,11 @@ function addChild(
       return;
     case 'record': {
       const record = element(name);
-      const entries = Object.entries(located<Readonly<Record<string, string>>>(value));
-      for (const [key, text] of entries) record.content.push({ ...element(key), text });
+      const texts = new Map(Object.entries(located<Readonly<Record<string, string>>>(value)));
+      for (const key of row.names ?? []) {
+        const text = texts.get(key);
+        if (text !== undefined) record.content.push({ ...element(key), text });
+      }
       addUnknown(record, below, unknown);
       parent.content.push(record);
       return;
