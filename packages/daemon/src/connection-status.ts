@@ -96,8 +96,8 @@ export function connectionStatus({
   };
 }
 
-export function problemStatus({ retry: _, ...problem }: Problem, at: string): ConnectionStatus['problem'] & object {
-  return { ...problem, at };
+function problemStatus({ code, windows, side, message, cure }: Problem, at: string): NonNullable<ConnectionStatus['problem']> {
+  return { code, ...(windows !== undefined && { windows }), side, message, cure, at };
 }
 
 function routesOf(name: string, plan: Plan): readonly RouteStatus[] {

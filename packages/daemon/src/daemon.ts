@@ -32,7 +32,7 @@ import type { DaemonOptions } from './options.ts';
 import { PlanKeeper } from './plan-keeper.ts';
 import { ProfileStore, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { resolveGateway } from './resolve-gateway.ts';
-import { SettingsFile } from './settings-file.ts';
+import type { SettingsFile } from './settings-file.ts';
 import { messageOf, problemOfError, Tunnel, type TlsEngine, type TunnelReport } from './tunnel.ts';
 import { version } from './version.ts';
 import { writeFileAtomically } from './write-file.ts';

@@ -29,7 +29,7 @@ export function readPutProfile(body: unknown): PutProfile {
   if (given['pkcs12Base64'] !== undefined) base64(given['pkcs12Base64'], 'credentials.pkcs12Base64');
   if (given['userName'] !== undefined && /\p{Cc}/u.test(given['userName'] as string))
     refuse('credentials.userName has control characters');
-  return { xmlBase64, credentials: given as NonNullable<PutProfile['credentials']> };
+  return { xmlBase64, credentials: given };
 }
 
 function record(value: unknown, what: string): Readonly<Record<string, unknown>> {
@@ -45,7 +45,7 @@ function only(fields: Readonly<Record<string, unknown>>, known: readonly string[
 function base64(value: unknown, what: string): string {
   if (typeof value !== 'string' || value.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(value))
     refuse(`${what} is not base64`);
-  return value as string;
+  return value;
 }
 
 function refuse(detail: string): never {

@@ -538,7 +538,7 @@ export function problem(
   detail?: string,
   changes?: Partial<Pick<Problem, 'windows' | 'side' | 'cure' | 'retry'>>,
 ): Problem {
-  const { title, code, windows, side, cure, retry } = rows[name] as ProblemRow;
+  const { title, code, windows, side, cure, retry } = rows[name];
   return {
     code,
     ...(windows !== undefined && { windows }),

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { formatAddress, parseAddress } from '@aovpn/bytes';
+import type { UpstreamAsker } from '@aovpn/host';
+import { resolveGateway, type ResolveAnswer } from '../src/resolve-gateway.ts';
+
+const server = parseAddress('192.0.2.53')!;
+const pointerToQuestion = [0xc0, 0x0c];
+const aRecord = (...octets: number[]): number[] => [...pointerToQuestion, 0, 1, 0, 1, 0, 0, 0, 60, 0, octets.length, ...octets];
+const alias = [...pointerToQuestion, 0, 5, 0, 1, 0, 0, 0, 60, 0, 3, 1, 0x78, 0];
+
+/** Answers every query with these records; `type` 1 only unless told otherwise. */
+function asker(
+  answer: (query: Uint8Array, overTcp: boolean) => Uint8Array | string,
+): UpstreamAsker & { asked: number; readonly marks: Set<number> } {
+  const made = {
+    asked: 0,
+    marks: new Set<number>(),
+    ask: (
+      upstream: { mark: number },
+      query: Uint8Array,
+      _end: number,
+      overTcp: boolean,
+      _timeout: number,
+      done: (result: never) => void,
+    ) => {
+      made.asked++;
+      made.marks.add(upstream.mark);
+      const result = answer(query, overTcp);
+      setImmediate(() => done((typeof result === 'string' ? { ok: false, why: result } : { ok: true, answer: result }) as never));
+      return () => {};
+    },
+    refresh: () => {},
+    mismatched: () => 0,
+    close: () => {},
+  };
+  return made as never;
+}
+
+const isA = (query: Uint8Array): boolean => query.at(-3) === 1;
+
+function message(query: Uint8Array, records: readonly number[][], flags = 0, code = 0): Uint8Array {
+  const answer = Uint8Array.from([...query, ...records.flat()]);
+  answer[2] = 0x81 | flags;
+  answer[3] = 0x80 | code;
+  answer[7] = records.length;
+  return answer;
+}
+
+const texts = ({ addresses }: ResolveAnswer): string[] => addresses.map(formatAddress);
+
+suite('gateway names', () => {
+  let directory: string;
+  let hostsFile: string;
+  before(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'aovpn-hosts-'));
+    hostsFile = path.join(directory, 'hosts');
+    writeFileSync(hostsFile, '127.0.0.1 localhost\n198.51.100.7 VPN.local other # vpn.commented\n2001:db8::7 vpn.local\n');
+  });
+  after(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  test('an address is itself', async () => {
+    const none = asker(() => 'not to be asked');
+    assert.deepEqual(texts(await resolveGateway('192.0.2.1', { servers: [server], mark: 7, asker: none, hostsFile })), [
+      '192.0.2.1',
+    ]);
+    assert.deepEqual(texts(await resolveGateway('[2001:db8::1]', { servers: [server], mark: 7, asker: none, hostsFile })), [
+      '2001:db8::1',
+    ]);
+    assert.equal(none.asked, 0);
+  });
+
+  test('/etc/hosts comes first, whatever the case', async () => {
+    const none = asker(() => 'not to be asked');
+    assert.deepEqual(texts(await resolveGateway('vpn.LOCAL', { servers: [], mark: 0, asker: none, hostsFile })), [
+      '198.51.100.7',
+      '2001:db8::7',
+    ]);
+  });
+
+  test("the machine's servers are asked with our mark, through an alias", async () => {
+    const good = asker((query) => message(query, isA(query) ? [alias, aRecord(192, 0, 2, 9)] : []));
+    assert.deepEqual(texts(await resolveGateway('vpn.example.', { servers: [server], mark: 7, asker: good, hostsFile })), [
+      '192.0.2.9',
+    ]);
+    assert.deepEqual([...good.marks], [7]);
+  });
+
+  test('a truncated answer is asked for again by TCP', async () => {
+    const truncating = asker((query, overTcp) =>
+      overTcp ? message(query, isA(query) ? [aRecord(192, 0, 2, 9)] : []) : message(query, [], 0x02),
+    );
+    assert.deepEqual(texts(await resolveGateway('vpn.example', { servers: [server], mark: 0, asker: truncating, hostsFile })), [
+      '192.0.2.9',
+    ]);
+  });
+
+  test('a server that does not answer gives way to the next', async () => {
+    let count = 0;
+    const second = asker((query) => (count++ < 2 ? 'no answer' : message(query, isA(query) ? [aRecord(192, 0, 2, 9)] : [])));
+    assert.deepEqual(
+      texts(await resolveGateway('vpn.example', { servers: [server, server], mark: 0, asker: second, hostsFile })),
+      ['192.0.2.9'],
+    );
+  });
+
+  const failures: readonly (readonly [string, (query: Uint8Array) => Uint8Array | string, RegExp])[] = [
+    ['NXDOMAIN', (query) => message(query, [], 0, 3), /NXDOMAIN/],
+    ['SERVFAIL', (query) => message(query, [], 0, 2), /192\.0\.2\.53: DNS error 2/],
+    ['silence', () => 'no answer', /192\.0\.2\.53: no answer/],
+    ['no record', (query) => message(query, []), /no address/],
+    ['a record of the wrong length', (query) => message(query, [aRecord(1, 2, 3)]), /no address/],
+    ['a record that ends too soon', (query) => message(query, [aRecord(1, 2, 3, 4).slice(0, -2)]), /no address/],
+    [
+      'a name without end',
+      (query) => Uint8Array.from([...message(query, []).subarray(0, 7), 9, ...message(query, []).subarray(8), 63]),
+      /no address/,
+    ],
+  ];
+  for (const [what, answer, why] of failures) {
+    test(`${what} is told`, async () => {
+      const result = await resolveGateway('vpn.example', { servers: [server], mark: 0, asker: asker(answer), hostsFile });
+      assert.deepEqual(result.addresses, []);
+      assert.match(result.why ?? '', why);
+    });
+  }
+
+  test('no server, and no name, is told without asking', async () => {
+    const none = asker(() => 'not to be asked');
+    assert.match(
+      (await resolveGateway('vpn.example', { servers: [], mark: 0, asker: none, hostsFile })).why ?? '',
+      /no DNS server/,
+    );
+    for (const name of ['', 'a..b', 'vpn example', `${'a'.repeat(64)}.example`, 'vpn.example/x']) {
+      assert.match(
+        (await resolveGateway(name, { servers: [server], mark: 0, asker: none, hostsFile })).why ?? '',
+        /not a DNS name/,
+      );
+    }
+    assert.equal(none.asked, 0);
+  });
+});

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { requestPermissions } from '@aovpn/api';
+import { createRouter, mayAsk } from '../src/router.ts';
+
+const root = { pid: 1, uid: 0, gid: 0, groups: [] };
+const member = { pid: 2, uid: 1000, gid: 1000, groups: [4, 777] };
+const other = { pid: 3, uid: 1001, gid: 1001, groups: [] };
+
+suite('who may ask', () => {
+  test('root may do everything, the group may look, nobody else may do anything', () => {
+    for (const permission of ['read', 'write'] as const) {
+      assert.equal(mayAsk(root, permission, 777), true);
+      assert.equal(mayAsk(member, permission, 777), permission === 'read');
+      assert.equal(mayAsk({ ...member, groups: [], gid: 777 }, permission, 777), permission === 'read');
+      assert.equal(mayAsk(other, permission, 777), false);
+      assert.equal(mayAsk(other, permission, undefined), false);
+      assert.equal(mayAsk(root, permission, undefined), true);
+    }
+  });
+
+  const warnings: string[] = [];
+  const router = createRouter({ log: { warn: (text: string) => warnings.push(text) } } as never, () => 777);
+  const status = (answer: ReturnType<typeof router>): number | 'handled' =>
+    typeof answer === 'function' ? 'handled' : 'status' in answer ? answer.status : 200;
+
+  for (const [request, permission] of Object.entries(requestPermissions)) {
+    const [method, path] = request.split(' ') as [string, string];
+    const segments = path.slice(1).replace(':name', 'corp').split('/');
+    const ask = (peer: typeof member): ReturnType<typeof router> => router({ method, segments, query: new Map(), peer });
+    test(`${request} needs ${permission}`, () => {
+      assert.equal(status(ask(root)), 'handled');
+      assert.equal(status(ask(member)), permission === 'read' ? 'handled' : 403);
+      assert.equal(status(ask(other)), 403);
+      assert.match(warnings.at(-1)!, /user 1001 \(process 3\) was refused/);
+    });
+  }
+
+  test('what is not in the contract is not there, and says so to root as well', () => {
+    for (const [method, path] of [
+      ['GET', 'v1/nothing'],
+      ['POST', 'v1/status'],
+      ['DELETE', 'v1/profiles'],
+      ['GET', 'v1/profiles/a/b'],
+      ['GET', ''],
+      ['PATCH', 'v1/profiles/a'],
+    ] as const) {
+      assert.equal(status(router({ method, segments: path.split('/'), query: new Map(), peer: root })), 404);
+    }
+  });
+});

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { defaultProfileSettings, parseSettings, profileSettingKeys } from '../src/settings.ts';
+
+function faultsOf(source: string): string[] {
+  const result = parseSettings(source);
+  assert.ok('faults' in result, 'faults were expected');
+  return result.faults.map(({ line, column, message }) => `${line}:${column}: ${message}`);
+}
+
+suite('aovpn.toml', () => {
+  test('nothing in it means the defaults', () => {
+    const result = parseSettings('');
+    assert.ok('settings' in result);
+    assert.equal(result.settings.group, 'aovpn');
+    assert.deepEqual(result.settings.of('any'), defaultProfileSettings);
+  });
+
+  test('every kind of value arrives, in our units', () => {
+    const result = parseSettings(`
+# a comment
+[daemon]
+group = "netadmins"
+
+[profile."Contoso Device"]
+certificate = "certs/device.pem"
+user-name = "CORP\\\\jo"
+revocation = "hard"
+allow-weak = true
+mtu = 1300
+dpd-seconds = 10
+child-lifetime-megabytes = 200
+`);
+    assert.ok('settings' in result);
+    assert.equal(result.settings.group, 'netadmins');
+    const settings = result.settings.of('Contoso Device');
+    assert.equal(settings.certificate, 'certs/device.pem');
+    assert.equal(settings.userName, 'CORP\\jo');
+    assert.equal(settings.revocation, 'hard');
+    assert.equal(settings.allowWeak, true);
+    assert.equal(settings.allowUnenforced, false);
+    assert.equal(settings.mtu, 1300);
+    assert.equal(settings.dpdMs, 10_000);
+    assert.equal(settings.childLifetimeBytes, 200_000_000);
+    assert.deepEqual(result.settings.of('other'), defaultProfileSettings);
+  });
+
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ['[daemon]\ngruop = "x"', /^2:1: unknown key "gruop"/],
+    ['[profile.a]\nmtu = 1000', /^2:1: mtu: a whole number from 1280 to 9000/],
+    ['[profile.a]\nmtu = "1400"', /^2:1: mtu: a whole number/],
+    ['[profile.a]\n\n  allow-weak = 1', /^3:3: allow-weak: true or false/],
+    ['[profile.a]\nrevocation = "maybe"', /^2:1: revocation: "off", "soft" or "hard"/],
+    ['[profile.a]\nmtu = 1400\n[profile.b]\nmtu = 1', /^4:1: mtu/],
+    ['[profile."a b"]\nallow_weak = true', /^2:1: allow_weak: unknown key; there are: certificate, key/],
+    ['[profile.a]\n__proto__ = 1', /^2:1: __proto__: unknown key/],
+    ['[profile.a]\nconstructor = 1', /^2:1: constructor: unknown key/],
+    ['[nonsense]', /^1:1: unknown table or key "nonsense"/],
+    ['daemon = 1', /^1:1: "daemon" is a table/],
+    ['[profile]\na = 1', /^2:1: settings of a profile stand in a table/],
+    ['[profile.a\nmtu = 1', /^1:\d+: /],
+    ['[profile.a]\nmtu = 1400\nmtu = 1400', /^3:\d+: /],
+  ];
+  for (const [source, expected] of cases) {
+    test(`${JSON.stringify(source)} is refused with its place`, () => {
+      assert.match(faultsOf(source)[0]!, expected);
+    });
+  }
+
+  test('all faults come at once, in the order of the text', () => {
+    assert.deepEqual(
+      faultsOf('[profile.a]\nmtu = 1\nidentity = ""\n[daemon]\nx = 1').map((fault) => fault.slice(0, 2)),
+      ['2:', '3:', '5:'],
+    );
+  });
+
+  test('docs/settings.md lists exactly these keys', async () => {
+    const { readFile } = await import('node:fs/promises');
+    const text = await readFile(new URL('../../../docs/settings.md', import.meta.url), 'utf8');
+    const listed = [...text.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(([, key]) => key);
+    assert.deepEqual(listed.sort(), [...Object.keys(profileSettingKeys), 'group'].sort());
+  });
+});
