@@ -9,7 +9,7 @@ import {
   removeKernelRouteRequest,
   ruleRequest,
 } from './kernel-network.ts';
-import { defaultResolvConf, defaultStateDirectory } from './network.ts';
+import { defaultResolvConf, defaultStateDirectory } from './place.ts';
 import { routeProtocol } from '@aovpn/policy';
 import { openRouteSocket, type RouteSocket } from './route-socket.ts';
 

@@ -4,6 +4,7 @@ import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverR
 import { applyRoutes, type AppliedChanges } from './apply-plan.ts';
 import { cleanUp, type CleanUpReport } from './clean-up.ts';
 import { readPhysicalNetwork, readRouteTo, type PhysicalNetwork, type RouteTo } from './network-facts.ts';
+import { defaultResolvConf, defaultStateDirectory } from './place.ts';
 import { openRouteSocket } from './route-socket.ts';
 import { watchNetwork, type NetworkChange } from './watch-network.ts';
 
@@ -46,9 +47,6 @@ export interface Network {
   close(): Promise<void>;
 }
 
-export const defaultResolvConf = '/etc/resolv.conf';
-export const defaultStateDirectory = '/var/lib/aovpn';
-
 /** @throws {HostError} AOV-HOST-300 */
 export function openNetwork(options: NetworkOptions = {}): Network {
   const place = {
@@ -87,7 +85,7 @@ export function openNetwork(options: NetworkOptions = {}): Network {
       }),
     networkFacts: async () => ({ ...readPhysicalNetwork(socket), resolver: await resolver.physical() }),
     routeTo: (destination, mark = 0) => readRouteTo(socket, destination, mark),
-    watchNetwork: (onChange) => watchNetwork(onChange, { resolvConf: place.resolvConf }),
+    watchNetwork: (onChange) => watchNetwork(onChange, place),
     cleanUp: () =>
       inTurn(async () => {
         await resolver.close();

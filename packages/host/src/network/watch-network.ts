@@ -1,9 +1,11 @@
 import { watch as watchDirectory, type FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { constant, openNetlink, SysError } from '../sys/index.ts';
+import { isTaken, readOriginal, type ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
 import { HostError } from '../host-error.ts';
 import { networkCure } from './errors.ts';
 import { fingerprint, readPhysicalNetwork, type PhysicalNetwork } from './network-facts.ts';
+import { defaultResolvConf, defaultStateDirectory } from './place.ts';
 import { openRouteSocket } from './route-socket.ts';
 import * as nl from './rtnetlink-number.ts';
 
@@ -25,7 +27,7 @@ const quietMs = 20;
  */
 export function watchNetwork(
   onChange: (change: NetworkChange) => void,
-  options: { readonly resolvConf?: string } = {},
+  options: Partial<ResolvConfPlace> = {},
 ): { close(): void } {
   const requests = openRouteSocket();
   const groups = nl.RTMGRP_LINK | nl.RTMGRP_IPV4_IFADDR | nl.RTMGRP_IPV6_IFADDR | nl.RTMGRP_IPV4_ROUTE | nl.RTMGRP_IPV6_ROUTE;
@@ -39,6 +41,11 @@ export function watchNetwork(
   let known = fingerprint(readPhysicalNetwork(requests));
   let quiet: NodeJS.Timeout | undefined;
   let again = false;
+  const place = {
+    resolvConf: options.resolvConf ?? defaultResolvConf,
+    stateDirectory: options.stateDirectory ?? defaultStateDirectory,
+  };
+  let resolver = readResolver(place);
   let resolverTouched = false;
   let open = true;
 
@@ -46,8 +53,13 @@ export function watchNetwork(
     const network = readPhysicalNetwork(requests);
     const now = fingerprint(network);
     const kinds: NetworkChangeKind[] = (['link', 'address', 'route'] as const).filter((kind) => now[kind] !== known[kind]);
-    if (resolverTouched) kinds.push('resolver');
-    resolverTouched = false;
+    if (resolverTouched) {
+      resolverTouched = false;
+      const file = readResolver(place);
+      // That we take the file over is no change; that somebody takes it back is one, whatever is in it.
+      if (file.original !== resolver.original || (resolver.taken && !file.taken)) kinds.push('resolver');
+      resolver = file;
+    }
     known = now;
     if (kinds.length > 0) onChange({ kinds, network });
   };
@@ -68,15 +80,14 @@ export function watchNetwork(
   const watch = events.watch(() => {
     try {
       // Only that something happened counts; what is true now is read anew, so lost events do no harm.
-      while (open && events.receive()) continue;
+      while (events.receive() !== undefined) continue;
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
     }
     stir();
   });
-  const file = options.resolvConf ?? '/etc/resolv.conf';
-  const directory = tryWatchDirectory(dirname(file), (name) => {
-    if (name !== null && name !== basename(file)) return;
+  const directory = tryWatchDirectory(dirname(place.resolvConf), (name) => {
+    if (name !== null && name !== basename(place.resolvConf)) return;
     resolverTouched = true;
     stir();
   });
@@ -91,6 +102,15 @@ export function watchNetwork(
       requests.close();
     },
   };
+}
+
+function readResolver(place: ResolvConfPlace): { readonly original: string; readonly taken: boolean } {
+  try {
+    const { text, link } = readOriginal(place);
+    return { original: `${link ?? ''}\n${text}`, taken: isTaken(place) };
+  } catch {
+    return { original: '', taken: false };
+  }
 }
 
 function tryWatchDirectory(path: string, onTouch: (name: string | null) => void): FSWatcher | undefined {

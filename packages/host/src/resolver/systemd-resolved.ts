@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { addressFromBytes, type IpAddress } from '@aovpn/bytes';
 import { HostError } from '../host-error.ts';
@@ -36,6 +37,7 @@ export function openSystemdResolved(): SystemdResolved {
   };
   return {
     isRunning: async () => {
+      if (!hasBus()) return false;
       try {
         const answer = await busctl(
           'call',
@@ -93,6 +95,15 @@ export function openSystemdResolved(): SystemdResolved {
       }
     },
   };
+}
+
+/** Machines without a system bus are told apart without starting a program. */
+function hasBus(): boolean {
+  return (
+    process.env['DBUS_SYSTEM_BUS_ADDRESS'] !== undefined ||
+    existsSync('/run/dbus/system_bus_socket') ||
+    existsSync('/var/run/dbus/system_bus_socket')
+  );
 }
 
 async function busctl(...args: string[]): Promise<string> {

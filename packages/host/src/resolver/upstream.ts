@@ -53,13 +53,22 @@ interface UdpLine {
 }
 
 export function createUpstreamAsker(): UpstreamAsker {
-  let pools = new Map<Upstream, UdpLine[]>();
+  let pools = new Map<string, UdpLine[]>();
+  /** What callers hand over is often the same object; its text is not made again for each question. */
+  const keys = new WeakMap<Upstream, string>();
   let mismatches = 0;
 
-  const take = (upstream: Upstream): UdpLine => {
-    const pool = pools.get(upstream);
+  const keyOf = (upstream: Upstream): string => {
+    const known = keys.get(upstream);
+    if (known !== undefined) return known;
+    const key = `${formatAddress(upstream.address)} ${upstream.mark}`;
+    keys.set(upstream, key);
+    return key;
+  };
+  const take = (key: string, upstream: Upstream): UdpLine => {
+    const pool = pools.get(key);
     if (!pool) {
-      pools.set(upstream, []);
+      pools.set(key, []);
       return openLine(upstream);
     }
     // Until there are enough to choose from, each question makes one more.
@@ -70,10 +79,9 @@ export function createUpstreamAsker(): UpstreamAsker {
     pool.pop();
     return line;
   };
-  const giveBack = (upstream: Upstream, line: UdpLine, fine: boolean): void => {
+  const giveBack = (pool: UdpLine[] | undefined, line: UdpLine, fine: boolean): void => {
     line.onMessage = undefined;
     line.onError = undefined;
-    const pool = pools.get(upstream);
     if (fine && pool && pool.length < idleSockets && line.uses < maxUses) pool.push(line);
     else closeLine(line);
   };
@@ -113,9 +121,12 @@ export function createUpstreamAsker(): UpstreamAsker {
           release = () => socket.destroy();
           askByTcp(socket, upstream, message, (answer) => believe(answer) || fail('an answer to another question'), fail);
         } else {
-          const line = take(upstream);
+          const key = keyOf(upstream);
+          const line = take(key, upstream);
+          const pool = pools.get(key);
           line.uses++;
-          release = (fine) => giveBack(upstream, line, fine);
+          // After a refresh the pool is another one, and this socket belongs to none.
+          release = (fine) => giveBack(pools.get(key) === pool ? pool : undefined, line, fine);
           line.onMessage = (answer) => {
             if (!believe(answer) && wrong >= maxMismatches) fail('too many answers to other questions');
           };

@@ -23,6 +23,9 @@ export function sh(line: string): string {
 export function inOwnNamespace(file: string, define: () => void): void {
   if (process.env[marker] === '1') {
     sh('ip link set lo up');
+    // Temporary files vanish with the mount namespace.
+    sh('mount -t tmpfs tmpfs /mnt');
+    process.env['TMPDIR'] = '/mnt';
     define();
     return;
   }

@@ -300,18 +300,25 @@ if (job === 'apply-and-wait') {
         await next('route', () => void sh('ip route replace default via 192.168.8.1 dev phys0'));
         await next('link', () => void sh('ip link set phys1 down'));
         await next('link', () => void sh('ip link set phys1 up'));
+        await next('resolver', () => writeFileSync(resolvConf, `${original}# changed\n`));
         await next('resolver', () => writeFileSync(resolvConf, original));
         await new Promise((resolve) => setTimeout(resolve, 200));
         seen.length = 0;
         await network.applyPlan(split);
-        await network.applyPlan(emptyPlan);
+        await network.applyPlan(names);
         await new Promise((resolve) => setTimeout(resolve, 200));
-        // A file in the place of resolv.conf is the only thing of ours that others would notice, and these plans have no names.
         assert.deepEqual(
           seen.map(({ kinds }) => kinds),
           [],
         );
+        // Somebody takes resolv.conf back while our rules are in force.
+        await next('resolver', () => writeFileSync(resolvConf, original));
+        await network.applyPlan(names);
+        assert.match(readFileSync(resolvConf, 'utf8'), /127\.0\.0\.96/);
         watch.close();
+        await network.applyPlan(emptyPlan);
+        assert.equal(readFileSync(resolvConf, 'utf8'), original);
+        seen.length = 0;
         sh('ip address delete 192.168.8.2/24 dev phys0');
         sh('ip route replace default via 192.168.7.1 dev phys0');
         sh('ip -6 address replace 2001:db8:7::2/64 dev phys0 nodad');
