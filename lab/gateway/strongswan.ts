@@ -33,8 +33,10 @@ export interface GatewayOptions {
   /** 0: the gateway never starts a rekey. */
   readonly ikeRekeySeconds?: number;
   readonly childRekeySeconds?: number;
-  /** Always ask for a cookie first (RFC 7296 §2.6). */
+  /** Always ask for a cookie first (RFC 7296 §2.6). Takes effect at the next start. */
   readonly cookies?: boolean;
+  /** False: the signature methods of RFC 7296 only, none of RFC 7427. Takes effect at the next start. */
+  readonly signatureAuthentication?: boolean;
 }
 
 const plugins = [
@@ -105,6 +107,11 @@ export class Strongswan {
     await this.#charon?.signal('SIGCONT');
   }
 
+  /** What the gateway shall be when it is started next. */
+  configureNext(change: Partial<GatewayOptions>): void {
+    this.#options = { ...this.#options, ...change };
+  }
+
   /** Changes what the gateway offers; existing SAs live on. */
   async configure(change: Partial<GatewayOptions>): Promise<void> {
     this.#options = { ...this.#options, ...change };
@@ -122,6 +129,20 @@ export class Strongswan {
       if (loaded.status === 0) return;
       if (turn === 200 || !this.running || loaded.stdout.includes('loaded'))
         throw new Error(`the gateway refuses its configuration:\n${loaded.stdout}${loaded.stderr}\n${this.log()}`);
+      await sleep(20);
+    }
+  }
+
+  /** What `swanctl --list-sas` says: algorithms, addresses, ages. */
+  async sas(): Promise<string> {
+    return (await this.swanctl(['--list-sas'])).stdout;
+  }
+
+  /** Waits until no IKE SA is left, so that the next story begins with none. */
+  async quiet(timeoutMs = 5000): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while ((await this.sas()).trim() !== '') {
+      if (performance.now() > deadline) throw new Error(`the gateway still has:\n${await this.sas()}`);
       await sleep(20);
     }
   }
@@ -172,6 +193,7 @@ function strongswanConf(log: string, options: GatewayOptions): string {
       retransmit_timeout: 1.0,
       close_ike_on_child_failure: 'no',
       ...(options.cookies ? { cookie_threshold: 0, cookie_threshold_ip: 0 } : { dos_protection: 'no' }),
+      ...(options.signatureAuthentication === false ? { signature_authentication: 'no' } : {}),
       filelog: {
         file: {
           path: log,
