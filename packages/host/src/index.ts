@@ -32,3 +32,6 @@ export { loadCredential, type Credential, type CredentialFiles } from './keys/cr
 export { readSecretFile } from './keys/secret-file.ts';
 export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
 export type { RevocationPolicy } from './trust/revocation.ts';
+export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
+export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
+export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
