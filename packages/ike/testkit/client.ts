@@ -125,6 +125,15 @@ export class Client {
     for (const answer of answers) if (!this.end) this.step(answer);
   }
 
+  /** Does now what the host was told to leave. */
+  answer(action: IkeAction): void {
+    const kept = { ...this.host };
+    Object.assign(this.host, { install: true, sign: true, verify: true, secret: true, traffic: true });
+    const event = this.#act(action);
+    Object.assign(this.host, kept);
+    if (event) this.step(event);
+  }
+
   #act(action: IkeAction): IkeEvent | undefined {
     const { host } = this;
     switch (action.kind) {

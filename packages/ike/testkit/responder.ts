@@ -112,6 +112,7 @@ export class Responder {
   #childRekeying: number | undefined;
   #ikeRival: { lowest: Uint8Array; ike: ResponderIke } | undefined;
   #ikeRekeying = false;
+  #deleting: number | undefined;
 
   constructor(crypto: TestCrypto, options: ResponderOptions = {}) {
     this.crypto = crypto;
@@ -200,7 +201,11 @@ export class Responder {
   }
 
   deleteChild(spiIn: number): void {
-    this.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], () => this.children.delete(spiIn));
+    this.#deleting = spiIn;
+    this.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], () => {
+      this.#deleting = undefined;
+      this.children.delete(spiIn);
+    });
   }
 
   rekeyIke(group = 31): void {
@@ -285,6 +290,7 @@ export class Responder {
       // Only the Delete of the last one ends everything.
       if (this.ikes.filter((other) => !other.gone).length === 1) this.closed = true;
       ike.gone = true;
+      this.#abandon(ike);
       return [];
     }
     const spis: Uint8Array[] = [];
@@ -426,7 +432,7 @@ export class Responder {
     const rekey = pickNotify(payloads, 16393);
     const old = rekey && [...this.children.values()].find(({ spiOut }) => spiOut === spiNumber(rekey.spi));
     if (rekey && !old) return [{ ...notify(44), protocol: 3, spi: rekey.spi }];
-    if (this.#ikeRekeying) return [notify(43)];
+    if (this.#ikeRekeying || (old && this.#deleting === old.spiIn)) return [notify(43)];
     const ke = pick(payloads, 'KE');
     const chosen = selectChildProposal(this.#childProposals, pick(payloads, 'SA')!.proposals, { ikeGroup: ike.suite.ke });
     if ('problem' in chosen) return [notify(14)];
@@ -453,7 +459,7 @@ export class Responder {
 
   #answerIkeRekey(old: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
     const { crypto } = this;
-    if (this.#childRekeying !== undefined) return [notify(43)];
+    if (this.#childRekeying !== undefined || this.#deleting !== undefined) return [notify(43)];
     const ke = pick(payloads, 'KE')!;
     const chosen = selectIkeProposal(this.#ikeProposals, pick(payloads, 'SA')!.proposals, ke.group);
     if ('problem' in chosen) return [notify(14)];
@@ -477,6 +483,19 @@ export class Responder {
       { kind: 'NONCE', data: nonceR },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
     ];
+  }
+
+  /** What was being asked on an IKE SA that is gone is asked again, where it still matters. */
+  #abandon(ike: ResponderIke): void {
+    if (!ike.outstanding) return;
+    ike.outstanding = undefined;
+    const deleting = this.#deleting;
+    this.#childRekeying = undefined;
+    this.#childRival = undefined;
+    this.#ikeRekeying = false;
+    this.#ikeRival = undefined;
+    this.#deleting = undefined;
+    if (deleting !== undefined && !this.closed && !this.current.outstanding) this.deleteChild(deleting);
   }
 
   get #ikeProposals(): readonly IkeProposalConfig[] {
