@@ -1,12 +1,4 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createHmac,
-  randomBytes,
-  type CipherGCM,
-  type DecipherGCM,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto';
 import { Encr, encrRows, integRows, Integ, Prf, type EncrRow, type HashName, type IkeCrypto } from '@aovpn/ike';
 import { generateKeyPair, sharedSecret } from './key-exchange.ts';
 import { verifySignature } from './signature.ts';
@@ -48,7 +40,7 @@ export function createIkeCrypto(): IkeCrypto {
         return plain(Buffer.concat([encryptor.update(plaintext), encryptor.final()]));
       }
       const options = { authTagLength: cipher.row.icvLength };
-      const encryptor = createCipheriv(cipher.name as 'aes-256-gcm', cipher.key, cipher.nonce, options) as CipherGCM;
+      const encryptor = createCipheriv(cipher.name as 'aes-256-gcm', cipher.key, cipher.nonce, options);
       encryptor.setAAD(aad);
       return plain(Buffer.concat([encryptor.update(plaintext), encryptor.final(), encryptor.getAuthTag()]));
     },
@@ -62,7 +54,7 @@ export function createIkeCrypto(): IkeCrypto {
       const tagAt = ciphertext.length - cipher.row.icvLength;
       if (tagAt < 0) return undefined;
       const options = { authTagLength: cipher.row.icvLength };
-      const decryptor = createDecipheriv(cipher.name as 'aes-256-gcm', cipher.key, cipher.nonce, options) as DecipherGCM;
+      const decryptor = createDecipheriv(cipher.name as 'aes-256-gcm', cipher.key, cipher.nonce, options);
       decryptor.setAAD(aad);
       decryptor.setAuthTag(ciphertext.subarray(tagAt));
       const plaintext = decryptor.update(ciphertext.subarray(0, tagAt));

@@ -1,4 +1,4 @@
-import { Reader, Writer } from '@aovpn/bytes';
+import { Reader, type Writer } from '@aovpn/bytes';
 import { ProtocolId } from '../registry/protocol.ts';
 import { encrRows, TransformType } from '../registry/transform.ts';
 import { maxProposals, maxTransforms } from './limit.ts';

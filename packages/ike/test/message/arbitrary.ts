@@ -12,11 +12,18 @@ const transform: fc.Arbitrary<Transform> = fc.oneof(
   fc.record({ type: fc.integer({ min: 1, max: 5 }), id: u16 }),
 );
 const proposal = fc
-  .constantFrom([1, 0], [1, 8], [2, 4], [3, 4])
+  .constantFrom(
+    ...([
+      [1, 0],
+      [1, 8],
+      [2, 4],
+      [3, 4],
+    ] as const),
+  )
   .chain(([protocol, size]): fc.Arbitrary<Omit<Proposal, 'number'>> =>
     fc.record({
-      protocol: fc.constant(protocol!),
-      spi: octets(size!, size!),
+      protocol: fc.constant(protocol),
+      spi: octets(size, size),
       transforms: fc.array(transform, { minLength: 1, maxLength: 8 }),
     }),
   );
