@@ -12,7 +12,6 @@ export {
   type LineSink,
 } from './control/server.ts';
 export { notifyService } from './control/service-notification.ts';
-export {
   openNetwork,
   toHostFacts,
   type ApplyReport,
@@ -34,4 +33,3 @@ export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOption
 export type { RevocationPolicy } from './trust/revocation.ts';
 export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
-export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
