@@ -1,13 +1,21 @@
-import { contradictionFindings } from './catalogue/contradiction.ts';
 import { eapFindings } from './catalogue/eap.ts';
 import type { CatalogueEntry } from './catalogue/entry.ts';
 import { structureFindings } from './catalogue/structure.ts';
 import { textFindings } from './catalogue/text.ts';
+import { trafficFindings } from './catalogue/traffic.ts';
+import { tunnelFindings } from './catalogue/tunnel.ts';
 import { valueFindings } from './catalogue/value.ts';
 import type { Severity } from './diagnostic.ts';
 
 /** Everything that can be said about a profile, by a name that is only used in this room. */
-export const catalogue = { ...textFindings, ...structureFindings, ...valueFindings, ...contradictionFindings, ...eapFindings };
+export const catalogue = {
+  ...textFindings,
+  ...structureFindings,
+  ...valueFindings,
+  ...tunnelFindings,
+  ...trafficFindings,
+  ...eapFindings,
+};
 
 export type FindingName = keyof typeof catalogue;
 

@@ -64,7 +64,7 @@ function excerpt(line: string | undefined, number: number, column: number, width
   const cut = line.slice(start, start + width);
   const before = cut.slice(0, Math.max(0, column - 1 - start));
   const shown = `${start > 0 ? '…' : ''}${printable(cut)}${start + width < line.length ? '…' : ''}`;
-  const padding = ' '.repeat((start > 0 ? 1 : 0) + [...printable(before)].length);
+  const padding = ' '.repeat((start > 0 ? 1 : 0) + Array.from(printable(before)).length);
   const gutter = String(number).padStart(5);
   const empty = ' '.repeat(gutter.length);
   return [`${paint('dim', `${gutter} |`)} ${shown}`, `${paint('dim', `${empty} |`)} ${padding}${paint('bold', '^')}`];

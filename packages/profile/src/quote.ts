@@ -3,7 +3,7 @@
  * reorder text (control characters, bidirectional overrides, invisible ones) spelled out as `U+XXXX`.
  */
 export function quote(text: string, longest = 80): string {
-  const characters = [...text.slice(0, longest * 2)];
+  const characters = Array.from(text.slice(0, longest * 2));
   const cut = characters.length > longest || text.length > longest * 2;
   return `"${visible(characters.slice(0, longest).join(''))}${cut ? '…' : ''}"`;
 }

@@ -32,25 +32,25 @@ interface Row {
 }
 
 /** An element with a value. */
-export interface ValueRow<T> extends Row {
+interface ValueRow<T> extends Row {
   readonly kind: 'value';
   readonly type: ValueType<T>;
 }
 
 /** An element with elements, at most once. */
-export interface GroupRow<G> extends Row {
+interface GroupRow<G> extends Row {
   readonly kind: 'group';
   readonly table: Table<G>;
 }
 
 /** An element with elements, any number of times. */
-export interface ListRow<G> extends Row {
+interface ListRow<G> extends Row {
   readonly kind: 'list';
   readonly table: Table<G>;
 }
 
 /** An element with a value, any number of times. */
-export interface ValuesRow<T> extends Row {
+interface ValuesRow<T> extends Row {
   readonly kind: 'values';
   readonly type: ValueType<T>;
 }

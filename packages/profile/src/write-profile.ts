@@ -77,7 +77,7 @@ function addChild(
       return;
     case 'record': {
       const record = element(name);
-      const texts = new Map(Object.entries(located<Readonly<Record<string, string>>>(value)));
+      const texts = new Map(Object.entries(located(value) as Readonly<Record<string, string>>));
       for (const key of row.names ?? []) {
         const text = texts.get(key);
         if (text !== undefined) record.content.push({ ...element(key), text });
@@ -87,7 +87,7 @@ function addChild(
       return;
     }
     case 'xml': {
-      const text = located<string>(value);
+      const text = located(value) as string;
       parent.content.push(isOneElement(text) ? { ...element(name), content: [{ xml: text }] } : { ...element(name), text });
       return;
     }
@@ -95,7 +95,7 @@ function addChild(
       const written = properties['eapXml'] as string | undefined;
       if (value === undefined && written === undefined) return;
       const configuration = element(name);
-      configuration.content.push({ xml: written ?? writeEapHostConfig(located<EapSettings>(value)) });
+      configuration.content.push({ xml: written ?? writeEapHostConfig(located(value) as EapSettings) });
       addUnknown(configuration, below, unknown);
       parent.content.push(configuration);
       return;
@@ -124,8 +124,8 @@ function addRepeated(
   }
 }
 
-function located<T>(value: unknown): T {
-  return (value as { readonly value: T }).value;
+function located(value: unknown): unknown {
+  return (value as { readonly value: unknown }).value;
 }
 
 function element(name: string): OutputElement {

@@ -25,7 +25,9 @@ function located<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<Located<T>> {
 }
 
 /** Every property may be absent. */
-function some<T extends object>(properties: { readonly [K in keyof T]-?: fc.Arbitrary<Exclude<T[K], undefined>> }): fc.Arbitrary<T> {
+function some<T extends object>(properties: {
+  readonly [K in keyof T]-?: fc.Arbitrary<Exclude<T[K], undefined>>;
+}): fc.Arbitrary<T> {
   return fc.record(properties, { requiredKeys: [] }) as unknown as fc.Arbitrary<T>;
 }
 
@@ -34,9 +36,34 @@ const trimmed = (text: string): string => text.replaceAll(/^[ \t\r\n]+|[ \t\r\n]
 const isXml = (text: string): boolean => /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]*$/u.test(text);
 /** What only matters as text: markup, line ends and other scripts included. */
 const text = fc
-  .array(fc.constantFrom('a', 'B', '7', ' ', '<', '>', '&', '"', "'", ']]>', '&amp;', '<x/>', '\t', '\n', '\r', 'ü', '東', '𝔙', '<!--', '-->', '\u200b'), {
-    maxLength: 12,
-  })
+  .array(
+    fc.constantFrom(
+      'a',
+      'B',
+      '7',
+      ' ',
+      '<',
+      '>',
+      '&',
+      '"',
+      "'",
+      ']]>',
+      '&amp;',
+      '<x/>',
+      '\t',
+      '\n',
+      '\r',
+      'ü',
+      '東',
+      '𝔙',
+      '<!--',
+      '-->',
+      '\u200b',
+    ),
+    {
+      maxLength: 12,
+    },
+  )
   .map((parts) => trimmed(parts.join('')))
   .filter(isXml);
 const word = fc
@@ -45,7 +72,10 @@ const word = fc
   .filter((value) => value !== '');
 const label = fc.stringMatching(/^[a-z][a-z0-9-]{0,10}$/);
 const domain = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
-const address = fc.oneof(fc.ipV4(), fc.ipV6().filter((value) => !value.includes('.')));
+const address = fc.oneof(
+  fc.ipV4(),
+  fc.ipV6().filter((value) => !value.includes('.')),
+);
 const port = fc.integer({ min: 0, max: 65535 });
 const range = fc.tuple(port, port).map(([a, b]) => ({ from: Math.min(a, b), to: Math.max(a, b) }));
 const addressRange = fc.oneof(
@@ -80,21 +110,19 @@ const serverValidation: fc.Arbitrary<ServerValidation> = fc.record(
   { requiredKeys: ['serverNames', 'trustedRootCa', 'disableUserPrompt'] },
 );
 
-const certificateFilter: fc.Arbitrary<CertificateFilter> = fc
-  .uniqueArray(word, { maxLength: 3 })
-  .chain((names) => {
-    const list = fc.record({ enabled: fc.boolean(), names: fc.subarray(names) });
-    return fc.record(
-      {
-        allPurposeEnabled: fc.boolean(),
-        caHashList: fc.record({ enabled: fc.boolean(), issuerHashes: fc.array(hash, { maxLength: 2 }) }),
-        ekuMapping: fc.tuple(...names.map((name) => oid.map((found) => ({ name, oid: found })))),
-        clientAuthEkuList: list,
-        anyPurposeEkuList: list,
-      },
-      { requiredKeys: ['allPurposeEnabled', 'ekuMapping'] },
-    );
-  });
+const certificateFilter: fc.Arbitrary<CertificateFilter> = fc.uniqueArray(word, { maxLength: 3 }).chain((names) => {
+  const list = fc.record({ enabled: fc.boolean(), names: fc.subarray(names) });
+  return fc.record(
+    {
+      allPurposeEnabled: fc.boolean(),
+      caHashList: fc.record({ enabled: fc.boolean(), issuerHashes: fc.array(hash, { maxLength: 2 }) }),
+      ekuMapping: fc.tuple(...names.map((name) => oid.map((found) => ({ name, oid: found })))),
+      clientAuthEkuList: list,
+      anyPurposeEkuList: list,
+    },
+    { requiredKeys: ['allPurposeEnabled', 'ekuMapping'] },
+  );
+});
 
 const tls: fc.Arbitrary<EapTlsSettings> = fc
   .record(
@@ -128,7 +156,14 @@ const peap: fc.Arbitrary<EapPeapSettings> = fc.record(
     inner: fc.oneof(tls, mschapv2),
   },
   {
-    requiredKeys: ['method', 'serverValidation', 'fastReconnect', 'innerEapOptional', 'enableQuarantineChecks', 'requireCryptoBinding'],
+    requiredKeys: [
+      'method',
+      'serverValidation',
+      'fastReconnect',
+      'innerEapOptional',
+      'enableQuarantineChecks',
+      'requireCryptoBinding',
+    ],
   },
 );
 
@@ -172,7 +207,14 @@ const native: fc.Arbitrary<NativeProfile> = some<Omit<NativeProfile, 'at'>>({
   servers: located(fc.array(server, { maxLength: 3 })),
   routingPolicyType,
   nativeProtocolType: located(
-    fc.constantFrom('PPTP' as const, 'L2TP' as const, 'IKEv2' as const, 'Automatic' as const, 'SSTP' as const, 'ProtocolList' as const),
+    fc.constantFrom(
+      'PPTP' as const,
+      'L2TP' as const,
+      'IKEv2' as const,
+      'Automatic' as const,
+      'SSTP' as const,
+      'ProtocolList' as const,
+    ),
   ),
   protocolList: fc
     .record(
@@ -189,7 +231,9 @@ const native: fc.Arbitrary<NativeProfile> = some<Omit<NativeProfile, 'at'>>({
   disableClassBasedDefaultRoute: boolean,
   plumbIkev2TsAsRoutes: boolean,
   cryptographySuite: some<Omit<NonNullable<NativeProfile['cryptographySuite']>, 'at'>>({
-    authenticationTransformConstants: located(fc.constantFrom('MD596', 'SHA196', 'SHA256128', 'GCMAES128', 'GCMAES192', 'GCMAES256')),
+    authenticationTransformConstants: located(
+      fc.constantFrom('MD596', 'SHA196', 'SHA256128', 'GCMAES128', 'GCMAES192', 'GCMAES256'),
+    ),
     cipherTransformConstants: located(
       fc.constantFrom('DES', 'DES3', 'AES128', 'AES192', 'AES256', 'GCMAES128', 'GCMAES192', 'GCMAES256'),
     ),
@@ -204,7 +248,11 @@ const native: fc.Arbitrary<NativeProfile> = some<Omit<NativeProfile, 'at'>>({
 const unknownElement = fc.record({
   parent: fc.constant('VPNProfile'),
   name: fc.constant('Future'),
-  xml: fc.constantFrom('<Future/>', '<Future a="1">\n  <b>x &amp; y</b><!-- kept --></Future>', '<Future xmlns="urn:x"><y/></Future>'),
+  xml: fc.constantFrom(
+    '<Future/>',
+    '<Future a="1">\n  <b>x &amp; y</b><!-- kept --></Future>',
+    '<Future xmlns="urn:x"><y/></Future>',
+  ),
   at: fc.constant(at),
 });
 
@@ -246,9 +294,21 @@ export const arbitraryProfile: fc.Arbitrary<Profile> = fc
         ssoEku: located(fc.array(oid, { maxLength: 2 })),
       }).map((compliance) => ({ ...compliance, at })),
       pluginProfile: some<Omit<NonNullable<Profile['pluginProfile']>, 'at'>>({
-        serverUrlList: located(fc.array(fc.oneof(domain, domain.map((host) => `https://${host}/vpn`)).map((host) => ({ host })), { maxLength: 3 })),
+        serverUrlList: located(
+          fc.array(
+            fc
+              .oneof(
+                domain,
+                domain.map((host) => `https://${host}/vpn`),
+              )
+              .map((host) => ({ host })),
+            { maxLength: 3 },
+          ),
+        ),
         pluginPackageFamilyName: located(word),
-        customConfiguration: located(fc.oneof(text, fc.constantFrom('<xml/>', '<a xmlns="urn:x"><b c="1">&amp;</b></a>', '<?xml version="1.0"?><a/>'))),
+        customConfiguration: located(
+          fc.oneof(text, fc.constantFrom('<xml/>', '<a xmlns="urn:x"><b c="1">&amp;</b></a>', '<?xml version="1.0"?><a/>')),
+        ),
       }).map((plugin) => ({ ...plugin, at })),
       nativeProfile: native,
     }),
@@ -289,7 +349,13 @@ export const arbitraryProfile: fc.Arbitrary<Profile> = fc
         fc
           .record(
             {
-              domainName: located(fc.oneof(domain, domain.map((name) => `.${name}`), fc.constant('.'))),
+              domainName: located(
+                fc.oneof(
+                  domain,
+                  domain.map((name) => `.${name}`),
+                  fc.constant('.'),
+                ),
+              ),
               dnsServers: located(fc.array(address, { maxLength: 3 })),
               webProxyServers: located(fc.tuple(domain, port).map(([host, number]) => `${host}:${number}`)),
               autoTrigger: boolean,

@@ -25,7 +25,7 @@ interface Parts {
   readonly more?: string;
 }
 
-export const machineCertificate = '<Authentication><MachineMethod>Certificate</MachineMethod></Authentication>';
+const machineCertificate = '<Authentication><MachineMethod>Certificate</MachineMethod></Authentication>';
 
 /** A small profile without any finding, with parts replaced. */
 export function profileText(parts: Parts = {}): string {

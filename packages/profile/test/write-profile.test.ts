@@ -109,7 +109,8 @@ suite('writing a profile', () => {
       }),
     );
     const written = writeProfile(profile!);
-    for (const element of ['<AlwaysOn>true<', '<NativeProtocolType>IKEv2<', '<UserMethod>EAP<']) assert.ok(written.includes(element));
+    for (const element of ['<AlwaysOn>true<', '<NativeProtocolType>IKEv2<', '<UserMethod>EAP<'])
+      assert.ok(written.includes(element));
   });
 
   test('unknown elements come back where they were, with the namespaces they need', () => {
@@ -142,7 +143,9 @@ suite('writing a profile', () => {
   });
 
   test('settings without their text are put into words', () => {
-    const { profile } = parse(profileText({ authentication: eapAuthentication(hostConfig(26, `<Config>${mschapv2(true)}</Config>`)) }));
+    const { profile } = parse(
+      profileText({ authentication: eapAuthentication(hostConfig(26, `<Config>${mschapv2(true)}</Config>`)) }),
+    );
     const { eapXml: _, ...rest } = profile!.nativeProfile!.authentication!;
     const written = writeProfile({ ...profile!, nativeProfile: { ...profile!.nativeProfile!, authentication: rest } });
     assert.deepEqual(parse(written).profile?.nativeProfile?.authentication?.eap?.value, rest.eap!.value);

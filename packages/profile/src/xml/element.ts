@@ -85,7 +85,7 @@ export function standaloneContent(element: XmlElement): string {
   return trimBlanks(parts.join(''));
 }
 
-export function escapeAttribute(value: string): string {
+function escapeAttribute(value: string): string {
   return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }
 

@@ -6,7 +6,7 @@ import { isBlank, type XmlElement } from './element.ts';
 import type { Source } from './source.ts';
 
 /** Why a text is not used as XML. `offset` counts in the text of the source. */
-export interface XmlFailure {
+interface XmlFailure {
   readonly name: Extract<
     FindingName,
     'illFormed' | 'doctype' | 'undefinedEntity' | 'bareAmpersand' | 'tooDeep' | 'tooManyElements'
@@ -152,6 +152,9 @@ export function parseXml(source: Source, limits: ProfileLimits): XmlResult {
     if (reason === 'document must contain a root element.') return illFormed(offset, 'there is no element');
     if (reason === 'text data outside of root node.') {
       return illFormed(firstContent(text, lastEnd), root ? 'text behind the root element' : 'text before the root element');
+    }
+    if (reason === 'malformed character entity.') {
+      return illFormed(text.lastIndexOf('&', offset), 'a reference to a character that XML does not allow');
     }
     if (reason === 'disallowed character.') {
       return illFormed(offset, `the character ${codePointName(text.slice(offset, offset + 2))} is not allowed in XML`);
