@@ -12,6 +12,7 @@ export {
   type LineSink,
 } from './control/server.ts';
 export { notifyService } from './control/service-notification.ts';
+export {
   openNetwork,
   toHostFacts,
   type ApplyReport,
@@ -31,5 +32,5 @@ export { loadCredential, type Credential, type CredentialFiles } from './keys/cr
 export { readSecretFile } from './keys/secret-file.ts';
 export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
 export type { RevocationPolicy } from './trust/revocation.ts';
-export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
+export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
