@@ -23,7 +23,7 @@ import { routingTable } from '@aovpn/policy';
 import type { RouteRequest, RouteSocket } from './route-socket.ts';
 
 /** What the kernel has of us, in the words of a plan; `dns` is empty, the kernel knows nothing of names. */
-export interface ObservedNetwork {
+interface ObservedNetwork {
   readonly plan: Plan;
   readonly links: ReadonlyMap<string, Link>;
   /** Devices that are there but not up. */
@@ -33,7 +33,7 @@ export interface ObservedNetwork {
 }
 
 /** Reads only what is ours: devices by name and kind, routes by table and protocol, rules by priority and protocol. */
-export function observeNetwork(socket: RouteSocket): ObservedNetwork {
+function observeNetwork(socket: RouteSocket): ObservedNetwork {
   const links = readLinks(socket);
   const byIndex = new Map(links.map((link) => [link.index, link]));
   const ours = links.filter(isOurs);

@@ -121,7 +121,7 @@ export function lookUp(
   if (mark !== 0) attributes.push([nl.RTA_MARK, u32(mark)]);
   const answer = socket.get({ type: nl.RTM_GETROUTE, flags: 0, fixed, attributes });
   const route = answer && decodeRoute(answer);
-  if (route?.index === undefined || (route.type !== nl.RTN_UNICAST && route.type !== 2)) return undefined;
+  if (route?.index === undefined || (route.type !== nl.RTN_UNICAST && route.type !== nl.RTN_LOCAL)) return undefined;
   const { index, gateway, source, table } = route;
   return { index, table, ...(gateway ? { gateway } : {}), ...(source ? { source } : {}) };
 }
@@ -223,7 +223,7 @@ export function isOurs({ name, kind }: Link): boolean {
   return name.startsWith(devicePrefix) && (kind === 'tun' || kind === 'xfrm');
 }
 
-export function decodeLink({ type, body }: NetlinkMessage): Link | undefined {
+function decodeLink({ type, body }: NetlinkMessage): Link | undefined {
   if ((type !== nl.RTM_NEWLINK && type !== nl.RTM_DELLINK) || body.length < 16) return undefined;
   const attributes = decodeAttributes(body, 16);
   const name = readText(attributes.get(nl.IFLA_IFNAME));

@@ -88,7 +88,8 @@ export function openNetwork(options: NetworkOptions = {}): Network {
     watchNetwork: (onChange) => watchNetwork(onChange, place),
     cleanUp: () =>
       inTurn(async () => {
-        await resolver.close();
+        // What cannot be given back here is tried again there, and reported.
+        await resolver.close().catch(() => undefined);
         dnsInForce = undefined;
         return cleanUp(place);
       }),

@@ -23,7 +23,7 @@ export interface RouteRequest {
 }
 
 /** What the kernel said to one request: nothing, or its errno's name and its own words. */
-export type RouteAnswer = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly said: string };
+type RouteAnswer = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly said: string };
 
 /** A NETLINK_ROUTE socket for requests. The kernel answers within the send, so nothing here waits for the world. */
 export interface RouteSocket {

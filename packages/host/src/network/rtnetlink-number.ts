@@ -3,7 +3,6 @@
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 export const NLM_F_REQUEST = 1;
-export const NLM_F_MULTI = 2;
 export const NLM_F_ACK = 4;
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_CAPPED = 0x100;
@@ -60,15 +59,13 @@ export const RTA_MULTIPATH = 9;
 export const RTA_TABLE = 15;
 export const RTA_MARK = 16;
 export const RTN_UNICAST = 1;
+export const RTN_LOCAL = 2;
 export const RTN_UNREACHABLE = 7;
 export const RTN_THROW = 9;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 export const RT_SCOPE_NOWHERE = 255;
-export const RT_TABLE_UNSPEC = 0;
 export const RT_TABLE_MAIN = 254;
-export const RTM_F_CLONED = 0x200;
-export const RTPROT_KERNEL = 2;
 
 export const FRA_GOTO = 4;
 export const FRA_PRIORITY = 6;

@@ -79,11 +79,6 @@ export function readU32(octets: Uint8Array | undefined, at = 0): number | undefi
   return octets && octets.length >= at + 4 ? viewOf(octets).getUint32(at, littleEndian) : undefined;
 }
 
-/** Text that ends with a zero octet. */
-export function text(value: string): Uint8Array {
-  return new TextEncoder().encode(`${value}\0`);
-}
-
 export function readText(octets: Uint8Array | undefined): string | undefined {
   return octets && new TextDecoder().decode(octets).replace(/\0.*$/s, '');
 }

@@ -4,7 +4,7 @@ export const headerLength = 12;
 /** RFC 1035 §4.1.1 */
 export const rcode = { formatError: 1, serverFailure: 2, notImplemented: 4, refused: 5 } as const;
 
-export interface Query {
+interface Query {
   readonly id: number;
   /** Lower case, without a dot at the end; empty for the root. Octets that are no letters come as Latin-1. */
   readonly name: string;
@@ -53,10 +53,6 @@ export function writeId(message: Uint8Array, id: number): void {
 
 export function readRcode(message: Uint8Array): number {
   return message[3]! & 0x0f;
-}
-
-export function isTruncated(message: Uint8Array): boolean {
-  return (message[2]! & 0x02) !== 0;
 }
 
 /** An answer without records: the query's header and, where it could be read, its question. */

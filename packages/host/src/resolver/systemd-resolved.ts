@@ -7,7 +7,7 @@ import { networkCure } from '../network/errors.ts';
 import type { ResolvedLink } from './resolved-links.ts';
 
 /** What systemd-resolved has about one link (0: for the whole machine). */
-export interface ResolvedState {
+interface ResolvedState {
   readonly servers: readonly { readonly index: number; readonly address: IpAddress }[];
   readonly domains: readonly { readonly index: number; readonly domain: string; readonly routingOnly: boolean }[];
 }

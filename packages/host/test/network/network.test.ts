@@ -330,6 +330,8 @@ if (job === 'apply-and-wait') {
     suite('cleanUp', () => {
       test('after kill -9 nothing is left', async () => {
         await network.applyPlan(emptyPlan);
+        // Named like ours, but no tunnel: a person's own.
+        sh('ip link add aovpeople0 type veth peer name aovpeople1');
         const before = everything();
         const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'apply-and-wait', place], {
           stdio: ['ignore', 'pipe', 'inherit'],
@@ -343,6 +345,7 @@ if (job === 'apply-and-wait') {
         assert.deepEqual(report.problems, []);
         assert.deepEqual(report.devices, ['aov0']);
         assert.equal(report.resolver, 'restored');
+        assert.match(sh('ip link'), /aovpeople0/);
         assert.equal(report.rules, 6);
         assert.ok(report.routes >= 4);
         assert.equal(readFileSync(resolvConf, 'utf8'), original);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { HostError } from '../../src/host-error.ts';
 import { openNetwork } from '../../src/network/network.ts';
 import { readRcode } from '../../src/resolver/dns-message.ts';
 import { openStubResolver, type StubResolver } from '../../src/resolver/stub-resolver.ts';
+import { createUpstreamAsker, type UpstreamResult } from '../../src/resolver/upstream.ts';
 import { inOwnNamespace, run, sh } from '../network/namespace.ts';
 import { answerTo, query } from './dns-sample.ts';
 
@@ -279,6 +280,22 @@ inOwnNamespace(import.meta.url, () => {
       let answer: Uint8Array | undefined;
       while (lastOctet(answer) !== 2 && Date.now() < deadline) answer = await ask('a.example');
       assert.equal(lastOctet(answer), 2);
+    });
+
+    test('sockets do not pile up, whoever asks', async () => {
+      await serve('127.0.0.11', (question, reply) => reply(answerTo(question, [10, 0, 0, 1])));
+      const asker = createUpstreamAsker();
+      const descriptors = (): number => readdirSync('/proc/self/fd').length;
+      const before = descriptors();
+      for (let i = 0; i < 200; i++) {
+        const question = query('a.example', i);
+        const result = await new Promise<UpstreamResult>((resolve) =>
+          asker.ask({ address: address('127.0.0.11'), mark: 0 }, question, question.length, false, 2000, resolve),
+        );
+        assert.equal(result.ok, true);
+      }
+      assert.ok(descriptors() - before <= 40, `${descriptors() - before} more descriptors`);
+      asker.close();
     });
 
     test('a second stub on the same address says who is in the way', async () => {
