@@ -230,7 +230,7 @@ function seal(
     .bytes(message.subarray(8, 16))
     .u8(fragment ? 53 : 46)
     .u8(0x20)
-    .u8(message[18]! === 34 ? 35 : message[18]!)
+    .u8(message[18] === 34 ? 35 : message[18]!)
     .bytes(message.subarray(19, 24))
     .u32(headerLength + payloadLength)
     .u8(fragment && fragment.number !== 1 ? 0 : message[16]!)

@@ -5,7 +5,8 @@ import { createEapCrypto, createIkeCrypto } from '@aovpn/host';
 import { concat, fromHex, toHex } from '@aovpn/bytes';
 import { ecdsaSignatureToDer, type SignatureScheme } from '@aovpn/ike';
 
-const { verify } = createIkeCrypto();
+const crypto = createIkeCrypto();
+const verify: typeof crypto.verify = (...args) => crypto.verify(...args);
 const data = new TextEncoder().encode('RealMessage | Nonce | prf(SK_p, ID)');
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
