@@ -1,4 +1,5 @@
 import { controlErrors } from './control/errors.ts';
+import { dataPlaneErrors } from './data-plane/errors.ts';
 import { keysErrors } from './keys/errors.ts';
 import { networkErrors } from './network/errors.ts';
 
@@ -12,7 +13,12 @@ export interface HostErrorEntry {
 }
 
 /** Every error that this room throws, in order of code. Each part keeps its own table beside its code. */
-export const hostErrors: readonly HostErrorEntry[] = [...keysErrors, ...networkErrors, ...controlErrors];
+export const hostErrors: readonly HostErrorEntry[] = [
+  ...keysErrors,
+  ...Object.values(dataPlaneErrors),
+  ...networkErrors,
+  ...controlErrors,
+];
 
 /** Something on this machine is not as we need it. `message` reads `code: what`, never with a secret in it. */
 export class HostError extends Error {

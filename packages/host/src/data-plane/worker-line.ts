@@ -36,11 +36,9 @@ export class WorkerLine {
     const channel = new MessageChannel();
     this.#port = channel.port1;
     const setup: WorkerSetup = { ...options, port: channel.port2, wakeFd: this.#wakeFd, clockOffset: clockOffsetHere() };
-    this.#worker = new Worker(script, {
-      workerData: setup,
-      transferList: [channel.port2],
-      resourceLimits: { maxYoungGenerationSizeMb: 8 },
-    });
+    // No flags of the main program: some, such as --input-type, are none of a worker's business.
+    const limits = { resourceLimits: { maxYoungGenerationSizeMb: 8 }, execArgv: [] };
+    this.#worker = new Worker(script, { workerData: setup, transferList: [channel.port2], ...limits });
     this.#port.on('message', (message: WorkerMessage) => {
       if (message.kind === 'done') this.#settle(message.id, message.problem);
       else told(message);

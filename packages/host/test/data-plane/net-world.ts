@@ -1,6 +1,6 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import { enterNetworkNamespace } from '../../src/sys/index.ts';
+import { check, constant, enterNetworkNamespace, libc, openFile } from '../../src/sys/index.ts';
 
 /** Two network namespaces joined by a veth pair: v4 and v6, with names of their own, gone at the latest when this process ends. */
 export interface NetWorld {
@@ -76,7 +76,10 @@ export function ip(...args: string[]): string {
 
 /** Runs a program in a namespace to its end. */
 export function run(namespace: string, command: string, ...args: string[]): string {
-  return execFileSync('ip', ['netns', 'exec', namespace, command, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return execFileSync('ip', ['netns', 'exec', namespace, command, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 /** Starts a program in a namespace; the caller ends it. */
@@ -84,16 +87,17 @@ export function start(namespace: string, command: string, ...args: string[]): Ch
   return spawn('ip', ['netns', 'exec', namespace, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
+const homeNamespace = openFile('/proc/thread-self/ns/net', constant.O_RDONLY);
 let home: Promise<unknown> = Promise.resolve();
 
 /** Does something with this thread moved into a namespace; sockets and devices made meanwhile stay there. One at a time. */
-export function inside<T>(namespace: string, work: () => T | Promise<T>): Promise<Awaited<T>> {
-  const turn = home.then(async () => {
+export function inside<T>(namespace: string, work: () => T | Promise<T>): Promise<T> {
+  const turn = home.then(async (): Promise<T> => {
     enterNetworkNamespace(`/run/netns/${namespace}`);
     try {
       return await work();
     } finally {
-      enterNetworkNamespace('/proc/1/ns/net');
+      check('setns', libc.setns(homeNamespace, constant.CLONE_NEWNET));
     }
   });
   home = turn.catch(() => undefined);

@@ -1,0 +1,4 @@
+import { openUserspaceDataPlane } from '../../src/data-plane/open-userspace.ts';
+import { dataPlaneCompliance } from './compliance.ts';
+
+dataPlaneCompliance('userspace', openUserspaceDataPlane);
