@@ -282,6 +282,8 @@ const contradictionCases: readonly FindingCase[] = [
     text: profileText({ suite: suiteOf({ AuthenticationTransformConstants: 'GCMAES128' }) }),
   },
   { code: '122', what: '3DES', text: profileText({ suite: suiteOf({ EncryptionMethod: 'DES3' }) }) },
+  { code: '126', what: 'MD5', text: profileText({ suite: suiteOf({ IntegrityCheckMethod: 'MD5' }) }) },
+  { code: '127', what: 'no PFS', text: profileText({ suite: suiteOf({ PfsGroup: 'None' }) }) },
   { code: '123', what: 'plug-in', text: profileText({ native: plugin }) },
   {
     code: '124',

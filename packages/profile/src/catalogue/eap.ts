@@ -46,8 +46,8 @@ export const eapFindings = {
     number: 155,
     severity: 'error',
     title: 'The EAP method is not supported',
-    here: 'The profile is not used: this program has EAP-TLS (13), PEAP (25), EAP-MSCHAPv2 (26) and EAP-TTLS (21).',
-    cure: 'Use one of these methods.',
+    here: 'The profile is not used: the settings of this method cannot be read.',
+    cure: 'Use EAP-TLS (13), or EAP-MSCHAPv2 (26).',
   },
   eapConfigBlob: {
     number: 156,
@@ -126,7 +126,7 @@ export const eapFindings = {
     severity: 'warning',
     title: 'PEAP does not require cryptobinding',
     windows: 'Accepts a server that does not prove that inner and outer method belong together.',
-    here: 'The same; cryptobinding is still done when the server offers it.',
+    here: 'Read as written.',
     cure: 'Set RequireCryptoBinding to true.',
   },
   innerEapMissing: {
@@ -150,7 +150,7 @@ export const eapFindings = {
     severity: 'warning',
     title: 'Identity privacy is on, but the anonymous name is missing',
     windows: 'Sends an empty name, which the server may refuse (867).',
-    here: 'An empty name is sent.',
+    here: 'The anonymous name is taken as empty.',
     cure: 'Add AnonymousUserName.',
   },
   quarantineChecks: {

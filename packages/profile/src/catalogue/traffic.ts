@@ -15,7 +15,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'A proxy is set for a split tunnel',
     windows: 'Uses the proxy only under force tunnel.',
-    here: 'The same: it has no effect.',
+    here: 'Without effect.',
     cure: 'Use WebProxyServers of a DomainNameInformation, or ForceTunnel.',
   },
   twoProxies: {
@@ -23,7 +23,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'Both a manual proxy and a proxy script are set',
     windows: 'The manual one wins, the script is ignored.',
-    here: 'The same.',
+    here: 'Both are read; the manual one counts.',
     cure: 'Leave one of the two.',
   },
   portsWithoutProtocol: {
@@ -39,7 +39,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'A traffic filter has a routing policy, but no app',
     windows: 'RoutingPolicyType of a filter counts only with App or Claims.',
-    here: 'The routing policy of the filter is ignored.',
+    here: 'Read as written; the routing policy of the filter has no effect.',
     cure: 'Add App, or remove RoutingPolicyType from the filter.',
   },
   filterAndIpv6: {
@@ -47,7 +47,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'Traffic filters are combined with IPv6 in the tunnel',
     windows: 'Filters do not work with IPv6 tunnel addresses.',
-    here: 'Filters work for both families.',
+    here: 'Addresses of both families are read.',
     cure: 'For Windows leave out either the filters or IPv6.',
   },
   filterLocalAndRemote: {
@@ -55,14 +55,14 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'A traffic filter has both local and remote addresses',
     windows: 'Ignores the local ones.',
-    here: 'Both must match.',
+    here: 'Both are conditions.',
     cure: 'Leave out LocalAddressRanges when Windows is to behave the same.',
   },
   emptyFilter: {
     number: 88,
     severity: 'warning',
     title: 'A traffic filter has no condition',
-    here: 'It lets everything through the tunnel.',
+    here: 'Read as written: it lets everything through the tunnel.',
     cure: 'Add a condition or remove the filter.',
   },
   nothingRouted: {
@@ -70,7 +70,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'A split tunnel has no class-based route and no route of its own',
     windows: 'Connects, but sends nothing into the tunnel except what is on its own subnet.',
-    here: 'The same, unless the gateway hands out subnets or PlumbIKEv2TSAsRoutes is set.',
+    here: 'The same, unless PlumbIKEv2TSAsRoutes is set.',
     cure: 'Add Route elements.',
   },
   classBasedWithForce: {
@@ -94,7 +94,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'RoutingPolicyType is missing',
     windows: 'Contradictory: documented as force tunnel when there are no routes, seen as split tunnel.',
-    here: 'Split tunnel when the profile has routes, force tunnel otherwise (LockDown is always force tunnel).',
+    here: 'LockDown: force. Device tunnel: split. Otherwise split when there is an ordinary Route, force when there is none.',
     cure: 'Write RoutingPolicyType.',
   },
   routeHostBits: {
@@ -118,7 +118,7 @@ export const trafficFindings = {
     severity: 'info',
     title: 'There is an IPv6 route',
     windows: 'On a machine without IPv6 such a route has made the connection fail.',
-    here: 'Such a route is left out while there is no IPv6.',
+    here: 'While the tunnel carries no IPv6, the network is unreachable and not reached in the clear.',
     cure: 'Nothing needs to be done on Linux.',
   },
   routeTwice: {
@@ -130,16 +130,17 @@ export const trafficFindings = {
   },
   routeBothWays: {
     number: 109,
-    severity: 'error',
+    severity: 'warning',
     title: 'The same network is both routed and excluded',
-    here: 'The profile is not used: whether that traffic is to be protected cannot be known.',
+    windows: 'The metrics decide.',
+    here: 'The exclusion wins.',
     cure: 'Remove one of the two routes.',
   },
   domainTwice: {
     number: 110,
     severity: 'warning',
     title: 'There are two name rules for the same name',
-    here: 'The first counts.',
+    here: 'One rule for the name counts.',
     cure: 'Remove the second.',
   },
   triggerWithoutServers: {
@@ -147,7 +148,7 @@ export const trafficFindings = {
     severity: 'warning',
     title: 'A name rule triggers the tunnel, but has no DNS servers',
     windows: 'A rule without DNS servers is an exemption: it does not trigger.',
-    here: 'The same.',
+    here: 'Without effect.',
     cure: 'Add DnsServers, or remove AutoTrigger.',
   },
   suiteIncomplete: {
@@ -160,10 +161,10 @@ export const trafficFindings = {
   },
   gcmWithOtherIntegrity: {
     number: 120,
-    severity: 'warning',
+    severity: 'error',
     title: 'An AEAD cipher is paired with a separate integrity algorithm',
     windows: 'Expects AuthenticationTransformConstants to equal the cipher when that is GCM.',
-    here: 'The AEAD cipher protects integrity by itself; the other is ignored.',
+    here: 'The profile is not used: the two contradict each other.',
     cure: 'Write the name of the cipher in AuthenticationTransformConstants too.',
   },
   gcmIntegrityAlone: {
@@ -182,12 +183,28 @@ export const trafficFindings = {
     here: 'Offered only when the settings of this machine allow weak algorithms.',
     cure: 'Use AES128 or better, SHA256 or better and Group14 or ECP256, on the gateway at the same time (otherwise 13868).',
   },
+  brokenAlgorithm: {
+    number: 126,
+    severity: 'error',
+    title: 'A broken algorithm is asked for',
+    windows: 'Uses it.',
+    here: 'The profile is not used: the algorithm is never offered, whatever the settings say.',
+    cure: 'Use AES128 or better, SHA256 or better and Group14 or ECP256, on the gateway at the same time (otherwise 13868).',
+  },
+  noForwardSecrecy: {
+    number: 127,
+    severity: 'warning',
+    title: 'The tunnel has no key exchange of its own',
+    windows: 'Derives the keys of the tunnel from those of IKE.',
+    here: 'The same: who breaks the one key exchange can read everything.',
+    cure: 'Use PFS2048 or ECP256, on the gateway at the same time (otherwise 13868).',
+  },
   metricTooLarge: {
     number: 124,
     severity: 'warning',
     title: 'The metric of a route is above 9999',
     windows: 'Tools for Windows profiles allow 9999 at most.',
-    here: 'Used as written.',
+    here: 'Lowered to 9999.',
     cure: 'Use a number up to 9999.',
   },
 } as const satisfies Record<string, CatalogueEntry>;

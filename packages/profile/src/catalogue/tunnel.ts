@@ -39,7 +39,7 @@ export const tunnelFindings = {
     severity: 'warning',
     title: 'A device tunnel has name resolution rules',
     windows: 'The rules work only as long as no user tunnel has any.',
-    here: 'They work beside those of a user tunnel; the more specific name wins.',
+    here: 'The rules of all tunnels are merged.',
     cure: 'Put the rules into the user tunnel.',
   },
   deviceTunnelRegistersDns: {
@@ -47,7 +47,7 @@ export const tunnelFindings = {
     severity: 'info',
     title: 'A device tunnel registers its address in DNS',
     windows: 'Device and user tunnel must not both do so, or the record names the wrong one.',
-    here: 'Registered as written.',
+    here: 'Read as written.',
     cure: 'Make sure that the user tunnel has no RegisterDNS.',
   },
   deviceTunnelTrigger: {
@@ -87,7 +87,7 @@ export const tunnelFindings = {
     severity: 'warning',
     title: 'A lockdown profile has a trigger or trusted networks',
     windows: 'Is always connected, on trusted networks too.',
-    here: 'The same: the trigger and the trusted networks have no effect.',
+    here: 'LockDown counts; the trigger and the trusted networks add nothing.',
     cure: 'Remove AppTrigger, AutoTrigger and TrustedNetworkDetection.',
   },
   machineCertificateNeedsIkev2: {
@@ -150,7 +150,7 @@ export const tunnelFindings = {
     severity: 'info',
     title: 'EdpModeId makes app triggers and traffic filters unnecessary',
     windows: 'Derives triggers and filters from the enterprise id.',
-    here: 'The written triggers and filters count; EdpModeId has no equivalent.',
+    here: 'EdpModeId has no equivalent; triggers and filters are read as written.',
     cure: 'Leave one of the two.',
   },
   nativeAndPlugin: {
@@ -262,7 +262,7 @@ export const tunnelFindings = {
     severity: 'warning',
     title: 'DeviceCompliance is combined with a filter by issuer',
     windows: 'The two do not work together: the short-lived certificate is not found.',
-    here: 'The filter is applied as written.',
+    here: 'The filter is read as written.',
     cure: 'Disable CAHashList and select by EKU 1.3.6.1.4.1.311.87.',
   },
   complianceHere: {
@@ -270,7 +270,7 @@ export const tunnelFindings = {
     severity: 'info',
     title: 'DeviceCompliance asks Entra ID for a short-lived certificate',
     windows: 'Gets the certificate by itself before it connects.',
-    here: 'The certificate must be provided from outside; it is selected by the EAP filter.',
+    here: 'The certificate must be configured from outside.',
     cure: 'Provide the certificate, or use a profile without DeviceCompliance.',
   },
   listSeparator: {

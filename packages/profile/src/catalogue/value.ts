@@ -118,7 +118,7 @@ export const valueFindings = {
     number: 54,
     severity: 'warning',
     title: 'A server is listed twice',
-    here: 'It is tried twice.',
+    here: 'The repetition adds nothing.',
     cure: 'Remove the second.',
   },
   doubtfulAppId: {

@@ -24,10 +24,18 @@ export function checkCryptographySuite({ profile, report }: CheckContext): void 
   }
   for (const name of names) {
     const choice = suite[name];
-    if (choice && weak[name].includes(choice.value)) {
-      report('weakAlgorithm', choice.at, `${path}/${elementNames[name]}`, `${elementNames[name]} is ${choice.value}`);
-    }
+    if (!choice) continue;
+    const elementPath = `${path}/${elementNames[name]}`;
+    const what = `${elementNames[name]} is ${choice.value}`;
+    if (broken[name].includes(choice.value)) report('brokenAlgorithm', choice.at, elementPath, what);
+    else if (weak[name].includes(choice.value) && !isPrfOnly(name, suite)) report('weakAlgorithm', choice.at, elementPath, what);
   }
+  if (suite.pfsGroup?.value === 'None') report('noForwardSecrecy', suite.pfsGroup.at, `${path}/PfsGroup`, 'PfsGroup is None');
+}
+
+/** With an AEAD cipher IntegrityCheckMethod selects the PRF alone, for which SHA-1 is not weak (RFC 8247 §2.2). */
+function isPrfOnly(name: Choice, suite: CryptographySuite): boolean {
+  return name === 'integrityCheckMethod' && suite.encryptionMethod?.value.startsWith('AES_GCM') === true;
 }
 
 type Choice = Exclude<keyof CryptographySuite, 'at'>;
@@ -41,12 +49,22 @@ const elementNames = {
   encryptionMethod: 'EncryptionMethod',
 } as const satisfies Record<Choice, string>;
 
-/** What RFC 8247 and RFC 8221 advise against or forbid; for PFS also "none", which leaves one key exchange to protect all. */
+/** What RFC 8247 and RFC 8221 advise against, but old gateways still insist on. */
 const weak: Readonly<Record<Choice, readonly string[]>> = {
-  authenticationTransformConstants: ['MD596', 'SHA196'],
-  cipherTransformConstants: ['DES', 'DES3'],
-  pfsGroup: ['None', 'PFS1', 'PFS2', 'PFS24'],
-  dhGroup: ['None', 'Group1', 'Group2', 'Group24'],
-  integrityCheckMethod: ['MD5', 'SHA196'],
-  encryptionMethod: ['DES', 'DES3'],
+  authenticationTransformConstants: ['SHA196'],
+  cipherTransformConstants: ['DES3'],
+  pfsGroup: ['PFS2'],
+  dhGroup: ['Group2'],
+  integrityCheckMethod: ['SHA196'],
+  encryptionMethod: ['DES3'],
+};
+
+/** What they forbid. */
+const broken: Readonly<Record<Choice, readonly string[]>> = {
+  authenticationTransformConstants: ['MD596'],
+  cipherTransformConstants: ['DES'],
+  pfsGroup: ['PFS1', 'PFS24'],
+  dhGroup: ['None', 'Group1', 'Group24'],
+  integrityCheckMethod: ['MD5'],
+  encryptionMethod: ['DES'],
 };

@@ -23,7 +23,11 @@ export function checkRouting(context: CheckContext): void {
   if (noClassBased?.value === true) {
     const at = noClassBased.at;
     if (force) report('classBasedWithForce', at, `${path}/DisableClassBasedDefaultRoute`, 'the profile is a force tunnel');
-    else if (!profile.routes.some((route) => route.exclusionRoute?.value !== true) && !isUnread(profile, 'VPNProfile', 'Route')) {
+    else if (
+      native?.plumbIkev2TsAsRoutes?.value !== true &&
+      !profile.routes.some((route) => route.exclusionRoute?.value !== true) &&
+      !isUnread(profile, 'VPNProfile', 'Route')
+    ) {
       report('nothingRouted', at, `${path}/DisableClassBasedDefaultRoute`, 'there is no Route');
     }
   }
