@@ -35,7 +35,10 @@ export function assertSameChildren({ client, responder }: Pair, lingering = 0): 
   }
   const [sending, ...more] = client.sending;
   assert.ok(sending !== undefined && more.length === 0, 'one pair sends');
-  assert.ok(living.some(({ spiIn }) => spiIn === sending), 'a living pair sends');
+  assert.ok(
+    living.some(({ spiIn }) => spiIn === sending),
+    'a living pair sends',
+  );
 }
 
 /** Both sides use the same IKE SA. */

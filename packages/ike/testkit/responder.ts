@@ -63,6 +63,7 @@ export interface ResponderIke {
   outstanding:
     | { readonly messageId: number; readonly datagrams: readonly Uint8Array[]; readonly done: (message: Message) => void }
     | undefined;
+  deleting: boolean;
   gone: boolean;
 }
 
@@ -246,6 +247,7 @@ export class Responder {
   }
 
   deleteIke(ike = this.current): void {
+    ike.deleting = true;
     this.request(INFO, [{ kind: 'D', protocol: 1, spis: [] }], () => (ike.gone = true), ike);
   }
 
@@ -423,6 +425,8 @@ export class Responder {
   }
 
   #answerCreate(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
+    // RFC 7296 §2.25.2: not on one that is being deleted, or has been replaced.
+    if (ike.deleting || (ike !== this.current && !this.#ikeRekeying)) return [notify(43)];
     const offered = pick(payloads, 'SA')!.proposals;
     return offered[0]?.protocol === 1 ? this.#answerIkeRekey(ike, payloads) : this.#answerChild(ike, payloads);
   }
@@ -533,6 +537,7 @@ function fresh(
     reassembly: emptyReassembly,
     answer: [],
     outstanding: undefined,
+    deleting: false,
     gone: false,
   };
 }

@@ -117,7 +117,7 @@ export class Simulation {
       // Both at once, whatever comes of it.
       responder.rekeyChild(child);
       client.step({ kind: 'rekey-child', spiIn: child.spiOut });
-    } else if (dice < 0.29 && free) {
+    } else if (dice < 0.33 && free) {
       responder.rekeyIke();
       client.step({ kind: 'rekey-ike' });
     }

@@ -57,7 +57,7 @@ export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonl
     ours: true,
     keyInput: { nonceI, nonceR },
     sendNow: true,
-    then: { kind: 'establish' },
+    after: { kind: 'establish' },
   });
 }
 

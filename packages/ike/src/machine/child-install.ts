@@ -14,9 +14,9 @@ import { sendResponse } from './window.ts';
 export function processInstalled(turn: Turn, spiIn: number, problem: string | undefined): void {
   const child = findChild(turn, spiIn);
   if (child?.stage.name !== 'installing') return;
-  const { then } = child.stage;
-  if (problem !== undefined) return processProblem(turn, child, then, problem);
-  switch (then.kind) {
+  const { after } = child.stage;
+  if (problem !== undefined) return processProblem(turn, child, after, problem);
+  switch (after.kind) {
     case 'establish':
       setStage(turn, spiIn, { name: 'active' });
       if (turn.sa.phase.name !== 'child-await-install') return;
@@ -26,12 +26,12 @@ export function processInstalled(turn: Turn, spiIn: number, problem: string | un
       return;
     case 'replace':
       setStage(turn, spiIn, { name: 'active' });
-      if (findChild(turn, then.old)?.stage.name === 'replaced') replaceChild(turn, then.old!);
+      if (findChild(turn, after.old)?.stage.name === 'replaced') replaceChild(turn, after.old!);
       emit(turn, { kind: 'rekeyed', what: 'child', facts: factsOf(turn.sa) });
       return;
     case 'answer':
-      setStage(turn, spiIn, { name: 'standby', replaces: then.replaces, until: turn.now + standbyMs });
-      answer(turn, then, then.payloads);
+      setStage(turn, spiIn, { name: 'standby', replaces: after.replaces, until: turn.now + standbyMs });
+      answer(turn, after, after.payloads);
       settleStandby(turn, spiIn);
       return;
   }
@@ -63,16 +63,16 @@ function promote(turn: Turn, spiIn: number): void {
   emit(turn, { kind: 'rekeyed', what: 'child', facts: factsOf(turn.sa) });
 }
 
-function processProblem(turn: Turn, child: ChildSa, then: AfterInstall, problem: string): void {
+function processProblem(turn: Turn, child: ChildSa, after: AfterInstall, problem: string): void {
   info(turn, `the host could not install a CHILD_SA: ${problem}`);
-  switch (then.kind) {
+  switch (after.kind) {
     case 'establish':
       return closeWith(turn, { kind: 'failed', failure: { kind: 'install', problem } });
     case 'replace': {
       // The peer has it, so it is deleted there; the old one stays in use.
       setStage(turn, child.spiIn, { name: 'replaced' });
       want(turn, { kind: 'delete-child', spiIn: child.spiIn });
-      const old = findChild(turn, then.old);
+      const old = findChild(turn, after.old);
       if (old?.stage.name === 'replaced') setStage(turn, old.spiIn, { name: 'active' });
       if (!old || old.stage.name === 'lingering' || !postponeRekey(turn, old.spiIn, true)) {
         closeWith(turn, { kind: 'failed', failure: { kind: 'install', problem } });
@@ -81,12 +81,12 @@ function processProblem(turn: Turn, child: ChildSa, then: AfterInstall, problem:
     }
     case 'answer':
       removeChild(turn, child.spiIn);
-      answer(turn, then, [errorNotify({ kind: 'TEMPORARY_FAILURE' })]);
+      answer(turn, after, [errorNotify({ kind: 'TEMPORARY_FAILURE' })]);
       return;
   }
 }
 
-function answer(turn: Turn, then: AfterInstall & { readonly kind: 'answer' }, payloads: readonly Payload[]): void {
-  if (findAssociation(turn, then.association)?.answering !== then.messageId) return;
-  sendResponse(turn, then.association, ExchangeType.CREATE_CHILD_SA, then.messageId, payloads);
+function answer(turn: Turn, after: AfterInstall & { readonly kind: 'answer' }, payloads: readonly Payload[]): void {
+  if (findAssociation(turn, after.association)?.answering !== after.messageId) return;
+  sendResponse(turn, after.association, ExchangeType.CREATE_CHILD_SA, after.messageId, payloads);
 }

@@ -81,7 +81,7 @@ export function processChildResponse(turn: Turn, conversation: ChildConversation
     ours: true,
     keyInput: { nonceI: nonce, nonceR, sharedSecret },
     sendNow: true,
-    then: { kind: 'replace', old: conversation.replaces },
+    after: { kind: 'replace', old: conversation.replaces },
   });
 }
 
@@ -254,7 +254,7 @@ function respond(
     ours: false,
     keyInput: { nonceI, nonceR, sharedSecret },
     sendNow: false,
-    then: {
+    after: {
       kind: 'answer',
       association: association.id,
       messageId: header.messageId,
@@ -274,7 +274,7 @@ function respond(
 
 function successorOf(stage: ChildSa['stage'], spiIn: number): boolean {
   if (stage.name === 'standby') return stage.replaces === spiIn;
-  return stage.name === 'installing' && stage.then.kind === 'answer' && stage.then.replaces === spiIn;
+  return stage.name === 'installing' && stage.after.kind === 'answer' && stage.after.replaces === spiIn;
 }
 
 /** Groups for perfect forward secrecy that our proposals name. */

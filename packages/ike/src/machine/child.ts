@@ -48,7 +48,7 @@ export interface NewChild {
   readonly ours: boolean;
   readonly keyInput: ChildKeyInput;
   readonly sendNow: boolean;
-  readonly then: AfterInstall;
+  readonly after: AfterInstall;
 }
 
 /** Derives the keys of a negotiated CHILD_SA and hands them to the host. The shared secret, if any, is overwritten. */
@@ -69,7 +69,7 @@ export function installChild(turn: Turn, association: Association, child: NewChi
         suite,
         tsi,
         tsr,
-        stage: { name: 'installing', then: child.then },
+        stage: { name: 'installing', after: child.after },
         rekeyAt: rekeyTime(turn, turn.sa.config.childRekeyMs),
         refusals: 0,
       },

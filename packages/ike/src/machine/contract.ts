@@ -1,4 +1,4 @@
-import type { EapAction, EapEvent, EapPeerConfig } from '@aovpn/eap';
+import type { EapAction, EapEvent, EapFailure, EapPeerConfig } from '@aovpn/eap';
 import type { IpAddress, IpPrefix } from '@aovpn/bytes';
 import type { SignatureScheme } from '../crypto/port.ts';
 import type { ConfigAttribute, Identity, TrafficSelector } from '../message/payload.ts';
@@ -57,7 +57,14 @@ export interface IkeSaConfig {
   readonly mobike: boolean;
   /** Claim to sit behind a NAT, so that ESP is always in UDP. */
   readonly forceUdpEncapsulation: boolean;
-  readonly retransmit: { readonly firstMs: number; readonly factor: number; readonly tries: number };
+  readonly retransmit: {
+    readonly firstMs: number;
+    readonly factor: number;
+    /** Retransmissions after the first sending; the wait after the last one belongs to it. */
+    readonly tries: number;
+    /** Tries in IKE_SA_INIT, when another address waits to be tried; `tries` without it. */
+    readonly initTries?: number;
+  };
   readonly dpdMs: number;
   readonly ikeRekeyMs: number;
   readonly childRekeyMs: number;
@@ -188,7 +195,7 @@ export type IkeFailure =
   | { readonly kind: 'gateway-refused'; readonly refusal: GatewayRefusal; readonly detail: string }
   | { readonly kind: 'gateway-signature' }
   | { readonly kind: 'authentication-failed'; readonly detail: string }
-  | { readonly kind: 'eap'; readonly failure: import('@aovpn/eap').EapFailure }
+  | { readonly kind: 'eap'; readonly failure: EapFailure }
   | { readonly kind: 'ts-unacceptable' }
   | { readonly kind: 'no-address' }
   | { readonly kind: 'signing'; readonly problem: string }

@@ -13,7 +13,7 @@ import { pump } from './pump.ts';
 import { processDatagram } from './receive.ts';
 import type { IkeSa } from './state.ts';
 import { processTimer, settleTimers } from './timer.ts';
-import { addAssociation, finish, update, want, type MachineCrypto, type Turn } from './turn.ts';
+import { addAssociation, finish, want, type MachineCrypto, type Turn } from './turn.ts';
 
 export interface IkeStep {
   readonly sa: IkeSa;

@@ -205,7 +205,7 @@ export interface ChildSa {
 }
 
 export type ChildStage =
-  | { readonly name: 'installing'; readonly then: AfterInstall }
+  | { readonly name: 'installing'; readonly after: AfterInstall }
   | { readonly name: 'active' }
   /** Made by the peer's rekey: receives, and sends once the peer has deleted the one that it replaces. */
   | { readonly name: 'standby'; readonly replaces: number; readonly until: number }

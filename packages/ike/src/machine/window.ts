@@ -1,6 +1,6 @@
 import type { Payload } from '../message/payload.ts';
 import { sealMessage } from '../message/seal.ts';
-import { nameOfExchange } from '../registry/exchange.ts';
+import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
 import { messageIdEnd, messageIdHigh } from './choice.ts';
 import type { Association, Conversation } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
@@ -97,7 +97,8 @@ function retransmit(turn: Turn, id: number): void {
   const association = findAssociation(turn, id);
   const outstanding = association?.outstanding;
   if (!association || !outstanding) return;
-  const { firstMs, factor, tries } = turn.sa.config.retransmit;
+  const { firstMs, factor, tries: usual, initTries = usual } = turn.sa.config.retransmit;
+  const tries = outstanding.exchange === ExchangeType.IKE_SA_INIT ? initTries : usual;
   const exhausted = outstanding.attempt >= tries;
   if (exhausted && turn.now >= outstanding.patientUntil) return giveUp(turn, association);
   const attempt = outstanding.attempt + 1;

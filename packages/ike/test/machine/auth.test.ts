@@ -36,12 +36,17 @@ suite('IKE_AUTH with a certificate', () => {
     assert.equal(facts.mobike, true);
     assert.equal(facts.fragmentation, true);
     const [sa] = pickAll(responder.heard[1]!.payloads, 'SA');
-    assert.ok(sa!.proposals.every(({ transforms }) => transforms.every(({ type }) => type !== 4)), 'no key exchange inside IKE_AUTH');
+    assert.ok(
+      sa!.proposals.every(({ transforms }) => transforms.every(({ type }) => type !== 4)),
+      'no key exchange inside IKE_AUTH',
+    );
   });
 
   test('asks in this order: signature, then certificate verdict, then installation', () => {
     const { client } = established();
-    const order = client.actions.map(({ kind }) => kind).filter((kind) => ['sign', 'verify-gateway', 'install-child', 'established'].includes(kind));
+    const order = client.actions
+      .map(({ kind }) => kind)
+      .filter((kind) => ['sign', 'verify-gateway', 'install-child', 'established'].includes(kind));
     assert.deepEqual(order, ['sign', 'verify-gateway', 'install-child', 'established']);
     assert.deepEqual(client.last('verify-gateway')!.names, ['vpn.example.com']);
     assert.equal(client.last('install-child')!.child.sendNow, true);
@@ -110,16 +115,34 @@ suite('IKE_AUTH with a certificate', () => {
     'without AUTH': [without('AUTH'), 'invalid-syntax'],
     'without IDr': [without('IDr'), 'invalid-syntax'],
     'without CERT': [without('CERT'), 'gateway-refused'],
-    'with a certificate of another encoding': [replace('CERT', (payload) => [{ ...payload, encoding: 12 } as Payload]), 'gateway-refused'],
-    'with a changed IDr': [replace('IDr', () => [{ kind: 'IDr', identity: { type: 2, data: encodeUtf8('evil.example.com') } }]), 'gateway-signature'],
-    'with a shared-key AUTH': [replace('AUTH', () => [{ kind: 'AUTH', method: 2, data: new Uint8Array(32) }]), 'gateway-signature'],
-    'with NULL authentication': [replace('AUTH', () => [{ kind: 'AUTH', method: 13, data: new Uint8Array(32) }]), 'gateway-signature'],
-    'with an empty AUTH': [replace('AUTH', (payload) => [{ ...payload, data: Uint8Array.of(0) } as Payload]), 'gateway-signature'],
+    'with a certificate of another encoding': [
+      replace('CERT', (payload) => [{ ...payload, encoding: 12 } as Payload]),
+      'gateway-refused',
+    ],
+    'with a changed IDr': [
+      replace('IDr', () => [{ kind: 'IDr', identity: { type: 2, data: encodeUtf8('evil.example.com') } }]),
+      'gateway-signature',
+    ],
+    'with a shared-key AUTH': [
+      replace('AUTH', () => [{ kind: 'AUTH', method: 2, data: new Uint8Array(32) }]),
+      'gateway-signature',
+    ],
+    'with NULL authentication': [
+      replace('AUTH', () => [{ kind: 'AUTH', method: 13, data: new Uint8Array(32) }]),
+      'gateway-signature',
+    ],
+    'with an empty AUTH': [
+      replace('AUTH', (payload) => [{ ...payload, data: Uint8Array.of(0) } as Payload]),
+      'gateway-signature',
+    ],
     'with two AUTH payloads': [replace('AUTH', (payload) => [payload, payload]), 'invalid-syntax'],
     'with EAP instead of a CHILD_SA': [
       (payloads, { header }) =>
         header.exchange === 35
-          ? [...payloads.filter(({ kind }) => ['IDr', 'CERT', 'AUTH'].includes(kind)), { kind: 'EAP', packet: Uint8Array.of(1, 1, 0, 5, 1) }]
+          ? [
+              ...payloads.filter(({ kind }) => ['IDr', 'CERT', 'AUTH'].includes(kind)),
+              { kind: 'EAP', packet: Uint8Array.of(1, 1, 0, 5, 1) },
+            ]
           : payloads,
       'authentication-failed',
     ],
@@ -136,7 +159,9 @@ suite('IKE_AUTH with a certificate', () => {
   }
 
   test('AUTHENTICATION_FAILED of the gateway', () => {
-    const pair = createPair(certificateConfig, { impair: (payloads, { header }) => (header.exchange === 35 ? [notify(24)] : payloads) });
+    const pair = createPair(certificateConfig, {
+      impair: (payloads, { header }) => (header.exchange === 35 ? [notify(24)] : payloads),
+    });
     talk(pair);
     assert.equal(failureOf(pair)?.kind, 'authentication-failed');
     assert.equal(pair.client.count('verify-gateway'), 0);
@@ -227,7 +252,9 @@ suite('the first CHILD_SA', () => {
     trafficSelectors: { tsi: everything, tsr: [selector('10.0.0.0', '10.255.255.255')] },
   };
   test('narrowed traffic selectors are taken', () => {
-    const { client } = established(narrow, { tsr: [selector('10.1.0.0', '10.1.255.255'), selector('10.2.0.1', '10.2.0.1', { protocol: 6, fromPort: 443, toPort: 443 })] });
+    const { client } = established(narrow, {
+      tsr: [selector('10.1.0.0', '10.1.255.255'), selector('10.2.0.1', '10.2.0.1', { protocol: 6, fromPort: 443, toPort: 443 })],
+    });
     assert.deepEqual(client.last('established')!.facts.tsr, ['10.1.0.0-10.1.255.255', '10.2.0.1 protocol 6 ports 443-443']);
   });
 
@@ -237,7 +264,9 @@ suite('the first CHILD_SA', () => {
     ['of another family', [selector('::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff')]],
   ] as const) {
     test(`traffic selectors that are ${name} are refused`, () => {
-      const pair = createPair(narrow, { impair: child((payloads) => payloads.map((p) => (p.kind === 'TSr' ? { ...p, selectors: tsr } : p))) });
+      const pair = createPair(narrow, {
+        impair: child((payloads) => payloads.map((p) => (p.kind === 'TSr' ? { ...p, selectors: tsr } : p))),
+      });
       talk(pair);
       assert.notEqual(failureOf(pair), undefined);
       assert.equal(pair.client.count('install-child'), 0);
@@ -298,7 +327,10 @@ suite('the first CHILD_SA', () => {
   });
 
   test('the EAP identity without a configured one is our outer address, as Windows does', () => {
-    const pair = createPair({ ...certificateConfig, auth: { kind: 'eap', peer: { identity: 'a', method: { kind: 'mschapv2', userName: 'a' } } } });
+    const pair = createPair({
+      ...certificateConfig,
+      auth: { kind: 'eap', peer: { identity: 'a', method: { kind: 'mschapv2', userName: 'a' } } },
+    });
     toResponder(pair);
     toClient(pair);
     toResponder(pair);

@@ -95,7 +95,10 @@ suite('CHILD_SA rekeyed by us', () => {
   });
 
   test('with the group of the IKE SA', () => {
-    const config: IkeSaConfig = { ...certificateConfig, childProposals: [{ ...certificateConfig.childProposals[0]!, ke: 'ike' }] };
+    const config: IkeSaConfig = {
+      ...certificateConfig,
+      childProposals: [{ ...certificateConfig.childProposals[0]!, ke: 'ike' }],
+    };
     const pair = established(config);
     rekey(pair);
     talk(pair);
@@ -152,12 +155,19 @@ suite('CHILD_SA rekeyed by us', () => {
     'without TSr': (payloads) => payloads.filter(({ kind }) => kind !== 'TSr'),
     'without KE': (payloads) => payloads.filter(({ kind }) => kind !== 'KE'),
     'with KE of zeros': (payloads) => payloads.map((p) => (p.kind === 'KE' ? { ...p, data: new Uint8Array(32) } : p)),
-    'with KE of another group': (payloads) => payloads.map((p) => (p.kind === 'KE' ? { ...p, group: 19, data: new Uint8Array(64) } : p)),
+    'with KE of another group': (payloads) =>
+      payloads.map((p) => (p.kind === 'KE' ? { ...p, group: 19, data: new Uint8Array(64) } : p)),
     'without nonce': (payloads) => payloads.filter(({ kind }) => kind !== 'NONCE'),
     'with another cipher': (payloads) =>
       payloads.map((p) =>
         p.kind === 'SA'
-          ? { ...p, proposals: p.proposals.map((q) => ({ ...q, transforms: q.transforms.map((t) => (t.type === 1 ? { ...t, keyBits: 128 } : t)) })) }
+          ? {
+              ...p,
+              proposals: p.proposals.map((q) => ({
+                ...q,
+                transforms: q.transforms.map((t) => (t.type === 1 ? { ...t, keyBits: 128 } : t)),
+              })),
+            }
           : p,
       ),
   };
@@ -289,7 +299,13 @@ suite('CHILD_SA rekeyed by the peer', () => {
       const ts = [{ kind: 'TSi', selectors: everything } as const, { kind: 'TSr', selectors: everything } as const];
       const [sa] = pair.responder.heard[1]!.payloads.filter(({ kind }) => kind === 'SA');
       const before = pair.responder.heard.length;
-      pair.responder.request(36, [{ ...notify(16393), protocol, spi }, sa!, { kind: 'NONCE', data: new Uint8Array(32) }, ke, ...ts]);
+      pair.responder.request(36, [
+        { ...notify(16393), protocol, spi },
+        sa!,
+        { kind: 'NONCE', data: new Uint8Array(32) },
+        ke,
+        ...ts,
+      ]);
       talk(pair);
       assert.ok(pair.responder.heard.length === before + 1);
       assert.match(lastHeard(pair), /36 response 0: N(7|44)/);
@@ -317,7 +333,11 @@ suite('CHILD_SA rekeyed by the peer', () => {
     pair.client.host.install = false;
     pair.responder.rekeyChild(only(pair));
     toClient(pair);
-    pair.client.step({ kind: 'child-installed', spiIn: pair.client.last('install-child')!.child.inbound.spi, problem: 'no memory' });
+    pair.client.step({
+      kind: 'child-installed',
+      spiIn: pair.client.last('install-child')!.child.inbound.spi,
+      problem: 'no memory',
+    });
     talk(pair);
     assert.equal(lastHeard(pair), '36 response 0: N43');
     assertSameChildren(pair);
@@ -372,7 +392,8 @@ suite('CHILD_SA rekeyed by both at once', () => {
         }
         talk(pair);
         const winner = client.sa.children.find(({ stage }) => stage.name === 'active')!;
-        const weMadeIt = client.last('install-child')!.child.sendNow && client.last('install-child')!.child.inbound.spi === winner.spiIn;
+        const weMadeIt =
+          client.last('install-child')!.child.sendNow && client.last('install-child')!.child.inbound.spi === winner.spiIn;
         assert.equal(weMadeIt, lowest.endsWith('2'), 'the pair with the lowest nonce goes');
         client.advance(lingerMs);
         talk(pair);
@@ -460,7 +481,8 @@ function inCreate(change: (payloads: readonly Payload[]) => readonly Payload[]):
 
 /** The next nonces of both sides: each sends one as initiator (1: ours, 2: theirs) and one as responder. */
 function chooseNonces({ clientCrypto, responderCrypto }: Pair, lowest: 'Ni1' | 'Nr1' | 'Ni2' | 'Nr2'): void {
-  const nonce = (name: string): Uint8Array => new Uint8Array(32).fill(name === lowest ? 1 : 2 + ['Ni1', 'Nr1', 'Ni2', 'Nr2'].indexOf(name));
+  const nonce = (name: string): Uint8Array =>
+    new Uint8Array(32).fill(name === lowest ? 1 : 2 + ['Ni1', 'Nr1', 'Ni2', 'Nr2'].indexOf(name));
   clientCrypto.nonces.push(nonce('Ni1'), nonce('Nr2'));
   responderCrypto.nonces.push(nonce('Ni2'), nonce('Nr1'));
 }

@@ -20,7 +20,10 @@ suite('closing', () => {
     assert.equal(pair.client.timers.size, 0);
     assert.equal(pair.client.actions.at(-1)!.kind, 'ended');
     for (const key of [keys.skD, keys.skPi, keys.skPr, keys.send.encryptionKey, keys.receive.encryptionKey]) {
-      assert.ok(key.every((octet) => octet === 0), 'keys are overwritten');
+      assert.ok(
+        key.every((octet) => octet === 0),
+        'keys are overwritten',
+      );
     }
   });
 
@@ -126,7 +129,9 @@ suite('deleted by the peer', () => {
   });
 
   test('and refuses a new one: the end', () => {
-    const pair = established(certificateConfig, { impair: (payloads, { header }) => (header.exchange === 36 ? [notify(35)] : payloads) });
+    const pair = established(certificateConfig, {
+      impair: (payloads, { header }) => (header.exchange === 36 ? [notify(35)] : payloads),
+    });
     pair.responder.deleteChild([...pair.responder.children.keys()][0]!);
     talk(pair);
     assert.equal(pair.client.end?.kind, 'failed');

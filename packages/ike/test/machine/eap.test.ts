@@ -83,7 +83,9 @@ suite('IKE_AUTH with EAP', () => {
   for (const round of [1, 2, 3]) {
     test(`EAP-Success in round ${round}, before the method is complete, is refused (CVE-2021-45079, CVE-2015-8023)`, () => {
       for (const identifier of [0, 1, 2, 3]) {
-        const pair = createPair(eapConfig, { impair: inRound(round, (payloads) => [...withoutEap(payloads), success(identifier)]) });
+        const pair = createPair(eapConfig, {
+          impair: inRound(round, (payloads) => [...withoutEap(payloads), success(identifier)]),
+        });
         talk(pair);
         assert.equal(failure(pair), 'out-of-order');
         assert.ok(!describe(pair.responder.heard.at(-1)!).includes('AUTH'), 'no AUTH was sent');
@@ -95,7 +97,10 @@ suite('IKE_AUTH with EAP', () => {
   test('AUTH and CHILD_SA without EAP-Success are refused', () => {
     for (const round of [1, 2, 3, 4]) {
       const pair = createPair(eapConfig, {
-        impair: inRound(round, (payloads) => [...withoutEap(payloads), ...(round > 1 ? [{ kind: 'AUTH', method: 2, data: new Uint8Array(32) } as const] : [])]),
+        impair: inRound(round, (payloads) => [
+          ...withoutEap(payloads),
+          ...(round > 1 ? [{ kind: 'AUTH', method: 2, data: new Uint8Array(32) } as const] : []),
+        ]),
       });
       talk(pair);
       assert.equal(pair.client.end?.kind, 'failed', `round ${round}`);
@@ -140,7 +145,12 @@ suite('IKE_AUTH with EAP', () => {
   });
 
   test('EAP packets that are no packets', () => {
-    for (const packet of [Uint8Array.of(1), Uint8Array.of(1, 2, 0, 3), Uint8Array.of(9, 9, 0, 4), Uint8Array.of(1, 2, 255, 255, 1)]) {
+    for (const packet of [
+      Uint8Array.of(1),
+      Uint8Array.of(1, 2, 0, 3),
+      Uint8Array.of(9, 9, 0, 4),
+      Uint8Array.of(1, 2, 255, 255, 1),
+    ]) {
       const pair = createPair(eapConfig, { impair: inRound(2, () => [{ kind: 'EAP', packet }]) });
       talk(pair);
       assert.equal(pair.client.end?.kind, 'failed');

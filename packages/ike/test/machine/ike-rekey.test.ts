@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { notify, pick } from '../../src/machine/pick.ts';
 import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe, lastHeard, outline } from '../../testkit/assertion.ts';
-import { established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
+import { established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
 import type { ResponderOptions } from '../../testkit/responder.ts';
 import { certificateConfig } from '../../testkit/world.ts';
 
@@ -93,7 +93,9 @@ suite('IKE SA rekeyed by us', () => {
     'without KE': (payloads) => payloads.filter(({ kind }) => kind !== 'KE'),
     'with KE of zeros': (payloads) => payloads.map((p) => (p.kind === 'KE' ? { ...p, data: new Uint8Array(32) } : p)),
     'with SPI 0': (payloads) =>
-      payloads.map((p) => (p.kind === 'SA' ? { ...p, proposals: p.proposals.map((q) => ({ ...q, spi: new Uint8Array(8) })) } : p)),
+      payloads.map((p) =>
+        p.kind === 'SA' ? { ...p, proposals: p.proposals.map((q) => ({ ...q, spi: new Uint8Array(8) })) } : p,
+      ),
     'without nonce': (payloads) => payloads.filter(({ kind }) => kind !== 'NONCE'),
   })) {
     test(`an answer ${name}: a clear end`, () => {
@@ -255,7 +257,8 @@ suite('IKE SA rekeyed by both at once', () => {
       test(`${lowest} is the lowest nonce, ${order}`, () => {
         const pair = established(quiet);
         const { client, responder } = pair;
-        const nonce = (name: (typeof names)[number]): Uint8Array => new Uint8Array(32).fill(name === lowest ? 1 : 2 + names.indexOf(name));
+        const nonce = (name: (typeof names)[number]): Uint8Array =>
+          new Uint8Array(32).fill(name === lowest ? 1 : 2 + names.indexOf(name));
         pair.clientCrypto.nonces.push(nonce('Ni1'), nonce('Nr2'));
         pair.responderCrypto.nonces.push(nonce('Ni2'), nonce('Nr1'));
         client.step({ kind: 'rekey-ike' });

@@ -82,7 +82,10 @@ suite('IKE_SA_INIT', () => {
   });
 
   test('INVALID_KE_PAYLOAD with both a cookie', () => {
-    const pair = createPair(certificateConfig, { cookie: true, ikeProposals: [{ ...certificateConfig.ikeProposals[0]!, ke: [19] }] });
+    const pair = createPair(certificateConfig, {
+      cookie: true,
+      ikeProposals: [{ ...certificateConfig.ikeProposals[0]!, ke: [19] }],
+    });
     talk(pair);
     assert.equal(pair.client.phase, 'open');
   });
@@ -146,20 +149,34 @@ suite('IKE_SA_INIT', () => {
     'with a transform that was not offered': (payloads) =>
       payloads.map((payload) =>
         payload.kind === 'SA'
-          ? { ...payload, proposals: payload.proposals.map((proposal) => ({ ...proposal, transforms: proposal.transforms.map((t) => (t.type === 2 ? { ...t, id: 2 } : t)) })) }
+          ? {
+              ...payload,
+              proposals: payload.proposals.map((proposal) => ({
+                ...proposal,
+                transforms: proposal.transforms.map((t) => (t.type === 2 ? { ...t, id: 2 } : t)),
+              })),
+            }
           : payload,
       ),
     'without a key exchange transform (CVE-2016-5391)': (payloads) =>
       payloads.map((payload) =>
         payload.kind === 'SA'
-          ? { ...payload, proposals: payload.proposals.map((proposal) => ({ ...proposal, transforms: proposal.transforms.filter(({ type }) => type !== 4) })) }
+          ? {
+              ...payload,
+              proposals: payload.proposals.map((proposal) => ({
+                ...proposal,
+                transforms: proposal.transforms.filter(({ type }) => type !== 4),
+              })),
+            }
           : payload,
       ),
   };
   for (const [name, impair] of Object.entries(bad)) {
     test(`an answer ${name} is not believed, a later good one is`, () => {
       let broken = true;
-      const pair = createPair(certificateConfig, { impair: (payloads, request) => (broken ? impair!(payloads, request) : payloads) });
+      const pair = createPair(certificateConfig, {
+        impair: (payloads, request) => (broken ? impair!(payloads, request) : payloads),
+      });
       talk(pair);
       assert.ok(['init-await-better', 'init-await-response'].includes(pair.client.phase), pair.client.phase);
       assert.equal(pair.client.count('sign'), 0);
@@ -209,6 +226,18 @@ suite('IKE_SA_INIT', () => {
     assert.deepEqual(client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'init', seconds: 15 } });
     assert.equal(client.timers.size, 0);
     assert.equal(client.actions.at(-1)!.kind, 'ended');
+  });
+
+  test('fewer tries in IKE_SA_INIT, when another address waits', () => {
+    const retransmit = { ...certificateConfig.retransmit, initTries: 1 };
+    const { client } = createPair({ ...certificateConfig, retransmit });
+    client.advance(60_000);
+    assert.deepEqual(client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'init', seconds: 3 } });
+    const pair = createPair({ ...certificateConfig, retransmit });
+    toResponder(pair);
+    toClient(pair);
+    pair.client.advance(60_000);
+    assert.deepEqual(pair.client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'auth', seconds: 15 } });
   });
 
   test('no group, no proposal: a clear failure', () => {

@@ -14,7 +14,9 @@ import { certificateConfig, eapConfig, everything, otherPath } from '../../testk
 const states: Record<Phase['name'], () => Pair> = {
   'init-await-response': () => createPair(),
   'init-await-better'() {
-    const pair = createPair(certificateConfig, { impair: (payloads, { header }) => (header.exchange === 34 && forging.has(pair) ? [notify(14)] : payloads) });
+    const pair = createPair(certificateConfig, {
+      impair: (payloads, { header }) => (header.exchange === 34 && forging.has(pair) ? [notify(14)] : payloads),
+    });
     forging.add(pair);
     talk(pair);
     forging.delete(pair);
@@ -81,7 +83,8 @@ const states: Record<Phase['name'], () => Pair> = {
   },
 };
 const forging = new WeakSet<Pair>();
-const beforeAuthentication = (name: string): boolean => !['child-await-install', 'open', 'closing-await-response', 'ended'].includes(name);
+const beforeAuthentication = (name: string): boolean =>
+  !['child-await-install', 'open', 'closing-await-response', 'ended'].includes(name);
 
 const exchanges = [33, 34, 35, 36, 37, 38, 43, 240];
 const contents: Record<string, readonly Payload[]> = {
@@ -91,13 +94,40 @@ const contents: Record<string, readonly Payload[]> = {
   error: [notify(24)],
   'rekey child': [
     { ...notify(16393), protocol: 3, spi: spiOctets(4711) },
-    { kind: 'SA', proposals: [{ number: 1, protocol: 3, spi: spiOctets(4712), transforms: [{ type: 1, id: 20, keyBits: 256 }, { type: 5, id: 0 }] }] },
+    {
+      kind: 'SA',
+      proposals: [
+        {
+          number: 1,
+          protocol: 3,
+          spi: spiOctets(4712),
+          transforms: [
+            { type: 1, id: 20, keyBits: 256 },
+            { type: 5, id: 0 },
+          ],
+        },
+      ],
+    },
     { kind: 'NONCE', data: new Uint8Array(32) },
     { kind: 'TSi', selectors: everything },
     { kind: 'TSr', selectors: everything },
   ],
   'rekey IKE': [
-    { kind: 'SA', proposals: [{ number: 1, protocol: 1, spi: new Uint8Array(8).fill(3), transforms: [{ type: 1, id: 20, keyBits: 256 }, { type: 2, id: 5 }, { type: 4, id: 31 }] }] },
+    {
+      kind: 'SA',
+      proposals: [
+        {
+          number: 1,
+          protocol: 1,
+          spi: new Uint8Array(8).fill(3),
+          transforms: [
+            { type: 1, id: 20, keyBits: 256 },
+            { type: 2, id: 5 },
+            { type: 4, id: 31 },
+          ],
+        },
+      ],
+    },
     { kind: 'NONCE', data: new Uint8Array(32) },
     { kind: 'KE', group: 31, data: new Uint8Array(32) },
   ],
@@ -143,7 +173,8 @@ suite('every exchange type in every state', () => {
               // The answer that is awaited, and the request that is next, do have a place.
               if (response && outstanding?.messageId === messageId && outstanding.exchange === exchange) continue;
               if (!response && messageId === nextExpected && !beforeAuthentication(name)) continue;
-              for (const payloads of Object.values(contents)) client.receive(...responder.seal(ike, exchange, messageId, response, payloads));
+              for (const payloads of Object.values(contents))
+                client.receive(...responder.seal(ike, exchange, messageId, response, payloads));
             }
           }
         }
@@ -177,7 +208,11 @@ suite('every exchange type in every state', () => {
     });
 
     test(`${name}: rekey, move, liveness and close at any time`, () => {
-      for (const event of [{ kind: 'rekey-ike' }, { kind: 'check-liveness' }, { kind: 'path-changed', path: otherPath }] as const) {
+      for (const event of [
+        { kind: 'rekey-ike' },
+        { kind: 'check-liveness' },
+        { kind: 'path-changed', path: otherPath },
+      ] as const) {
         const pair = settledPair(reach, name);
         pair.client.step(event);
         if (event.kind === 'path-changed') pair.client.path = event.path;
@@ -197,11 +232,16 @@ suite('every exchange type in every state', () => {
       const { client, responder } = pair;
       const next = seeded(name.length);
       const material = [...responder.sent, ...client.sent, new Uint8Array(28), new Uint8Array(200)];
-      if (responder.ikes.some(({ gone }) => !gone)) material.push(...responder.seal(responder.current, 37, 0, false, [notify(24)]));
+      if (responder.ikes.some(({ gone }) => !gone))
+        material.push(...responder.seal(responder.current, 37, 0, false, [notify(24)]));
       const { children } = client.sa;
       for (let i = 0; i < 400; i++) {
-        const octets = material[Math.floor(next() * material.length)]!.slice(0, next() < 0.3 ? Math.floor(next() * 80) : undefined);
-        for (let j = 0; j <= next() * 6 && octets.length > 0; j++) octets[Math.floor(next() * octets.length)] = Math.floor(next() * 256);
+        const octets = material[Math.floor(next() * material.length)]!.slice(
+          0,
+          next() < 0.3 ? Math.floor(next() * 80) : undefined,
+        );
+        for (let j = 0; j <= next() * 6 && octets.length > 0; j++)
+          octets[Math.floor(next() * octets.length)] = Math.floor(next() * 256);
         // In IKE_SA_INIT a change of the nonce, for example, makes another good answer; that is found out in IKE_AUTH.
         if (name.startsWith('init') && octets[18] === 34) continue;
         client.receive(octets);
@@ -224,7 +264,12 @@ function goOn(pair: Pair, name: string): void {
   const { client } = pair;
   client.host.sign = client.host.verify = client.host.secret = client.host.install = true;
   const open = client.actions.findLast(({ kind }) => ['sign', 'verify-gateway', 'install-child', 'eap'].includes(kind));
-  if (name === 'auth-await-signature' || name === 'auth-await-verdict' || name === 'eap-await-host' || name === 'child-await-install') {
+  if (
+    name === 'auth-await-signature' ||
+    name === 'auth-await-verdict' ||
+    name === 'eap-await-host' ||
+    name === 'child-await-install'
+  ) {
     if (open) client.answer(open);
   }
   if (name === 'init-await-better') {

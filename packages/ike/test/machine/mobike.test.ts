@@ -76,7 +76,9 @@ suite('MOBIKE', () => {
   });
 
   test('UNACCEPTABLE_ADDRESSES', () => {
-    const pair = established(certificateConfig, { impair: (payloads, { header }) => (header.exchange === 37 ? [notify(40)] : payloads) });
+    const pair = established(certificateConfig, {
+      impair: (payloads, { header }) => (header.exchange === 37 ? [notify(40)] : payloads),
+    });
     move(pair, otherPath);
     talk(pair);
     assert.equal(pair.client.count('cannot-move'), 1);

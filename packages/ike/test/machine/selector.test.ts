@@ -8,7 +8,11 @@ import { everything, selector } from '../../testkit/world.ts';
 const arbitrary = fc
   .tuple(fc.constantFrom(0, 6, 17), fc.nat(9), fc.nat(9), fc.nat(9), fc.nat(9))
   .map(([protocol, a, b, c, d]) =>
-    selector(`10.0.0.${Math.min(a, b)}`, `10.0.0.${Math.max(a, b)}`, { protocol, fromPort: Math.min(c, d), toPort: Math.max(c, d) }),
+    selector(`10.0.0.${Math.min(a, b)}`, `10.0.0.${Math.max(a, b)}`, {
+      protocol,
+      fromPort: Math.min(c, d),
+      toPort: Math.max(c, d),
+    }),
   );
 const several = fc.array(arbitrary, { maxLength: 4 });
 
@@ -43,7 +47,8 @@ suite('traffic selectors', () => {
     );
     fc.assert(
       fc.property(several, several, fc.constantFrom(6, 17, 1), fc.nat(9), fc.nat(9), (answer, offered, protocol, port, host) => {
-        if (isNarrowed(answer, offered) && carries(answer, protocol, port, host)) assert.ok(carries(offered, protocol, port, host));
+        if (isNarrowed(answer, offered) && carries(answer, protocol, port, host))
+          assert.ok(carries(offered, protocol, port, host));
       }),
     );
   });
@@ -54,12 +59,21 @@ suite('traffic selectors', () => {
     assert.equal(isNarrowed([selector('::', '::1')], everything), false);
     assert.equal(isNarrowed([selector('10.0.0.0', '10.0.1.0')], [selector('10.0.0.0', '10.0.0.255')]), false);
     assert.equal(isNarrowed([selector('10.0.0.1', '10.0.0.1')], [selector('10.0.0.1', '10.0.0.1', { protocol: 6 })]), false);
-    assert.equal(isNarrowed([selector('10.0.0.1', '10.0.0.1', { fromPort: 65535, toPort: 0 })], [selector('10.0.0.1', '10.0.0.1', { fromPort: 1, toPort: 9 })]), false);
+    assert.equal(
+      isNarrowed(
+        [selector('10.0.0.1', '10.0.0.1', { fromPort: 65535, toPort: 0 })],
+        [selector('10.0.0.1', '10.0.0.1', { fromPort: 1, toPort: 9 })],
+      ),
+      false,
+    );
   });
 
   test('for people', () => {
     assert.equal(formatSelector(selector('10.0.0.1', '10.0.0.1')), '10.0.0.1');
-    assert.equal(formatSelector(selector('10.0.0.0', '10.0.0.255', { protocol: 6, fromPort: 443, toPort: 443 })), '10.0.0.0-10.0.0.255 protocol 6 ports 443-443');
+    assert.equal(
+      formatSelector(selector('10.0.0.0', '10.0.0.255', { protocol: 6, fromPort: 443, toPort: 443 })),
+      '10.0.0.0-10.0.0.255 protocol 6 ports 443-443',
+    );
     assert.equal(formatSelector(selector('10.0.0.1', '10.0.0.1', { fromPort: 65535, toPort: 0 })), '10.0.0.1 opaque ports');
   });
 });

@@ -31,7 +31,13 @@ suite('a bad network, by seed', () => {
   }
 
   test('rekeys by both sides, moves and probes on a lossy network: never two truths', () => {
-    const config: IkeSaConfig = { ...certificateConfig, retransmit: patient, dpdMs: 7000, childRekeyMs: 25_000, ikeRekeyMs: 40_000 };
+    const config: IkeSaConfig = {
+      ...certificateConfig,
+      retransmit: patient,
+      dpdMs: 7000,
+      childRekeyMs: 25_000,
+      ikeRekeyMs: 40_000,
+    };
     let open = 0;
     for (const seed of seeds) {
       const simulation = new Simulation(seed, config, { loss: 0.15, repetition: 0.1, delayMs: 400 });

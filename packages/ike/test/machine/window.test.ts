@@ -81,7 +81,8 @@ suite('message IDs and the window of one', () => {
 
   test('an answer in fragments of which one is lost', () => {
     const pair = established(certificateConfig, {
-      impair: (payloads, { header }) => (header.exchange === 37 ? Array.from({ length: 60 }, () => notify(40960, new Uint8Array(100))) : payloads),
+      impair: (payloads, { header }) =>
+        header.exchange === 37 ? Array.from({ length: 60 }, () => notify(40960, new Uint8Array(100))) : payloads,
     });
     pair.client.step({ kind: 'check-liveness' });
     toResponder(pair);
@@ -149,6 +150,9 @@ suite('message IDs and the window of one', () => {
 
 /** Both sides go on with a high message ID. */
 function jump({ client, responder }: Pair, messageId: number): void {
-  client.sa = { ...client.sa, associations: client.sa.associations.map((association) => ({ ...association, nextRequest: messageId })) };
+  client.sa = {
+    ...client.sa,
+    associations: client.sa.associations.map((association) => ({ ...association, nextRequest: messageId })),
+  };
   responder.current.nextExpected = messageId;
 }
