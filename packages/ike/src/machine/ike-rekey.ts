@@ -22,6 +22,7 @@ import {
   emit,
   findAssociation,
   info,
+  unwant,
   update,
   updateAssociation,
   updateConversation,
@@ -132,6 +133,7 @@ function adopt(turn: Turn, id: number): void {
   updateAssociation(turn, old.id, { role: 'former', outstanding: undefined, until: turn.now + formerMs });
   updateAssociation(turn, id, { role: 'current', until: undefined });
   update(turn, { ikeRekeyAt: rekeyTime(turn, turn.sa.config.ikeRekeyMs), ikeRefusals: 0 });
+  unwant(turn, ({ kind }) => kind === 'ike-rekey');
   switch (conversation?.kind) {
     case 'delete-child':
       for (const spiIn of conversation.spisIn) want(turn, { kind: 'delete-child', spiIn });

@@ -1,5 +1,5 @@
 import { wipe } from '@aovpn/bytes';
-import type { EapCrypto } from '@aovpn/eap';
+import { stepEap, type EapCrypto, type EapState } from '@aovpn/eap';
 import type { IkeCrypto } from '../crypto/port.ts';
 import type { IkeAction, IkeEnd, IkeFailure } from './contract.ts';
 import type { Association, Conversation, IkeSa, Wanted } from './state.ts';
@@ -100,18 +100,19 @@ export function finish(turn: Turn, end: IkeEnd): void {
   if (phase.name === 'proof-await-response') wipe(phase.msk);
   if (phase.name === 'eap-await-host' || phase.name === 'eap-await-response') {
     wipe(phase.eap.msk);
-    if (
-      turn.sa.config.auth.kind === 'eap' &&
-      turn.sa.config.auth.peer.method.kind === 'tls' &&
-      phase.eap.state.phase !== 'over'
-    ) {
-      emit(turn, { kind: 'eap', action: { kind: 'tls-close' } });
-    }
+    abandonEap(turn, phase.eap.state);
   }
   for (const child of turn.sa.children) emit(turn, { kind: 'remove-child', spiIn: child.spiIn });
   for (const association of turn.sa.associations) wipeAssociation(association);
   update(turn, { phase: { name: 'ended' }, associations: [], children: [], wanted: [] });
   emit(turn, { kind: 'ended', end });
+}
+
+/** EAP forgets its secrets, and closes its TLS, when it hears a Failure; so it hears one when nobody listens any more. */
+function abandonEap(turn: Turn, state: EapState): void {
+  if (state.phase === 'over') return;
+  const { actions } = stepEap(turn.crypto, state, { kind: 'packet', packet: Uint8Array.of(4, 0, 0, 4) });
+  for (const action of actions) if (action.kind === 'tls-close') emit(turn, { kind: 'eap', action });
 }
 
 export function fail(turn: Turn, failure: IkeFailure): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { notify, pick, spiOctets } from '../../src/machine/pick.ts';
 import { assertSameChildren, lastHeard, outline } from '../../testkit/assertion.ts';
-import { established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
+import { createPair, established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
 import { certificateConfig } from '../../testkit/world.ts';
 
 suite('closing', () => {
@@ -181,6 +181,17 @@ suite('deleted by the peer', () => {
     talk(pair);
     assertSameChildren(pair);
     assert.equal(client.phase, 'open');
+  });
+
+  test('the first CHILD_SA, before the host has installed it', () => {
+    const pair = createPair();
+    pair.client.host.install = false;
+    talk(pair);
+    pair.responder.deleteChild([...pair.responder.children.keys()][0]!);
+    talk(pair);
+    assert.deepEqual(pair.client.end, { kind: 'peer-closed' });
+    assert.equal(pair.client.count('established'), 0);
+    assert.equal(pair.client.children.size, 0);
   });
 
   test('AUTHENTICATION_FAILED after the fact', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { encodeUtf8 } from '@aovpn/bytes';
+import type { IkeSaConfig } from '../../src/machine/contract.ts';
 import { notify, pick } from '../../src/machine/pick.ts';
 import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe, lastHeard } from '../../testkit/assertion.ts';
@@ -197,6 +198,26 @@ suite('IKE_AUTH with EAP', () => {
     silent.client.advance(200_000);
     assert.deepEqual(silent.client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'auth', seconds: 60 } });
     assert.equal(began, 1000);
+  });
+
+  test('closed in the middle: nothing is kept', () => {
+    const config: IkeSaConfig = {
+      ...eapConfig,
+      auth: {
+        kind: 'eap',
+        peer: { identity: user, method: { kind: 'tls', trust: { validate: true, serverNames: [], trustedRoots: [] } } },
+      },
+    };
+    const pair = createPair(config, {
+      // EAP-TLS Start (RFC 5216 §3.1).
+      impair: inRound(2, () => [{ kind: 'EAP', packet: eap(1, 7, Uint8Array.of(13, 0x20)) }]),
+    });
+    talk(pair);
+    assert.equal(pair.client.phase, 'eap-await-host');
+    assert.equal(pair.client.last('eap')!.action.kind, 'tls-start');
+    pair.client.step({ kind: 'close', why: 'asked' });
+    assert.equal(pair.client.last('eap')!.action.kind, 'tls-close');
+    assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
   });
 
   test('a packet from the host is not a packet from the gateway', () => {

@@ -5,15 +5,13 @@ import { formatSelector, isNarrowed, narrow } from '../../src/machine/selector.t
 import type { TrafficSelector } from '../../src/message/payload.ts';
 import { everything, selector } from '../../testkit/world.ts';
 
-const arbitrary = fc
-  .tuple(fc.constantFrom(0, 6, 17), fc.nat(9), fc.nat(9), fc.nat(9), fc.nat(9))
-  .map(([protocol, a, b, c, d]) =>
-    selector(`10.0.0.${Math.min(a, b)}`, `10.0.0.${Math.max(a, b)}`, {
-      protocol,
-      fromPort: Math.min(c, d),
-      toPort: Math.max(c, d),
-    }),
-  );
+const arbitrary = fc.tuple(fc.constantFrom(0, 6, 17), fc.nat(9), fc.nat(9), fc.nat(9), fc.nat(9)).map(([protocol, a, b, c, d]) =>
+  selector(`10.0.0.${Math.min(a, b)}`, `10.0.0.${Math.max(a, b)}`, {
+    protocol,
+    fromPort: Math.min(c, d),
+    toPort: Math.max(c, d),
+  }),
+);
 const several = fc.array(arbitrary, { maxLength: 4 });
 
 /** Whether a packet (protocol, port, last octet of the address) is carried. */
