@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -121,9 +121,18 @@ export class Product {
     await this.#must('POST', `/v1/connections/${encodeURIComponent(name)}/down`);
   }
 
-  /** Writes a settings file beside a profile, or `/etc/aovpn/aovpn.toml`. */
-  settings(text: string): void {
-    this.host.write('/etc/aovpn/aovpn.toml', text);
+  /** Writes `/etc/aovpn/aovpn.toml`; when the daemon runs, until it has read it. */
+  async settings(text: string): Promise<void> {
+    const file = '/etc/aovpn/aovpn.toml';
+    const before = existsSync(this.host.file(file)) ? readFileSync(this.host.file(file), 'utf8') : undefined;
+    if (before === text || (before === undefined && text === '')) return;
+    const count = (): number => this.daemon.output().split('settings read anew').length;
+    const seen = this.#daemon && !this.#daemon.exit ? count() : undefined;
+    this.host.write(file, text);
+    for (let wait = 0; seen !== undefined && count() === seen; wait++) {
+      if (wait > 500) throw new Error(`the daemon does not read its settings anew:\n${tail(this.daemon.output())}`);
+      await sleep(10);
+    }
   }
 
   /** Waits until a connection is as wanted; fails with what it was instead, the daemon's log included. */

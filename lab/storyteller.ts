@@ -2,7 +2,7 @@ import process from 'node:process';
 
 /** Prints a story step by step, live on a terminal and line by line anywhere else. */
 export class Storyteller {
-  readonly #live = process.stdout.isTTY === true;
+  readonly #live = process.stdout.isTTY;
   readonly #colours = this.#live && process.env['NO_COLOR'] === undefined;
   readonly #started = performance.now();
   #steps = 0;

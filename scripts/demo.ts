@@ -73,7 +73,7 @@ async function tell(world: World): Promise<void> {
   });
   const product = world.product();
   await teller.step('start aovpnd on the laptop', async () => {
-    product.settings('[profile.device]\ndpd-seconds = 5\n');
+    await product.settings('[profile.device]\ndpd-seconds = 5\n');
     await product.start();
     return '';
   });

@@ -33,10 +33,12 @@ export interface GatewayOptions {
   /** 0: the gateway never starts a rekey. */
   readonly ikeRekeySeconds?: number;
   readonly childRekeySeconds?: number;
-  /** Always ask for a cookie first (RFC 7296 §2.6). Takes effect at the next start. */
+  /** Ask for a cookie as soon as one SA is half-open (RFC 7296 §2.6). Takes effect at the next start. */
   readonly cookies?: boolean;
   /** False: the signature methods of RFC 7296 only, none of RFC 7427. Takes effect at the next start. */
   readonly signatureAuthentication?: boolean;
+  /** Highest version of TLS in EAP-TLS; default 1.2, as strongSwan has it. Takes effect at the next start. */
+  readonly tlsVersionMax?: '1.2' | '1.3';
 }
 
 const plugins = [
@@ -192,7 +194,7 @@ function strongswanConf(log: string, options: GatewayOptions): string {
       retransmit_tries: 3,
       retransmit_timeout: 1.0,
       close_ike_on_child_failure: 'no',
-      ...(options.cookies ? { cookie_threshold: 0, cookie_threshold_ip: 0 } : { dos_protection: 'no' }),
+      ...(options.cookies ? { cookie_threshold: 1 } : { dos_protection: 'no' }),
       ...(options.signatureAuthentication === false ? { signature_authentication: 'no' } : {}),
       filelog: {
         file: {
@@ -202,8 +204,6 @@ function strongswanConf(log: string, options: GatewayOptions): string {
           time_add_ms: 'yes',
           ike_name: 'yes',
           default: 1,
-          ike: 2,
-          cfg: 2,
         },
       },
       plugins: {
@@ -212,6 +212,7 @@ function strongswanConf(log: string, options: GatewayOptions): string {
         revocation: { enable_crl: 'no', enable_ocsp: 'no' },
       },
     },
+    libtls: { version_max: options.tlsVersionMax ?? '1.2' },
     swanctl: { load: 'pem pkcs1 pkcs8 x509 pubkey openssl random' },
   });
 }

@@ -96,11 +96,11 @@ suite('main/daemon', () => {
   });
 
   test('with a bad settings file or command line: says where', async () => {
-    product.settings('[profile."tunnel"]\nmtu = "large"\n');
+    await product.settings('[profile."tunnel"]\nmtu = "large"\n');
     const badSettings = world.product().launch();
     assert.notEqual((await endsWithin(badSettings, 10_000)).status, 0);
     assert.match(badSettings.output(), /AOV-DAEMON-501[^]*aovpn\.toml:2/);
-    product.settings('');
+    await product.settings('');
     const badOption = world.product().launch({ args: ['--frobnicate'] });
     assert.equal((await endsWithin(badOption, 10_000)).status, 2);
     assert.match(badOption.output(), /AOV-DAEMON-506/);

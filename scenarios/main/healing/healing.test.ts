@@ -12,7 +12,7 @@ suite('main/healing', () => {
   let stage: Stage;
   before(async () => {
     stage = await Stage.set();
-    stage.product.settings(`[profile."${name}"]\ndpd-seconds = 5\n`);
+    await stage.product.settings(`[profile."${name}"]\ndpd-seconds = 5\n`);
     await stage.product.put(name, certificateProfile(), stage.machine());
     await stage.product.waitForState(name, 'up');
   });

@@ -71,7 +71,7 @@ suite('main/refusals', () => {
     const certificate = stage.world.pki.gateway('good', 'p256', { revocationUrls: true });
     await stage.world.publishRevocation();
     await stage.world.gateway.configure({ ...sane(stage), certificate });
-    stage.product.settings('[profile."sure"]\nrevocation = "hard"\n');
+    await stage.product.settings('[profile."sure"]\nrevocation = "hard"\n');
     await stage.product.put('sure', certificateProfile(), stage.machine());
     await stage.product.waitForState('sure', 'up');
     await stage.strike('sure');
@@ -244,7 +244,7 @@ suite('main/refusals', () => {
   async function refuses(trouble: Trouble): Promise<void> {
     const { world, product } = stage;
     await world.gateway.configure({ ...sane(stage), ...trouble.gateway });
-    product.settings(trouble.settings ? `[profile."trouble"]\n${trouble.settings}\n` : '');
+    await product.settings(trouble.settings ? `[profile."trouble"]\n${trouble.settings}\n` : '');
     await product.put('trouble', trouble.xml ?? certificateProfile(), trouble.credentials ?? stage.machine());
     try {
       const { problem, state } = await product.waitForProblem('trouble', trouble.timeoutMs ?? 15_000);

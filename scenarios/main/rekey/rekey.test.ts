@@ -12,7 +12,7 @@ suite('main/rekey', () => {
   let stage: Stage;
   before(async () => {
     stage = await Stage.set();
-    stage.product.settings(`[profile."${name}"]\nchild-lifetime-megabytes = 1\n`);
+    await stage.product.settings(`[profile."${name}"]\nchild-lifetime-megabytes = 1\n`);
     await stage.product.put(name, certificateProfile(), stage.machine());
     await stage.product.waitForState(name, 'up');
   });

@@ -1,5 +1,6 @@
 // Every authentication method and a sensible matrix of algorithms: connects, carries v4 and v6, and the gateway says that it was that suite.
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 import type { GatewayAuthentication, GatewayOptions } from '../../../lab/gateway/strongswan.ts';
 import { canary, network } from '../../../lab/network.ts';
@@ -171,7 +172,7 @@ suite('main/suites', () => {
 
   for (const one of [...byProfile, ...byGateway]) {
     test(one.title, async () => {
-      stage.product.settings(one.allowWeak ? '[profile."suite"]\nallow-weak = true\n' : '');
+      await stage.product.settings(one.allowWeak ? '[profile."suite"]\nallow-weak = true\n' : '');
       const xml = certificateProfile(one.suite ? { suite: one.suite } : {});
       await connects('suite', 'pubkey', xml, stage.machine(), one.shows, {
         ...(one.ike ? { ikeProposals: one.ike.split(',') } : {}),
@@ -205,8 +206,8 @@ suite('main/suites', () => {
   test('certificates: RSA with PSS on both sides', async () => {
     await connects('pss', 'pubkey', certificateProfile(), stage.machine(stage.world.pki.machine('rsa2048')), /ESTABLISHED/, {
       certificate: stage.world.pki.gateway('good', 'rsa2048'),
-      localAuth: 'rsa/pss-sha256',
-      remoteAuth: 'rsa/pss-sha256',
+      localAuth: 'ike:rsa/pss-sha256',
+      remoteAuth: 'ike:rsa/pss-sha256',
       ...open,
     });
   });
@@ -258,9 +259,21 @@ suite('main/suites', () => {
       ikeProposals: ['aes256gcm16-prfsha384-ecp384'],
     });
     await stage.world.gateway.start();
-    await connects('cookie', 'pubkey', certificateProfile(), stage.machine(), /ECP_384/, {});
-    assert.match(stage.world.gateway.log(), /COOKIE/);
-    assert.match(stage.world.gateway.log(), /INVAL_KE/);
+    // A first try that gets stuck half-way, so that the gateway grows suspicious.
+    await stage.world.impair({ dropLongerThan: 650 });
+    await stage.product.put('stuck', certificateProfile({ routes: [], names: {} }), stage.machine());
+    await halfOpen();
+    await stage.product.remove('stuck');
+    await stage.world.impair({});
+    await stage.product.put('cookie', certificateProfile(), stage.machine());
+    await stage.product.waitForState('cookie', 'up');
+    assert.match(await stage.world.gateway.sas(), /ECP_384/);
+    assert.ok(/generating IKE_SA_INIT response 0 \[ N\(COOKIE\) \]/.test(stage.world.gateway.log()), 'no cookie was asked for');
+    assert.ok(
+      /generating IKE_SA_INIT response 0 \[ N\(INVAL_KE\) \]/.test(stage.world.gateway.log()),
+      'our first guess was right',
+    );
+    await stage.product.remove('cookie');
   });
 
   test('a gateway that knows only the signatures of RFC 7296', async () => {
@@ -275,6 +288,13 @@ suite('main/suites', () => {
     }
   });
 
+  async function halfOpen(): Promise<void> {
+    for (let wait = 0; !/CONNECTING/.test(await stage.world.gateway.sas()); wait++) {
+      assert.ok(wait < 200, 'no half-open SA');
+      await sleep(20);
+    }
+  }
+
   async function connects(
     name: string,
     authentication: GatewayAuthentication,
@@ -284,7 +304,7 @@ suite('main/suites', () => {
     options: Partial<GatewayOptions>,
   ): Promise<void> {
     const { world, product } = stage;
-    await world.gateway.configure({ authentication: [authentication], ...options });
+    await world.gateway.configure({ localAuth: 'pubkey', remoteAuth: 'pubkey', authentication: [authentication], ...options });
     await product.put(name, xml, credentials);
     try {
       const connection = await product.waitForState(name, 'up');
