@@ -1,9 +1,19 @@
-import { concat, encodeUtf8, equal } from '@aovpn/bytes';
-import { decodeSignatureAuth, encodeSignatureAuth } from '../src/crypto/auth-signature.ts';
-import { deriveChildKeys, deriveIkeKeys, deriveRekeyedIkeKeys, sharedKeyAuth, signedOctets } from '../src/crypto/keymat.ts';
+import { encodeUtf8, equal } from '@aovpn/bytes';
+import { deriveChildKeys, deriveIkeKeys, deriveRekeyedIkeKeys } from '../src/crypto/keymat.ts';
 import type { KeyPair } from '../src/crypto/port.ts';
 import type { ChildProposalConfig, IkeProposalConfig } from '../src/machine/contract.ts';
-import { encodeMessage, encodePayloadBody } from '../src/message/encode.ts';
+import {
+  compareNonces,
+  lowerNonce,
+  notify,
+  pick,
+  pickAll,
+  pickError,
+  pickNotify,
+  spiNumber,
+  spiOctets,
+} from '../src/machine/pick.ts';
+import { encodeMessage } from '../src/message/encode.ts';
 import { decodeHeader } from '../src/message/header.ts';
 import { openDatagram } from '../src/message/open.ts';
 import type { ConfigAttribute, Message, Payload, TrafficSelector } from '../src/message/payload.ts';
@@ -15,67 +25,14 @@ import {
   selectChildProposal,
   selectIkeProposal,
 } from '../src/message/proposal.ts';
-import { emptyReassembly, type Reassembly } from '../src/message/reassembly.ts';
+import { emptyReassembly } from '../src/message/reassembly.ts';
 import { sealMessage } from '../src/message/seal.ts';
-import type { DirectionKeys, IkeSuite } from '../src/message/suite.ts';
-import {
-  notify,
-  pick,
-  pickAll,
-  pickError,
-  pickNotify,
-  compareNonces,
-  lowerNonce,
-  spiNumber,
-  spiOctets,
-} from '../src/machine/pick.ts';
-import { MsChapServer } from './ms-chap-server.ts';
+import { newSpi, ResponderAuth, type InitExchange } from './responder-auth.ts';
+import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
-import {
-  childProposals,
-  clientKey,
-  everything,
-  gatewayKey,
-  gatewayName,
-  ikeProposals,
-  password,
-  selector,
-  user,
-} from './world.ts';
+import { childProposals, ikeProposals } from './world.ts';
 
 const [INIT, AUTH, CREATE, INFO] = [34, 35, 36, 37];
-
-export interface ResponderIke {
-  readonly spiI: Uint8Array;
-  readonly spiR: Uint8Array;
-  /** Whether this responder began the exchange that made it. */
-  readonly initiator: boolean;
-  readonly suite: IkeSuite;
-  readonly send: DirectionKeys;
-  readonly receive: DirectionKeys;
-  readonly skD: Uint8Array;
-  readonly skPi: Uint8Array;
-  readonly skPr: Uint8Array;
-  nextRequest: number;
-  nextExpected: number;
-  reassembly: Reassembly;
-  answer: readonly Uint8Array[];
-  outstanding:
-    | { readonly messageId: number; readonly datagrams: readonly Uint8Array[]; readonly done: (message: Message) => void }
-    | undefined;
-  deleting: boolean;
-  gone: boolean;
-}
-
-export interface ResponderChild {
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly inbound: DirectionKeys;
-  readonly outbound: DirectionKeys;
-  /** The client's side and ours. */
-  readonly tsi: readonly TrafficSelector[];
-  readonly tsr: readonly TrafficSelector[];
-}
 
 export interface ResponderOptions {
   ikeProposals?: readonly IkeProposalConfig[];
@@ -105,9 +62,8 @@ export class Responder {
   closed = false;
   /** After a rekey of its own: delete what was replaced, or what lost (RFC 7296 §2.8.1). */
   tidy = true;
-  #init: { request: Uint8Array; response: Uint8Array; nonceI: Uint8Array; nonceR: Uint8Array } | undefined;
-  #authRequest: Message | undefined;
-  #eap: MsChapServer | undefined;
+  #init: InitExchange | undefined;
+  readonly #auth: ResponderAuth;
   /** Own rekeys under way: what the peer did to the same SA meanwhile. */
   #childRival: { readonly old: number; lowest: Uint8Array; spiIn: number } | undefined;
   #childRekeying: number | undefined;
@@ -118,6 +74,7 @@ export class Responder {
   constructor(crypto: TestCrypto, options: ResponderOptions = {}) {
     this.crypto = crypto;
     this.options = options;
+    this.#auth = new ResponderAuth(crypto, options, this.children);
   }
 
   get current(): ResponderIke {
@@ -168,7 +125,7 @@ export class Responder {
     more: { readonly group?: number; readonly tsi?: readonly TrafficSelector[]; readonly tsr?: readonly TrafficSelector[] } = {},
   ): void {
     const { crypto } = this;
-    const spiIn = this.#newSpi();
+    const spiIn = newSpi(this.crypto);
     const nonceI = crypto.random(32);
     const pair = crypto.generateKeyPair(more.group ?? 31);
     const offered = buildChildProposals(this.#childProposals, spiIn, true, 31);
@@ -238,7 +195,7 @@ export class Responder {
         nonceR,
         ...spis,
       });
-      const made = fresh(spis, suite, keys.initiator, keys.responder, keys, true);
+      const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
       const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
       if (lost) this.ikes.splice(this.ikes.length - 1, 0, made);
       else this.ikes.push(made);
@@ -285,7 +242,7 @@ export class Responder {
   }
 
   #answer(ike: ResponderIke, message: Message): readonly Payload[] {
-    if (message.header.exchange === AUTH) return this.#answerAuth(ike, message);
+    if (message.header.exchange === AUTH) return this.#auth.answer(ike, message, this.#init!);
     if (message.header.exchange === CREATE) return this.#answerCreate(ike, message);
     const { payloads } = message;
     if (pickAll(payloads, 'D').some(({ protocol }) => protocol === 1)) {
@@ -343,7 +300,7 @@ export class Responder {
     const spis = { spiI: header.spiI, spiR: crypto.random(8) };
     const keys = deriveIkeKeys(crypto, chosen, { sharedSecret, nonceI, nonceR, ...spis });
     this.ikes.length = 0;
-    this.ikes.push({ ...fresh(spis, chosen, keys.responder, keys.initiator, keys, false), nextExpected: 1 });
+    this.ikes.push({ ...freshIke(spis, chosen, keys.responder, keys.initiator, keys, false), nextExpected: 1 });
     const response = reply(spis.spiR, [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: new Uint8Array(0) }] },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
@@ -354,74 +311,6 @@ export class Responder {
       notify(16431, Uint8Array.of(0, 2, 0, 3, 0, 4)),
     ]);
     this.#init = { request: datagram, response: response ?? new Uint8Array(0), nonceI, nonceR };
-  }
-
-  #answerAuth(ike: ResponderIke, message: Message): readonly Payload[] {
-    const { payloads } = message;
-    const eap = pick(payloads, 'EAP');
-    const auth = pick(payloads, 'AUTH');
-    if (eap) return [{ kind: 'EAP', packet: this.#eap!.answer(eap.packet) }];
-    const idi = pick(payloads, 'IDi');
-    if (idi) this.#authRequest = message;
-    const octetsI = (): Uint8Array =>
-      signedOctets(
-        this.crypto,
-        ike.suite.prf,
-        ike.skPi,
-        this.#init!.request,
-        this.#init!.nonceR,
-        encodePayloadBody(pick(this.#authRequest!.payloads, 'IDi')!),
-      );
-    const idr = { kind: 'IDr', identity: { type: 2, data: encodeUtf8(gatewayName) } } as const;
-    const octetsR = signedOctets(
-      this.crypto,
-      ike.suite.prf,
-      ike.skPr,
-      this.#init!.response,
-      this.#init!.nonceI,
-      encodePayloadBody(idr),
-    );
-    const own: Payload[] = [
-      idr,
-      { kind: 'CERT', encoding: 4, data: gatewayKey.spki },
-      { kind: 'AUTH', ...encodeSignatureAuth('ecdsa-sha256', gatewayKey.sign(octetsR), true) },
-    ];
-    if (idi && !auth) {
-      if (!this.options.eap) return [notify(24)];
-      this.#eap = new MsChapServer(user, password, this.crypto.random(16));
-      return [...own, { kind: 'EAP', packet: this.#eap.answer(undefined) }];
-    }
-    if (idi) {
-      const signed = decodeSignatureAuth(auth!.method, auth!.data);
-      if ('problem' in signed || !this.crypto.verify(clientKey.spki, signed.scheme, octetsI(), signed.signature))
-        return [notify(24)];
-      return [...own, ...this.#firstChild(ike)];
-    }
-    const msk = this.#eap?.msk;
-    if (!msk || !equal(auth!.data, sharedKeyAuth(this.crypto, ike.suite.prf, msk, octetsI()))) return [notify(24)];
-    return [{ kind: 'AUTH', method: 2, data: sharedKeyAuth(this.crypto, ike.suite.prf, msk, octetsR) }, ...this.#firstChild(ike)];
-  }
-
-  #firstChild(ike: ResponderIke): readonly Payload[] {
-    const { payloads } = this.#authRequest!;
-    const configs = this.#childProposals.map((config) => ({ ...config, ke: [] }));
-    const chosen = selectChildProposal(configs, pick(payloads, 'SA')!.proposals);
-    if ('problem' in chosen) return [notify(14)];
-    const spiIn = this.#newSpi();
-    const keys = deriveChildKeys(this.crypto, ike.suite.prf, ike.skD, chosen.suite, {
-      nonceI: this.#init!.nonceI,
-      nonceR: this.#init!.nonceR,
-    });
-    const tsi = this.options.tsi ?? [selector('10.9.0.5', '10.9.0.5')];
-    const tsr = this.options.tsr ?? everything;
-    this.children.set(spiIn, { spiIn, spiOut: chosen.spi, inbound: keys.initiator, outbound: keys.responder, tsi, tsr });
-    return [
-      { kind: 'CP', type: 2, attributes: this.options.configuration ?? [{ type: 1, value: Uint8Array.of(10, 9, 0, 5) }] },
-      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
-      { kind: 'TSi', selectors: tsi },
-      { kind: 'TSr', selectors: tsr },
-      ...(this.options.mobike === false ? [] : [notify(16396)]),
-    ];
   }
 
   #answerCreate(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
@@ -445,7 +334,7 @@ export class Responder {
     const sharedSecret = pair && crypto.sharedSecret(pair, ke!.data);
     const nonceI = pick(payloads, 'NONCE')!.data;
     const nonceR = crypto.random(32);
-    const spiIn = this.#newSpi();
+    const spiIn = newSpi(this.crypto);
     const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, chosen.suite, { nonceI, nonceR, sharedSecret });
     const tsi = pick(payloads, 'TSi')!.selectors;
     const tsr = pick(payloads, 'TSr')!.selectors;
@@ -479,7 +368,7 @@ export class Responder {
       nonceR,
       ...spis,
     });
-    const made = fresh(spis, chosen, keys.responder, keys.initiator, keys, false);
+    const made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
     this.ikes.push(made);
     if (this.#ikeRekeying) this.#ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
     return [
@@ -509,35 +398,4 @@ export class Responder {
   get #childProposals(): readonly ChildProposalConfig[] {
     return this.options.childProposals ?? childProposals;
   }
-
-  #newSpi(): number {
-    return 256 + Math.floor(((spiNumber(concat(this.crypto.random(4))) ?? 1) / 0x1_0000_0000) * 0xffff_fe00);
-  }
-}
-
-function fresh(
-  spis: { readonly spiI: Uint8Array; readonly spiR: Uint8Array },
-  { encr, keyBits, prf, integ, ke }: IkeSuite,
-  send: DirectionKeys,
-  receive: DirectionKeys,
-  { skD, skPi, skPr }: { readonly skD: Uint8Array; readonly skPi: Uint8Array; readonly skPr: Uint8Array },
-  initiator: boolean,
-): ResponderIke {
-  return {
-    ...spis,
-    initiator,
-    suite: { encr, keyBits, prf, integ, ke },
-    send,
-    receive,
-    skD,
-    skPi,
-    skPr,
-    nextRequest: 0,
-    nextExpected: 0,
-    reassembly: emptyReassembly,
-    answer: [],
-    outstanding: undefined,
-    deleting: false,
-    gone: false,
-  };
 }

@@ -3,9 +3,10 @@ import { suite, test } from 'node:test';
 import type { IkeSaConfig } from '../../src/machine/contract.ts';
 import { notify, pick, pickNotify, spiNumber, spiOctets } from '../../src/machine/pick.ts';
 import type { Payload } from '../../src/message/payload.ts';
-import { assertSameChildren, assertSameIke, describe, lastHeard, outline } from '../../testkit/assertion.ts';
+import { assertSameChildren, describe, lastHeard, outline } from '../../testkit/assertion.ts';
 import { established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
-import type { ResponderChild, ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderChild } from '../../testkit/responder-sa.ts';
 import { certificateConfig, everything, selector } from '../../testkit/world.ts';
 
 const lingerMs = 5000;
@@ -359,102 +360,6 @@ suite('CHILD_SA rekeyed by the peer', () => {
   });
 });
 
-/*
- * CREATE_CHILD_SA SK { N(REKEY_SA), …, Ni1, … } --> X <-- CREATE_CHILD_SA SK { N(REKEY_SA), …, Ni2, … }
- * CREATE_CHILD_SA SK { …, Nr2, … }              --> X <-- CREATE_CHILD_SA SK { …, Nr1, … }
- * The pair made with the lowest of the four nonces is deleted by the one who asked for it (RFC 7296 §2.8.1).
- */
-suite('CHILD_SA rekeyed by both at once', () => {
-  for (const lowest of ['Ni1', 'Nr1', 'Ni2', 'Nr2'] as const) {
-    for (const first of ['requests', 'our answer late', 'their answer late'] as const) {
-      test(`${lowest} is the lowest nonce, ${first}`, () => {
-        const pair = established({ ...certificateConfig, dpdMs: 0 });
-        const { client, responder } = pair;
-        chooseNonces(pair, lowest);
-        client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
-        responder.rekeyChild(only(pair));
-        const ours = client.take();
-        const theirs = responder.take();
-        responder.receive(...ours);
-        client.receive(...theirs);
-        if (first === 'our answer late') {
-          // The peer knows the outcome, and acts on it, before we do.
-          const late = responder.take();
-          toResponder(pair);
-          toClient(pair);
-          toResponder(pair);
-          client.receive(...late);
-        } else if (first === 'their answer late') {
-          const late = client.take();
-          toClient(pair);
-          const next = client.take();
-          responder.receive(...late, ...next);
-        }
-        talk(pair);
-        const winner = client.sa.children.find(({ stage }) => stage.name === 'active')!;
-        const weMadeIt =
-          client.last('install-child')!.child.sendNow && client.last('install-child')!.child.inbound.spi === winner.spiIn;
-        assert.equal(weMadeIt, lowest.endsWith('2'), 'the pair with the lowest nonce goes');
-        client.advance(lingerMs);
-        talk(pair);
-        assertSameChildren(pair);
-        assert.equal(client.children.size, 1);
-        client.advance(100_000);
-        talk(pair);
-        assertSameChildren(pair);
-        assert.equal(client.phase, 'open');
-      });
-    }
-  }
-
-  test('their request arrives only after our rekey is complete: TEMPORARY_FAILURE, one pair stays', () => {
-    const pair = established();
-    const { client, responder } = pair;
-    client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
-    responder.rekeyChild(only(pair));
-    const theirs = responder.take();
-    responder.receive(...client.take());
-    client.receive(...responder.take());
-    client.receive(...theirs);
-    talk(pair);
-    client.advance(lingerMs);
-    talk(pair);
-    assertSameChildren(pair);
-  });
-
-  test('our request arrives only after their rekey is complete: CHILD_SA_NOT_FOUND, one pair stays', () => {
-    const pair = established();
-    const { client, responder } = pair;
-    client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
-    const ours = client.take();
-    responder.rekeyChild(only(pair));
-    talk(pair);
-    responder.receive(...ours);
-    talk(pair);
-    client.advance(lingerMs);
-    talk(pair);
-    assertSameChildren(pair);
-    assertSameIke(pair);
-    assert.equal(client.sa.children.length, 1);
-  });
-
-  test('the peer rekeys what we are deleting: TEMPORARY_FAILURE', () => {
-    const pair = established();
-    const { client, responder } = pair;
-    client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
-    toResponder(pair);
-    toClient(pair);
-    const deletion = client.take();
-    responder.rekeyChild([...responder.children.values()][0]!);
-    toClient(pair);
-    toResponder(pair);
-    assert.equal(lastHeard(pair), '36 response 0: N43');
-    responder.receive(...deletion);
-    talk(pair);
-    assertSameChildren(pair, 1);
-  });
-});
-
 function rekey(pair: Pair): void {
   pair.client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
 }
@@ -477,12 +382,4 @@ function tidied(pair: Pair): Pair {
 
 function inCreate(change: (payloads: readonly Payload[]) => readonly Payload[]): NonNullable<ResponderOptions['impair']> {
   return (payloads, { header }) => (header.exchange === 36 ? change(payloads) : payloads);
-}
-
-/** The next nonces of both sides: each sends one as initiator (1: ours, 2: theirs) and one as responder. */
-function chooseNonces({ clientCrypto, responderCrypto }: Pair, lowest: 'Ni1' | 'Nr1' | 'Ni2' | 'Nr2'): void {
-  const nonce = (name: string): Uint8Array =>
-    new Uint8Array(32).fill(name === lowest ? 1 : 2 + ['Ni1', 'Nr1', 'Ni2', 'Nr2'].indexOf(name));
-  clientCrypto.nonces.push(nonce('Ni1'), nonce('Nr2'));
-  responderCrypto.nonces.push(nonce('Ni2'), nonce('Nr1'));
 }

@@ -1,0 +1,104 @@
+import { encodeUtf8, equal } from '@aovpn/bytes';
+import { decodeSignatureAuth, encodeSignatureAuth } from '../src/crypto/auth-signature.ts';
+import { deriveChildKeys, sharedKeyAuth, signedOctets } from '../src/crypto/keymat.ts';
+import { notify, pick, spiNumber, spiOctets } from '../src/machine/pick.ts';
+import { encodePayloadBody } from '../src/message/encode.ts';
+import type { Message, Payload } from '../src/message/payload.ts';
+import { selectChildProposal } from '../src/message/proposal.ts';
+import { MsChapServer } from './ms-chap-server.ts';
+import type { ResponderOptions } from './responder.ts';
+import type { ResponderChild, ResponderIke } from './responder-sa.ts';
+import type { TestCrypto } from './test-crypto.ts';
+import { childProposals, clientKey, everything, gatewayKey, gatewayName, password, selector, user } from './world.ts';
+
+/** What IKE_AUTH needs of IKE_SA_INIT. */
+export interface InitExchange {
+  readonly request: Uint8Array;
+  readonly response: Uint8Array;
+  readonly nonceI: Uint8Array;
+  readonly nonceR: Uint8Array;
+}
+
+/** The responder's side of IKE_AUTH: certificate or EAP, and the first CHILD_SA. */
+export class ResponderAuth {
+  readonly #crypto: TestCrypto;
+  readonly #options: ResponderOptions;
+  readonly #children: Map<number, ResponderChild>;
+  #authRequest: Message | undefined;
+  #eap: MsChapServer | undefined;
+
+  constructor(crypto: TestCrypto, options: ResponderOptions, children: Map<number, ResponderChild>) {
+    this.#crypto = crypto;
+    this.#options = options;
+    this.#children = children;
+  }
+
+  answer(ike: ResponderIke, message: Message, init: InitExchange): readonly Payload[] {
+    const { payloads } = message;
+    const eap = pick(payloads, 'EAP');
+    const auth = pick(payloads, 'AUTH');
+    if (eap) return [{ kind: 'EAP', packet: this.#eap!.answer(eap.packet) }];
+    const idi = pick(payloads, 'IDi');
+    if (idi) this.#authRequest = message;
+    const octetsI = (): Uint8Array =>
+      signedOctets(
+        this.#crypto,
+        ike.suite.prf,
+        ike.skPi,
+        init.request,
+        init.nonceR,
+        encodePayloadBody(pick(this.#authRequest!.payloads, 'IDi')!),
+      );
+    const idr = { kind: 'IDr', identity: { type: 2, data: encodeUtf8(gatewayName) } } as const;
+    const octetsR = signedOctets(this.#crypto, ike.suite.prf, ike.skPr, init.response, init.nonceI, encodePayloadBody(idr));
+    const own: Payload[] = [
+      idr,
+      { kind: 'CERT', encoding: 4, data: gatewayKey.spki },
+      { kind: 'AUTH', ...encodeSignatureAuth('ecdsa-sha256', gatewayKey.sign(octetsR), true) },
+    ];
+    if (idi && !auth) {
+      if (!this.#options.eap) return [notify(24)];
+      this.#eap = new MsChapServer(user, password, this.#crypto.random(16));
+      return [...own, { kind: 'EAP', packet: this.#eap.answer(undefined) }];
+    }
+    if (idi) {
+      const signed = decodeSignatureAuth(auth!.method, auth!.data);
+      if ('problem' in signed || !this.#crypto.verify(clientKey.spki, signed.scheme, octetsI(), signed.signature))
+        return [notify(24)];
+      return [...own, ...this.#firstChild(ike, init)];
+    }
+    const msk = this.#eap?.msk;
+    if (!msk || !equal(auth!.data, sharedKeyAuth(this.#crypto, ike.suite.prf, msk, octetsI()))) return [notify(24)];
+    return [
+      { kind: 'AUTH', method: 2, data: sharedKeyAuth(this.#crypto, ike.suite.prf, msk, octetsR) },
+      ...this.#firstChild(ike, init),
+    ];
+  }
+
+  #firstChild(ike: ResponderIke, init: InitExchange): readonly Payload[] {
+    const { payloads } = this.#authRequest!;
+    const configs = (this.#options.childProposals ?? childProposals).map((config) => ({ ...config, ke: [] }));
+    const chosen = selectChildProposal(configs, pick(payloads, 'SA')!.proposals);
+    if ('problem' in chosen) return [notify(14)];
+    const spiIn = newSpi(this.#crypto);
+    const keys = deriveChildKeys(this.#crypto, ike.suite.prf, ike.skD, chosen.suite, {
+      nonceI: init.nonceI,
+      nonceR: init.nonceR,
+    });
+    const tsi = this.#options.tsi ?? [selector('10.9.0.5', '10.9.0.5')];
+    const tsr = this.#options.tsr ?? everything;
+    this.#children.set(spiIn, { spiIn, spiOut: chosen.spi, inbound: keys.initiator, outbound: keys.responder, tsi, tsr });
+    return [
+      { kind: 'CP', type: 2, attributes: this.#options.configuration ?? [{ type: 1, value: Uint8Array.of(10, 9, 0, 5) }] },
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
+      { kind: 'TSi', selectors: tsi },
+      { kind: 'TSr', selectors: tsr },
+      ...(this.#options.mobike === false ? [] : [notify(16396)]),
+    ];
+  }
+}
+
+/** An inbound SPI that is not reserved. */
+export function newSpi(crypto: TestCrypto): number {
+  return 256 + Math.floor(((spiNumber(crypto.random(4)) ?? 1) / 0x1_0000_0000) * 0xffff_fe00);
+}

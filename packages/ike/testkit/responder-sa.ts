@@ -1,0 +1,65 @@
+import type { Message, TrafficSelector } from '../src/message/payload.ts';
+import { emptyReassembly, type Reassembly } from '../src/message/reassembly.ts';
+import type { DirectionKeys, IkeSuite } from '../src/message/suite.ts';
+
+/** The responder's view of one IKE SA. */
+export interface ResponderIke {
+  readonly spiI: Uint8Array;
+  readonly spiR: Uint8Array;
+  /** Whether this responder began the exchange that made it. */
+  readonly initiator: boolean;
+  readonly suite: IkeSuite;
+  readonly send: DirectionKeys;
+  readonly receive: DirectionKeys;
+  readonly skD: Uint8Array;
+  readonly skPi: Uint8Array;
+  readonly skPr: Uint8Array;
+  nextRequest: number;
+  nextExpected: number;
+  reassembly: Reassembly;
+  answer: readonly Uint8Array[];
+  outstanding:
+    | { readonly messageId: number; readonly datagrams: readonly Uint8Array[]; readonly done: (message: Message) => void }
+    | undefined;
+  deleting: boolean;
+  gone: boolean;
+}
+
+/** The responder's view of one CHILD_SA. */
+export interface ResponderChild {
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly inbound: DirectionKeys;
+  readonly outbound: DirectionKeys;
+  /** The client's side and ours. */
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+}
+
+/** One without history. */
+export function freshIke(
+  spis: { readonly spiI: Uint8Array; readonly spiR: Uint8Array },
+  { encr, keyBits, prf, integ, ke }: IkeSuite,
+  send: DirectionKeys,
+  receive: DirectionKeys,
+  { skD, skPi, skPr }: { readonly skD: Uint8Array; readonly skPi: Uint8Array; readonly skPr: Uint8Array },
+  initiator: boolean,
+): ResponderIke {
+  return {
+    ...spis,
+    initiator,
+    suite: { encr, keyBits, prf, integ, ke },
+    send,
+    receive,
+    skD,
+    skPi,
+    skPr,
+    nextRequest: 0,
+    nextExpected: 0,
+    reassembly: emptyReassembly,
+    answer: [],
+    outstanding: undefined,
+    deleting: false,
+    gone: false,
+  };
+}
