@@ -1,7 +1,7 @@
 import { Reader, TruncatedError, Writer } from '@aovpn/bytes';
 
 /** EAP codes (RFC 3748 §4). */
-export const eapCode = { request: 1, response: 2, success: 3, failure: 4 } as const;
+const eapCode = { request: 1, response: 2, success: 3, failure: 4 } as const;
 
 /** EAP method types (RFC 3748 §5 and the IANA registry). */
 export const eapType = { identity: 1, notification: 2, nak: 3, tls: 13, mschapv2: 26, expanded: 254 } as const;

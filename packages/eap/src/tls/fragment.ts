@@ -1,12 +1,12 @@
 import { concat, Reader, TruncatedError, Writer } from '@aovpn/bytes';
 
 /** Flags of EAP-TLS (RFC 5216 §3.1); the others are reserved and ignored on receipt. */
-export const tlsFlag = { length: 0x80, more: 0x40, start: 0x20 } as const;
+const tlsFlag = { length: 0x80, more: 0x40, start: 0x20 } as const;
 
 /** Largest TLS message (one flight) that is taken or sent, octets. Real flights with long chains stay below 20 000. */
 export const flightLimit = 0x10000;
 /** TLS octets in one of our packets: with EAP, IKE and IP headers still below 1280. */
-export const fragmentSize = 1000;
+const fragmentSize = 1000;
 
 /** The part of a server's flight that has arrived. */
 export interface Assembly {

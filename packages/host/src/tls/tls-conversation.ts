@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -44,7 +45,12 @@ export class TlsConversation {
     });
     this.#socket = connect({
       socket: this.#wire,
-      secureContext: credential.secureContext({ minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' }),
+      secureContext: credential.secureContext({
+        minVersion: 'TLSv1.2',
+        maxVersion: 'TLSv1.3',
+        // strongSwan's TLS server does not know RFC 5746. What that guards against is renegotiation, and there is none here.
+        secureOptions: constants.SSL_OP_LEGACY_SERVER_CONNECT | constants.SSL_OP_NO_RENEGOTIATION,
+      }),
       // The server is verified below, before a single octet of our answer leaves: Node cannot know the profile's roots and names.
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,

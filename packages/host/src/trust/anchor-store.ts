@@ -5,7 +5,7 @@ import { readPemBlocks } from '../keys/pem.ts';
 import { CertificateError, parseCertificate, type ParsedCertificate } from './certificate.ts';
 
 /** Where Debian, Ubuntu, Fedora (by a link) and Arch keep the roots of the system. */
-export const systemAnchorsPath = '/etc/ssl/certs/ca-certificates.crt';
+const systemAnchorsPath = '/etc/ssl/certs/ca-certificates.crt';
 
 /** Trust anchors, found by subject; each is decoded when it is needed first. */
 export class AnchorStore {

@@ -5,7 +5,7 @@ import { addressFromBytes, formatAddress, type IpAddress } from '@aovpn/bytes';
 import { oid } from './oid.ts';
 
 /** Largest certificate that is read, octets. Real ones stay below 4 KiB. */
-export const certificateLimit = 0x10000;
+const certificateLimit = 0x10000;
 
 export type GeneralName =
   | { readonly kind: 'dns' | 'email' | 'uri' | 'upn'; readonly text: string }

@@ -26,7 +26,7 @@ export function serverNamesOf(certificate: ParsedCertificate): string {
   return names.join(', ') || 'no name';
 }
 
-export function matchesDnsName(pattern: string, name: string): boolean {
+function matchesDnsName(pattern: string, name: string): boolean {
   const left = normalize(pattern);
   const right = normalize(name);
   if (left === undefined || right === undefined || right.startsWith('*')) return false;
