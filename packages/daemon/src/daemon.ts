@@ -6,7 +6,7 @@ import type { ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from 
 import { formatAddress } from '@aovpn/bytes';
 import type { OpenDataPlane } from '@aovpn/esp';
 import type { GatewayVerifier, Network, NetworkFacts, UpstreamAsker } from '@aovpn/host';
-import type { MachineCrypto } from '@aovpn/ike';
+import type { IkeSaConfig, MachineCrypto } from '@aovpn/ike';
 import { devicePrefix, type Intent } from '@aovpn/policy';
 import { withoutPositions, type Profile } from '@aovpn/profile';
 import {
@@ -396,7 +396,7 @@ export class Daemon {
     this.#say({ kind: 'resolved', name, attempt, answers });
   }
 
-  #open({ name, attempt, candidate }: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
+  #open({ name, attempt, candidate, more }: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
     const known = this.#candidates.get(name);
     const { compiled, credentials, verifier } = known ?? {};
     if (!compiled || !credentials || !verifier) {
@@ -407,7 +407,7 @@ export class Daemon {
     const tunnel = new Tunnel(
       {
         name,
-        config: compiled.config,
+        config: more ? withShortInit(compiled.config) : compiled.config,
         authentication: compiled.authentication,
         gateway: candidate.address,
         gatewayPort: settings.gatewayPort,
@@ -575,6 +575,11 @@ export class Daemon {
       );
     }
   }
+}
+
+/** With other places to try, a silent one gets about three seconds. */
+function withShortInit(config: IkeSaConfig): IkeSaConfig {
+  return { ...config, retransmit: { ...config.retransmit, initTries: 2 } };
 }
 
 /** The parts of a profile that a running tunnel was made from; routes and names are put into force without a new tunnel. */

@@ -70,6 +70,13 @@ export type TunnelReport =
   | { readonly kind: 'facts' }
   | { readonly kind: 'ended'; readonly problem?: Problem };
 
+/**
+ * ICMP and the kernel may say that the path is broken; nothing of that is authenticated, so it is only a hint to ask the gateway
+ * (RFC 7296 §2.4), and one that a stranger can give at most so often, milliseconds.
+ */
+const hintInterval = 5_000;
+/** Packets that leave and nothing that comes back for so long are a hint as well, looked for this often, milliseconds. */
+const oneWay = { after: 3_000, every: 1_000 } as const;
 /** How long an orderly end of plan and data plane may take each, milliseconds. */
 const cleanUpPatience = 10_000;
 
@@ -91,6 +98,11 @@ export class Tunnel {
   /** Work on the data plane and the plan goes one after the other, in the order of the actions. */
   #work: Promise<void> = Promise.resolve();
   #planApplied = false;
+  #hintTaken = -Infinity;
+  #silent = false;
+  #packetsOut = 0;
+  #establishedAt = 0;
+  #watch: NodeJS.Timeout | undefined;
   #over = false;
 
   constructor(options: TunnelOptions, ports: TunnelPorts, report: (report: TunnelReport) => void) {
@@ -174,12 +186,27 @@ export class Tunnel {
         this.#ports.log.debug(`CHILD_SA needs a rekey (${event.why})`, this.#options.name);
         return this.#feed({ kind: 'rekey-child', spiIn: event.spiIn });
       case 'path-error':
-        return this.#ports.log.debug(`the network says ${event.code} about the way to the gateway`, this.#options.name);
+        this.#ports.log.debug(`the network says ${event.code} about the way to the gateway`, this.#options.name);
+        return this.#hint();
       case 'fatal':
         return this.#finish(
           problemOfHost({ code: event.code, what: event.what, cure: 'Look into the log of the daemon and of the kernel.' }),
         );
     }
+  }
+
+  #hint(): void {
+    // Once the gateway is being asked, another question would only put off the answer "it is gone".
+    if (!this.#network || this.#silent || performance.now() - this.#hintTaken < hintInterval) return;
+    this.#hintTaken = performance.now();
+    this.#feed({ kind: 'check-liveness' });
+  }
+
+  async #lookForOneWayTraffic(): Promise<void> {
+    const { packetsOut = 0, lastInboundAt } = (await this.stats().catch(() => undefined)) ?? {};
+    const sent = packetsOut > this.#packetsOut;
+    this.#packetsOut = packetsOut;
+    if (sent && performance.now() - (lastInboundAt ?? this.#establishedAt) > oneWay.after) this.#hint();
   }
 
   #feed(event: IkeEvent): void {
@@ -271,6 +298,7 @@ export class Tunnel {
       case 'cannot-move':
         return this.#report({ kind: 'cannot-move' });
       case 'unresponsive':
+        this.#silent = action.since !== undefined;
         log.info(action.since === undefined ? 'the gateway answers again' : 'the gateway does not answer', name);
         return this.#report({ kind: 'unresponsive', silent: action.since !== undefined });
       case 'ended':
@@ -290,6 +318,8 @@ export class Tunnel {
       await this.#ports.applyPlan(network);
       if (this.#over) return;
       this.#network = network;
+      this.#establishedAt = performance.now();
+      this.#watch = setInterval(() => void this.#lookForOneWayTraffic(), oneWay.every);
       this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);
       this.#report({ kind: 'established' });
     });
@@ -378,6 +408,7 @@ export class Tunnel {
     this.#over = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    clearInterval(this.#watch);
     this.#clearAway().then(
       () => this.#report(ending ? { kind: 'ended', problem: ending } : { kind: 'ended' }),
       (error: unknown) => this.#report({ kind: 'ended', problem: ending ?? problemOfError(error) }),

@@ -38,8 +38,8 @@ export interface CompiledIkeConfig {
 
 /** Our choices for the IKE SA that nobody needs to set. */
 const ours = {
-  /** About nine seconds until a silent address is given up; the next one, or the back-off, follows. */
-  retransmit: { firstMs: 500, factor: 1.8, tries: 5 },
+  /** About eleven seconds until a silent gateway is given up; the back-off, or a new connection, follows. */
+  retransmit: { firstMs: 500, factor: 1.8, tries: 4 },
   /** Fits an IPv6 path of the smallest MTU (1280): 1280 − 40 (IPv6) − 8 (UDP). */
   fragmentSize: 1232,
   /** With 64-bit blocks. */

@@ -21,7 +21,7 @@ export interface ConnectionSettings {
 export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
   allowUnenforced: false,
-  dpdMs: 30_000,
+  dpdMs: 10_000,
   ikeLifetimeMs: 8 * 3_600_000,
   childLifetimeMs: 3_600_000,
   childLifetimeBytes: 0,

@@ -67,8 +67,14 @@ export type SupervisorOccurrence =
 export type SupervisorAction =
   /** Answered by `resolved`. */
   | { readonly kind: 'resolve'; readonly name: string; readonly attempt: number; readonly servers: readonly string[] }
-  /** Answered by `established` or `ended`, later always by `ended`. */
-  | { readonly kind: 'open'; readonly name: string; readonly attempt: number; readonly candidate: Candidate }
+  /** Answered by `established` or `ended`, later always by `ended`. `more`: other places wait to be tried, so a silent one is given up early. */
+  | {
+      readonly kind: 'open';
+      readonly name: string;
+      readonly attempt: number;
+      readonly candidate: Candidate;
+      readonly more: boolean;
+    }
   /** `orderly`: say goodbye to the gateway first. Otherwise drop it at once. Answered by `ended`. */
   | { readonly kind: 'close'; readonly name: string; readonly attempt: number; readonly orderly: boolean; readonly why: string }
   /** Bind the outer flow anew to whatever the network is now. Answered by `moved`, `cannot-move` or `ended`. */

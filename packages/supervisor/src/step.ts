@@ -417,7 +417,7 @@ class Turn {
     const next = { ...connection, attempt, ...(before && { problem: before }) };
     this.#phase(next, { kind: 'opening', attempt, candidate: candidate!, rest, ...(before && { before }) });
     this.#log(connection.spec.name, 'info', `connecting to ${describeCandidate(candidate!)}`);
-    this.actions.push({ kind: 'open', name: connection.spec.name, attempt, candidate: candidate! });
+    this.actions.push({ kind: 'open', name: connection.spec.name, attempt, candidate: candidate!, more: rest.length > 0 });
     this.#arm(connection.spec.name, supervisorTimes.open);
   }
 
