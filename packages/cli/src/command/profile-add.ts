@@ -1,6 +1,5 @@
 import path from 'node:path';
 import type { PutProfile } from '@aovpn/api';
-import { formatDiagnostics, parseProfile } from '@aovpn/profile';
 import { CommandError, ExitCode, type Command, type Invocation } from '../command.ts';
 import { readNamedFile, readProfileFile } from '../profile-file.ts';
 
@@ -35,6 +34,8 @@ export const profileAdd: Command = {
     { command: 'aovpn profile add user.xml --user alice --password-file alice.secret', what: 'a user tunnel with EAP-MSCHAPv2' },
   ],
   async run(invocation) {
+    // Loaded when needed: the other commands start faster without it.
+    const { formatDiagnostics, parseProfile } = await import('@aovpn/profile');
     const { client, options, positionals, terminal } = invocation;
     const file = positionals[0]!;
     const name = typeof options['name'] === 'string' ? options['name'] : path.basename(file).replace(/\.xml$/i, '');

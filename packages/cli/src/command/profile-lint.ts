@@ -1,4 +1,3 @@
-import { formatDiagnostics, parseProfile } from '@aovpn/profile';
 import { ExitCode, type Command } from '../command.ts';
 import { readProfileFile } from '../profile-file.ts';
 
@@ -17,6 +16,8 @@ export const profileLint: Command = {
   ],
   examples: [{ command: 'aovpn profile lint profiles/*.xml', what: 'check all before rolling out' }],
   async run({ options, positionals, terminal }) {
+    // Loaded when needed: the other commands start faster without it.
+    const { formatDiagnostics, parseProfile } = await import('@aovpn/profile');
     const counts = { error: 0, warning: 0, info: 0 };
     const found = [];
     for (const file of positionals) {
