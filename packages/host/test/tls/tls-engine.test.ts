@@ -26,9 +26,9 @@ function thumbprint(certificate: TestCertificate): string {
   return createHash('sha1').update(certificate.der).digest('hex');
 }
 
-async function engineOf(certificate: TestCertificate = client, roots = [root], now = new Date()): Promise<TlsEngine> {
+async function engineOf(certificate: TestCertificate = client, roots = [root], now?: Date): Promise<TlsEngine> {
   const credential = await loadCredential({ certificate: certificate.certificatePath, key: certificate.keyPath });
-  return createTlsEngine({ credential, roots: roots.map(({ der }) => der), now: () => now });
+  return createTlsEngine({ credential, roots: roots.map(({ der }) => der), now: () => now ?? new Date() });
 }
 
 interface ServerOptions {
