@@ -48,6 +48,12 @@ export class Stage implements AsyncDisposable {
     await this.world.gateway.quiet();
   }
 
+  /** Removes every profile, whatever a story left, and waits until both ends have forgotten the tunnels. */
+  async clear(): Promise<void> {
+    for (const { name } of (await this.product.status()).profiles) await this.product.remove(name);
+    await this.world.gateway.quiet();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.world.close();
   }

@@ -163,6 +163,8 @@ export class World implements AsyncDisposable {
     this.router.write('/run/pki/root.crl', this.pki.root.crl());
     if (!options.ocsp) return;
     this.router.write('/run/pki/index.txt', this.pki.root.index());
+    // Two certificates may have one name.
+    this.router.write('/run/pki/index.txt.attr', 'unique_subject = no\n');
     this.router.write('/run/pki/root.pem', this.pki.root.certificatePem);
     this.router.write('/run/pki/root.key', this.pki.root.keyPem, 0o600);
     const ca = ['-CA', '/run/pki/root.pem', '-rsigner', '/run/pki/root.pem', '-rkey', '/run/pki/root.key'];

@@ -1,7 +1,7 @@
 // Profiles come, change and go while the daemon runs: by command, by file, two at once, good and bad.
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
-import { after, before, suite, test } from 'node:test';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, corporate, deviceProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
@@ -15,13 +15,14 @@ suite('main/profiles', () => {
   before(async () => {
     stage = await Stage.set({ authentication: ['pubkey', 'eap-mschapv2'] });
   });
+  afterEach(() => stage.clear());
   after(async () => await stage?.[Symbol.asyncDispose]());
 
   test('device and user tunnel at the same time, each with its own routes and names', async () => {
     const { world, product } = stage;
     const web4 = { address: network.corp.web4, prefixSize: 32 };
-    const dns4 = { address: network.corp.dns4, prefixSize: 32 };
-    await product.put('device', deviceProfile({ routes: [dns4], names: {} }), stage.machine());
+    const web6 = { address: network.corp.web6, prefixSize: 128 };
+    await product.put('device', deviceProfile({ routes: [web6], names: {} }), stage.machine());
     await product.put('user', mschapv2Profile({ routes: [web4], names: corporate.names! }), stage.user());
     const device = await product.waitForState('device', 'up');
     const user = await product.waitForState('user', 'up');
@@ -29,18 +30,17 @@ suite('main/profiles', () => {
     assert.equal(user.tunnel, 'user');
     assert.notEqual(device.device, user.device);
     assert.equal(await world.gateway.established(), 2);
-    const page = await world.application.fetch(`http://${network.corp.web}/who`, { family: 4 });
-    assert.equal(
-      `${page.body.trim()}/32`,
-      user.addresses.find((address) => address.includes('.')),
-    );
-    const queried = await product.connection('device');
-    assert.ok((queried?.traffic?.bytesOut ?? 0) > 0, 'the name was asked for through the device tunnel');
+    for (const [family, connection] of [
+      [4, user],
+      [6, device],
+    ] as const) {
+      const page = await world.application.fetch(`http://${network.corp.web}/who`, { family });
+      assert.ok(connection.addresses.includes(page.body.trim()), `IPv${family}: fetched from ${page.body.trim()}`);
+    }
     // One goes, the other stays.
     await product.remove('user');
     await assert.rejects(world.application.connect(network.corp.web4, 80, 300));
     assert.equal((await product.connection('device'))?.state, 'up');
-    await stage.strike('device');
   });
 
   test('a file dropped into the directory connects; changed, it is replaced live; taken away, it goes', async () => {
@@ -54,13 +54,15 @@ suite('main/profiles', () => {
       certificateProfile({ routes: [{ address: network.corp.web4, prefixSize: 32 }], names: {} }),
     );
     const first = await product.waitForState('dropped', 'up');
-    assert.deepEqual(
-      first.routes.map((route) => route.prefix),
-      [`${network.corp.web4}/32`],
-    );
+    assert.ok(first.routes.some((route) => route.prefix === `${network.corp.web4}/32`));
+    assert.ok(!first.routes.some((route) => route.prefix === network.corp.prefix4));
 
     client.write(`${directory}/dropped.xml`, certificateProfile());
-    const second = await product.waitFor('dropped', 'replaced', ({ routes, state }) => state === 'up' && routes.length > 1);
+    const second = await product.waitFor(
+      'dropped',
+      'replaced',
+      ({ routes, state }) => state === 'up' && routes.some((route) => route.prefix === network.corp.prefix4),
+    );
     assert.ok(second.routes.some((route) => route.prefix === network.corp.prefix4));
     assert.match(
       (await world.application.fetchUntil(`http://${network.corp.web}/`, { timeoutMs: 5000 })).body,
@@ -86,7 +88,10 @@ suite('main/profiles', () => {
 
     for (const ending of ['xml', 'pem', 'key', 'ca.pem']) rmSync(client.file(`${directory}/dropped.${ending}`));
     await world.gateway.quiet(10_000);
-    assert.equal(await product.connection('dropped'), undefined);
+    for (let wait = 0; (await product.connection('dropped')) !== undefined; wait++) {
+      assert.ok(wait < 200, 'the connection is still listed');
+      await sleep(20);
+    }
   });
 
   test('contradictions and ill-formed files are refused with their lines, and change nothing', async () => {
@@ -98,20 +103,25 @@ suite('main/profiles', () => {
       ['nothing', ''],
       ['half a file', certificateProfile().slice(0, 300)],
       ['entities', `<!DOCTYPE x [<!ENTITY a "b">]>${certificateProfile()}`],
-      ['a device tunnel in force mode', deviceProfile({ routing: 'ForceTunnel' })],
+      [
+        'a native profile and a plug-in at once',
+        certificateProfile().replace('</NativeProfile>', '</NativeProfile><PluginProfile/>'),
+      ],
       ['another root', '<Profile><NativeProfile/></Profile>'],
     ] as const) {
-      await assert.rejects(product.put('good', xml), (error) => {
-        assert.ok(error instanceof Refused, `${what}: ${String(error)}`);
-        assert.match(error.error.code, /^AOV-/);
-        assert.ok((error.error.diagnostics?.length ?? 0) > 0, what);
-        return true;
-      });
+      await assert.rejects(
+        product.put('good', xml).then(() => assert.fail(`accepted: ${what}`)),
+        (error) => {
+          assert.ok(error instanceof Refused, `${what}: ${String(error)}`);
+          assert.match(error.error.code, /^AOV-/);
+          assert.ok((error.error.diagnostics?.length ?? 0) > 0, what);
+          return true;
+        },
+      );
     }
     const after = await product.connection('good');
     assert.equal(after?.state, 'up');
     assert.equal(after?.connectedAt, before.connectedAt);
-    await stage.strike('good');
   });
 
   test('credentials that cannot be used are refused or named, and the running tunnel stays', async () => {
@@ -134,8 +144,6 @@ suite('main/profiles', () => {
     const open = await product.waitForProblem('open');
     assert.match(open.problem!.code, /^AOV-HOST-1/, 'a key that everybody can read is not used');
     assert.equal((await product.connection('steady'))?.connectedAt, before.connectedAt);
-    for (const name of ['broken', 'open', 'steady']) await product.remove(name);
-    await world.gateway.quiet();
   });
 
   test('a full disk: adding fails with a clear error, what is in force stays', async () => {
@@ -148,7 +156,7 @@ suite('main/profiles', () => {
     await client.exec([
       'sh',
       '-euc',
-      `mkdir -p ${disk}; mount -t tmpfs -o size=64k,mode=755 tmpfs ${disk}; cp -a /etc/aovpn/. ${disk}/`,
+      `mkdir -p ${disk}; mount -t tmpfs -o size=512k,mode=755 tmpfs ${disk}; cp -a /etc/aovpn/. ${disk}/`,
     ]);
     await product.start({ args: ['--config-dir', disk] });
     await product.waitForState('first', 'up');
@@ -167,6 +175,5 @@ suite('main/profiles', () => {
     await product.stop();
     await product.start();
     assert.equal((await product.waitForState('first', 'up')).name, before.name);
-    await stage.strike('first');
   });
 });

@@ -96,12 +96,12 @@ suite('main/refusals', () => {
     await refuses({
       gateway: { authentication: ['eap-mschapv2'] },
       xml: mschapv2Profile(),
-      credentials: stage.user('alice', 'wrong'),
+      credentials: stage.user('alice', 'Tr0ub4dor&3'),
       code: 'AOV-EAP-202',
       windows: 691,
       side: 'credentials',
     });
-    assert.doesNotMatch(stage.product.daemon.output(), /wrong\b.*password|password.*\bwrong"/);
+    assert.ok(!stage.product.daemon.output().includes('Tr0ub4dor'), 'the log holds the password');
   });
 
   test('unknown user', async () => {
@@ -119,8 +119,7 @@ suite('main/refusals', () => {
       gateway: { authentication: ['eap-mschapv2'] },
       xml: mschapv2Profile(),
       credentials: { userName: 'alice', gatewayCaPem: stage.world.pki.root.certificatePem },
-      code: 'AOV-EAP-205',
-      windows: 691,
+      code: 'AOV-SUPERVISOR-342',
       side: 'credentials',
     });
   });
