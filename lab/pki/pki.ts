@@ -35,7 +35,7 @@ export class Pki {
   ): Issued {
     const request: LeafRequest = {
       commonName: kind === 'wrong-name' ? 'other.example.net' : network.gateway.name,
-      dns: [kind === 'wrong-name' ? 'other.example.net' : network.gateway.name],
+      dns: kind === 'wrong-name' ? ['other.example.net'] : ['', 'v4.', 'v6.'].map((prefix) => `${prefix}${network.gateway.name}`),
       usages: kind === 'no-server-auth' ? ['clientAuth'] : ['serverAuth', 'ikeIntermediate'],
       key,
       validity: kind === 'expired' || kind === 'not-yet' ? kind : 'day',

@@ -87,7 +87,7 @@ suite('main/daemon', () => {
   });
 
   test('without a TUN device: says so and changes nothing', async () => {
-    const hide = 'mount --bind /dev/null /dev/net/tun && exec "$@"';
+    const hide = 'mount -t tmpfs tmpfs /dev/net && exec "$@"';
     const running = world.product().launch({ through: ['unshare', '--mount', 'sh', '-euc', hide, 'sh'] });
     const ended = await endsWithin(running, 10_000);
     assert.equal(ended.status, 1, running.output());
@@ -99,11 +99,11 @@ suite('main/daemon', () => {
     await product.settings('[profile."tunnel"]\nmtu = "large"\n');
     const badSettings = world.product().launch();
     assert.notEqual((await endsWithin(badSettings, 10_000)).status, 0);
-    assert.match(badSettings.output(), /AOV-DAEMON-501[^]*aovpn\.toml:2/);
+    assert.match(badSettings.output(), /aovpn\.toml:2[^]*AOV-DAEMON-501/);
     await product.settings('');
     const badOption = world.product().launch({ args: ['--frobnicate'] });
     assert.equal((await endsWithin(badOption, 10_000)).status, 2);
-    assert.match(badOption.output(), /AOV-DAEMON-506/);
+    assert.match(badOption.output(), /frobnicate[^]*--help/);
     assert.equal(await hostState(world.client), untouched);
   });
 

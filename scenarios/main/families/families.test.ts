@@ -24,7 +24,7 @@ suite('main/families', () => {
         .join(' and ');
       test(`${title} inside ${outside}`, async () => {
         const { world, product } = stage;
-        await world.gateway.configure({ pools: inside, certificate: certificateFor(outside) });
+        await world.gateway.configure({ pools: inside, certificate: world.pki.gateway() });
         const xml = certificateProfile({ servers: `${outside}.${network.gateway.name}` });
         await product.put('families', xml, stage.machine());
         try {
@@ -99,9 +99,4 @@ suite('main/families', () => {
     assert.equal(direct.body.trim(), network.client.home.v4);
     assert.match((await world.application.fetch(`http://${network.internet.web}/`)).body, new RegExp(publicCanary));
   });
-
-  function certificateFor(outside: 'v4' | 'v6'): ReturnType<Stage['world']['pki']['gateway']> {
-    const name = `${outside}.${network.gateway.name}`;
-    return stage.world.pki.root.issue({ commonName: name, dns: [network.gateway.name, name] });
-  }
 });

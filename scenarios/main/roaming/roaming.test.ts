@@ -19,7 +19,7 @@ suite('main/roaming', () => {
     test(`MOBIKE keeps tunnel, addresses and flows (${order})`, async () => {
       const { world, product } = stage;
       await world.gateway.configure({ mobike: true });
-      await product.put(name, certificateProfile({ servers: network.gateway.v4 }), stage.machine());
+      await product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
       try {
         const before = await product.waitForState(name, 'up');
         assert.equal(before.crypto?.mobike, true);
@@ -45,7 +45,7 @@ suite('main/roaming', () => {
   test('without MOBIKE it is made anew', async () => {
     const { world, product } = stage;
     await world.gateway.configure({ mobike: false });
-    await product.put(name, certificateProfile({ servers: network.gateway.v4 }), stage.machine());
+    await product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
     const before = await product.waitForState(name, 'up');
     assert.equal(before.crypto?.mobike, false);
     const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 200);
