@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { encodeUtf8 } from '@aovpn/bytes';
+import { encodeUtf8, equal } from '@aovpn/bytes';
 import type { IkeEvent, IkeTimer } from '../../src/machine/contract.ts';
 import { notify, spiOctets } from '../../src/machine/pick.ts';
 import type { Phase } from '../../src/machine/state.ts';
@@ -242,6 +242,8 @@ suite('every exchange type in every state', () => {
         );
         for (let j = 0; j <= next() * 6 && octets.length > 0; j++)
           octets[Math.floor(next() * octets.length)] = Math.floor(next() * 256);
+        // One that came out as it went in is not of any shape, but authentic.
+        if (material.some((original) => equal(original, octets))) continue;
         // In IKE_SA_INIT a change of the nonce, for example, makes another good answer; that is found out in IKE_AUTH.
         if (name.startsWith('init') && octets[18] === 34) continue;
         client.receive(octets);
