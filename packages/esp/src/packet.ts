@@ -22,9 +22,9 @@ export interface EspCrypto {
   hmac(digest: EspDigest, key: Uint8Array, data: Uint8Array): Uint8Array;
 }
 
-/** Octets of padding that bring payload and trailer to the alignment. */
+/** Octets of padding that bring payload and trailer to the alignment, which is a power of two. */
 export function paddingLength(payloadLength: number, alignment: number): number {
-  return (alignment - ((payloadLength + espTrailerLength) % alignment)) % alignment;
+  return -(payloadLength + espTrailerLength) & (alignment - 1);
 }
 
 /** Octets of the whole ESP packet around a payload. */

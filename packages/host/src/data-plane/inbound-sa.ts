@@ -54,7 +54,7 @@ export class InboundSa {
     const { octets, view } = this.#memory;
     const { ivLength, icvLength, alignment } = this.#transform;
     const textLength = length - espHeaderLength - ivLength - icvLength;
-    if (length < this.#shortest || textLength % alignment !== 0) return 'malformed';
+    if (length < this.#shortest || (textLength & (alignment - 1)) !== 0) return 'malformed';
     const sequence = view.getUint32(at + 4);
     if (!this.#window.check(sequence)) return 'replay';
     if (!this.#cipher.open(at, length)) return 'authentication';

@@ -587,9 +587,9 @@ async function rekeyUnderLoad(world: NetWorld, a: Station, b: Station, times: nu
   await a.plane.installChild(child.a);
   const errorsBefore = await errorsOf(a, b);
   let sent = 0;
-  let flowing = true;
+  const enough = new AbortController();
   const flow = (async () => {
-    while (flowing) {
+    while (!enough.signal.aborted) {
       for (let i = 0; i < 20; i++) {
         const octets = Buffer.alloc(200);
         octets.writeUInt32BE(sent++, 0);
@@ -611,7 +611,7 @@ async function rekeyUnderLoad(world: NetWorld, a: Station, b: Station, times: nu
     await b.plane.removeChild(oldB);
     child = next;
   }
-  flowing = false;
+  enough.abort();
   await flow;
   await until('everything is back', () => back.size === sent, 3000).catch(() => undefined);
   const errors = (await errorsOf(a, b)) - errorsBefore;
