@@ -1,7 +1,10 @@
+import { equal } from '@aovpn/bytes';
+import type { Payload } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { trafficAnswerMs } from './choice.ts';
 import { wantChildRekey } from './child-rekey.ts';
-import { currentOf, debug, emit, update, want, type Turn } from './turn.ts';
+import { buildNatDetection, processNatDetection } from './natd.ts';
+import { currentOf, debug, emit, info, update, want, type Turn } from './turn.ts';
 import { retransmitNow, sendRequest } from './window.ts';
 
 /**
@@ -53,8 +56,27 @@ export function processLivenessCheck(turn: Turn): void {
   want(turn, { kind: 'liveness' });
 }
 
+/**
+ * Behind a NAT the probe also asks where the gateway sees us: a NAT that has forgotten its mapping lets our request and its answer
+ * through, while ESP to the old mapping is lost for good (RFC 4555 §3.8).
+ */
 export function startProbe(turn: Turn): void {
-  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.INFORMATIONAL, [], { kind: 'liveness' });
+  const { id, spiI, spiR } = currentOf(turn.sa);
+  const { mobike, natLocal } = turn.sa.peer;
+  const payloads = mobike && natLocal ? buildNatDetection(turn, spiI, spiR) : [];
+  sendRequest(turn, id, ExchangeType.INFORMATIONAL, payloads, { kind: 'liveness' });
+}
+
+/** The gateway sees us elsewhere than before although we have not moved: it is told to follow, as after a move of ours. */
+export function processProbeAnswer(turn: Turn, payloads: readonly Payload[]): void {
+  const association = currentOf(turn.sa);
+  const { seenAs: before } = turn.sa.peer;
+  const found = processNatDetection(turn, association, payloads);
+  if (!found?.seenAs) return;
+  update(turn, { peer: { ...turn.sa.peer, ...found } });
+  if (before?.association !== association.id || equal(before.hash, found.seenAs.hash)) return;
+  info(turn, 'the NAT on our side has changed its mapping');
+  want(turn, { kind: 'address' });
 }
 
 /** An authenticated message came in. */

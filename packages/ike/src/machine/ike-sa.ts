@@ -127,7 +127,7 @@ function emptySa(config: IkeSaConfig, path: Path, now: number): IkeSa {
     associations: [],
     children: [],
     wanted: [],
-    peer: { mobike: false, fragmentation: false, hashes: undefined, natLocal: false, natRemote: false },
+    peer: { mobike: false, fragmentation: false, hashes: undefined, natLocal: false, natRemote: false, seenAs: undefined },
     gateway: { identity: '', subject: '', authentication: '' },
     configuration: { addresses: [], dns: [], dnsDomains: [], subnets: [], other: [] },
     liveness: { heardAt: now, askedUntil: undefined, unresponsiveSince: undefined },

@@ -21,9 +21,9 @@ export function buildNatDetection(turn: Turn, spiI: Uint8Array, spiR: Uint8Array
 /** Who sits behind a NAT, by the gateway's hashes; undefined when it sent none. */
 export function processNatDetection(
   turn: Turn,
-  { spiI, spiR }: Pick<Association, 'spiI' | 'spiR'>,
+  { id, spiI, spiR }: Pick<Association, 'id' | 'spiI' | 'spiR'>,
   payloads: readonly Payload[],
-): Pick<PeerFacts, 'natLocal' | 'natRemote'> | undefined {
+): Pick<PeerFacts, 'natLocal' | 'natRemote' | 'seenAs'> | undefined {
   const { path } = turn.sa;
   const destination = pickNotify(payloads, NotifyType.NAT_DETECTION_DESTINATION_IP);
   const sources = payloads.filter((payload) => payload.kind === 'N' && payload.type === NotifyType.NAT_DETECTION_SOURCE_IP);
@@ -32,6 +32,7 @@ export function processNatDetection(
   const remote = natHash(turn, spiI, spiR, path.remote, path.remotePort);
   return {
     natLocal: !equal(destination.data, local),
+    seenAs: { association: id, hash: destination.data.slice() },
     natRemote: !sources.some((payload) => payload.kind === 'N' && equal(payload.data, remote)),
   };
 }

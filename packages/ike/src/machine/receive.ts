@@ -9,7 +9,7 @@ import { processAuth, processProof, refuse } from './auth.ts';
 import { answerChildRekey, processChildResponse } from './child-rekey.ts';
 import { messageIdEnd } from './choice.ts';
 import { closeWith, processChildrenDeleted } from './delete.ts';
-import { noteLife } from './dpd.ts';
+import { noteLife, processProbeAnswer } from './dpd.ts';
 import { processEapResponse } from './eap-round.ts';
 import { answerIkeRekey, processIkeDeleted, processIkeRekeyResponse } from './ike-rekey.ts';
 import { answerInformational } from './informational.ts';
@@ -127,7 +127,7 @@ function processResponse(turn: Turn, id: number, conversation: Conversation, mes
     case 'delete-ike':
       return processIkeDeleted(turn, association);
     case 'liveness':
-      return;
+      return processProbeAnswer(turn, message.payloads);
     case 'address':
       return processAddressUpdated(turn, conversation.path, message.payloads);
   }

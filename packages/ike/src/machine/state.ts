@@ -232,6 +232,8 @@ export interface PeerFacts {
   readonly hashes: readonly number[] | undefined;
   readonly natLocal: boolean;
   readonly natRemote: boolean;
+  /** What the gateway last said about where it sees us (a hash over the SPIs too, so it counts within one association only). */
+  readonly seenAs: { readonly association: number; readonly hash: Uint8Array } | undefined;
 }
 
 export interface GatewayFacts {

@@ -7,7 +7,7 @@ import { certificateConfig } from '../../testkit/world.ts';
 const dpdMs = certificateConfig.dpdMs;
 
 suite('liveness', () => {
-  /* INFORMATIONAL SK { } --> <-- INFORMATIONAL SK { } */
+  /* INFORMATIONAL SK { N(NATD_S_IP), N(NATD_D_IP) } --> <-- INFORMATIONAL SK { } */
   test('a probe when nothing was heard', () => {
     const pair = established();
     const { client } = pair;
@@ -16,7 +16,7 @@ suite('liveness', () => {
     client.advance(1);
     assert.equal(client.count('ask-traffic'), 1);
     toResponder(pair);
-    assert.equal(lastHeard(pair), '37 request 2:');
+    assert.equal(lastHeard(pair), '37 request 2: N16388 N16389');
     talk(pair);
     assert.equal(client.count('unresponsive'), 0);
     client.advance(dpdMs - 1);

@@ -122,6 +122,33 @@ suite('MOBIKE', () => {
     assert.equal(pair.client.sa.peer.natLocal, true);
   });
 
+  /*
+   * INFORMATIONAL SK { N(NATD_S_IP), N(NATD_D_IP) } -->
+   *                                    <-- INFORMATIONAL SK { N(NATD_S_IP), N(NATD_D_IP') }
+   * INFORMATIONAL SK { N(UPDATE_SA_ADDRESSES), N(NATD_S_IP), N(NATD_D_IP) } -->
+   */
+  test('the NAT has changed its mapping: the probe finds out, the gateway is told (RFC 4555 §3.8)', () => {
+    let seenAs = 0;
+    const pair = established(certificateConfig, {
+      impair: (payloads, { header, payloads: asked }) =>
+        header.exchange === 37 && pickNotify(asked, 16388)
+          ? [notify(16388, new Uint8Array(20)), notify(16389, new Uint8Array(20).fill(seenAs))]
+          : payloads,
+    });
+    pair.client.step({ kind: 'check-liveness' });
+    talk(pair);
+    assert.equal(lastHeard(pair), '37 request 2: N16388 N16389');
+    seenAs = 9;
+    pair.client.step({ kind: 'check-liveness' });
+    talk(pair);
+    assert.equal(lastHeard(pair), '37 request 4: N16400 N16388 N16389');
+    assert.equal(pair.client.count('moved'), 1);
+    pair.client.step({ kind: 'check-liveness' });
+    talk(pair);
+    assert.equal(lastHeard(pair), '37 request 5: N16388 N16389');
+    assert.equal(pair.client.count('moved'), 1);
+  });
+
   /* <-- INFORMATIONAL SK { N(COOKIE2), … } --> INFORMATIONAL SK { N(COOKIE2) } */
   test('COOKIE2 comes back', () => {
     const pair = established();
