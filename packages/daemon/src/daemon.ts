@@ -48,7 +48,7 @@ export interface Platform {
 }
 
 /** `SO_MARK` of our outer packets and of queries for gateway names: they never enter a tunnel. "aov" in ASCII. */
-export const outerMark = 0x61_6f_76;
+const outerMark = 0x61_6f_76;
 
 /** What is known of a profile that is in force, besides what it says. */
 interface Candidate {

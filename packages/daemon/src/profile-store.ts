@@ -326,7 +326,7 @@ async function readProfileFile(file: string): Promise<Uint8Array> {
   }
 }
 
-export function toLine(diagnostic: Diagnostic): DiagnosticLine {
+function toLine(diagnostic: Diagnostic): DiagnosticLine {
   const { at, ...rest } = diagnostic;
   return { ...rest, line: at.line, column: at.column };
 }

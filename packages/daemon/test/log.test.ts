@@ -50,7 +50,7 @@ suite('log', () => {
     const { log, lines } = make();
     log.info('evil\n2026-01-02 error forged\u001b[2J\u202e');
     assert.equal(lines[0]!.split('\n').length, 2);
-    assert.doesNotMatch(lines[0]!, /\u001b|\u202e/);
+    assert.ok(!lines[0]!.includes('\u001b') && !lines[0]!.includes('\u202e'));
   });
 
   test('a peer cannot fill the disk: lines of one kind are limited, and the rest is counted', () => {

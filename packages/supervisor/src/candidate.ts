@@ -38,6 +38,6 @@ export function orderCandidates(
     .map(({ candidate }) => candidate);
 }
 
-export function sameCandidate(a: Candidate, b: Candidate): boolean {
+function sameCandidate(a: Candidate, b: Candidate): boolean {
   return a.server === b.server && formatAddress(a.address) === formatAddress(b.address);
 }

@@ -20,7 +20,7 @@ suite('control server', () => {
   let server: ControlServer;
   let last: ControlRequest | undefined;
   let lastBody: unknown;
-  let sink: LineSink | undefined;
+  const sinks: LineSink[] = [];
   let undone = 0;
   const errors: unknown[] = [];
 
@@ -42,7 +42,7 @@ suite('control server', () => {
           if (request.segments[0] === 'stream') {
             return {
               stream: (given) => {
-                sink = given;
+                sinks.push(given);
                 given.write({ first: true });
                 return () => undone++;
               },
@@ -98,13 +98,13 @@ suite('control server', () => {
     assert.equal(last?.peer.pid, process.pid);
     assert.deepEqual(last?.segments, ['v1', 'a b/c']);
     assert.deepEqual(
-      [...last!.query],
+      [...(last?.query ?? [])],
       [
         ['x', '1'],
         ['y', 'ä'],
       ],
     );
-    assert.deepEqual(new Set([...last!.peer.groups, last!.peer.gid]), new Set(process.getgroups!()));
+    assert.deepEqual(new Set([...(last?.peer.groups ?? []), last?.peer.gid]), new Set(process.getgroups!()));
   });
 
   test('a body is parsed; what is not JSON, or too large, is refused', async () => {
@@ -198,7 +198,7 @@ suite('control server', () => {
       response.on('error', () => {});
       response.on('data', (chunk: Buffer) => {
         text += chunk.toString();
-        if (text.split('\n').length === 2) sink!.write({ second: 'a\nb' });
+        if (text.split('\n').length === 2) sinks.at(-1)!.write({ second: 'a\nb' });
         if (text.split('\n').length === 3) {
           resolve(text);
           request.destroy();
@@ -208,24 +208,28 @@ suite('control server', () => {
     request.on('error', () => {});
     request.end();
     assert.equal(await promise, '{"first":true}\n{"second":"a\\nb"}\n');
-    while (undone === before) await new Promise((next) => setImmediate(next));
-    assert.equal(sink!.write({}), false);
+    await until(() => undone > before);
+    assert.equal(sinks.at(-1)!.write({}), false);
   });
 
   test('a reader that does not read is cut off, not waited for', async () => {
     const before = undone;
-    sink = undefined;
+    const known = sinks.length;
     const socket = connect(socketPath);
     socket.on('error', () => {});
     socket.pause();
     socket.write('GET /stream HTTP/1.1\r\nhost: x\r\n\r\n');
-    while (!sink) await new Promise((next) => setImmediate(next));
+    await until(() => sinks.length > known);
     let lines = 0;
-    while ((sink as LineSink).write({ text: 'x'.repeat(10_000) })) assert.ok(++lines < 10_000, 'there is a limit');
-    while (undone === before) await new Promise((next) => setImmediate(next));
+    while (sinks.at(-1)!.write({ text: 'x'.repeat(10_000) })) assert.ok(++lines < 10_000, 'there is a limit');
+    await until(() => undone > before);
     socket.destroy();
   });
 });
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((next) => setImmediate(next));
+}
 
 suite('control socket that cannot be made', () => {
   test('is a host error with a cure', async () => {
