@@ -111,7 +111,7 @@ export class RefusedError extends CommandError {
 }
 
 function explainTransport(socketPath: string, error: NodeJS.ErrnoException): Error {
-  switch (error.code) {
+  switch (error.code ?? '') {
     case 'ENOENT':
     case 'ECONNREFUSED':
       return new CommandError(

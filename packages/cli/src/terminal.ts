@@ -18,7 +18,7 @@ export interface Terminal {
 const formats = { good: 'green', bad: 'red', warn: 'yellow', dim: 'gray', strong: 'bold' } as const;
 
 export function openTerminal(): Terminal {
-  const interactive = process.stdout.isTTY === true;
+  const interactive = process.stdout.isTTY;
   const colour = interactive && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb';
   return {
     interactive,
@@ -36,7 +36,6 @@ export function openTerminal(): Terminal {
  * move the reader's cursor or hide a line.
  */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replaceAll(
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
     (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`,

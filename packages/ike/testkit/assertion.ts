@@ -22,8 +22,8 @@ export function assertSameChildren({ client, responder }: Pair, lingering = 0): 
   const living = client.sa.children.filter(({ stage }) => stage.name !== 'lingering');
   assert.equal(client.sa.children.length - living.length, lingering, 'lingering pairs');
   assert.deepEqual(
-    living.map(({ spiIn }) => spiIn).sort(),
-    [...responder.children.values()].map(({ spiOut }) => spiOut).sort(),
+    living.map(({ spiIn }) => spiIn).toSorted((a, b) => a - b),
+    [...responder.children.values()].map(({ spiOut }) => spiOut).toSorted((a, b) => a - b),
     'the same pairs on both sides',
   );
   for (const { spiIn, spiOut } of living) {

@@ -9,7 +9,7 @@ export interface TestKey {
 export function createTestKey(): TestKey {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
-    spki: new Uint8Array((publicKey as KeyObject).export({ type: 'spki', format: 'der' })),
+    spki: new Uint8Array(publicKey.export({ type: 'spki', format: 'der' })),
     /** ECDSA with SHA-256, as DER. */
     sign: (data) => new Uint8Array(sign('sha256', data, privateKey)),
   };

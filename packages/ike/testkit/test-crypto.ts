@@ -14,7 +14,7 @@ export function createTestCrypto(random?: (length: number) => Uint8Array): TestC
     ...createEapCrypto(),
     ...ike,
     nonces,
-    random: (length) => (length === 32 ? nonces.shift() : undefined) ?? (random ?? ike.random)(length),
+    random: (length) => (length === 32 ? nonces.shift() : undefined) ?? (random ? random(length) : ike.random(length)),
   };
 }
 

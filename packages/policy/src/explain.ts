@@ -40,14 +40,15 @@ export interface PlanExplanationStep {
  * @param resolved what the resolver said for a name; its routes are explained too
  */
 export function explain(plan: Plan, target: IpAddress | string, resolved: readonly IpAddress[] = []): PlanExplanation {
-  const address = typeof target === 'string' ? parseAddress(target) : target;
-  if (address) {
+  const explainedAlone = (address: IpAddress): PlanExplanation => {
     const explained = explainAddress(plan, address);
     return { target: explained.address, addresses: [explained], summary: summariseAddress(explained) };
-  }
-  const written = String(target);
-  const name = normaliseDomain(written);
-  if (name === undefined) return { target: written, addresses: [], summary: `${written} is neither an address nor a DNS name` };
+  };
+  if (typeof target !== 'string') return explainedAlone(target);
+  const literal = parseAddress(target);
+  if (literal) return explainedAlone(literal);
+  const name = normaliseDomain(target);
+  if (name === undefined) return { target, addresses: [], summary: `${target} is neither an address nor a DNS name` };
   const dns = explainName(plan, name);
   const addresses = resolved.map((one) => explainAddress(plan, one));
   const asked = `${name}: asked ${dns.servers.length > 0 ? dns.servers.join(' ') : 'the machine’s own resolver'} ${where(dns.via, dns.connection)}`;

@@ -53,7 +53,7 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
 }
 
 /** Breaks a paragraph at spaces. */
-export function wrap(text: string, width: number): string[] {
+function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

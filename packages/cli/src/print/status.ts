@@ -30,7 +30,7 @@ export function statusText(status: DaemonStatus, names: readonly string[], termi
 }
 
 function connectionText(connection: ConnectionStatus, terminal: Terminal, now: number): string {
-  const { style } = terminal;
+  const style: Terminal['style'] = (name, text) => terminal.style(name, text);
   const lines = [
     `${style(stateStyles[connection.state], '●')} ${style('strong', printable(connection.name))} (${connection.tunnel} tunnel): ${style(stateStyles[connection.state], connection.state)}`,
   ];

@@ -45,7 +45,7 @@ export interface ControlServer {
 }
 
 /** Our choices of limits; the socket is open to people who are not root. */
-export const controlLimits = {
+const controlLimits = {
   headerBytes: 8192,
   connections: 128,
   /** For one user other than root, so that nobody can lock the others out. */

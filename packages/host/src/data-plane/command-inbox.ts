@@ -45,7 +45,7 @@ export class CommandInbox {
   carryOut(perform: (command: WorkerCommand) => void): void {
     drainEventfd(this.wakeFd);
     for (;;) {
-      const received = receiveMessageOnPort(this.#port) as { message: Numbered } | undefined;
+      const received = receiveMessageOnPort(this.#port);
       if (!received) return;
       this.#taken = (this.#taken + 1) | 0;
       const { id, command } = received.message;

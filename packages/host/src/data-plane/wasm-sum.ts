@@ -7,7 +7,7 @@ import { webAssembly, type WasmMemory } from './web-assembly.ts';
  * `sum(at, length)`: ones' complement sum of the little-endian 16-bit words in the imported memory, folded to 16 bits; at most 64 KiB.
  * Ones' complement sums do not care for the order of octets (RFC 1071 §2 B), so a little-endian sum is stored as a little-endian field.
  */
-export function assembleSum(): Uint8Array<ArrayBuffer> {
+function assembleSum(): Uint8Array<ArrayBuffer> {
   const [at, length, sum, low, high] = [0, 1, 2, 3, 4];
   const code = [
     // while (length >= 32) { low += pairs of 16 octets; high += pairs of the next 16 }
@@ -166,7 +166,7 @@ function vector(items: readonly (readonly number[])[]): number[] {
 }
 
 function name(text: string): number[] {
-  const octets = [...text].map((character) => character.charCodeAt(0));
+  const octets = Array.from(text, (character) => character.charCodeAt(0));
   return [...leb(octets.length), ...octets];
 }
 
