@@ -4,7 +4,6 @@ import {
   clockOffsetHere,
   control,
   controlWords,
-  type Numbered,
   type WorkerCommand,
   type WorkerMessage,
   type WorkerSetup,
