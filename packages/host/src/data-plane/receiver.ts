@@ -96,6 +96,8 @@ export class Receiver {
       words[entry + 3 + 2 * i] = constant.POLLIN;
     }
     if (libc.poll(base + this.#polls, 1 + sockets.length, -1) <= 0) return;
+    // A wake-up may come after its command was taken already: unread, it would keep us awake for ever.
+    if (words[entry + 1]! >> 16 !== 0) return this.#inbox.carryOut((command) => this.#perform(command));
     for (let i = 0; i < sockets.length; i++) {
       // events in the lower half of the word, revents in the upper
       const events = words[entry + 3 + 2 * i]! >> 16;

@@ -199,7 +199,9 @@ export class Transmitter {
     words[entry + 1] = constant.POLLIN;
     words[entry + 2] = this.#device;
     words[entry + 3] = constant.POLLIN;
-    libc.poll(base + this.#polls, 2, this.#keepaliveTimeout());
+    const ready = libc.poll(base + this.#polls, 2, this.#keepaliveTimeout());
+    // A wake-up may come after its command was taken already: unread, it would keep us awake for ever.
+    if (ready > 0 && words[entry + 1]! >> 16 !== 0) this.#inbox.carryOut((command) => this.#perform(command));
   }
 
   /** Milliseconds until a keepalive is due, which is sent when it is (RFC 3948 §4: only when nothing else was); −1 for never. */
