@@ -90,6 +90,8 @@ export class Running {
     if (pid === undefined) return;
     try {
       process.kill(pid, signal);
+      // nsenter stops itself when its child is stopped, and would never notice that it goes on or ends.
+      if (signal !== 'SIGSTOP') this.#wrapper.kill('SIGCONT');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }

@@ -58,7 +58,8 @@ export class Storyteller {
     const drawn = this.#paint(colour, line);
     this.say();
     this.say(`    laptop ${drawn} internet ${drawn} gateway ────── company`);
-    this.say(this.#paint('2', '    aovpn             router, capture        strongSwan     intranet.corp.example'));
+    this.say(this.#paint('2', '    aovpn             router,             strongSwan     intranet.corp.example'));
+    this.say(this.#paint('2', '                      capture'));
     this.say();
   }
 
