@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 
 /** A key for tests. Its SubjectPublicKeyInfo plays the certificate: what a certificate proves is the host's matter, not the machine's. */
 export interface TestKey {
