@@ -194,7 +194,8 @@ export class Daemon {
 
   async connections(): Promise<readonly ConnectionStatus[]> {
     const names = [...this.#state.connections.keys()].sort();
-    return await Promise.all(names.map((name) => this.#status(name)));
+    const all = await Promise.all(names.map((name) => this.#status(name)));
+    return all.filter((status) => status !== undefined);
   }
 
   /** What the network was when it was last looked at. */
@@ -462,11 +463,16 @@ export class Daemon {
 
   // What people see
 
-  async #status(name: string): Promise<ConnectionStatus> {
-    const connection = this.#state.connections.get(name)!;
+  async #status(name: string): Promise<ConnectionStatus | undefined> {
+    const stats = await this.#tunnels
+      .get(name)
+      ?.tunnel.stats()
+      .catch(() => undefined);
+    // Looked at after the wait, so that what is told last is what is true last.
+    const connection = this.#state.connections.get(name);
+    if (!connection) return undefined;
     const view = viewConnection(connection);
     const tunnel = this.#tunnels.get(name)?.tunnel;
-    const stats = await tunnel?.stats().catch(() => undefined);
     return connectionStatus({
       view,
       servers: connection.spec.servers,
@@ -505,9 +511,10 @@ export class Daemon {
     this.#moment(name);
     void this.#status(name).then(
       (connection) => {
+        if (!connection) return;
         const { traffic: _, ...steady } = connection;
         const text = JSON.stringify(steady);
-        if (this.#published.get(name) === text || !this.#state.connections.has(name)) return;
+        if (this.#published.get(name) === text) return;
         this.#published.set(name, text);
         this.#tell({ kind: 'status', connection });
       },

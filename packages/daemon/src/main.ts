@@ -2,7 +2,16 @@ import { accessSync, chmodSync, constants, mkdirSync, readFileSync, statSync } f
 import path from 'node:path';
 import process from 'node:process';
 import { maxRequestBytes } from '@aovpn/api';
-import { cleanUp, lockInstance, notifyService, openControlServer, type ControlServer, type InstanceLock } from '@aovpn/host';
+import {
+  cleanUp,
+  lockInstance,
+  notifyService,
+  openControlServer,
+  setNoNewPrivileges,
+  setUndumpable,
+  type ControlServer,
+  type InstanceLock,
+} from '@aovpn/host';
 import { DaemonError } from './daemon-error.ts';
 import { Daemon } from './daemon.ts';
 import { Log } from './log.ts';
@@ -50,6 +59,9 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 async function run(options: DaemonOptions, log: Log): Promise<void> {
+  // Per thread in Linux, so before any worker starts: no core dump holds our keys, no child of ours gains privileges.
+  setUndumpable();
+  setNoNewPrivileges();
   const settings = await SettingsFile.open(path.join(options.configDir, 'aovpn.toml'), log);
   log.info(`aovpnd ${version}, process ${process.pid}, Node ${process.versions.node}`);
   const platform = linuxPlatform(options.stateDir);

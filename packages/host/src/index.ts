@@ -34,3 +34,4 @@ export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOption
 export type { RevocationPolicy } from './trust/revocation.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
 export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
+export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';

@@ -68,7 +68,8 @@ function problemOfEap(failure: EapFailure): Problem {
 export function problemOfHost(error: { readonly code: string; readonly what: string; readonly cure: string }): Problem {
   const number = Number(/^AOV-HOST-(\d+)$/.exec(error.code)?.[1] ?? Number.NaN);
   const isCredential = number >= 100 && number < 200;
-  const side: Side = isCredential ? 'certificate' : 'host';
+  // 205: no route to the gateway.
+  const side: Side = isCredential ? 'certificate' : number === 205 ? 'network' : 'host';
   const retry: Retry = isCredential ? 'never' : 'soon';
   return {
     code: error.code,

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { parseAddress } from '@aovpn/bytes';
+import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath } from '@aovpn/esp';
+import { createEapCrypto, createIkeCrypto, HostError } from '@aovpn/host';
+import { compileIkeConfig, defaultConnectionSettings } from '@aovpn/supervisor';
+import { parseProfile } from '@aovpn/profile';
+import { Log } from '../src/log.ts';
+import { problemOfError, Tunnel, type TunnelPorts, type TunnelReport } from '../src/tunnel.ts';
+
+const xml = `<VPNProfile><NativeProfile><Servers>vpn.example</Servers><NativeProtocolType>IKEv2</NativeProtocolType>
+<Authentication><MachineMethod>Certificate</MachineMethod></Authentication></NativeProfile></VPNProfile>`;
+const gateway = parseAddress('192.0.2.1')!;
+const path: OuterPath = { local: parseAddress('192.0.2.10')!, localPort: 40_000, remote: gateway, remotePort: 4500 };
+const stats: DataPlaneStats = {
+  bytesIn: 0,
+  bytesOut: 0,
+  packetsIn: 0,
+  packetsOut: 0,
+  lastInboundAt: undefined,
+  dropped: { replay: 0, authentication: 0, malformed: 0, unknownSpi: 0, policy: 0, noSa: 0, tooBig: 0 },
+  children: [],
+};
+
+/** A data plane that writes down what is asked of it, and fails where it is told to. */
+function makePlane(fails: Partial<Record<keyof DataPlane, Error>> = {}) {
+  const calls: string[] = [];
+  const act = async <T>(name: keyof DataPlane, value: T): Promise<T> => {
+    calls.push(name);
+    await Promise.resolve();
+    if (fails[name]) throw fails[name];
+    return value;
+  };
+  const plane: DataPlane = {
+    connect: () => act('connect', path),
+    sendIke: () => void calls.push('sendIke'),
+    openDevice: () => act('openDevice', undefined),
+    setInnerAddresses: () => act('setInnerAddresses', undefined),
+    installChild: () => act('installChild', undefined),
+    useChild: () => act('useChild', undefined),
+    removeChild: () => act('removeChild', undefined),
+    stats: () => act('stats', stats),
+    close: () => act('close', undefined),
+  };
+  return { plane, calls };
+}
+
+function makeTunnel({ plane }: { readonly plane: DataPlane }) {
+  const reports: TunnelReport[] = [];
+  const lines: string[] = [];
+  const { promise: ended, resolve } = Promise.withResolvers<Extract<TunnelReport, { readonly kind: 'ended' }>>();
+  let tell: (event: DataPlaneEvent) => void = () => {};
+  const { profile } = parseProfile(Buffer.from(xml));
+  const compiled = compileIkeConfig(profile!, defaultConnectionSettings, {
+    certificate: { chain: [Uint8Array.of(1)], schemes: ['ed25519'], subject: Uint8Array.of(0x30, 0), alternativeNames: [] },
+    hasPassword: false,
+    gatewayAuthorities: [],
+  });
+  assert.ok(!('problem' in compiled));
+  const unasked = (): never => assert.fail('nobody should ask for this');
+  const ports: TunnelPorts = {
+    crypto: { ...createEapCrypto(), ...createIkeCrypto() },
+    openDataPlane: (_options, onEvent) => {
+      tell = onEvent;
+      return Promise.resolve(plane);
+    },
+    log: new Log({ level: 'debug', format: 'text', journal: false, write: (line) => lines.push(line), clock: Date.now }),
+    sign: unasked,
+    verifyGateway: unasked,
+    readPassword: unasked,
+    createTlsEngine: unasked,
+    applyPlan: unasked,
+    removePlan: unasked,
+  };
+  const tunnel = new Tunnel(
+    {
+      name: 'corp',
+      config: { ...compiled.config, retransmit: { firstMs: 1, factor: 1, tries: 1 } },
+      authentication: compiled.authentication,
+      gateway,
+      gatewayPort: 4500,
+      plane: { device: 'aov-corp', mtu: 1380, mark: 0, keepaliveSeconds: 0 },
+    },
+    ports,
+    (report) => {
+      reports.push(report);
+      if (report.kind === 'ended') resolve(report);
+    },
+  );
+  return { tunnel, reports, lines, ended, tell: (event: DataPlaneEvent) => tell(event) };
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((next) => setImmediate(next));
+}
+
+suite('tunnel', () => {
+  test('the device is there before the first datagram leaves', async () => {
+    const fake = makePlane();
+    const { tunnel, ended } = makeTunnel(fake);
+    tunnel.open();
+    await until(() => fake.calls.includes('sendIke'));
+    assert.deepEqual(fake.calls.slice(0, 3), ['openDevice', 'connect', 'sendIke']);
+    tunnel.close(false, 'test');
+    await ended;
+  });
+
+  test('a silent gateway ends it with the problem, once, after the plane is closed', async () => {
+    const fake = makePlane();
+    const { tunnel, reports, ended } = makeTunnel(fake);
+    tunnel.open();
+    assert.equal((await ended).problem?.code, 'AOV-IKE-101');
+    assert.equal(fake.calls.at(-1), 'close');
+    tunnel.close(true, 'late');
+    tunnel.checkLiveness();
+    await tunnel.move();
+    assert.deepEqual(
+      reports.map(({ kind }) => kind),
+      ['ended'],
+    );
+  });
+
+  test("a machine without TUN fails before anything is sent, with the host's own code and cure", async () => {
+    const fake = makePlane({ openDevice: new HostError('AOV-HOST-200', 'no TUN', 'modprobe tun') });
+    const { tunnel, ended } = makeTunnel(fake);
+    tunnel.open();
+    const { problem } = await ended;
+    assert.deepEqual([problem?.code, problem?.side, problem?.cure], ['AOV-HOST-200', 'host', 'modprobe tun']);
+    assert.deepEqual(fake.calls, ['openDevice', 'close']);
+  });
+
+  test('no route to the gateway is a matter of the network', async () => {
+    const fake = makePlane({ connect: new HostError('AOV-HOST-205', 'no route', 'look') });
+    const { tunnel, ended } = makeTunnel(fake);
+    tunnel.open();
+    const { problem } = await ended;
+    assert.deepEqual([problem?.code, problem?.side, problem?.retry], ['AOV-HOST-205', 'network', 'soon']);
+  });
+
+  test('closed before it was open: the plane is closed all the same, and no problem is told', async () => {
+    const fake = makePlane();
+    const { tunnel, ended } = makeTunnel(fake);
+    tunnel.open();
+    tunnel.close(true, 'a person said down');
+    assert.equal((await ended).problem, undefined);
+    await until(() => fake.calls.includes('close'));
+    assert.ok(!fake.calls.includes('sendIke'));
+  });
+
+  test('a plane that cannot go on ends it', async () => {
+    const fake = makePlane();
+    const { tunnel, ended, tell } = makeTunnel(fake);
+    tunnel.open();
+    await until(() => fake.calls.includes('sendIke'));
+    tell({ kind: 'fatal', code: 'AOV-HOST-204', what: 'the device is gone' });
+    assert.equal((await ended).problem?.code, 'AOV-HOST-204');
+  });
+
+  test('octets from anywhere do not end it; path errors before it is up ask nobody', async () => {
+    const fake = makePlane();
+    const { tunnel, reports, ended, tell } = makeTunnel(fake);
+    tunnel.open();
+    await until(() => fake.calls.includes('sendIke'));
+    for (const datagram of [new Uint8Array(), new Uint8Array(28), new Uint8Array(2000).fill(255)]) {
+      tell({ kind: 'ike', datagram, from: gateway, fromPort: 4500, at: performance.now() });
+    }
+    tell({ kind: 'path-error', code: 'ECONNREFUSED' });
+    assert.deepEqual(reports, []);
+    tunnel.close(false, 'test');
+    await ended;
+  });
+});
+
+suite('errors as problems', () => {
+  test('what has no code is ours', () => {
+    assert.equal(problemOfError(new Error('x')).code, 'AOV-SUPERVISOR-304');
+    assert.equal(problemOfError('x').message.endsWith(': x'), true);
+  });
+});
