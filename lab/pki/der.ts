@@ -8,16 +8,14 @@ const tags = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
-  enumerated: 0x0a,
   utf8String: 0x0c,
   sequence: 0x30,
   set: 0x31,
-  ia5String: 0x16,
   utcTime: 0x17,
   generalizedTime: 0x18,
 } as const;
 
-export function element(tag: number, ...parts: readonly Uint8Array[]): Der {
+function element(tag: number, ...parts: readonly Uint8Array[]): Der {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const head = length < 0x80 ? [tag, length] : [tag, 0x80 | octets(length).length, ...octets(length)];
   return Buffer.concat([Buffer.from(head), ...parts]);
@@ -27,9 +25,7 @@ export const sequence = (...parts: readonly Der[]): Der => element(tags.sequence
 export const set = (...parts: readonly Der[]): Der => element(tags.set, ...parts);
 export const octetString = (...parts: readonly Uint8Array[]): Der => element(tags.octetString, ...parts);
 export const utf8String = (text: string): Der => element(tags.utf8String, Buffer.from(text, 'utf8'));
-export const ia5String = (text: string): Der => element(tags.ia5String, Buffer.from(text, 'latin1'));
 export const boolean = (value: boolean): Der => element(tags.boolean, Buffer.from([value ? 0xff : 0]));
-export const enumerated = (value: number): Der => element(tags.enumerated, Buffer.from([value]));
 export const nothing = (): Der => element(tags.null);
 export const bitString = (content: Uint8Array, unused = 0): Der => element(tags.bitString, Buffer.from([unused]), content);
 

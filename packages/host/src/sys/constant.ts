@@ -14,7 +14,6 @@ export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;
-export const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
@@ -57,15 +56,12 @@ export const O_CLOEXEC = 0o2000000;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
-export const POLLHUP = 16;
-export const POLLNVAL = 32;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 
 /** <linux/if_tun.h> */
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETOFFLOAD = 0x400454d0;
-export const TUNSETVNETHDRSZ = 0x400454d8;
 export const IFF_TUN = 1;
 export const IFF_NO_PI = 0x1000;
 export const IFF_VNET_HDR = 0x4000;
@@ -84,5 +80,4 @@ export const SIOCSIFTXQLEN = 0x8943;
 /** <sched.h>, <linux/prctl.h> */
 export const CLONE_NEWNET = 0x40000000;
 export const PR_SET_DUMPABLE = 4;
-export const PR_CAPBSET_DROP = 24;
 export const PR_SET_NO_NEW_PRIVS = 38;

@@ -10,8 +10,8 @@ export {
   watchReadable,
   type Watch,
 } from './descriptor.ts';
-export { openNetlink, type NetlinkSocket } from './netlink.ts';
-export { enterNetworkNamespace, setNoNewPrivileges, setUndumpable } from './process.ts';
+export { openNetlink } from './netlink.ts';
+export { enterNetworkNamespace } from './process.ts';
 export {
   bindTo,
   connectTo,

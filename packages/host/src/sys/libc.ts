@@ -110,7 +110,6 @@ export const sendto = bind('long sendto(int, size_t, size_t, int, size_t, uint)'
   address: number,
   addressLength: number,
 ) => number;
-export const sendmsg = bind('long sendmsg(int, size_t, int)') as (fd: number, message: number, flags: number) => number;
 /** `addressLength`: address of a 32-bit in-out length, or 0. */
 export const recvfrom = bind('long recvfrom(int, size_t, size_t, int, size_t, size_t)') as (
   fd: number,

@@ -6,7 +6,6 @@ import koffi from 'koffi';
  */
 const self = koffi.load(null);
 
-export const EVP_CTRL_AEAD_SET_IVLEN = 9;
 export const EVP_CTRL_AEAD_GET_TAG = 16;
 export const EVP_CTRL_AEAD_SET_TAG = 17;
 

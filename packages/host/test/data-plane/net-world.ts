@@ -83,7 +83,7 @@ export function run(namespace: string, command: string, ...args: string[]): stri
 }
 
 /** Starts a program in a namespace; the caller ends it. */
-export function start(namespace: string, command: string, ...args: string[]): ChildProcess {
+function start(namespace: string, command: string, ...args: string[]): ChildProcess {
   return spawn('ip', ['netns', 'exec', namespace, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

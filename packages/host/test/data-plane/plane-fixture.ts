@@ -69,7 +69,7 @@ export function makeChild(suite: EspSuite, sendNow = true): { readonly a: ChildS
   };
 }
 
-export function makeSa(suite: EspSuite): EspSa {
+function makeSa(suite: EspSuite): EspSa {
   const transform = espTransform(suite)!;
   return {
     spi: ++lastSpi,
@@ -79,7 +79,7 @@ export function makeSa(suite: EspSuite): EspSa {
 }
 
 /** Planes overwrite the keys that they are given. */
-export function copy(sa: EspSa): EspSa {
+function copy(sa: EspSa): EspSa {
   return { spi: sa.spi, encryptionKey: sa.encryptionKey.slice(), integrityKey: sa.integrityKey.slice() };
 }
 
