@@ -1,7 +1,35 @@
+import { largeProfile } from './b14-large-profile.ts';
+import { smallProfile } from './b14-profile.ts';
+import { memory } from './b15-memory.ts';
+import { wakeUpsRow } from './b15-wake-ups.ts';
+import { coldStart } from './b16-cold-start.ts';
 import { userspaceEsp } from './b1-userspace-esp.ts';
 import { plainLink } from './b2-plain-link.ts';
+import { cost } from './b3-cost.ts';
 import { loss } from './b4-loss.ts';
 import { smallPackets } from './b4-small-packets.ts';
+import { handshake } from './b5-handshake.ts';
+import { coldConnect } from './b6-cold-connect.ts';
+import { roaming } from './b7-roaming.ts';
+import { rekey } from './b8-rekey.ts';
+import { healing } from './b9-healing.ts';
 import type { Row } from './row.ts';
 
-export const rows: readonly Row[] = [userspaceEsp, plainLink, smallPackets, loss];
+/** In the order of the table. */
+export const rows: readonly Row[] = [
+  userspaceEsp,
+  plainLink,
+  cost,
+  smallPackets,
+  loss,
+  handshake,
+  coldConnect,
+  roaming,
+  rekey,
+  healing,
+  smallProfile,
+  largeProfile,
+  memory,
+  wakeUpsRow,
+  coldStart,
+];

@@ -1,0 +1,26 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rivalRow } from './rivals.ts';
+import type { Measurement } from './row.ts';
+
+/** Looks at each daemon while it has one tunnel and nothing to do. */
+export function idleRow(look: (pid: number) => Promise<number> | number): Promise<Measurement> {
+  return rivalRow((rivals) => {
+    const { product } = rivals.stage;
+    return rivals.sides(
+      async () => {
+        await rivals.oursUp();
+        await sleep(3000);
+        const value = await look((await product.daemon.pid())!);
+        await rivals.oursDown();
+        return value;
+      },
+      async () => {
+        await rivals.charonUp();
+        await sleep(3000);
+        const value = await look((await rivals.charon.pid())!);
+        await rivals.charonDown();
+        return value;
+      },
+    );
+  });
+}
