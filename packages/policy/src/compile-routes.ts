@@ -14,6 +14,7 @@ import type { LiveTunnel } from './compile-plan.ts';
 import type { Because, HostFacts } from './facts.ts';
 import { defaultRouteMetric, throwMetric, unreachableMetric } from './linux-number.ts';
 import type { DnsRule, RoutePlan } from './plan.ts';
+import { PrefixTable } from './prefix-table.ts';
 
 /**
  * Who wins on one prefix, from left to right; an own exclusion has taken its rival out before. `blocked` is a route of a family that
@@ -42,10 +43,9 @@ const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00:
  * @param rules name rules in force: their servers must be reached through their tunnel
  */
 export function compileRoutes(tunnels: readonly LiveTunnel[], rules: readonly DnsRule[], host: HostFacts): RoutePlan[] {
-  const candidates: Candidate[] = [];
-  for (const tunnel of tunnels) candidates.push(...tunnelCandidates(tunnel));
-  candidates.push(...localCandidates(tunnels, candidates, host.localSubnets ?? []));
-  candidates.push(...dnsServerCandidates(tunnels, rules, candidates));
+  const wanted = tunnels.flatMap(tunnelCandidates);
+  const direct = [...wanted, ...localCandidates(tunnels, wanted, host.localSubnets ?? [])];
+  const candidates = [...direct, ...dnsServerCandidates(tunnels, rules, direct)];
 
   const groups = new Map<string, Candidate[]>();
   for (const candidate of candidates) {
@@ -55,7 +55,7 @@ export function compileRoutes(tunnels: readonly LiveTunnel[], rules: readonly Dn
     else groups.set(key, [candidate]);
   }
   const routes: RoutePlan[] = [];
-  for (const group of groups.values()) routes.push(...settle(group, tunnels));
+  for (const group of groups.values()) for (const route of settle(group, tunnels)) routes.push(route);
   for (const route of failClosed(tunnels))
     if (!routes.some((known) => known.kind === 'unreachable' && samePrefix(known.prefix, route.prefix))) routes.push(route);
   return routes.sort(compareRoutes);
@@ -64,6 +64,8 @@ export function compileRoutes(tunnels: readonly LiveTunnel[], rules: readonly Dn
 function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
   const { intent, facts } = tunnel;
   const own: Candidate[] = [];
+  const excluded = exclusionsOf(tunnel);
+  const isExcluded = (prefix: IpPrefix): boolean => excluded.at(prefix).length > 0;
   const add = (rank: Rank, prefix: IpPrefix, metric: number, because: Because): void => {
     own.push({ rank, prefix: networkOf(prefix), metric, because, tunnel });
   };
@@ -80,7 +82,7 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
     for (const prefix of linkLocal) add('local', prefix, throwMetric, from('link-local addresses never leave the link'));
   }
   for (const route of intent.routes) {
-    if (intent.exclusions.some(({ prefix }) => samePrefix(prefix, route.prefix))) continue;
+    if (isExcluded(route.prefix)) continue;
     const { family } = route.prefix.address;
     if (hasFamily(tunnel, family)) add('tunnel', route.prefix, total(tunnel, family, route.metric), route.because);
     else
@@ -92,7 +94,7 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
   if (intent.classBasedDefaultRoute.value) {
     for (const { address } of facts.addresses) {
       const classBased = classBasedRoute(address);
-      if (!classBased || intent.exclusions.some(({ prefix }) => samePrefix(prefix, classBased.prefix))) continue;
+      if (!classBased || isExcluded(classBased.prefix)) continue;
       const why = `class ${classBased.className} network of ${formatAddress(address)}, ${intent.classBasedDefaultRoute.because.why}`;
       add('tunnel', classBased.prefix, total(tunnel, 4, defaultRouteMetric), from(why, intent.classBasedDefaultRoute.because.at));
     }
@@ -101,7 +103,7 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
     const plumb = (prefixes: readonly IpPrefix[], why: string): void => {
       for (const prefix of prefixes) {
         const { family } = prefix.address;
-        if (!hasFamily(tunnel, family) || intent.exclusions.some((excluded) => samePrefix(excluded.prefix, prefix))) continue;
+        if (!hasFamily(tunnel, family) || isExcluded(prefix)) continue;
         add('tunnel', prefix, total(tunnel, family, defaultRouteMetric), from(why, intent.selectorsAsRoutes.because.at));
       }
     };
@@ -109,6 +111,12 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
     plumb(facts.subnets, 'PlumbIKEv2TSAsRoutes, subnet pushed by the gateway');
   }
   return own;
+}
+
+function exclusionsOf({ intent }: LiveTunnel): PrefixTable<true> {
+  const table = new PrefixTable<true>();
+  for (const { prefix } of intent.exclusions) table.add(prefix, true);
+  return table;
 }
 
 /** Directly attached networks that stay direct. Any force tunnel without ByPassForLocal forbids it for all. */
@@ -148,22 +156,26 @@ function dnsServerCandidates(
   candidates: readonly Candidate[],
 ): Candidate[] {
   const found: Candidate[] = [];
+  const known = new PrefixTable<Candidate>();
+  for (const candidate of candidates) known.add(candidate.prefix, candidate);
+  const excluded = new Map(tunnels.map((tunnel) => [tunnel, exclusionsOf(tunnel)]));
   for (const rule of rules) {
     const tunnel = tunnels.find(({ facts }) => facts.device === rule.device);
     if (!tunnel) continue;
-    const { intent, facts } = tunnel;
+    const { facts } = tunnel;
     for (const server of rule.servers) {
       const prefix = hostPrefix(server);
       if (!hasFamily(tunnel, server.family)) continue;
       const carried =
         facts.remoteSelectors.length === 0 || facts.remoteSelectors.some((selector) => prefixContains(selector, server));
-      if (!carried || intent.exclusions.some((excluded) => prefixContains(excluded.prefix, server))) continue;
-      const matching = [...candidates, ...found].filter((candidate) => prefixContains(candidate.prefix, server));
-      const longest = Math.max(-1, ...matching.map((candidate) => candidate.prefix.length));
-      const deciding = matching.filter((candidate) => candidate.prefix.length === longest);
+      if (!carried || excluded.get(tunnel)!.around(server).length > 0) continue;
+      const deciding = known.around(server);
       if (deciding.some((candidate) => candidate.tunnel === tunnel && candidate.rank === 'tunnel')) continue;
       const because: Because = { ...rule.because, why: `DNS server of ${rule.name}, ${rule.because.why}` };
-      found.push({ rank: 'tunnel', prefix, metric: total(tunnel, server.family, defaultRouteMetric), because, tunnel });
+      const metric = total(tunnel, server.family, defaultRouteMetric);
+      const candidate: Candidate = { rank: 'tunnel', prefix, metric, because, tunnel };
+      found.push(candidate);
+      known.add(prefix, candidate);
     }
   }
   return found;
