@@ -9,6 +9,8 @@ const globs = [
   'lab/**/*.test.ts',
   'scenarios/**/*.test.ts',
 ];
+/** Milliseconds after which a test file counts as stuck: not a measure of speed, only so that a hang ends by itself. */
+const stuckAfter = 600_000;
 const wanted = process.argv.slice(2);
 
 if (wanted.length === 0) {
@@ -17,7 +19,13 @@ if (wanted.length === 0) {
 }
 const tests = spawnSync(
   process.execPath,
-  ['--test', '--test-concurrency=2', '--test-reporter=spec', ...(wanted.length > 0 ? wanted : globs)],
+  [
+    '--test',
+    '--test-concurrency=2',
+    `--test-timeout=${stuckAfter}`,
+    '--test-reporter=spec',
+    ...(wanted.length > 0 ? wanted : globs),
+  ],
   { stdio: 'inherit' },
 );
 process.exit(tests.status ?? 1);
