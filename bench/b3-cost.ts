@@ -8,7 +8,7 @@ const octets = 100_000_000;
 
 export const cost: Row = {
   id: 'B3',
-  what: 'CPU of the client process per gigabyte, half down and half up, AES-256-GCM, against a strongSwan gateway',
+  what: 'CPU of the client process per gigabyte, half down and half up, AES-128-GCM, against a strongSwan gateway',
   unit: 's/GB',
   better: 'less',
   aim: { of: 'ratio', limit: 0.25 },

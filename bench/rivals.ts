@@ -9,7 +9,7 @@ import type { Measurement, Side } from './row.ts';
 export const connection = 'bench';
 export const page = `http://${network.corp.web4}/`;
 /** What both negotiate: what our profile without CryptographySuite agrees on with the gateway. */
-const proposals = { ike: 'aes256gcm16-prfsha384-x25519', esp: 'aes256gcm16' };
+const proposals = { ike: 'aes128gcm16-prfsha256-x25519', esp: 'aes128gcm16' };
 
 export interface RivalsOptions {
   readonly dpdSeconds?: number;
