@@ -126,6 +126,15 @@ export class Host {
     ];
   }
 
+  /**
+   * What puts a person's shell here. It stays out of the world's pid namespace, where a shell cannot have the terminal to itself,
+   * and sees the processes of this machine instead.
+   */
+  enterShell(argv: readonly string[]): string[] {
+    const own = ['unshare', '--mount', 'sh', '-euc', 'mount -t proc proc /proc; exec "$@"', 'sh'];
+    return ['nsenter', `--target=${this.#holder}`, '--net', '--mount', '--uts', '--wdns=/', '--', ...own, ...argv];
+  }
+
   /** Starts a process that stays. @param options.pipes stdin and stdout are pipes (stderr still goes to a file). */
   spawn(
     argv: readonly string[],

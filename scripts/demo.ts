@@ -31,9 +31,11 @@ teller.say('Everything below happens now, with real packets, in network namespac
 teller.picture('none');
 
 let world: World | undefined;
+let namespaces: readonly string[] = [];
 try {
   await teller.step('build the world: laptop, internet, gateway, company', async () => {
     world = await World.create();
+    namespaces = namespacesOf(world);
     return '';
   });
   await tell(world!);
@@ -43,9 +45,9 @@ try {
   await world?.close();
 }
 if (process.exitCode === undefined) {
-  const namespaces = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && holdsNamespaceOf(name, world!));
-  if (existsSync(world!.directory) || namespaces.length > 0) {
-    teller.say(`the world left something behind: ${world!.directory} ${namespaces.join(' ')}`);
+  const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isIn(name, namespaces));
+  if (existsSync(world!.directory) || processes.length > 0) {
+    teller.say(`the world left something behind: ${world!.directory} ${processes.join(' ')}`);
     process.exitCode = 1;
   }
 }
@@ -229,9 +231,16 @@ async function play(world: World): Promise<void> {
   teller.say(
     `    aovpn status | aovpn explain ${network.internet.web} | aovpn down user | aovpn logs -f | ip route show table all`,
   );
-  teller.say(`    the gateway, from another terminal: ${world.gatewayHost.enter(['bash']).join(' ')}`);
+  teller.say(
+    `    the gateway, from another terminal: sudo ${world.gatewayHost
+      .enter(['bash'])
+      .filter((word) => !word.startsWith('--wdns'))
+      .join(' ')}`,
+  );
   teller.say('    exit (or Ctrl-C without a terminal) ends it; everything is cleaned up then\n');
-  const [program, ...args] = world.client.enter(process.stdin.isTTY ? ['bash', '--norc', '-i'] : ['sleep', 'infinity']);
+  const [program, ...args] = process.stdin.isTTY
+    ? world.client.enterShell(['bash', '--norc', '-i'])
+    : world.client.enter(['sleep', 'infinity']);
   const shell = spawn(program!, args, {
     stdio: 'inherit',
     env: { ...process.env, PATH: `${bin}:${process.env['PATH'] ?? ''}`, PS1: 'laptop# ' },
@@ -239,9 +248,14 @@ async function play(world: World): Promise<void> {
   await new Promise((resolve) => shell.once('close', resolve));
 }
 
-function holdsNamespaceOf(pid: string, world: World): boolean {
+/** Network namespaces of a world, by the names that the kernel gives them. */
+function namespacesOf({ client, router, gatewayHost, corp }: World): readonly string[] {
+  return [client, router, gatewayHost, corp].map(({ holder }) => readlinkSync(`/proc/${holder}/ns/net`));
+}
+
+function isIn(pid: string, namespaces: readonly string[]): boolean {
   try {
-    return readlinkSync(`/proc/${pid}/cwd`).startsWith(world.directory);
+    return namespaces.includes(readlinkSync(`/proc/${pid}/ns/net`));
   } catch {
     return false;
   }
