@@ -3,7 +3,7 @@
 // Idempotent: `npm ci` only when the lock file changed, Debian packages only when missing.
 import { createHash } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -15,8 +15,12 @@ const [command, ...rest] = process.argv.slice(2);
 if (!command || !existsSync(path.join(root, 'scripts', `${command}.ts`))) {
   fail(`there is no scripts/${command}.ts; try: npm run demo, npm test, npm run gate, npm run story, npm run bench`);
 }
-installNodeModules();
-if (needsDebianPackages.has(command)) installDebianPackages();
+try {
+  installNodeModules();
+  if (needsDebianPackages.has(command)) installDebianPackages();
+} catch (error) {
+  fail(error.message);
+}
 handOver();
 
 function installNodeModules() {
@@ -32,20 +36,39 @@ function installNodeModules() {
 
 function installDebianPackages() {
   const list = JSON.parse(readFileSync(path.join(root, 'scripts', 'debian-packages.json'), 'utf8'));
-  const missing = list.filter((entry) => !isInstalled(entry.package));
+  const missing = list.filter((entry) => (entry.unpack ? !existsSync(unpacked(entry.package)) : !isInstalled(entry.package)));
   if (missing.length === 0) return;
   say('these Debian packages are missing and will be installed (the tests run against real gateways and resolvers):');
   for (const entry of missing) say(`  ${entry.package.padEnd(36)} ${entry.why}`);
   if (process.getuid?.() !== 0) {
     fail(`root is needed to install them; or do it yourself: apt-get install ${missing.map((entry) => entry.package).join(' ')}`);
   }
+  try {
+    fetchPackages(missing, { stdio: ['ignore', 'ignore', 'ignore'] });
+  } catch {
+    say('refreshing the package lists first (apt-get update) …');
+    run('apt-get', ['-qq', 'update']);
+    fetchPackages(missing, {});
+  }
+}
+
+/** Installs, or for `unpack` only lays the files down under .build/debian. @throws when a step fails */
+function fetchPackages(entries, options) {
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const install = ['-y', '-qq', '--no-install-recommends', 'install', ...missing.map((entry) => entry.package)];
-  const options = { cwd: root, env: environment, stdio: ['ignore', 'ignore', 'inherit'] };
-  if (spawnSync('apt-get', install, options).status === 0) return;
-  say('refreshing the package lists first (apt-get update) …');
-  run('apt-get', ['-qq', 'update'], environment);
-  run('apt-get', install, environment);
+  const installed = entries.filter((entry) => !entry.unpack).map((entry) => entry.package);
+  if (installed.length > 0)
+    run('apt-get', ['-y', '-qq', '--no-install-recommends', 'install', ...installed], { env: environment, ...options });
+  for (const { package: name } of entries.filter((entry) => entry.unpack)) {
+    const directory = path.join(root, '.build', 'debian');
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', name], { cwd: directory, ...options });
+    const [file] = readdirSync(directory).filter((entry) => entry.startsWith(`${name}_`) && entry.endsWith('.deb'));
+    run('dpkg-deb', ['-x', path.join(directory, file), unpacked(name)], options);
+  }
+}
+
+function unpacked(name) {
+  return path.join(root, '.build', 'debian', name);
 }
 
 function isInstalled(name) {
@@ -70,10 +93,10 @@ function handOver() {
   process.exit(result.status ?? 1);
 }
 
-function run(program, args, environment = process.env) {
-  const result = spawnSync(program, args, { cwd: root, env: environment, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (result.error) fail(`${program}: ${result.error.message}`);
-  if (result.status !== 0) fail(`${program} ${args[0]} failed; its own words are above`);
+function run(program, args, options = {}) {
+  const result = spawnSync(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  if (result.error) throw new Error(`${program}: ${result.error.message}`);
+  if (result.status !== 0) throw new Error(`${program} ${args[0]} failed; its own words are above`);
 }
 
 function say(text) {
