@@ -64,6 +64,7 @@ const rescanInterval = 10_000;
 const clockInterval = 5_000;
 /** A difference of the two clocks that is a jump and not a correction, milliseconds. */
 const clockJump = 5_000;
+/** Connecting begins once the network has been quiet for so long; tunnels that are up move at once. Milliseconds. */
 const networkQuiet = 250;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
 const stopPatience = 15_000;
@@ -94,6 +95,8 @@ export class Daemon {
   /** Loading of files goes one after the other. */
   #loading: Promise<void> = Promise.resolve();
   #networkTimer: NodeJS.Timeout | undefined;
+  #networkStale = false;
+  #networkBusy = false;
   #stopping = false;
 
   constructor(options: DaemonOptions, platform: Platform, settings: SettingsFile, log: Log) {
@@ -229,7 +232,9 @@ export class Daemon {
     const network = this.platform.network.watchNetwork((change) => {
       this.log.debug(`network: ${change.kinds.join(', ')} changed`);
       clearTimeout(this.#networkTimer);
-      this.#networkTimer = setTimeout(() => void this.#networkChanged(), networkQuiet);
+      const moving = [...this.#state.connections.values()].some(({ phase }) => phase.kind === 'up');
+      if (moving) void this.#networkChanged();
+      else this.#networkTimer = setTimeout(() => void this.#networkChanged(), networkQuiet);
     });
     let wall = Date.now();
     let monotonic = performance.now();
@@ -245,14 +250,22 @@ export class Daemon {
     this.#watches.push(files, network, { close: () => clearInterval(clock) });
   }
 
+  /** Takes in what is true now; a change while that is under way is looked at once more afterwards. */
   async #networkChanged(): Promise<void> {
-    try {
-      this.platform.asker.refresh();
-      await this.#readNetwork();
-      await this.plans.refresh();
-    } catch (error) {
-      this.log.error(`after a change of the network: ${messageOf(error)}`);
+    this.#networkStale = true;
+    if (this.#networkBusy) return;
+    this.#networkBusy = true;
+    while (this.#networkStale && !this.#stopping) {
+      this.#networkStale = false;
+      try {
+        this.platform.asker.refresh();
+        await this.#readNetwork();
+        await this.plans.refresh();
+      } catch (error) {
+        this.log.error(`after a change of the network: ${messageOf(error)}`);
+      }
     }
+    this.#networkBusy = false;
   }
 
   async #readNetwork(): Promise<void> {
