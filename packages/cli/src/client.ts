@@ -29,18 +29,18 @@ export function connectClient(socketPath: string): Client {
       const [method, pattern] = request.split(' ') as [string, string];
       const path = pattern.replace(':name', encodeURIComponent(parameters.name ?? '')) + queryOf(parameters.query);
       const response = await send(socketPath, method, path, parameters.body);
-      const text = await bodyOf(response);
+      const text = await bodyOf(socketPath, response);
       return answerOf(response.statusCode ?? 0, text) as Answer<R>;
     },
     async *stream(path, signal) {
       const response = await send(socketPath, 'GET', path, undefined, signal);
-      if (response.statusCode !== 200) answerOf(response.statusCode ?? 0, await bodyOf(response));
+      if (response.statusCode !== 200) answerOf(response.statusCode ?? 0, await bodyOf(socketPath, response));
       try {
         for await (const line of createInterface({ input: response })) {
           if (line !== '') yield JSON.parse(line) as DaemonEvent;
         }
       } catch (error) {
-        if (!signal.aborted) throw error;
+        if (!signal.aborted) throw explainTransport(socketPath, error as NodeJS.ErrnoException);
       }
     },
   };
@@ -76,10 +76,14 @@ async function send(
   return await promise;
 }
 
-async function bodyOf(response: IncomingMessage): Promise<string> {
+async function bodyOf(socketPath: string, response: IncomingMessage): Promise<string> {
   response.setEncoding('utf8');
   let text = '';
-  for await (const chunk of response) text += chunk as string;
+  try {
+    for await (const chunk of response) text += chunk as string;
+  } catch (error) {
+    throw explainTransport(socketPath, error as NodeJS.ErrnoException);
+  }
   return text;
 }
 

@@ -55,13 +55,14 @@ async function watch(invocation: Invocation): Promise<number> {
   const clock = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       await wait(1000, undefined, { signal: stop.signal }).catch(() => {});
-      if (!stop.signal.aborted) {
-        current = await load(invocation);
-        show();
-      }
+      if (stop.signal.aborted) return;
+      current = await load(invocation);
+      show();
     }
   };
   const ticking = json || !terminal.interactive ? undefined : clock();
+  // A daemon that goes away is told by the stream, which ends in any case.
+  ticking?.catch(() => {});
   try {
     for await (const event of client.stream('/v1/events', stop.signal)) {
       if (event.kind === 'log') continue;
