@@ -10,7 +10,6 @@ import {
   rmSync,
   symlinkSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HostError } from '../host-error.ts';
@@ -234,7 +233,8 @@ function removeJournal(place: ResolvConfPlace): void {
 function writeSynced(path: string, text: string, mode: number): void {
   const fd = openSync(path, 'w', mode);
   try {
-    writeSync(fd, text);
+    // All of it or an error: writeSync may write a part when the disk is nearly full.
+    writeFileSync(fd, text);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
