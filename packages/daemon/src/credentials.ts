@@ -1,6 +1,8 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import process from 'node:process';
 import { HostError, hostErrors, loadCredential, readSecretFile, type Credential } from '@aovpn/host';
 import { authenticationOf, type CredentialFacts, type Problem } from '@aovpn/supervisor';
 import type { Profile } from '@aovpn/profile';
@@ -84,6 +86,9 @@ export interface LoadedCredentials {
 /** Where Debian, Fedora (by a link) and Arch keep the roots that the system trusts. */
 const systemAnchors = '/etc/ssl/certs/ca-certificates.crt';
 
+/** A system's whole list has a quarter of it. */
+const maxAnchorBytes = 4 << 20;
+
 /** Reads what this profile needs, and nothing else. A file that cannot be used is a problem, not an exception. */
 export async function loadCredentials(
   profile: Profile,
@@ -144,8 +149,21 @@ function certificateFacts({
 async function readAnchors(file: string): Promise<readonly X509Certificate[]> {
   let text: string;
   try {
-    text = await readFile(file, 'latin1');
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const facts = await handle.stat();
+      // Whoever can write it decides whom we believe.
+      if (!facts.isFile()) throw hostError('AOV-HOST-103', `${file} is not a regular file`);
+      if (facts.uid !== 0 && facts.uid !== process.geteuid?.())
+        throw hostError('AOV-HOST-102', `${file} belongs to user ${facts.uid}`);
+      if ((facts.mode & 0o022) !== 0) throw hostError('AOV-HOST-101', `${file} can be written by other users`);
+      if (facts.size > maxAnchorBytes) throw hostError('AOV-HOST-104', `${file} has ${facts.size} octets`);
+      text = await handle.readFile('latin1');
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
+    if (error instanceof HostError) throw error;
     if (file === systemAnchors && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw hostError('AOV-HOST-100', `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`, error);
   }

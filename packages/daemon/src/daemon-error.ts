@@ -37,7 +37,7 @@ export const daemonErrors = [
   {
     code: 'AOV-DAEMON-514',
     title: 'The name cannot be a profile name',
-    cure: 'Use 1 to 100 printable characters without "/", not beginning with a dot or ending with a blank.',
+    cure: 'Use 1 to 100 printable characters without "/", not beginning with a dot, not ending with a blank, ".ca", ".radius-ca" or ".p12".',
   },
   {
     code: 'AOV-DAEMON-515',
@@ -53,7 +53,7 @@ export const daemonErrors = [
   {
     code: 'AOV-DAEMON-518',
     title: 'The profile file cannot be read',
-    cure: 'It must be a regular file of at most 4 MiB, readable by root.',
+    cure: 'It must be a regular file of at most 8 MiB, readable by root.',
   },
 ] as const;
 

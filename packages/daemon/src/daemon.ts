@@ -26,11 +26,12 @@ import {
 } from '@aovpn/supervisor';
 import { connectionStatus, type ConnectionMoments } from './connection-status.ts';
 import { digestFiles, findCredentials, loadCredentials, type CredentialPaths, type LoadedCredentials } from './credentials.ts';
+import { DaemonError } from './daemon-error.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import type { Log } from './log.ts';
 import type { DaemonOptions } from './options.ts';
 import { PlanKeeper } from './plan-keeper.ts';
-import { ProfileStore, type StoredProfile, type StoreChange } from './profile-store.ts';
+import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { resolveGateway } from './resolve-gateway.ts';
 import type { SettingsFile } from './settings-file.ts';
 import { messageOf, problemOfError, Tunnel, type TlsEngine, type TunnelReport } from './tunnel.ts';
@@ -117,6 +118,8 @@ export class Daemon {
 
   async start(): Promise<void> {
     await mkdir(this.profilesDir, { recursive: true, mode: 0o755 });
+    const weakness = await weaknessOf(this.profilesDir);
+    if (weakness !== undefined) throw new DaemonError('AOV-DAEMON-503', weakness);
     const left = await this.platform.network.cleanUp();
     if (left.rules + left.routes + left.devices.length > 0 || left.resolver === 'restored') {
       this.log.warn(
@@ -334,6 +337,11 @@ export class Daemon {
       }
     }
     this.#candidates.set(name, candidate);
+    if (obstacle && this.#tunnels.has(name))
+      this.log.error(
+        `${obstacle.message} [${obstacle.code}]; the tunnel that runs goes on, the next one cannot begin. ${obstacle.cure}`,
+        name,
+      );
     const tunnelKey = keyOf(tunnelParts(profile), settings);
     const spec: ConnectionSpec = {
       name,

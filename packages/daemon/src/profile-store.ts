@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import type { DiagnosticLine, ProfileStatus } from '@aovpn/api';
@@ -56,8 +56,12 @@ interface Entry {
 
 const maxProfiles = 64;
 
-/** 1 to 100 printable characters that make one file name. */
+/**
+ * 1 to 100 printable characters that make one file name. `office.ca` would share its files with the credentials of `office`: what is
+ * `office.ca.pem`, the certificate of the one or the trust anchor of the other?
+ */
 export function isProfileName(name: string): boolean {
+  if (/\.(ca|radius-ca|p12)$/i.test(name)) return false;
   // oxlint-disable-next-line no-control-regex -- keeping them out is the point
   return /^[^./\\\s\p{C}]([^/\\\p{C}]{0,98}[^/\\\s\p{C}])?$/u.test(name) && Buffer.byteLength(name) <= 200;
 }
@@ -66,6 +70,7 @@ export function isProfileName(name: string): boolean {
 export class ProfileStore {
   readonly #options: StoreOptions;
   readonly #entries = new Map<string, Entry>();
+  #trouble: string | undefined;
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -107,11 +112,14 @@ export class ProfileStore {
     const { directory, log } = this.#options;
     let files: string[];
     try {
+      const weakness = await weaknessOf(directory);
+      if (weakness !== undefined) return this.#cannotLook(`${weakness}; chown root and chmod go-w ${directory}`);
       files = (await readdir(directory)).filter((file) => /\.xml$/i.test(file) && !file.startsWith('.')).sort();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') log.error(`${directory} cannot be read: ${messageOf(error)}`);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return this.#cannotLook(`${directory}: ${messageOf(error)}`);
       files = [];
     }
+    this.#trouble = undefined;
     const changes: StoreChange[] = [];
     const present = new Set<string>();
     for (const file of files) {
@@ -161,12 +169,22 @@ export class ProfileStore {
     return this.#entries.get(name)?.file ?? path.join(this.#options.directory, `${name}.xml`);
   }
 
+  /** What cannot be seen is not gone: everything in force stays. Said once, not at every look. */
+  #cannotLook(why: string): readonly StoreChange[] {
+    const { message } = new DaemonError('AOV-DAEMON-503', why);
+    if (this.#trouble !== message) this.#options.log.error(`${message}; what is in force stays`);
+    this.#trouble = message;
+    return [];
+  }
+
   async #look(name: string, file: string): Promise<StoreChange | undefined> {
     const before = this.#entries.get(name);
     let bytes: Uint8Array;
     try {
       bytes = await readProfileFile(file);
     } catch (error) {
+      // Gone between the list and the look: the next look, which its going has already caused, does not find it in the list.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && !(await isLink(file))) return undefined;
       const what =
         error instanceof DaemonError ? error : new DaemonError('AOV-DAEMON-518', `${file}: ${messageOf(error)}`, error);
       if (before?.seen === what.message) return undefined;
@@ -302,6 +320,13 @@ export class ProfileStore {
   }
 }
 
+/** Whoever can write to the directory can put trust anchors and profiles of their own beside ours. */
+export async function weaknessOf(directory: string): Promise<string | undefined> {
+  const { uid, mode } = await stat(directory);
+  if (uid !== 0 && uid !== process.geteuid?.()) return `${directory} belongs to user ${uid}`;
+  return (mode & 0o022) === 0 ? undefined : `others than root can write to ${directory}`;
+}
+
 /** Whoever can write a profile decides where the machine's traffic goes: only root (and our own user) may. */
 async function readProfileFile(file: string): Promise<Uint8Array> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -310,7 +335,7 @@ async function readProfileFile(file: string): Promise<Uint8Array> {
     if (!facts.isFile()) throw new DaemonError('AOV-DAEMON-518', `${file} is not a regular file`);
     if (facts.uid !== 0 && facts.uid !== process.geteuid?.())
       throw new DaemonError('AOV-DAEMON-518', `${file} belongs to user ${facts.uid}, not to root`);
-    if ((facts.mode & 0o002) !== 0) throw new DaemonError('AOV-DAEMON-518', `${file} can be written by everybody`);
+    if ((facts.mode & 0o022) !== 0) throw new DaemonError('AOV-DAEMON-518', `${file} can be written by others than root`);
     if (facts.size > defaultLimits.size) throw new DaemonError('AOV-DAEMON-518', `${file} has ${facts.size} octets`);
     const buffer = new Uint8Array(facts.size + 1);
     let length = 0;
@@ -323,6 +348,14 @@ async function readProfileFile(file: string): Promise<Uint8Array> {
     return buffer.slice(0, length);
   } finally {
     await handle.close();
+  }
+}
+
+async function isLink(file: string): Promise<boolean> {
+  try {
+    return (await lstat(file)).isSymbolicLink();
+  } catch {
+    return false;
   }
 }
 

@@ -23,7 +23,7 @@ export async function storeProfile(
   if (!isProfileName(name)) throw new DaemonError('AOV-DAEMON-514', JSON.stringify(name.slice(0, 120)));
   const bytes = Buffer.from(xmlBase64, 'base64');
   daemon.store.check(name, bytes);
-  const { profile } = parseProfile(bytes);
+  const { profile, text } = parseProfile(bytes);
   const obstacle = reviewProfile(profile!, daemon.settings.current.of(name));
   if (obstacle) throw Object.assign(new DaemonError('AOV-DAEMON-515', obstacle.message), { cure: obstacle.cure });
 
@@ -35,7 +35,7 @@ export async function storeProfile(
     content,
     mode: 0o600,
   }));
-  news.push({ file: daemon.store.fileOf(name), content: bytes, mode: 0o644 });
+  news.push({ file: daemon.store.fileOf(name), content: bytes, mode: text.includes('L2tpPsk') ? 0o600 : 0o644 });
   try {
     await writeFilesAtomically(news);
     await removeCredentials(directory, name, outdated(files));

@@ -159,9 +159,9 @@ async function addressesOf(target: string): Promise<NonNullable<Parameters<typeo
   }
 }
 
-/** L2tpPsk is the only secret that ProfileXML has a place for. */
-function withoutSecrets(xml: string): string {
-  return xml.replaceAll(/(<L2tpPsk\b[^>]*>)[^<]*/gi, '$1(hidden)');
+/** L2tpPsk is the only secret that ProfileXML has a place for; CDATA sections and comments are inside of it as well. */
+export function withoutSecrets(xml: string): string {
+  return xml.replaceAll(/<L2tpPsk\b(?:\s*\/>|[^]*?(?:<\/L2tpPsk\s*>|$))/gi, '<L2tpPsk>(hidden)</L2tpPsk>');
 }
 
 function answerOfError(error: unknown): ControlAnswer | undefined {

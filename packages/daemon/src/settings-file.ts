@@ -45,7 +45,7 @@ export class SettingsFile {
     this.#seen = source;
     const result = source === undefined ? { settings: defaultSettings } : parseSettings(source);
     if ('faults' in result) {
-      this.#log.error(`settings refused, those in force stay: ${formatFaults(this.#path, result.faults)}`);
+      this.#log.error(`settings refused, those in force stay: ${formatFaults(this.#path, result.faults)} [AOV-DAEMON-501]`);
       return false;
     }
     this.#current = result.settings;
@@ -58,8 +58,8 @@ async function read(path: string): Promise<string | undefined> {
   try {
     const facts = await stat(path);
     if (!facts.isFile()) throw new DaemonError('AOV-DAEMON-502', `${path} is not a regular file`);
-    if ((facts.mode & 0o002) !== 0)
-      throw new DaemonError('AOV-DAEMON-502', `${path} can be written by everybody (chmod o-w ${path})`);
+    if ((facts.mode & 0o022) !== 0)
+      throw new DaemonError('AOV-DAEMON-502', `${path} can be written by others than root (chmod go-w ${path})`);
     if (facts.size > maxSettingsBytes) throw new DaemonError('AOV-DAEMON-502', `${path} has ${facts.size} octets`);
     return await readFile(path, 'utf8');
   } catch (error) {

@@ -133,6 +133,44 @@ suite('profile store', () => {
     assert.deepEqual(await kinds(), ['in-force open']);
   });
 
+  test('a profile that its group can write is none', async () => {
+    write('open.xml', xml('a.example'));
+    chmodSync(path.join(profiles, 'open.xml'), 0o664);
+    assert.deepEqual(await kinds(), ['refused open']);
+  });
+
+  test('in a directory where others can put files nothing is looked at: what is in force stays', async () => {
+    write('corp.xml', xml('a.example'));
+    assert.deepEqual(await kinds(), ['in-force corp']);
+    for (const mode of [0o777, 0o775]) {
+      chmodSync(profiles, mode);
+      write('planted.xml', xml('evil.example'));
+      rmSync(path.join(profiles, 'corp.xml'), { force: true });
+      assert.deepEqual(await kinds(), []);
+      assert.equal(serverOf('corp'), 'a.example');
+    }
+    chmodSync(profiles, 0o755);
+    assert.deepEqual(await kinds(), ['in-force planted', 'removed corp']);
+  });
+
+  test('a directory that cannot be read has not lost its profiles', async () => {
+    write('corp.xml', xml('a.example'));
+    await store.scan();
+    const away = `${profiles}.away`;
+    renameSync(profiles, away);
+    writeFileSync(profiles, 'not a directory');
+    assert.deepEqual(await kinds(), []);
+    assert.equal(serverOf('corp'), 'a.example');
+    rmSync(profiles);
+    renameSync(away, profiles);
+    assert.deepEqual(await kinds(), []);
+  });
+
+  test('a link that leads nowhere is a file that cannot be read', async () => {
+    symlinkSync(path.join(root, 'nothing'), path.join(profiles, 'corp.xml'));
+    assert.deepEqual(await kinds(), ['refused corp']);
+  });
+
   test('other files are no business of ours', async () => {
     for (const name of ['corp.xml.bak', '.corp.xml.swp', '.hidden.xml', 'corp.pem', 'README']) write(name, 'x');
     assert.deepEqual(await kinds(), []);
@@ -170,6 +208,10 @@ suite('profile names', () => {
     'a\\b',
     'a'.repeat(101),
     'ü'.repeat(101),
+    // office.ca.pem would be a certificate of the one and the trust anchor of the other.
+    'office.ca',
+    'office.radius-CA',
+    'office.p12',
   ]) {
     test(`${JSON.stringify(name)} is none`, () => assert.ok(!isProfileName(name)));
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { requestPermissions } from '@aovpn/api';
-import { createRouter, mayAsk } from '../src/router.ts';
+import { createRouter, mayAsk, withoutSecrets } from '../src/router.ts';
 
 const root = { pid: 1, uid: 0, gid: 0, groups: [] };
 const member = { pid: 2, uid: 1000, gid: 1000, groups: [4, 777] };
@@ -47,5 +47,28 @@ suite('who may ask', () => {
     ] as const) {
       assert.equal(status(router({ method, segments: path.split('/'), query: new Map(), peer: root })), 404);
     }
+  });
+});
+
+suite('what the group sees of a profile', () => {
+  for (const element of [
+    '<L2tpPsk>hunter2</L2tpPsk>',
+    '<L2tpPsk><![CDATA[hunter2]]></L2tpPsk>',
+    '<L2tpPsk><!-- not here -->hunter2</L2tpPsk >',
+    '<L2tpPsk a=">">hunter2</L2tpPsk>',
+    '<L2tpPsk>\nhunter2\n</L2tpPsk>',
+    '<L2tpPsk>hunter2',
+    '<L2tpPsk/><L2tpPsk>hunter2</L2tpPsk>',
+  ]) {
+    test(JSON.stringify(element), () => {
+      const shown = withoutSecrets(`<VPNProfile><Servers>a.example</Servers>${element}</VPNProfile>`);
+      assert.ok(!shown.includes('hunter2'), shown);
+      assert.ok(shown.includes('a.example'));
+    });
+  }
+
+  test('everything else is shown', () => {
+    const rest = '<VPNProfile><L2tpPsk/><Servers>a.example</Servers></VPNProfile>';
+    assert.match(withoutSecrets(rest), /<Servers>a\.example<\/Servers>/);
   });
 });
