@@ -5,6 +5,11 @@
  * answer has come this long after it (RFC 7296 §2.21.1); retransmissions go on meanwhile.
  */
 export const betterAnswerMs = 2_000;
+/**
+ * A cookie is not authenticated either, and AUTH covers the request that the gateway took: after a forged one it would be the wrong
+ * request. It goes back only when no answer to the request itself has come this long after it.
+ */
+export const cookieWaitMs = 250;
 /** A gateway that keeps asking for new cookies, or other groups, is given up after this many. */
 export const cookieLimit = 4;
 /** How long a close waits for the answer to its Delete. */

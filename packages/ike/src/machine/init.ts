@@ -13,7 +13,7 @@ import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { startAuth } from './auth.ts';
-import { betterAnswerMs, cookieLimit, nonceLength } from './choice.ts';
+import { betterAnswerMs, cookieLimit, cookieWaitMs, nonceLength } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
@@ -23,7 +23,7 @@ import { sendFirst } from './window.ts';
 
 /**
  * IKE_SA_INIT (RFC 7296 §1.2). Nothing in its answer is authenticated until IKE_AUTH is done, so no answer ends the SA at once:
- * errors and nonsense wait for something better ({@link betterAnswerMs}).
+ * errors and nonsense wait for something better ({@link betterAnswerMs}), cookies for a moment ({@link cookieWaitMs}).
  */
 export function startInit(turn: Turn): void {
   const { ikeProposals } = turn.sa.config;
@@ -36,6 +36,7 @@ export function startInit(turn: Turn): void {
     triedGroups: [group],
     cookie: undefined,
     cookies: 0,
+    earlier: [],
   });
 }
 
@@ -63,7 +64,10 @@ export function processInit(turn: Turn, datagram: Uint8Array, header: DecodedHea
 /** No better answer came. */
 export function processInitDeadline(turn: Turn): void {
   const { phase } = turn.sa;
-  if (phase.name === 'init-await-better' && phase.until <= turn.now) fail(turn, phase.failure);
+  if (phase.name !== 'init-await-better' || phase.until > turn.now) return;
+  const { init, cookie, failure } = phase;
+  if (!cookie) return fail(turn, failure);
+  sendInit(turn, { ...init, ...before(init), cookie, cookies: init.cookies + 1 });
 }
 
 function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: Uint8Array): void {
@@ -73,7 +77,9 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   const error = pickError(payloads);
   if (error) {
     if (error.type === NotifyType.INVALID_KE_PAYLOAD) return processInvalidKe(turn, init, error.data);
-    info(turn, `the gateway, or somebody in its name, says ${nameOfNotify(error.type)}`);
+    // Once is enough for a log: whoever forges one forges many.
+    const tell = turn.sa.phase.name === 'init-await-response' ? info : debug;
+    tell(turn, `the gateway, or somebody in its name, says ${nameOfNotify(error.type)}`);
     return doubt(
       turn,
       error.type === NotifyType.NO_PROPOSAL_CHOSEN
@@ -91,10 +97,12 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   }
   const suite = acceptIkeProposal(init.proposals, sa.proposals);
   if ('problem' in suite) return doubt(turn, { kind: 'protocol', detail: suite.problem });
-  if (suite.ke !== init.keyPair.group || ke.group !== init.keyPair.group) {
+  // The answer to an earlier request is as good: whatever made us send another one may have been forged.
+  const asked = [init, ...init.earlier].find(({ keyPair }) => keyPair.group === ke.group);
+  if (!asked || suite.ke !== ke.group) {
     return doubt(turn, { kind: 'protocol', detail: `key exchange with group ${ke.group}, ours was ${init.keyPair.group}` });
   }
-  const sharedSecret = turn.crypto.sharedSecret(init.keyPair, ke.data);
+  const sharedSecret = turn.crypto.sharedSecret(asked.keyPair, ke.data);
   if (!sharedSecret) return doubt(turn, { kind: 'protocol', detail: 'the public value is not acceptable' });
   const current = currentOf(turn.sa);
   const { spiI } = current;
@@ -114,7 +122,7 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
     },
   });
   learnPeer(turn, payloads);
-  startAuth(turn, init, nonceR.slice(), datagram.slice());
+  startAuth(turn, { ...init, request: asked.request, keyPair: asked.keyPair }, nonceR.slice(), datagram.slice());
 }
 
 function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
@@ -137,8 +145,18 @@ function processCookie(turn: Turn, init: InitOffer, cookie: Uint8Array): void {
   if (cookie.length < 1 || cookie.length > 64) return doubt(turn, { kind: 'invalid-syntax', detail: 'cookie' });
   if (init.cookie && equal(init.cookie, cookie)) return debug(turn, 'the same cookie again: ignored');
   if (init.cookies >= cookieLimit) return doubt(turn, { kind: 'protocol', detail: 'one cookie after the other' });
-  debug(turn, 'the gateway asks for a cookie');
-  sendInit(turn, { ...init, cookie: cookie.slice(), cookies: init.cookies + 1 });
+  debug(turn, 'the gateway, or somebody in its name, asks for a cookie');
+  const { phase } = turn.sa;
+  const waiting = phase.name === 'init-await-better' && phase.cookie !== undefined;
+  update(turn, {
+    phase: {
+      name: 'init-await-better',
+      init,
+      failure: { kind: 'protocol', detail: 'one cookie after the other' },
+      cookie: cookie.slice(),
+      until: waiting ? phase.until : turn.now + cookieWaitMs,
+    },
+  });
 }
 
 function processInvalidKe(turn: Turn, init: InitOffer, data: Uint8Array): void {
@@ -147,14 +165,21 @@ function processInvalidKe(turn: Turn, init: InitOffer, data: Uint8Array): void {
   // A group is tried once: a late copy of this answer must not end in a loop.
   if (!offered || init.triedGroups.includes(wanted)) return doubt(turn, { kind: 'invalid-ke', wanted });
   info(turn, `the gateway wants group ${wanted}`);
-  sendInit(turn, { ...init, keyPair: turn.crypto.generateKeyPair(wanted), triedGroups: [...init.triedGroups, wanted] });
+  const keyPair = turn.crypto.generateKeyPair(wanted);
+  sendInit(turn, { ...init, ...before(init), keyPair, triedGroups: [...init.triedGroups, wanted] });
+}
+
+function before({ request, keyPair, earlier }: InitOffer): Pick<InitOffer, 'earlier'> {
+  return { earlier: [{ request, keyPair }, ...earlier] };
 }
 
 /** Keeps a bad answer until a better one comes, or until no better one has come for a while. The first one counts. */
 function doubt(turn: Turn, failure: IkeFailure): void {
   const { phase } = turn.sa;
   if (phase.name !== 'init-await-response') return;
-  update(turn, { phase: { name: 'init-await-better', init: phase.init, failure, until: turn.now + betterAnswerMs } });
+  update(turn, {
+    phase: { name: 'init-await-better', init: phase.init, failure, cookie: undefined, until: turn.now + betterAnswerMs },
+  });
 }
 
 function sendInit(turn: Turn, offer: Omit<InitOffer, 'request'>): void {

@@ -50,7 +50,14 @@ export interface IkeSa {
  */
 export type Phase =
   | { readonly name: 'init-await-response'; readonly init: InitOffer }
-  | { readonly name: 'init-await-better'; readonly init: InitOffer; readonly failure: IkeFailure; readonly until: number }
+  | {
+      readonly name: 'init-await-better';
+      readonly init: InitOffer;
+      readonly failure: IkeFailure;
+      /** To be sent back when time is up, instead of failing. */
+      readonly cookie: Uint8Array | undefined;
+      readonly until: number;
+    }
   | { readonly name: 'auth-await-signature'; readonly handshake: Handshake; readonly question: number; readonly rfc7427: boolean }
   | { readonly name: 'auth-await-response'; readonly handshake: Handshake }
   | {
@@ -75,8 +82,10 @@ export interface InitOffer {
   readonly triedGroups: readonly number[];
   readonly cookie: Uint8Array | undefined;
   readonly cookies: number;
-  /** The request as sent last: AUTH covers it. */
+  /** The request as sent last: AUTH covers it, unless the answer turns out to belong to an earlier one. */
   readonly request: Uint8Array;
+  /** What was sent before an unauthenticated answer asked for something else; the newest first. */
+  readonly earlier: readonly { readonly request: Uint8Array; readonly keyPair: KeyPair }[];
 }
 
 /** What IKE_AUTH builds on. */

@@ -3,13 +3,14 @@ import { createHash } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { concat } from '@aovpn/bytes';
 import { pick, pickNotify, notify } from '../../src/machine/pick.ts';
+import { encodeMessage } from '../../src/message/encode.ts';
 import type { Payload } from '../../src/message/payload.ts';
 import { lastHeard, outline } from '../../testkit/assertion.ts';
 import { createPair, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import type { ResponderOptions } from '../../testkit/responder.ts';
 import { address, certificateConfig, path } from '../../testkit/world.ts';
 
-const [retransmitMs, betterMs] = [1000, 2000];
+const [retransmitMs, betterMs, cookieMs] = [1000, 2000, 250];
 
 suite('IKE_SA_INIT', () => {
   /* IKE_SA_INIT { SAi1, KEi, Ni, N(NATD_S_IP), N(NATD_D_IP), N(FRAG_SUP), N(HASH_ALG) } --> */
@@ -51,6 +52,10 @@ suite('IKE_SA_INIT', () => {
   test('COOKIE', () => {
     const pair = createPair(certificateConfig, { cookie: true });
     talk(pair);
+    // It may be forged: an answer without one is waited for first.
+    assert.equal(pair.responder.heard.length, 1);
+    pair.client.advance(cookieMs);
+    talk(pair);
     const [first, second] = pair.responder.heard;
     assert.equal(outline(second!.payloads).split(' ')[0], 'N16390');
     assert.deepEqual(pick(first!.payloads, 'NONCE'), pick(second!.payloads, 'NONCE'));
@@ -62,6 +67,10 @@ suite('IKE_SA_INIT', () => {
     let cookies = 0;
     const pair = createPair(certificateConfig, { impair: () => [notify(16390, Uint8Array.of(++cookies))] });
     talk(pair);
+    for (let i = 0; i < 4; i++) {
+      pair.client.advance(cookieMs);
+      talk(pair);
+    }
     assert.equal(pair.client.phase, 'init-await-better');
     assert.equal(cookies, 5);
     pair.client.advance(betterMs);
@@ -87,8 +96,41 @@ suite('IKE_SA_INIT', () => {
       ikeProposals: [{ ...certificateConfig.ikeProposals[0]!, ke: [19] }],
     });
     talk(pair);
+    pair.client.advance(cookieMs);
+    talk(pair);
     assert.equal(pair.client.phase, 'open');
   });
+
+  /*
+   * IKE_SA_INIT { SAi1, KEi(31), Ni, … } -->
+   *                              <-- IKE_SA_INIT { N(COOKIE) } or { N(INVALID_KE_PAYLOAD)(19) }, by anybody
+   *                              <-- IKE_SA_INIT { SAr1, KEr(31), Nr, … }, by the gateway
+   */
+  for (const [name, forged] of [
+    ['COOKIE', notify(16390, Uint8Array.of(1, 2, 3))],
+    ['INVALID_KE_PAYLOAD', notify(17, Uint8Array.of(0, 19))],
+  ] as const) {
+    test(`a forged ${name} changes nothing when the gateway's own answer follows`, () => {
+      const pair = createPair();
+      toResponder(pair);
+      const answers = pair.responder.take();
+      const { spiI } = pair.responder.heard[0]!.header;
+      for (let i = 0; i < 3; i++) {
+        pair.client.receive(
+          encodeMessage({
+            header: { spiI, spiR: new Uint8Array(8), exchange: 34, fromInitiator: false, response: true, messageId: 0 },
+            payloads: [forged],
+          }),
+        );
+      }
+      // What the forgery made the client send never arrives: the gateway knows the first request only.
+      pair.client.take();
+      pair.client.receive(...answers);
+      talk(pair);
+      assert.equal(pair.client.phase, 'open', JSON.stringify(pair.client.end));
+      assert.match(pair.client.last('established')!.facts.ikeSuite, /X25519/);
+    });
+  }
 
   test('INVALID_KE_PAYLOAD with a group that we did not offer, or that was tried, is not followed', () => {
     for (const group of [2, 31]) {
