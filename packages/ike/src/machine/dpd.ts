@@ -1,11 +1,12 @@
 import { equal } from '@aovpn/bytes';
-import type { Payload } from '../message/payload.ts';
+import type { IkeHeader, Payload } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { trafficAnswerMs } from './choice.ts';
 import { wantChildRekey } from './child-rekey.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
+import type { Association } from './state.ts';
 import { currentOf, debug, emit, info, update, want, type Turn } from './turn.ts';
-import { retransmitNow, sendRequest } from './window.ts';
+import { hurry, retransmitNow, sendRequest } from './window.ts';
 
 /**
  * Liveness (RFC 7296 §2.4): any authentic message or ESP packet is a sign of life; only after `dpdMs` without one does an empty
@@ -54,6 +55,18 @@ export function processLivenessCheck(turn: Turn): void {
   if (turn.sa.phase.name !== 'open') return;
   if (currentOf(turn.sa).outstanding) return retransmitNow(turn);
   want(turn, { kind: 'liveness' });
+}
+
+/**
+ * Somebody says without proof that the gateway has lost this SA (RFC 7296 §1.5, §2.21.4). It is only a hint (§2.4): the request that is
+ * out goes out once more, and an authentic answer to it ends the matter. Without one the SA is given up soon instead of after all tries:
+ * a gateway that was restarted is missed for a second, and a forger who cannot hold back the gateway's answers gains nothing.
+ */
+export function processGoneHint(turn: Turn, association: Association, header: IkeHeader): void {
+  const { outstanding } = association;
+  if (turn.sa.phase.name !== 'open' || association.role !== 'current' || !outstanding) return;
+  if (outstanding.messageId !== header.messageId || outstanding.exchange !== header.exchange) return;
+  hurry(turn, association.id);
 }
 
 /**

@@ -1,15 +1,18 @@
 import { equal, type IpAddress } from '@aovpn/bytes';
-import { decodeHeader, type DecodedHeader } from '../message/header.ts';
+import { decodeHeader, ikeHeaderLength, type DecodedHeader } from '../message/header.ts';
 import { openDatagram } from '../message/open.ts';
+import { decodePayloads } from '../message/payload-chain.ts';
 import type { IkeHeader, Message, Payload } from '../message/payload.ts';
 import { describeError, errorNotify, type IkeProtocolError } from '../registry/error.ts';
 import { checkExchange, createChildTopic } from '../registry/exchange-rule.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
+import { NotifyType } from '../registry/notify.ts';
+import { PayloadType } from '../registry/payload-type.ts';
 import { processAuth, processProof, refuse } from './auth.ts';
 import { answerChildRekey, processChildResponse } from './child-rekey.ts';
 import { messageIdEnd } from './choice.ts';
 import { closeWith, processChildrenDeleted } from './delete.ts';
-import { noteLife, processProbeAnswer } from './dpd.ts';
+import { noteLife, processGoneHint, processProbeAnswer } from './dpd.ts';
 import { processEapResponse } from './eap-round.ts';
 import { answerIkeRekey, processIkeDeleted, processIkeRekeyResponse } from './ike-rekey.ts';
 import { answerInformational } from './informational.ts';
@@ -30,12 +33,22 @@ export function processDatagram(turn: Turn, datagram: Uint8Array, from: IpAddres
   const association = turn.sa.associations.find((candidate) => addresses(candidate, header));
   if (!association) return debug(turn, 'for another IKE SA: ignored');
   if (!association.protection) return processInit(turn, datagram, header, from, fromPort);
+  if (saysInvalidSpi(header, datagram)) return processGoneHint(turn, association, header);
   if (header.response) processResponseDatagram(turn, association, header, datagram);
   else processRequestDatagram(turn, association, header, datagram);
 }
 
 function addresses({ spiI, spiR, initiator, protection }: Association, header: DecodedHeader): boolean {
   return header.fromInitiator !== initiator && equal(header.spiI, spiI) && (!protection || equal(header.spiR, spiR));
+}
+
+/** An answer without protection that carries N(INVALID_IKE_SPI) first: what a peer says that has lost the SA (RFC 7296 §1.5). */
+function saysInvalidSpi(header: DecodedHeader, datagram: Uint8Array): boolean {
+  if (!header.response || header.nextPayload !== PayloadType.N) return false;
+  const chain = decodePayloads(header.nextPayload, datagram.subarray(ikeHeaderLength));
+  if ('error' in chain) return false;
+  const [first] = chain.payloads;
+  return first?.kind === 'N' && first.type === NotifyType.INVALID_IKE_SPI;
 }
 
 function processResponseDatagram(turn: Turn, association: Association, header: DecodedHeader, datagram: Uint8Array): void {

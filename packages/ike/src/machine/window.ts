@@ -89,6 +89,17 @@ export function retransmitNow(turn: Turn): void {
   }
 }
 
+/** Sends the outstanding request a last time and shortens its patience; once for each request. */
+export function hurry(turn: Turn, id: number): void {
+  const outstanding = findAssociation(turn, id)?.outstanding;
+  const { firstMs, tries } = turn.sa.config.retransmit;
+  if (!outstanding || outstanding.attempt >= tries) return;
+  const dueAt = turn.now + 2 * firstMs;
+  updateAssociation(turn, id, { outstanding: { ...outstanding, attempt: tries, dueAt, patientUntil: turn.now } });
+  debug(turn, `the peer, or somebody in its name, does not know this SA: request ${outstanding.messageId} a last time`);
+  transmit(turn, outstanding.datagrams);
+}
+
 export function transmit(turn: Turn, datagrams: readonly Uint8Array[]): void {
   for (const datagram of datagrams) emit(turn, { kind: 'send', datagram });
 }

@@ -3,6 +3,10 @@ import { suite, test } from 'node:test';
 import { lastHeard } from '../../testkit/assertion.ts';
 import { established, talk, toResponder, type Pair } from '../../testkit/conversation.ts';
 import { certificateConfig } from '../../testkit/world.ts';
+import { notify } from '../../src/machine/pick.ts';
+import { encodeMessage } from '../../src/message/encode.ts';
+import { decodeHeader } from '../../src/message/header.ts';
+import { NotifyType } from '../../src/registry/notify.ts';
 
 const dpdMs = certificateConfig.dpdMs;
 
@@ -102,11 +106,63 @@ suite('liveness', () => {
     assert.deepEqual(pair.client.take(), []);
   });
 
+  /* INFORMATIONAL SK { … } --> <-- N(INVALID_IKE_SPI), without protection */
+  test('a hint that the gateway has lost the SA: asked once more, then given up soon', () => {
+    const { client } = established();
+    client.step({ kind: 'check-liveness' });
+    const [request] = client.take();
+    client.receive(invalidSpi(request!));
+    assert.deepEqual(client.take(), [request]);
+    client.advance(1000);
+    client.receive(invalidSpi(request!));
+    assert.deepEqual(client.take(), [], 'a hint counts once');
+    assert.equal(client.phase, 'open', 'a hint alone ends nothing');
+    client.advance(999);
+    assert.equal(client.end, undefined);
+    client.advance(1);
+    assert.deepEqual(client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'established', seconds: 2 } });
+  });
+
+  test('a forged hint does nothing while the gateway answers', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    client.step({ kind: 'check-liveness' });
+    const [request] = client.take();
+    client.receive(invalidSpi(request!));
+    responder.receive(request!);
+    talk(pair);
+    client.advance(dpdMs - 1);
+    assert.equal(client.phase, 'open');
+    assert.equal(client.end, undefined);
+  });
+
+  test('hints for nothing that is out, or with other message IDs, are ignored', () => {
+    const { client } = established();
+    client.step({ kind: 'check-liveness' });
+    const [request] = client.take();
+    const other = Uint8Array.from(invalidSpi(request!));
+    other[23] = (other[23]! + 1) & 0xff;
+    client.receive(other);
+    assert.deepEqual(client.take(), []);
+    client.advance(2000);
+    assert.equal(client.phase, 'open');
+    const idle = established();
+    idle.client.receive(invalidSpi(request!));
+    assert.deepEqual(idle.client.take(), []);
+  });
+
   test('0 turns it off', () => {
     const { client } = established({ ...certificateConfig, dpdMs: 0 });
     assert.equal(client.timers.has('dpd'), false);
   });
 });
+
+/** What a gateway says to a request of an SA that it does not know (RFC 7296 §1.5): SPIs, exchange and message ID are copied. */
+function invalidSpi(request: Uint8Array): Uint8Array {
+  const { spiI, spiR, exchange, messageId } = decodeHeader(request)!;
+  const header = { spiI, spiR, exchange, fromInitiator: false, response: true, messageId };
+  return encodeMessage({ header, payloads: [notify(NotifyType.INVALID_IKE_SPI)] });
+}
 
 function probe(pair: Pair): void {
   let answered = false;
