@@ -1,3 +1,6 @@
+import { getCompileCacheDir } from 'node:module';
+import { dirname } from 'node:path';
+import process from 'node:process';
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { closeDescriptor, openEventfd, wakeEventfd } from '../sys/index.ts';
 import { dataPlaneError } from './data-plane-error.ts';
@@ -37,7 +40,7 @@ export class WorkerLine {
     this.#port = channel.port1;
     const setup: WorkerSetup = { ...options, port: channel.port2, wakeFd: this.#wakeFd, clockOffset: clockOffsetHere() };
     // No flags of the main program: some, such as --input-type, are none of a worker's business.
-    const limits = { resourceLimits: { maxYoungGenerationSizeMb: 8 }, execArgv: [] };
+    const limits = { resourceLimits: { maxYoungGenerationSizeMb: 8 }, execArgv: [], env: workerEnvironment() };
     this.#worker = new Worker(script, { workerData: setup, transferList: [channel.port2], ...limits });
     this.#port.on('message', (message: WorkerMessage) => {
       if (message.kind === 'done') this.#settle(message.id, message.problem);
@@ -89,4 +92,11 @@ export class WorkerLine {
     this.#waiting.clear();
     closeDescriptor(this.#wakeFd);
   }
+}
+
+/** A worker does not inherit the compile cache of the main thread; without it every start strips the types of all its sources anew. */
+function workerEnvironment(): NodeJS.ProcessEnv {
+  // What the main thread has is a directory for this version of Node, below the one that was named.
+  const cache = getCompileCacheDir();
+  return cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) };
 }
