@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import type { ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from '@aovpn/api';
-import { formatAddress } from '@aovpn/bytes';
+import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane } from '@aovpn/esp';
 import type { GatewayVerifier, Network, NetworkFacts, UpstreamAsker } from '@aovpn/host';
 import type { IkeSaConfig, MachineCrypto } from '@aovpn/ike';
@@ -46,6 +46,7 @@ export interface Platform {
   readonly openDataPlane: OpenDataPlane;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
   createTlsEngine(credentials: LoadedCredentials): TlsEngine;
+  probeGateway(address: IpAddress, port: number): Promise<boolean>;
 }
 
 /** `SO_MARK` of our outer packets and of queries for gateway names: they never enter a tunnel. "aov" in ASCII. */
@@ -445,6 +446,7 @@ export class Daemon {
         },
         verifyGateway: ({ certificates, identity, names }) => verifier.verify({ certificates, identity, names }),
         readPassword: () => credentials.readPassword(),
+        probeGateway: (address, port) => this.platform.probeGateway(address, port),
         createTlsEngine: () => this.platform.createTlsEngine(credentials),
         applyPlan: (facts) => this.plans.add(name, facts),
         removePlan: () => this.plans.remove(name),

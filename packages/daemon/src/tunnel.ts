@@ -38,6 +38,8 @@ export interface TunnelPorts {
   verifyGateway(question: Extract<IkeAction, { readonly kind: 'verify-gateway' }>): Promise<GatewayVerdict>;
   /** The password as UTF-8; undefined when there is none. The tunnel overwrites it after use. */
   readPassword(): Promise<Uint8Array | undefined>;
+  /** Whether anything on the gateway's port answers an IKE_SA_INIT of a stranger; resolves within some seconds. */
+  probeGateway(address: IpAddress, port: number): Promise<boolean>;
   /** A fresh TLS engine for one EAP conversation. */
   createTlsEngine(): TlsEngine;
   /** Puts routes and names of this tunnel into force. */
@@ -100,6 +102,7 @@ export class Tunnel {
   #planApplied = false;
   #hintTaken = -Infinity;
   #silent = false;
+  #probing = false;
   #packetsOut = 0;
   #establishedAt = 0;
   #watch: NodeJS.Timeout | undefined;
@@ -301,10 +304,23 @@ export class Tunnel {
         this.#silent = action.since !== undefined;
         log.info(action.since === undefined ? 'the gateway answers again' : 'the gateway does not answer', name);
         return this.#report({ kind: 'unresponsive', silent: action.since !== undefined });
+      case 'probe-gateway':
+        return void this.#probe();
       case 'ended':
         return this.#finish(problemOfEnd(action.end, this.#options.authentication));
       case 'trace':
         return log.write(action.level, action.what, name);
+    }
+  }
+
+  async #probe(): Promise<void> {
+    if (this.#probing) return;
+    this.#probing = true;
+    try {
+      const { gateway, gatewayPort } = this.#options;
+      if (await this.#ports.probeGateway(gateway, gatewayPort)) this.#feed({ kind: 'gateway-answers-strangers' });
+    } finally {
+      this.#probing = false;
     }
   }
 

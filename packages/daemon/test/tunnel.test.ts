@@ -68,6 +68,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }) {
     sign: unasked,
     verifyGateway: unasked,
     readPassword: unasked,
+    probeGateway: () => Promise.resolve(false),
     createTlsEngine: unasked,
     applyPlan: unasked,
     removePlan: unasked,

@@ -175,6 +175,7 @@ export class Client {
       case 'moved':
       case 'cannot-move':
       case 'unresponsive':
+      case 'probe-gateway':
       case 'trace':
       case 'ended':
         return undefined;

@@ -114,6 +114,8 @@ export type IkeEvent =
   /** The outer flow now has these ends (already moved by the data plane). */
   | { readonly kind: 'path-changed'; readonly path: Path }
   | { readonly kind: 'check-liveness' }
+  /** Answer to `probe-gateway`: something on the gateway's address answered a stranger's IKE_SA_INIT. Nothing of it is proven. */
+  | { readonly kind: 'gateway-answers-strangers' }
   | { readonly kind: 'close'; readonly why: string };
 
 export type GatewayVerdict =
@@ -159,6 +161,8 @@ export type IkeAction =
   | { readonly kind: 'cannot-move' }
   /** Liveness is in doubt: a request goes unanswered (true), or was answered after all (false). */
   | { readonly kind: 'unresponsive'; readonly since: number | undefined }
+  /** Ask the gateway for an IKE_SA_INIT as if we were nobody, on a flow of its own; said again at every retransmission, one at a time is enough. */
+  | { readonly kind: 'probe-gateway' }
   /** The end of this SA; nothing follows. */
   | { readonly kind: 'ended'; readonly end: IkeEnd }
   | { readonly kind: 'trace'; readonly level: 'info' | 'debug'; readonly what: string };

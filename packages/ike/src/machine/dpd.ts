@@ -69,6 +69,12 @@ export function processGoneHint(turn: Turn, association: Association, header: Ik
   hurry(turn, association.id);
 }
 
+/** A gateway that answers strangers and not us has probably lost this SA. Unproven, so it is the same hint as {@link processGoneHint}. */
+export function processStrangerAnswered(turn: Turn): void {
+  if (turn.sa.phase.name !== 'open' || turn.sa.liveness.unresponsiveSince === undefined) return;
+  hurry(turn, currentOf(turn.sa).id);
+}
+
 /**
  * Behind a NAT the probe also asks where the gateway sees us: a NAT that has forgotten its mapping lets our request and its answer
  * through, while ESP to the old mapping is lost for good (RFC 4555 §3.8).

@@ -3,7 +3,7 @@ import { processInstalled } from './child-install.ts';
 import { wantChildRekey } from './child-rekey.ts';
 import type { IkeAction, IkeEvent, IkeSaConfig, Path } from './contract.ts';
 import { closeWith } from './delete.ts';
-import { processLivenessCheck, processTraffic } from './dpd.ts';
+import { processLivenessCheck, processStrangerAnswered, processTraffic } from './dpd.ts';
 import { processEapEvent } from './eap-round.ts';
 import { newIkeSpi } from './ike-rekey.ts';
 import { startInit } from './init.ts';
@@ -80,6 +80,8 @@ function process(turn: Turn, event: IkeEvent): void {
       return processPathChanged(turn, event.path);
     case 'check-liveness':
       return processLivenessCheck(turn);
+    case 'gateway-answers-strangers':
+      return processStrangerAnswered(turn);
     case 'close':
       return processClose(turn, event.why);
   }

@@ -119,7 +119,9 @@ function retransmit(turn: Turn, id: number): void {
   debug(turn, `retransmission ${attempt} of ${nameOfExchange(outstanding.exchange)} request ${outstanding.messageId}`);
   transmit(turn, outstanding.datagrams);
   const { liveness, phase } = turn.sa;
-  if (association.role === 'current' && phase.name === 'open' && liveness.unresponsiveSince === undefined) {
+  if (association.role !== 'current' || phase.name !== 'open') return;
+  emit(turn, { kind: 'probe-gateway' });
+  if (liveness.unresponsiveSince === undefined) {
     update(turn, { liveness: { ...liveness, unresponsiveSince: outstanding.firstSentAt } });
     emit(turn, { kind: 'unresponsive', since: outstanding.firstSentAt });
   }

@@ -136,6 +136,21 @@ suite('liveness', () => {
     assert.equal(client.end, undefined);
   });
 
+  test('a gateway that answers strangers and not us: the same hint', () => {
+    const { client } = established();
+    client.step({ kind: 'check-liveness' });
+    client.take();
+    client.step({ kind: 'gateway-answers-strangers' });
+    assert.deepEqual(client.take(), [], 'nobody asked yet');
+    client.advance(1000);
+    assert.equal(client.count('probe-gateway'), 1);
+    const [again] = client.take();
+    client.step({ kind: 'gateway-answers-strangers' });
+    assert.deepEqual(client.take(), [again]);
+    client.advance(2000);
+    assert.deepEqual(client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'established', seconds: 3 } });
+  });
+
   test('hints for nothing that is out, or with other message IDs, are ignored', () => {
     const { client } = established();
     client.step({ kind: 'check-liveness' });
