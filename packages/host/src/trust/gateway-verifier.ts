@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { GatewayRefusal, GatewayVerdict, Identity } from '@aovpn/ike';
 import { AnchorStore } from './anchor-store.ts';
 import { CertificateError, parseCertificate, type ParsedCertificate } from './certificate.ts';
@@ -40,7 +41,8 @@ export function createGatewayVerifier(options: GatewayVerifierOptions): GatewayV
   const now = options.now ?? ((): Date => new Date());
   const anchors = options.anchors.length > 0 ? AnchorStore.fromDer(options.anchors) : AnchorStore.fromSystem();
   const revocation = new RevocationChecker(now, options.fetch);
-  return { verify: (question) => verify(question, { anchors, revocation, policy: options.revocation, now: now() }) };
+  const known = new Map<string, ParsedCertificate>();
+  return { verify: (question) => verify(question, { anchors, revocation, policy: options.revocation, now: now(), known }) };
 }
 
 interface Means {
@@ -48,6 +50,8 @@ interface Means {
   readonly revocation: RevocationChecker;
   readonly policy: RevocationPolicy;
   readonly now: Date;
+  /** Certificates that were read before, by SHA-256 of their octets: a gateway sends the same ones at every handshake. Reading says nothing of trust. */
+  readonly known: Map<string, ParsedCertificate>;
 }
 
 async function verify(question: GatewayQuestion, means: Means): Promise<GatewayVerdict> {
@@ -55,7 +59,7 @@ async function verify(question: GatewayQuestion, means: Means): Promise<GatewayV
   if (question.certificates.length > certificateCount) {
     return refuse('malformed', `the gateway sent ${question.certificates.length} certificates`, []);
   }
-  const parsed = parseAll(question.certificates);
+  const parsed = parseAll(question.certificates, means.known);
   if (parsed.problem !== undefined) return refuse('malformed', parsed.problem, parsed.trace);
   const found = await findPath({
     certificates: parsed.certificates,
@@ -99,12 +103,12 @@ interface ParsedAll {
 }
 
 /** The leaf must be readable; another certificate that is not may be one that is not needed. */
-function parseAll(certificates: readonly Uint8Array[]): ParsedAll {
+function parseAll(certificates: readonly Uint8Array[], known: Map<string, ParsedCertificate>): ParsedAll {
   const parsed: ParsedCertificate[] = [];
   const trace: string[] = [];
   for (const [i, der] of certificates.entries()) {
     try {
-      parsed.push(parseCertificate(der));
+      parsed.push(parseOnce(der, known));
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
       if (i === 0) return { certificates: [], trace: [error.message], problem: error.message };
@@ -112,6 +116,19 @@ function parseAll(certificates: readonly Uint8Array[]): ParsedAll {
     }
   }
   return { certificates: parsed, trace, problem: undefined };
+}
+
+function parseOnce(der: Uint8Array, known: Map<string, ParsedCertificate>): ParsedCertificate {
+  const key = createHash('sha256').update(der).digest('base64');
+  const parsed = known.get(key) ?? parseCertificate(der);
+  // The newest stay: a gateway that always shows others gains nothing but the work of reading them.
+  known.delete(key);
+  known.set(key, parsed);
+  for (const oldest of known.keys()) {
+    if (known.size <= certificateCount) break;
+    known.delete(oldest);
+  }
+  return parsed;
 }
 
 function refuse(reason: GatewayRefusal, detail: string, trace: readonly string[]): GatewayVerdict {

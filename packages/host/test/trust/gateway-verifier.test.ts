@@ -361,3 +361,25 @@ suite('gateway certificate: IDr (RFC 4945 §3.1)', () => {
     });
   }
 });
+
+suite('gateway certificate: the same verifier again', () => {
+  test('a certificate that was read before is judged anew', async () => {
+    let now = new Date();
+    const verifier = createGatewayVerifier({ anchors: [root.der], revocation: 'off', now: () => now });
+    const ask = (certificates: readonly Uint8Array[], wanted = name): Promise<GatewayVerdict> =>
+      verifier.verify({ certificates, identity: fqdn, names: [wanted] });
+    assert.ok((await ask([leaf.der, middle.der])).accepted);
+    assert.ok((await ask([leaf.der, middle.der])).accepted);
+    const reasonOf = async (verdict: Promise<GatewayVerdict>): Promise<string> => {
+      const known = await verdict;
+      return known.accepted ? 'accepted' : known.reason;
+    };
+    assert.equal(await reasonOf(ask([leaf.der])), 'untrusted');
+    assert.equal(await reasonOf(ask([leaf.der, middle.der], 'other.example.com')), 'wrong-name');
+    const damaged = leaf.der.slice();
+    damaged[damaged.length - 1]! ^= 1;
+    assert.notEqual(await reasonOf(ask([damaged, middle.der])), 'accepted');
+    now = new Date(Date.now() + 21 * day);
+    assert.equal(await reasonOf(ask([leaf.der, middle.der])), 'expired');
+  });
+});
