@@ -17,11 +17,10 @@ export const openvpn: Plane = {
       host.write('/run/openvpn/certificate.pem', issued.chainPem);
       host.write('/run/openvpn/key.pem', issued.keyPem, 0o600);
     }
-    const common = [
-      ...['openvpn', '--dev', 'tun1', '--dev-type', 'tun', '--disable-dco', '--proto', 'udp4', '--port', '1194'],
-      ...['--data-ciphers', 'AES-128-GCM', '--tun-mtu', String(innerMtu), '--fast-io', '--txqueuelen', '1000'],
-      ...['--ca', '/run/openvpn/ca.pem', '--cert', '/run/openvpn/certificate.pem', '--key', '/run/openvpn/key.pem'],
-    ];
+    const options =
+      '--dev tun1 --dev-type tun --disable-dco --proto udp4 --port 1194 --data-ciphers AES-128-GCM --fast-io --txqueuelen 1000 ' +
+      '--ca /run/openvpn/ca.pem --cert /run/openvpn/certificate.pem --key /run/openvpn/key.pem';
+    const common = ['openvpn', ...options.split(' '), '--tun-mtu', String(innerMtu)];
     gatewayHost.spawn([...common, '--tls-server', '--dh', 'none', '--ifconfig', far, near], { name: 'openvpn' });
     const running = client.spawn([...common, '--tls-client', '--remote', network.gateway.v4, '--ifconfig', near, far], {
       name: 'openvpn',
