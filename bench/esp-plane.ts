@@ -163,7 +163,7 @@ async function main(): Promise<void> {
     );
     if (values.json) writeFileSync(values.json, `${JSON.stringify(result, undefined, 2)}\n`);
     await Promise.all(stations.map((station) => ask(station, { do: 'close' })));
-    await Promise.all(stations.map((station) => (station.exitCode === null ? once(station, 'exit') : undefined)));
+    await Promise.all(stations.filter((station) => station.exitCode === null).map((station) => once(station, 'exit')));
   } finally {
     cleanUp();
   }

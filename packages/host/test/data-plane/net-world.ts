@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { check, constant, enterNetworkNamespace, libc, openFile } from '../../src/sys/index.ts';
 
@@ -80,11 +80,6 @@ export function run(namespace: string, command: string, ...args: string[]): stri
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-}
-
-/** Starts a program in a namespace; the caller ends it. */
-function start(namespace: string, command: string, ...args: string[]): ChildProcess {
-  return spawn('ip', ['netns', 'exec', namespace, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 const homeNamespace = openFile('/proc/thread-self/ns/net', constant.O_RDONLY);
