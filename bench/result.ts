@@ -40,7 +40,7 @@ export interface Result {
 /** Judges the samples of a row by its aim, and by that of its 95th percentile when it has one. */
 export function judge(row: Row, sides: readonly Sampled[]): readonly Result[] {
   return [
-    judgeBy(row, row.aim, sides, row.id, row.what, median),
+    judgeBy(row, row.aim, sides, row.id, row.what, row.figure === 'worst' ? worstOf(row) : median),
     ...(row.p95 ? [judgeBy(row, row.p95, sides, `${row.id}-p95`, `${row.what}, 95th percentile`, p95)] : []),
   ];
 }
@@ -51,6 +51,10 @@ export function failed(row: Row, why: string): Result {
   return { id, what, unit, ...nothing, aim: aimInWords(row, row.aim), failure: why };
 }
 
+const worstOf =
+  ({ better }: Row) =>
+  (samples: readonly number[]): number =>
+    better === 'more' ? Math.min(...samples) : Math.max(...samples);
 const p95 = (samples: readonly number[]): number => quantile(samples, 0.95);
 
 function judgeBy(

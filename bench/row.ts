@@ -9,6 +9,8 @@ export interface Row {
   readonly aim: Aim;
   /** The same samples judged once more by their 95th percentile. */
   readonly p95?: Aim;
+  /** What stands for all rounds: the median unless said; the worst where once is too often. */
+  readonly figure?: 'median' | 'worst';
   /** Rounds unless told otherwise. */
   readonly rounds: number;
   /** Makes what the measurements need. Whatever it made is removed by disposing of the result; a failure leaves nothing either. */
