@@ -57,7 +57,7 @@ export function readRcode(message: Uint8Array): number {
 
 /** An answer without records: the query's header and, where it could be read, its question. */
 export function emptyAnswer(query: Uint8Array, code: number, questionEnd = headerLength): Uint8Array {
-  const answer = query.slice(0, questionEnd);
+  const answer = Uint8Array.from(query.subarray(0, questionEnd));
   answer[2] = 0x80 | (query[2]! & 0x79);
   // "Recursion available", as every resolver says.
   answer[3] = 0x80 | code;

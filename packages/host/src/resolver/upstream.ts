@@ -92,7 +92,8 @@ export function createUpstreamAsker(): UpstreamAsker {
 
   return {
     ask: (upstream, query, questionEnd, overTcp, timeoutMs, done) => {
-      const message = query.slice();
+      // Not slice(): that of a Buffer is a view, and the asker still needs its own id.
+      const message = Uint8Array.from(query);
       writeId(message, randomInt(0x10000));
       let finished = false;
       let release: (fine: boolean) => void = () => undefined;

@@ -50,6 +50,8 @@ inOwnNamespace(import.meta.url, () => {
       return await new Promise((resolve) => {
         const timer = setTimeout(() => resolve(undefined), timeoutMs);
         socket.on('message', (message) => {
+          // As any client: what has another id is no answer.
+          if (message.readUInt16BE(0) !== id) return;
           clearTimeout(timer);
           resolve(Uint8Array.from(message));
         });
