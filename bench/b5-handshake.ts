@@ -24,6 +24,8 @@ export const handshake: Row = {
           const up = await nextConnected(product.daemon, since);
           const first = await firstIkeDatagram(capture, since);
           await rivals.oursDown();
+          // The daemon writes so many lines of one kind in ten seconds and no more.
+          await sleep(400);
           return up - first;
         },
         async () => {
