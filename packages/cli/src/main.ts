@@ -6,7 +6,7 @@ import { CommandError, ExitCode, type Command } from './command.ts';
 import { commandHelp, globalOptions, programHelp, version } from './print/help.ts';
 import { diagnosticLines } from './print/diagnostic.ts';
 import { program } from './program.ts';
-import { openTerminal, type Terminal } from './terminal.ts';
+import { openTerminal, printable, type Terminal } from './terminal.ts';
 
 /** Runs one command line (without node and script); resolves to the exit code, never rejects for a user's mistake. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -95,7 +95,8 @@ function report(error: unknown, terminal: Terminal): number {
   if (error instanceof RefusedError && error.answer.diagnostics) {
     for (const line of diagnosticLines(error.answer.diagnostics, terminal)) terminal.err(line);
   }
-  terminal.err(`${terminal.style('bad', 'aovpn:')} ${error.message}`);
-  if (error.cure !== undefined && error.cure !== '') terminal.err(`  ${terminal.style('dim', 'what to do:')} ${error.cure}`);
+  terminal.err(`${terminal.style('bad', 'aovpn:')} ${printable(error.message)}`);
+  if (error.cure !== undefined && error.cure !== '')
+    terminal.err(`  ${terminal.style('dim', 'what to do:')} ${printable(error.cure)}`);
   return error.exitCode;
 }

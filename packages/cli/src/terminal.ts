@@ -32,12 +32,12 @@ export function openTerminal(): Terminal {
 }
 
 /**
- * Text from the network or a file, made fit for a terminal: control characters become visible, so that nobody can
- * move the reader's cursor or hide a line.
+ * Text from the network or a file, made fit for a terminal: control characters and those that turn the
+ * direction of writing become visible, so that nobody can move the reader's cursor, hide a line or turn one around.
  */
 export function printable(text: string): string {
   return text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
     (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
 }

@@ -66,3 +66,16 @@ test('durations and sizes have two significant units at most', () => {
   ]);
   assert.deepEqual([0, 1023, 1024, 1536 * 1024, 5e15].map(size), ['0 B', '1023 B', '1.0 KiB', '1.5 MiB', '4547.5 TiB']);
 });
+
+test('colours are ours alone: what comes from elsewhere cannot make any, nor turn text around', () => {
+  const coloured: Terminal = { ...plain, colour: true, style: (_, text) => `\u001b[1m${text}\u001b[0m` };
+  const [first] = daemonStatus.connections;
+  const evil = { ...daemonStatus, connections: [{ ...first!, reason: '\u001b]0;title\u0007 \u009b31m \u202etxt' }] };
+  const text = statusText(evil, [], coloured, Date.parse('2026-11-22T10:05:00.000Z'));
+  assert.match(text, /\\x1b\]0;title\\x07 \\x9b31m \\x202etxt/);
+  // oxlint-disable-next-line no-control-regex -- escape sequences are what this is about
+  const rest = text.replaceAll(/\u001b\[[01]m/g, '');
+  // oxlint-disable-next-line no-control-regex
+  assert.doesNotMatch(rest, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+  assert.ok(!text.includes('\\x1b[1m'), 'our own colours stay colours');
+});

@@ -37,7 +37,7 @@ export const profileShow: Command = {
         `see: aovpn profile lint ${target}`,
       );
     }
-    if (!profile) terminal.err(terminal.style('bad', `this profile has errors; see: aovpn profile lint ${target}`));
+    if (!profile) terminal.err(terminal.style('bad', `this profile has errors; see: aovpn profile lint ${printable(target)}`));
     terminal.out(options['json'] === true ? JSON.stringify(shown, null, 2) : printable(describeProfile(shown).trimEnd()));
     return ExitCode.done;
   },

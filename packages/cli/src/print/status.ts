@@ -34,8 +34,10 @@ function connectionText(connection: ConnectionStatus, terminal: Terminal, now: n
   const lines = [
     `${style(stateStyles[connection.state], '●')} ${style('strong', printable(connection.name))} (${connection.tunnel} tunnel): ${style(stateStyles[connection.state], connection.state)}`,
   ];
-  const add = (label: string, value: string | undefined): void => {
-    if (value !== undefined && value !== '') lines.push(`  ${style('dim', label.padEnd(11))} ${printable(value)}`);
+  const add = (label: string, value: string | undefined, because?: string): void => {
+    if (value === undefined || value === '') return;
+    const note = because === undefined ? '' : `  ${style('dim', printable(because))}`;
+    lines.push(`  ${style('dim', label.padEnd(11))} ${printable(value)}${note}`);
   };
   add('reason', connection.reason);
   add('since', `${connection.since} (${duration(now - Date.parse(connection.since))})`);
@@ -57,14 +59,11 @@ function connectionText(connection: ConnectionStatus, terminal: Terminal, now: n
   add('routing', connection.routing === 'ForceTunnel' ? 'ForceTunnel: everything through the tunnel' : 'SplitTunnel: only these');
   for (const route of connection.routes) {
     const what = route.kind === 'excluded' ? `not in the tunnel: ${route.prefix}` : route.prefix;
-    add('  route', `${what}${route.metric === undefined ? '' : ` metric ${route.metric}`}  ${style('dim', route.because)}`);
+    add('  route', `${what}${route.metric === undefined ? '' : ` metric ${route.metric}`}`, route.because);
   }
   add('dns search', connection.dns.suffixes.join(', '));
   for (const rule of connection.dns.rules) {
-    add(
-      '  name',
-      `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}  ${style('dim', rule.because)}`,
-    );
+    add('  name', `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}`, rule.because);
   }
   if (connection.crypto) {
     add('IKE', connection.crypto.ike);
