@@ -8,11 +8,10 @@ const size = 128;
 
 export const loss: Row = {
   id: 'B4-loss',
-  what: `worst round of datagrams of ${size} octets that are lost at ${perSecond} a second`,
+  what: `datagrams of ${size} octets that are lost at ${perSecond} a second`,
   unit: '%',
   better: 'less',
   aim: { of: 'value', limit: 0 },
-  figure: 'worst',
   rounds: 5,
   prepare: () => comparePlanes(async (client, target) => (await udp(client, target, size, (perSecond * size * 8) / 1e6, 2)).lost),
 };
