@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { firstChild, Running, saysReady } from './running.ts';
 
 /** A command that failed, with all it said. */
@@ -34,6 +35,14 @@ export interface ExecOptions {
   readonly timeoutMs?: number;
 }
 
+const repositoryRoot = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
+const checkout = '/run/checkout';
+
+/** Where any user of a host finds a file of this repository; a path outside of it stays as it is. */
+export function inCheckout(file: string): string {
+  return file.startsWith(`${repositoryRoot}/`) ? checkout + file.slice(repositoryRoot.length) : file;
+}
+
 /**
  * One machine of a world: its own network, mounts (`/etc`, `/run`, `/var/lib`) and host name. `/sys` stays as it is, so cgroup paths hold.
  * All machines of a world share one pid namespace: when its first process ends, the kernel ends every other one.
@@ -65,6 +74,8 @@ export class Host {
       `cd /etc && cp -a --parents $(ls -d ${etcParts} 2>/dev/null) "$1/etc" && cd /`,
       `mount --bind "$1/etc" /etc`,
       `mount --bind "$1/run" /run`,
+      // The checkout may lie where only root can read it, in /root for example; here every user finds it.
+      `mkdir ${checkout} && mount --bind "$3" ${checkout} && mount -o remount,bind,ro ${checkout}`,
       `mount --bind "$1/var-lib" /var/lib`,
       'hostname "$2"',
       'ip link set lo up',
@@ -90,6 +101,7 @@ export class Host {
         'sh',
         directory,
         name,
+        repositoryRoot,
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );

@@ -13,7 +13,7 @@ import {
   type ProfileStatus,
   type PutProfile,
 } from '@aovpn/api';
-import type { ExecOptions, ExecResult, Host } from './host.ts';
+import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
 import type { Running } from './running.ts';
 
 /** Any path in the repository. */
@@ -56,7 +56,8 @@ export class Product {
 
   /** Starts the daemon without waiting for anything. */
   launch(options: StartOptions = {}): Running {
-    const argv = [process.execPath, repository('packages/daemon/bin/aovpnd.mjs'), ...(options.args ?? [])];
+    const command = [process.execPath, repository('packages/daemon/bin/aovpnd.mjs')];
+    const argv = [...(options.through ? command.map(inCheckout) : command), ...(options.args ?? [])];
     this.#daemon = this.host.spawn([...(options.through ?? []), ...argv], {
       name: 'aovpnd',
       ...(options.env ? { env: options.env } : {}),

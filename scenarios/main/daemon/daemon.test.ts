@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inCheckout } from '../../../lab/host.ts';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
@@ -111,7 +112,7 @@ suite('main/daemon', () => {
     await product.start();
     await product.waitForState('tunnel', 'up');
     const stranger = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
-    const cli = [process.execPath, new URL('../../../packages/cli/bin/aovpn.mjs', import.meta.url).pathname];
+    const cli = [process.execPath, new URL('../../../packages/cli/bin/aovpn.mjs', import.meta.url).pathname].map(inCheckout);
     const read = await world.client.run([...stranger, ...cli, 'status']);
     assert.equal(read.status, 4, read.stdout + read.stderr);
     for (const [method, url, body] of [

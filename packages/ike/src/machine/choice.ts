@@ -39,3 +39,6 @@ export const messageIdHigh = 0x8000_0000;
 export const messageIdEnd = 0xffff_fff0;
 /** SPIs taken from one Delete payload's list per message; beyond it the rest is ignored. */
 export const deleteLimit = 64;
+
+/** How long an authentic answer may still take after an unproven hint that the peer has lost the SA: longer than any path worth keeping. */
+export const hintPatienceMs = 2_000;

@@ -60,7 +60,7 @@ export function processLivenessCheck(turn: Turn): void {
 /**
  * Somebody says without proof that the gateway has lost this SA (RFC 7296 §1.5, §2.21.4). It is only a hint (§2.4): the request that is
  * out goes out once more, and an authentic answer to it ends the matter. Without one the SA is given up soon instead of after all tries:
- * a gateway that was restarted is missed for a second, and a forger who cannot hold back the gateway's answers gains nothing.
+ * a gateway that was restarted is missed for two seconds, and a forger who cannot hold back the gateway's answers gains nothing.
  */
 export function processGoneHint(turn: Turn, association: Association, header: IkeHeader): void {
   const { outstanding } = association;

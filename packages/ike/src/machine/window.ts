@@ -1,7 +1,7 @@
 import type { Payload } from '../message/payload.ts';
 import { sealMessage } from '../message/seal.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
-import { messageIdEnd, messageIdHigh } from './choice.ts';
+import { hintPatienceMs, messageIdEnd, messageIdHigh } from './choice.ts';
 import type { Association, Conversation } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
 
@@ -92,9 +92,9 @@ export function retransmitNow(turn: Turn): void {
 /** Sends the outstanding request a last time and shortens its patience; once for each request. */
 export function hurry(turn: Turn, id: number): void {
   const outstanding = findAssociation(turn, id)?.outstanding;
-  const { firstMs, tries } = turn.sa.config.retransmit;
+  const { tries } = turn.sa.config.retransmit;
   if (!outstanding || outstanding.attempt >= tries) return;
-  const dueAt = turn.now + 2 * firstMs;
+  const dueAt = turn.now + hintPatienceMs;
   updateAssociation(turn, id, { outstanding: { ...outstanding, attempt: tries, dueAt, patientUntil: turn.now } });
   debug(turn, `the peer, or somebody in its name, does not know this SA: request ${outstanding.messageId} a last time`);
   transmit(turn, outstanding.datagrams);
