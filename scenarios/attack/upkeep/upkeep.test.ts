@@ -106,7 +106,7 @@ suite('attack/upkeep', () => {
 
   test('the daemon dies while the command talks to it: a sentence and a code, no stack', async () => {
     const { client } = stage.world;
-    const terminal = (args: string): string[] => ['script', '-qec', `${[...aovpn, args].join(' ')}`, '/dev/null'];
+    const terminal = (args: string): string[] => ['script', '-qec', [...aovpn, args].join(' '), '/dev/null'];
     await stage.product.put('slow', certificateProfile({ alwaysOn: false, servers: '198.18.0.99' }), stage.machine());
     const running = {
       watch: client.spawn([...aovpn, 'status', '--watch'], { name: 'watch' }),
