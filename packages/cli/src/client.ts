@@ -1,7 +1,11 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { DaemonEvent, ErrorAnswer, Requests } from '@aovpn/api';
 import { CommandError, ExitCode } from './command.ts';
+
+// An import statement would evaluate every export, and with WebSocket a whole HTTP client that nobody needs: 70 ms and 13 MiB.
+const { request: httpRequest } = process.getBuiltinModule('node:http');
 
 type Answer<R extends keyof Requests> = Requests[R]['answer'];
 
