@@ -19,7 +19,8 @@ export function checkCrl(der: Uint8Array, issuer: ParsedCertificate, now: Date):
   let list: pkijs.CertificateRevocationList;
   try {
     const { offset, result } = asn1js.fromBER(der);
-    if (offset !== der.length) return unknown('not a DER revocation list');
+    // DER has one way to write a value (X.690 §10): lengths and tags outside of what is signed included.
+    if (offset !== der.length || !Buffer.from(result.toBER()).equals(der)) return unknown('not a DER revocation list');
     list = new pkijs.CertificateRevocationList({ schema: result });
   } catch (error) {
     return unknown(`a revocation list that cannot be decoded (${error instanceof Error ? error.message : String(error)})`);

@@ -78,15 +78,13 @@ suite('hostile octets', () => {
     );
   });
 
-  test('a damaged revocation list says nothing that its signature does not cover', () => {
+  test('a damaged revocation list says nothing', () => {
     const checked = checkCrl(crl, issuer, now);
     assert.ok(checked.kind === 'crl' && checked.crl.statusOf(subject).kind === 'revoked');
     fc.assert(
       fc.property(damaged(crl), (octets) => {
         fc.pre(!same(octets, crl));
-        // Outside of what is signed, a length written differently leaves the list what it was.
-        const found = checkCrl(octets, issuer, now);
-        assert.ok(found.kind === 'unknown' || (found.kind === 'crl' && found.crl.statusOf(subject).kind === 'revoked'));
+        assert.equal(checkCrl(octets, issuer, now).kind, 'unknown');
       }),
       { numRuns: 300 },
     );
