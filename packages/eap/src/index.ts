@@ -1,2 +1,9 @@
 export type * from './peer-contract.ts';
 export { startEapPeer, stepEap, type EapState, type EapStep } from './peer.ts';
+export {
+  matchServerNames,
+  readServerName,
+  type CertificateNames,
+  type ServerNameReading,
+  type ServerNameVerdict,
+} from './trust/server-name.ts';
