@@ -7,15 +7,25 @@ export {
   emptyPlan,
   routeKey,
   ruleKey,
+  tableOf,
+  type AccessEntry,
+  type AppKey,
+  type AppPlan,
   type DnsPlan,
   type DnsRule,
+  type FilterOwner,
+  type FilterPlan,
+  type FilterRule,
+  type ForcedPath,
   type Plan,
   type RouteKind,
   type RoutePlan,
   type RuleAction,
   type RulePlan,
   type TunnelPlan,
+  type UnusableFilter,
 } from './plan.ts';
+export type { FilterProblem } from './filter/problem.ts';
 export { printPlan, printRoute, printRule } from './print-plan.ts';
 export { diffPlan, printChanges, sameRoute, sameRule, type PlanChange } from './diff-plan.ts';
 export { lookUpRoute, type RouteVerdict } from './route-lookup.ts';

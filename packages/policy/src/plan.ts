@@ -1,22 +1,27 @@
-import { formatPrefix, type IpAddress, type IpFamily, type IpPrefix } from '@aovpn/bytes';
+import { formatPrefix, type IpAddress, type IpFamily, type IpPrefix, type IpRange } from '@aovpn/bytes';
+import type { NumberRange, RoutingPolicyType } from '@aovpn/profile';
 import type { Because, HostFacts } from './facts.ts';
+import type { FilterProblem } from './filter/problem.ts';
+import { routingTable } from './linux-number.ts';
 
 /**
  * All that the machine shall look like for its tunnels; applying it is idempotent, and every item says why it exists.
- * `filters`, `apps`, `lockdown` and `triggers` are places for work that follows; they are typed empty so that nobody can believe
- * that something in them is enforced.
+ * `lockdown` and `triggers` are places for work that follows; they are typed empty so that nobody can believe that something in
+ * them is enforced.
  */
 export interface Plan {
   readonly tunnels: readonly TunnelPlan[];
-  /** All in our own table. */
+  /** In our own table, or in the table of a tunnel that takes all traffic of some apps. */
   readonly routes: readonly RoutePlan[];
   /** By priority, IPv4 before IPv6. */
   readonly rules: readonly RulePlan[];
   readonly dns: DnsPlan;
-  /** Traffic filters (TrafficFilter). */
-  readonly filters: readonly never[];
-  /** Per-application routing (TrafficFilter with App, RoutingPolicyType). */
-  readonly apps: readonly never[];
+  /** Traffic filters (TrafficFilter), one for each tunnel whose profile has any: what no rule allows is refused there, both ways. */
+  readonly filters: readonly FilterPlan[];
+  /** Every app that a profile in force names and that is known here, by key. */
+  readonly apps: readonly AppPlan[];
+  /** What is wrong with filters and apps in the light of the facts, by profile and line. */
+  readonly problems: readonly FilterProblem[];
   /** What may leave while a LockDown profile has no tunnel. */
   readonly lockdown: readonly never[];
   /** AppTrigger and AutoTrigger. */
@@ -41,6 +46,8 @@ export interface RoutePlan {
   readonly kind: RouteKind;
   readonly prefix: IpPrefix;
   readonly metric: number;
+  /** Absent: our one table. */
+  readonly table?: number;
   /** Only of kind `tunnel`. */
   readonly device?: string;
   /** Source address hint, only of kind `tunnel`. */
@@ -56,10 +63,110 @@ export type RuleAction =
 export interface RulePlan {
   readonly family: IpFamily;
   readonly priority: number;
-  /** Matches packets with exactly this mark; absent: every packet. */
+  /** Matches packets with exactly this mark (in the bits of `mask`, when there is one); absent: every packet. */
   readonly mark?: number;
+  /** Which bits of the mark count; absent: all 32. */
+  readonly mask?: number;
+  /** Matches packets of sockets whose owner is one of these user ids, both ends included; absent: of everybody. */
+  readonly users?: NumberRange;
   readonly action: RuleAction;
   readonly because: Because;
+}
+
+/** Names an app and its cgroup, `[a-z0-9-]{1,40}`. */
+export type AppKey = string;
+
+/** The filters of one tunnel. Any one rule that fits lets a packet through; none fits: refused. */
+export interface FilterPlan {
+  readonly device: string;
+  readonly profile: string;
+  /** In the order of the profile; possibly none, and then nothing passes. */
+  readonly rules: readonly FilterRule[];
+  /** Filters that can never fit, and why; they let nothing through. */
+  readonly unusable: readonly UnusableFilter[];
+  /** Why everything else is refused: the first filter of the profile. */
+  readonly because: Because;
+}
+
+/** One TrafficFilter: every condition that is present must hold. Replies and related errors always pass. */
+export interface FilterRule {
+  /** Its place among the filters of its profile, from 1. */
+  readonly number: number;
+  readonly direction: 'out' | 'in';
+  /** Whose traffic; absent: everybody's, forwarded traffic included. */
+  readonly owner?: FilterOwner;
+  /** IP protocol number. */
+  readonly protocol?: number;
+  /** Only with protocol 6 or 17. */
+  readonly localPorts?: readonly NumberRange[];
+  readonly remotePorts?: readonly NumberRange[];
+  /** Both families possible; with local and remote addresses a packet has both of one family. */
+  readonly local?: readonly IpRange[];
+  readonly remote?: readonly IpRange[];
+  readonly because: Because;
+}
+
+/** All that is present must hold. */
+export interface FilterOwner {
+  /** The socket was made in the cgroup of one of these apps. */
+  readonly apps?: readonly AppKey[];
+  /**
+   * `SYSTEM`: no socket at all (the kernel itself), or a socket of uid 0 outside the cgroup of every app; inbound, instead of the uid,
+   * a socket in a cgroup of system services.
+   */
+  readonly system?: true;
+  /** Claims: the first entry that fits the owner of the socket decides; none fits: not allowed. Never fits inbound traffic. */
+  readonly access?: readonly AccessEntry[];
+}
+
+/** One access control entry of a Claims descriptor, in Linux' words: fits by user id or by group id (of the socket's owner). */
+export interface AccessEntry {
+  readonly allow: boolean;
+  readonly users: readonly NumberRange[];
+  readonly groups: readonly NumberRange[];
+}
+
+export interface UnusableFilter {
+  readonly number: number;
+  readonly because: Because;
+}
+
+/** A program as Linux knows it. What runs in its cgroup `<root>/<key>` is the app. */
+export interface AppPlan {
+  readonly key: AppKey;
+  /** For people. */
+  readonly title: string;
+  /** Absolute paths; `*` stands for one path component or a part of it. */
+  readonly executables: readonly string[];
+  /** systemd units, such as `autofs.service`. */
+  readonly units: readonly string[];
+  /** Desktop ids without `.desktop`. */
+  readonly desktop: readonly string[];
+  /** Flatpak application ids. */
+  readonly flatpak: readonly string[];
+  /** Snap names. */
+  readonly snap: readonly string[];
+  /** Devices whose filters let the app in. */
+  readonly tunnels: readonly string[];
+  /** `ForceTunnel`: all its traffic goes into one tunnel. */
+  readonly routing: RoutingPolicyType;
+  /** Only with `ForceTunnel`. */
+  readonly force?: ForcedPath;
+  /** Per-app VPN: a profile has both a trigger and a filter for it. */
+  readonly perAppVpn: boolean;
+  /** Profiles whose tunnel its start brings up (AppTrigger). */
+  readonly triggers: readonly string[];
+  readonly because: Because;
+}
+
+/** Where all traffic of an app goes. */
+export interface ForcedPath {
+  /** `SO_MARK` that every socket of the app gets, in the bits of `mask` only; others' bits stay. */
+  readonly mark: number;
+  readonly mask: number;
+  readonly table: number;
+  /** Absent while the tunnel is down: nothing leaves. */
+  readonly device?: string;
 }
 
 export interface DnsPlan {
@@ -98,16 +205,23 @@ export const emptyPlan: Plan = {
   dns: { resolver: 'stub', rules: [], search: [], physical: [], physicalSearch: [], mark: 0, registrations: [] },
   filters: [],
   apps: [],
+  problems: [],
   lockdown: [],
   triggers: [],
 };
 
-/** What Linux takes for the identity of a route in one table: prefix and metric. */
+/** What Linux takes for the identity of a route: table, prefix and metric. */
 export function routeKey(route: RoutePlan): string {
-  return `${formatPrefix(route.prefix)} metric ${route.metric}`;
+  const table = tableOf(route);
+  return `${formatPrefix(route.prefix)} metric ${route.metric}${table === routingTable ? '' : ` table ${table}`}`;
 }
 
-/** What makes two rules of ours the same place: family and priority. */
-export function ruleKey(rule: RulePlan): string {
-  return `ipv${rule.family} ${rule.priority}`;
+/** What makes two rules of ours the same place: family, priority, and what tells apart rules that share a priority. */
+export function ruleKey({ family, priority, mark, mask, users }: RulePlan): string {
+  const bits = mask === undefined ? '' : ` fwmark ${mark}/${mask}`;
+  return `ipv${family} ${priority}${bits}${users ? ` uid ${users.from}-${users.to}` : ''}`;
+}
+
+export function tableOf(route: RoutePlan): number {
+  return route.table ?? routingTable;
 }

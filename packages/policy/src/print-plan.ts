@@ -1,8 +1,8 @@
 import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
 import { describeServers } from './compile-dns.ts';
 import { formatBecause, type Because } from './facts.ts';
-import { routeProtocol, routingTable } from './linux-number.ts';
-import type { Plan, RoutePlan, RulePlan } from './plan.ts';
+import { routeProtocol } from './linux-number.ts';
+import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
 /**
  * The plan as text that a Linux administrator can review: devices, routes and rules in the words of `ip`, then names.
@@ -57,12 +57,15 @@ export function printRoute(route: RoutePlan): string {
   const type = route.kind === 'tunnel' ? '' : `${route.kind} `;
   const via = route.kind === 'tunnel' ? ` dev ${route.device}${route.source ? ` src ${formatAddress(route.source)}` : ''}` : '';
   const prefix = route.prefix.length === 0 ? 'default' : formatPrefix(route.prefix);
-  return `${ip(route.prefix.address.family)} route add ${type}${prefix}${via} metric ${route.metric} table ${routingTable} proto ${routeProtocol}`;
+  return `${ip(route.prefix.address.family)} route add ${type}${prefix}${via} metric ${route.metric} table ${tableOf(route)} proto ${routeProtocol}`;
 }
 
 /** One rule as an `ip` command without its reason. */
-export function printRule({ family, priority, mark, action }: RulePlan): string {
-  const selector = mark === undefined ? 'from all' : `fwmark 0x${mark.toString(16)}`;
+export function printRule({ family, priority, mark, mask, users, action }: RulePlan): string {
+  const hex = (value: number): string => `0x${value.toString(16)}`;
+  const bits = mark === undefined ? [] : [`fwmark ${hex(mark)}${mask === undefined ? '' : `/${hex(mask)}`}`];
+  const owner = users ? [`uidrange ${users.from}-${users.to}`] : [];
+  const selector = [...bits, ...owner].join(' ') || 'from all';
   const then = action.kind === 'lookup' ? `lookup ${action.table}` : action.kind === 'goto' ? `goto ${action.priority}` : 'nop';
   return `${ip(family)} rule add priority ${priority} ${selector} ${then} protocol ${routeProtocol}`;
 }
