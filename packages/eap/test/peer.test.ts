@@ -252,6 +252,12 @@ function handshaking(number: number, records: Uint8Array): EapEvent {
 }
 
 function established(number: number, version: '1.2' | '1.3', records: Uint8Array): EapEvent {
-  const state = { kind: 'established', version, msk: new Uint8Array(64), sessionId: new Uint8Array() } as const;
+  const state = {
+    kind: 'established',
+    version,
+    resumed: false,
+    keyMaterial: new Uint8Array(128),
+    sessionId: new Uint8Array(),
+  } as const;
   return { kind: 'tls-output', request: number, records, state, applicationData: new Uint8Array() };
 }

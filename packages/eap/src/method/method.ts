@@ -1,15 +1,26 @@
-import type { EapAction, EapCrypto, EapEvent, EapFailure, EapMethodConfig } from '../peer-contract.ts';
+import type {
+  EapAction,
+  EapCrypto,
+  EapEvent,
+  EapFailure,
+  EapMethodConfig,
+  InnerMethodConfig,
+  TlsChannel,
+} from '../peer-contract.ts';
+import type { GtcState } from './gtc.ts';
 import type { MschapV2State } from './mschapv2.ts';
 import type { TlsState } from './tls.ts';
 
-/** What each method keeps between two steps. A new method adds its config to `EapMethodConfig`, its state here, and its row in `table.ts`. */
+type AnyMethodConfig = EapMethodConfig | InnerMethodConfig;
+export type MethodKind = AnyMethodConfig['kind'];
+/** What each method keeps between two steps. A new method adds its config to the contract, its state here, and its row in `table.ts`. */
 export interface MethodStates {
   readonly mschapv2: MschapV2State;
   readonly tls: TlsState;
+  readonly gtc: GtcState;
 }
 
-export type MethodKind = EapMethodConfig['kind'] & keyof MethodStates;
-export type MethodConfig<K extends MethodKind> = Extract<EapMethodConfig, { readonly kind: K }>;
+export type MethodConfig<K extends MethodKind> = Extract<AnyMethodConfig, { readonly kind: K }>;
 
 /** An answer to a question of ours; its `request` number has been checked. */
 export type MethodAnswer = Exclude<EapEvent, { readonly kind: 'packet' }>;
@@ -23,13 +34,17 @@ export interface MethodStep<S> {
   readonly reply?: Uint8Array;
   readonly ask?: Question;
   readonly outcome?: MethodOutcome;
-  /** Traces, `tls-close`: whatever needs no answer. */
+  /** Traces, notifications, `tls-close`: whatever needs no answer. */
   readonly actions?: readonly EapAction[];
 }
 
 export type MethodOutcome =
-  /** Complete on our side, and the server has proven itself. */
-  | { readonly kind: 'succeeded'; readonly msk: Uint8Array; readonly method: string }
+  /**
+   * Complete on our side, and the server has proven itself. Inside a tunnel a method without keys has an empty MSK. `mayContinue`:
+   * complete as far as we know, but the server may go on with another Request of the method, whose step then takes this back
+   * (methodState MAY_CONT and decision COND_SUCC of RFC 4137 §4.2).
+   */
+  | { readonly kind: 'succeeded'; readonly msk: Uint8Array; readonly method: string; readonly mayContinue?: true }
   | { readonly kind: 'failed'; readonly failure: EapFailure };
 
 type Asking = Extract<EapAction, { readonly request: number }>;
@@ -37,17 +52,21 @@ type Asking = Extract<EapAction, { readonly request: number }>;
 export type Question = Asking extends infer A ? (A extends Asking ? Omit<A, 'request'> : never) : never;
 
 /** One EAP method as a machine inside the peer's machine. Every function is pure and never throws on what a server sent. */
-export interface EapMethod<K extends MethodKind> {
+export interface EapMethod<K extends MethodKind, S = K extends keyof MethodStates ? MethodStates[K] : never> {
   readonly type: number;
   readonly name: string;
-  begin(config: MethodConfig<K>): MethodStates[K];
+  /** `channel`: the TLS conversation that is the method's own. */
+  begin(config: MethodConfig<K>, channel: TlsChannel): S;
   /** A new Request of this method; `identifier` is the EAP one. */
-  receive(crypto: EapCrypto, state: MethodStates[K], data: Uint8Array, identifier: number): MethodStep<MethodStates[K]>;
-  answer(crypto: EapCrypto, state: MethodStates[K], answer: MethodAnswer): MethodStep<MethodStates[K]>;
+  receive(crypto: EapCrypto, state: S, data: Uint8Array, identifier: number): MethodStep<S>;
+  answer(crypto: EapCrypto, state: S, answer: MethodAnswer): MethodStep<S>;
   /** Overwrites what is secret in a state that will not be used again. */
-  forget(state: MethodStates[K]): void;
+  forget(state: S): void;
 }
 
 export function failed<S>(state: S, kind: EapFailure['kind'], detail: string, more: Partial<EapFailure> = {}): MethodStep<S> {
   return { state, outcome: { kind: 'failed', failure: { kind, detail, ...more } } };
 }
+
+/** A method that has its configuration, and whose state only itself can read. */
+export type AnyMethod = Pick<EapMethod<MethodKind, unknown>, 'type' | 'name' | 'receive' | 'answer' | 'forget'>;

@@ -1,9 +1,10 @@
-import type { EapMethod, MethodKind } from './method.ts';
+import type { EapMethodConfig } from '../peer-contract.ts';
+import type { EapMethod } from './method.ts';
 import { mschapV2Method } from './mschapv2.ts';
 import { tlsMethod } from './tls.ts';
 
 /** Every method that a profile can ask for. */
-export const methods: { readonly [K in MethodKind]: EapMethod<K> } = {
+export const methods: { readonly [K in EapMethodConfig['kind']]: EapMethod<K> } = {
   mschapv2: mschapV2Method,
   tls: tlsMethod,
-};
+} as unknown as { readonly [K in EapMethodConfig['kind']]: EapMethod<K> };

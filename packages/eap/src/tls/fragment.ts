@@ -1,12 +1,17 @@
 import { concat, Reader, TruncatedError, Writer } from '@aovpn/bytes';
 
-/** Flags of EAP-TLS (RFC 5216 §3.1); the others are reserved and ignored on receipt. */
-const tlsFlag = { length: 0x80, more: 0x40, start: 0x20 } as const;
+/**
+ * Flags of EAP-TLS (RFC 5216 §3.1), PEAP and EAP-TTLS (RFC 5281 §9.1). In the latter two the low bits are the version of the
+ * method; in EAP-TLS they are reserved and ignored on receipt.
+ */
+const tlsFlag = { length: 0x80, more: 0x40, start: 0x20, version: 0x07 } as const;
 
 /** Largest TLS message (one flight) that is taken or sent, octets. Real flights with long chains stay below 20 000. */
 export const flightLimit = 0x10000;
 /** TLS octets in one of our packets: with EAP, IKE and IP headers still below 1280. */
-const fragmentSize = 1000;
+export const fragmentSize = 1000;
+/** The same for TLS inside of a tunnel: with the tunnel's own record around it still one fragment. */
+export const innerFragmentSize = 900;
 
 /** The part of a server's flight that has arrived. */
 export interface Assembly {
@@ -17,10 +22,16 @@ export interface Assembly {
 }
 
 export type TlsPacket =
-  | { readonly kind: 'start' }
+  | { readonly kind: 'start'; readonly version: number }
   /** Flags 0 and no data: an acknowledgement. */
-  | { readonly kind: 'acknowledgement' }
-  | { readonly kind: 'fragment'; readonly total: number | undefined; readonly more: boolean; readonly data: Uint8Array }
+  | { readonly kind: 'acknowledgement'; readonly version: number }
+  | {
+      readonly kind: 'fragment';
+      readonly version: number;
+      readonly total: number | undefined;
+      readonly more: boolean;
+      readonly data: Uint8Array;
+    }
   | { readonly kind: 'malformed'; readonly problem: string };
 
 /** Reads the Type-Data of a Request. */
@@ -28,17 +39,18 @@ export function readTlsPacket(typeData: Uint8Array): TlsPacket {
   try {
     const reader = new Reader(typeData, 'EAP-TLS packet');
     const flags = reader.u8();
+    const version = flags & tlsFlag.version;
     const more = (flags & tlsFlag.more) !== 0;
     const total = (flags & tlsFlag.length) === 0 ? undefined : reader.u32();
     const data = reader.rest();
     if ((flags & tlsFlag.start) !== 0) {
       if (more || data.length > 0) return malformed('a Start with data');
-      return { kind: 'start' };
+      return { kind: 'start', version };
     }
-    if (data.length === 0 && !more && (total ?? 0) === 0) return { kind: 'acknowledgement' };
+    if (data.length === 0 && !more && (total ?? 0) === 0) return { kind: 'acknowledgement', version };
     if (data.length === 0) return malformed('a fragment without data');
     if (total !== undefined && total > flightLimit) return malformed(`a message of ${total} octets; the limit is ${flightLimit}`);
-    return { kind: 'fragment', total, more, data };
+    return { kind: 'fragment', version, total, more, data };
   } catch (error) {
     if (error instanceof TruncatedError) return malformed(error.message);
     throw error;
@@ -69,11 +81,15 @@ export function assemble(assembly: Assembly | undefined, fragment: Extract<TlsPa
 }
 
 /** Type-Data of the packet that carries `records` from `offset` on; the length goes with the first of several fragments. */
-export function writeFragment(records: Uint8Array, offset: number): { readonly typeData: Uint8Array; readonly next: number } {
-  const next = Math.min(records.length, offset + fragmentSize);
+export function writeFragment(
+  records: Uint8Array,
+  offset: number,
+  size = fragmentSize,
+): { readonly typeData: Uint8Array; readonly next: number } {
+  const next = Math.min(records.length, offset + size);
   const more = next < records.length;
   const first = more && offset === 0;
-  const writer = new Writer(fragmentSize + 8).u8((first ? tlsFlag.length : 0) | (more ? tlsFlag.more : 0));
+  const writer = new Writer(next - offset + 8).u8((first ? tlsFlag.length : 0) | (more ? tlsFlag.more : 0));
   if (first) writer.u32(records.length);
   return { typeData: writer.bytes(records.subarray(offset, next)).finish(), next };
 }

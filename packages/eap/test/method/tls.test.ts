@@ -13,8 +13,8 @@ function output(request: number, records: Uint8Array, state: TlsOutput['state'],
   return { kind: 'tls-output', request, records, state, applicationData };
 }
 const handshaking = { kind: 'handshaking' } as const;
-const established = (version: '1.2' | '1.3', msk = new Uint8Array(64).fill(7)) =>
-  ({ kind: 'established', version, msk, sessionId: none }) as const;
+const established = (version: '1.2' | '1.3', keyMaterial = new Uint8Array(128).fill(7)) =>
+  ({ kind: 'established', version, resumed: false, keyMaterial, sessionId: none }) as const;
 
 /** ⟵ Start, ClientHello ⟶. */
 function greeted(): Script {
@@ -50,10 +50,10 @@ suite('EAP-TLS with TLS 1.2 (RFC 5216 §2.1.1)', () => {
     );
   });
 
-  test('no MSK, no success', () => {
+  test('no key material, no success', () => {
     const script = greeted();
     const { request } = input(script, tls(2, 0, Uint8Array.of(1)));
-    assertFailed(script.step(output(request, none, established('1.2', none))), 'out-of-order', /no MSK/);
+    assertFailed(script.step(output(request, none, established('1.2', none))), 'tls', /0 octets of key material/);
   });
 
   test('application data has no place in it', () => {

@@ -31,8 +31,6 @@ export function processEapPacket(turn: Turn, handshake: Handshake, run: EapRun, 
   const next = step(turn, handshake, run, { kind: 'packet', packet: packet.slice() });
   if (!next || packet[0] !== eapSuccess) return;
   if (!next.msk) return refuse(turn, { kind: 'eap', failure: { kind: 'out-of-order', detail: 'EAP-Success without a key' } });
-  const { auth } = turn.sa.config;
-  if (auth.kind === 'eap' && auth.peer.method.kind === 'tls') emit(turn, { kind: 'eap', action: { kind: 'tls-close' } });
   update(turn, { gateway: { ...turn.sa.gateway, authentication: `${turn.sa.gateway.authentication}; ${next.method}` } });
   sendProof(turn, handshake, next.msk);
 }
@@ -82,6 +80,7 @@ function step(turn: Turn, handshake: Handshake, run: EapRun, event: EapEvent): E
       case 'need-secret':
       case 'tls-start':
       case 'tls-input':
+      case 'tls-write':
       case 'tls-close':
       case 'notification':
         emit(turn, { kind: 'eap', action });
