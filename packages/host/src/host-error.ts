@@ -2,10 +2,11 @@ import { controlErrors } from './control/errors.ts';
 import { dataPlaneErrors } from './data-plane/errors.ts';
 import { keysErrors } from './keys/errors.ts';
 import { networkErrors } from './network/errors.ts';
+import { passwordErrors } from './password/errors.ts';
 
 /** A row of the table of host errors: what `docs/errors.md` shows. */
 export interface HostErrorEntry {
-  /** `AOV-HOST-<nnn>`: 1xx keys, trust, TLS; 2xx data plane; 3xx network and resolver; 4xx control socket. */
+  /** `AOV-HOST-<nnn>`: 1xx keys, trust, TLS; 2xx data plane; 3xx network and resolver; 4xx control socket; 5xx password sources. */
   readonly code: string;
   readonly title: string;
   /** What a person can do about it. */
@@ -18,6 +19,7 @@ export const hostErrors: readonly HostErrorEntry[] = [
   ...Object.values(dataPlaneErrors),
   ...networkErrors,
   ...controlErrors,
+  ...passwordErrors,
 ];
 
 /** Something on this machine is not as we need it. `message` reads `code: what`, never with a secret in it. */

@@ -30,6 +30,8 @@ export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamRe
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
 export { readSecretFile } from './keys/secret-file.ts';
+export { openSecretServiceOf, type SecretAttributes, type SecretService } from './password/secret-service.ts';
+export { readSystemdCredential } from './password/systemd-credential.ts';
 export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
 export type { RevocationPolicy } from './trust/revocation.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';

@@ -36,7 +36,7 @@ export interface ControlServerOptions {
   readonly maxBodyBytes: number;
   /**
    * Called before the body is read, so that nobody without permission costs more than a header: a refusal, or what handles the
-   * body (parsed JSON, undefined when there was none). It throws for our bugs only, never for what a request says.
+   * body: parsed JSON; octets, to be overwritten after use, of an `application/octet-stream`; undefined when there was none. It throws for our bugs only, never for what a request says.
    */
   readonly handle: (request: ControlRequest) => ControlAnswer | ((body: unknown) => Promise<ControlAnswer>);
   /** Something that the log should know, rarely. */
@@ -202,14 +202,33 @@ async function readBody(
   limit: number,
 ): Promise<{ readonly value: unknown } | 'too-large' | 'not-json'> {
   if (Number(request.headers['content-length'] ?? 0) > limit) return 'too-large';
+  // Octets are a secret as a rule: no copy of them is left behind.
+  const secret = request.headers['content-type'] === 'application/octet-stream';
   const chunks: Buffer[] = [];
+  const wipeIfSecret = (): void => {
+    if (secret) for (const chunk of chunks) chunk.fill(0);
+  };
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > limit) return 'too-large';
     chunks.push(chunk);
+    if (length > limit) {
+      wipeIfSecret();
+      return 'too-large';
+    }
   }
   if (length === 0) return { value: undefined };
+  if (secret) {
+    // Not `Buffer.concat`: that may lie in a pool which others share.
+    const octets = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of chunks) {
+      octets.set(chunk, at);
+      at += chunk.length;
+    }
+    wipeIfSecret();
+    return { value: octets };
+  }
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
     return { value: JSON.parse(text) as unknown };

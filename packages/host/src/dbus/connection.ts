@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
+import process from 'node:process';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { unmarshal, type DbusValue } from './marshal.ts';
+import { decodeMessage, encodeCall, maxMessageBytes, messageLength, messageType, type MethodCall } from './message.ts';
+
+/** A connection to a message bus, for method calls only. Every failure is an `Error`; one that the other side named is a {@link DbusError}. */
+export interface DbusConnection {
+  /** The values of the answer. Octets of the call and of the answer that went through here are overwritten. */
+  call(call: MethodCall): Promise<readonly DbusValue[]>;
+  close(): void;
+}
+
+/** The other side refused, by the name that it gave. */
+export class DbusError extends Error {
+  override readonly name = 'DbusError';
+  /** Such as `org.freedesktop.DBus.Error.ServiceUnknown`. */
+  readonly errorName: string;
+
+  constructor(errorName: string, message: string) {
+    super(message === '' ? errorName : `${errorName}: ${message}`);
+    this.errorName = errorName;
+  }
+}
+
+/** Patience for one answer, milliseconds. */
+const answerMs = 5_000;
+
+/** Whom the bus belongs to. */
+export interface BusOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Connects to the bus at a Unix socket and says who we are: SASL EXTERNAL (D-Bus specification, "Authentication Protocol"), which the
+ * kernel vouches for. A bus of a user lets nobody in but that user, root no more than others; so for the bus of somebody else a
+ * process of theirs connects for us. @throws {Error}
+ */
+export async function connectBus(socketPath: string, owner?: BusOwner): Promise<DbusConnection> {
+  const own = process.geteuid?.() ?? 0;
+  const bus = new Bus(owner === undefined || owner.uid === own ? direct(socketPath) : bridged(socketPath, owner));
+  try {
+    await bus.begin(owner?.uid ?? own);
+    await bus.call({
+      destination: 'org.freedesktop.DBus',
+      path: '/org/freedesktop/DBus',
+      interface: 'org.freedesktop.DBus',
+      member: 'Hello',
+      signature: '',
+      body: [],
+    });
+    return bus;
+  } catch (error) {
+    bus.close();
+    throw error;
+  }
+}
+
+/** The octets of a connection, wherever they go. */
+interface Wire {
+  readonly input: Readable;
+  readonly output: Writable;
+  close(): void;
+}
+
+function direct(socketPath: string): Wire {
+  const socket = connect(socketPath);
+  return { input: socket, output: socket, close: () => socket.destroy() };
+}
+
+/** Through a program of ours that runs as that user, without our environment, groups and descriptors. */
+function bridged(socketPath: string, { uid, gid }: BusOwner): Wire {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./bus-bridge.ts', import.meta.url)), socketPath], {
+    uid,
+    gid,
+    cwd: '/',
+    env: {},
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  child.on('error', (error) => child.stdout.destroy(error));
+  return { input: child.stdout, output: child.stdin, close: () => child.kill() };
+}
+
+class Bus implements DbusConnection {
+  readonly #wire: Wire;
+  readonly #waiting = new Map<number, { resolve(values: readonly DbusValue[]): void; reject(error: Error): void }>();
+  readonly #begun = Promise.withResolvers<void>();
+  #received = new Uint8Array(0);
+  #authenticated = false;
+  #serial = 0;
+  #over: Error | undefined;
+
+  constructor(wire: Wire) {
+    this.#wire = wire;
+    this.#begun.promise.catch(() => {});
+    wire.input.on('data', (chunk: Buffer) => {
+      try {
+        this.#take(chunk);
+      } catch (error) {
+        this.#end(error as Error);
+      }
+    });
+    for (const stream of [wire.input, wire.output]) {
+      stream.on('error', (error) => this.#end(error));
+      stream.on('close', () => this.#end(new Error('the bus has closed the connection')));
+    }
+  }
+
+  async begin(uid: number): Promise<void> {
+    const identity = Buffer.from(String(uid)).toString('hex');
+    this.#wire.output.write(`\0AUTH EXTERNAL ${identity}\r\n`);
+    await inTime(this.#begun.promise);
+  }
+
+  async call(call: MethodCall): Promise<readonly DbusValue[]> {
+    if (this.#over) throw this.#over;
+    const serial = ++this.#serial;
+    const { promise, resolve, reject } = Promise.withResolvers<readonly DbusValue[]>();
+    this.#waiting.set(serial, { resolve, reject });
+    const message = encodeCall(serial, call);
+    this.#wire.output.write(message, () => message.fill(0));
+    try {
+      return await inTime(promise);
+    } finally {
+      this.#waiting.delete(serial);
+    }
+  }
+
+  close(): void {
+    this.#end(new Error('closed'));
+  }
+
+  #take(chunk: Buffer): void {
+    const joined = new Uint8Array(this.#received.length + chunk.length);
+    joined.set(this.#received);
+    joined.set(chunk, this.#received.length);
+    this.#received.fill(0);
+    chunk.fill(0);
+    this.#received = joined;
+    if (joined.length > 2 * maxMessageBytes) throw new Error('the bus sends more than a secret service says');
+    if (!this.#authenticated) {
+      const end = joined.indexOf(0x0a);
+      if (end < 0) return;
+      const line = Buffer.from(joined.subarray(0, end)).toString('latin1').trim();
+      if (!line.startsWith('OK ')) throw new Error(`the bus does not let us in (${line.slice(0, 40)})`);
+      this.#authenticated = true;
+      this.#received = joined.slice(end + 1);
+      this.#wire.output.write('BEGIN\r\n');
+      this.#begun.resolve();
+    }
+    for (;;) {
+      const length = messageLength(this.#received);
+      if (length === undefined || this.#received.length < length) return;
+      const octets = this.#received.slice(0, length);
+      const rest = this.#received.slice(length);
+      this.#received.fill(0);
+      this.#received = rest;
+      this.#hear(octets);
+      octets.fill(0);
+    }
+  }
+
+  #hear(octets: Uint8Array): void {
+    const { type, replySerial, errorName, signature, body, littleEndian } = decodeMessage(octets);
+    const waiting = replySerial === undefined ? undefined : this.#waiting.get(replySerial);
+    if (!waiting || (type !== messageType.methodReturn && type !== messageType.error)) return;
+    try {
+      const values = unmarshal(signature, body, littleEndian);
+      if (type === messageType.methodReturn) waiting.resolve(values);
+      else waiting.reject(new DbusError(errorName ?? 'unnamed', typeof values[0] === 'string' ? values[0].slice(0, 300) : ''));
+    } catch (error) {
+      waiting.reject(error as Error);
+    } finally {
+      body.fill(0);
+    }
+  }
+
+  #end(error: Error): void {
+    if (this.#over) return;
+    this.#over = error;
+    this.#received.fill(0);
+    this.#begun.reject(error);
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#wire.close();
+  }
+}
+
+async function inTime<T>(promise: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no answer within ${answerMs / 1000} s`)), answerMs);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
