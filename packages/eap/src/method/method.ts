@@ -9,7 +9,9 @@ import type {
 } from '../peer-contract.ts';
 import type { GtcState } from './gtc.ts';
 import type { MschapV2State } from './mschapv2.ts';
+import type { PeapState } from './peap.ts';
 import type { TlsState } from './tls.ts';
+import type { TtlsState } from './ttls.ts';
 
 type AnyMethodConfig = EapMethodConfig | InnerMethodConfig;
 export type MethodKind = AnyMethodConfig['kind'];
@@ -18,6 +20,8 @@ export interface MethodStates {
   readonly mschapv2: MschapV2State;
   readonly tls: TlsState;
   readonly gtc: GtcState;
+  readonly peap: PeapState;
+  readonly ttls: TtlsState;
 }
 
 export type MethodConfig<K extends MethodKind> = Extract<AnyMethodConfig, { readonly kind: K }>;

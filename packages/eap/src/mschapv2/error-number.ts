@@ -7,5 +7,5 @@ export const mschapV2Errors: Readonly<Record<number, { readonly kind: EapFailure
   648: { kind: 'password-expired', what: 'the password has expired' },
   649: { kind: 'account-restricted', what: 'the account has no dial-in permission' },
   691: { kind: 'wrong-password', what: 'user name or password is wrong, or the method is not allowed for this user' },
-  709: { kind: 'wrong-password', what: 'the server could not change the password' },
+  709: { kind: 'password-expired', what: 'the server did not take the new password' },
 };

@@ -34,8 +34,8 @@ export function generateNtResponse(
   return challengeResponse(challengeHash(crypto, challenges, userName), passwordHash);
 }
 
-/** ChallengeResponse (RFC 2759 §8.5): the challenge under three DES keys cut from the zero-padded hash. */
-function challengeResponse(challenge: Uint8Array, passwordHash: Uint8Array): Uint8Array {
+/** ChallengeResponse (RFC 2759 §8.5; NtChallengeResponse in RFC 2433): the challenge under three DES keys cut from the zero-padded hash. */
+export function challengeResponse(challenge: Uint8Array, passwordHash: Uint8Array): Uint8Array {
   const padded = new Uint8Array(21);
   padded.set(passwordHash);
   const response = concat(...[0, 7, 14].map((at) => desEncrypt(padded.subarray(at, at + 7), challenge)));
