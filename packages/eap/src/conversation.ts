@@ -15,6 +15,8 @@ export interface Terms extends BoundMethod {
   readonly identity: string;
   /** In a tunnel a method need not yield a key, since the tunnel does. */
   readonly keyless: boolean;
+  /** Whether an unwanted expanded type is answered with an Expanded Nak (RFC 3748 §5.3.2), or with the legacy one. */
+  readonly expandedNak: boolean;
 }
 
 type Succeeded = Extract<MethodOutcome, { readonly kind: 'succeeded' }>;
@@ -163,7 +165,7 @@ function refuseMethod(state: EapState, request: EapRequest, packet: Uint8Array, 
   if (state.refused === offered) {
     return fail(state, { kind: 'method-mismatch', detail: `the server insists on ${offered}, the profile wants type ${wanted}` });
   }
-  const step = reply({ ...state, refused: offered }, request, packet, writeNak(request, wanted));
+  const step = reply({ ...state, refused: offered }, request, packet, writeNak(request, wanted, state.terms.expandedNak));
   return {
     state: step.state,
     actions: [trace(`${offered} is not what the profile allows; asked for type ${wanted}`), ...step.actions],

@@ -3,8 +3,17 @@ import { Reader, TruncatedError, Writer } from '@aovpn/bytes';
 /** EAP codes (RFC 3748 §4). */
 const eapCode = { request: 1, response: 2, success: 3, failure: 4 } as const;
 
-/** EAP method types (RFC 3748 §5 and the IANA registry). */
-export const eapType = { identity: 1, notification: 2, nak: 3, tls: 13, mschapv2: 26, expanded: 254 } as const;
+/** EAP method types (RFC 3748 §5 and the IANA registry). `extensions`: EAP TLV Extensions of [MS-PEAP], inside PEAP only. */
+export const eapType = {
+  identity: 1,
+  notification: 2,
+  nak: 3,
+  tls: 13,
+  peap: 25,
+  mschapv2: 26,
+  extensions: 33,
+  expanded: 254,
+} as const;
 
 /** A Request as received. `expanded`: the type came in its long form (RFC 3748 §5.7) and the answer goes in the same form. */
 export interface EapRequest {
@@ -59,9 +68,13 @@ export function writeResponse(request: Pick<EapRequest, 'identifier' | 'expanded
   return writer.bytes(data).patchU16(2, writer.length).finish();
 }
 
-/** A Nak naming the one method that is wanted: legacy (RFC 3748 §5.3.1), or expanded (§5.3.2) in answer to an expanded type. */
-export function writeNak(request: EapRequest, wanted: number): Uint8Array {
-  if (!request.expanded) return writeResponse(request, eapType.nak, Uint8Array.of(wanted));
+/**
+ * A Nak naming the one method that is wanted: legacy (RFC 3748 §5.3.1), or expanded (§5.3.2) in answer to an expanded type. A peer
+ * without `expandedNak` answers like one that does not know expanded types.
+ */
+export function writeNak(request: EapRequest, wanted: number, expandedNak: boolean): Uint8Array {
+  if (!request.expanded || !expandedNak)
+    return writeResponse({ ...request, expanded: false }, eapType.nak, Uint8Array.of(wanted));
   return writeResponse(request, eapType.nak, new Writer(8).u8(eapType.expanded).u24(0).u32(wanted).finish());
 }
 

@@ -7,7 +7,12 @@ export type { EapState, EapStep };
 
 /** A peer that waits for the authenticator's first Request. */
 export function startEapPeer(config: EapPeerConfig): EapState {
-  return startConversation({ identity: config.identity, ...bindMethod(methods, config.method, 'outer'), keyless: false });
+  return startConversation({
+    identity: config.identity,
+    ...bindMethod(methods, config.method, 'outer'),
+    keyless: false,
+    expandedNak: true,
+  });
 }
 
 /**

@@ -22,8 +22,9 @@ export interface InnerStep {
 }
 
 /** Only for a tunnel whose server has been verified: the identity goes out with the first answer. */
-export function startInnerPeer({ identity, method }: InnerEapConfig): InnerPeer {
-  return { conversation: startConversation({ identity, ...bindMethod(innerMethods, method, 'inner'), keyless: true }) };
+export function startInnerPeer({ identity, method }: InnerEapConfig, { expandedNak = true } = {}): InnerPeer {
+  const bound = bindMethod(innerMethods, method, 'inner');
+  return { conversation: startConversation({ identity, ...bound, keyless: true, expandedNak }) };
 }
 
 /** Takes a whole EAP packet of the server. */

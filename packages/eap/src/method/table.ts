@@ -1,6 +1,7 @@
 import type { EapMethodConfig } from '../peer-contract.ts';
 import type { EapMethod } from './method.ts';
 import { mschapV2Method } from './mschapv2.ts';
+import { peapMethod } from './peap.ts';
 import { tlsMethod } from './tls.ts';
 import { ttlsMethod } from './ttls.ts';
 
@@ -8,5 +9,6 @@ import { ttlsMethod } from './ttls.ts';
 export const methods: { readonly [K in EapMethodConfig['kind']]: EapMethod<K> } = {
   mschapv2: mschapV2Method,
   tls: tlsMethod,
+  peap: peapMethod,
   ttls: ttlsMethod,
-} as unknown as { readonly [K in EapMethodConfig['kind']]: EapMethod<K> };
+};

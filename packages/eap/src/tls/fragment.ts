@@ -80,15 +80,19 @@ export function assemble(assembly: Assembly | undefined, fragment: Extract<TlsPa
   return { kind: 'whole', records: concat(...parts) };
 }
 
-/** Type-Data of the packet that carries `records` from `offset` on; the length goes with the first of several fragments. */
+/**
+ * Type-Data of the packet that carries `records` from `offset` on, at most `size` octets of them. The length goes with the first
+ * of several fragments, and with a single one if `announceLength`.
+ */
 export function writeFragment(
   records: Uint8Array,
   offset: number,
   size = fragmentSize,
+  announceLength = false,
 ): { readonly typeData: Uint8Array; readonly next: number } {
   const next = Math.min(records.length, offset + size);
   const more = next < records.length;
-  const first = more && offset === 0;
+  const first = (more || announceLength) && offset === 0;
   const writer = new Writer(next - offset + 8).u8((first ? tlsFlag.length : 0) | (more ? tlsFlag.more : 0));
   if (first) writer.u32(records.length);
   return { typeData: writer.bytes(records.subarray(offset, next)).finish(), next };

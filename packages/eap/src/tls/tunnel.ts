@@ -29,6 +29,8 @@ export interface TunnelOptions {
   readonly resume: boolean;
   /** The low bits of the flags are the version of the method (PEAP, EAP-TTLS): only 0 is spoken. */
   readonly versioned: boolean;
+  /** The length of our flights is told even when they are a single fragment. */
+  readonly announceLength?: boolean;
 }
 
 export type TunnelSession = Omit<
@@ -197,7 +199,9 @@ function takeData(tunnel: Tunnel, records: Uint8Array, data: Uint8Array, written
 function send(tunnel: Tunnel, records: Uint8Array, offset: number): TunnelStep {
   const size = tunnel.options.channel === 'outer' ? fragmentSize : innerFragmentSize;
   const { typeData, next } =
-    records.length === 0 ? { typeData: writeAcknowledgement(), next: 0 } : writeFragment(records, offset, size);
+    records.length === 0
+      ? { typeData: writeAcknowledgement(), next: 0 }
+      : writeFragment(records, offset, size, tunnel.options.announceLength);
   if (next < records.length) return { tunnel: { ...tunnel, phase: { kind: 'sending', records, next } }, reply: typeData };
   const waiting: Tunnel = { ...tunnel, phase: { kind: 'server', assembly: undefined } };
   return tunnel.session ? { tunnel: waiting, reply: typeData, news: { kind: 'sent' } } : { tunnel: waiting, reply: typeData };
@@ -210,7 +214,7 @@ function giveUp(tunnel: Tunnel, failure: NonNullable<EapFailure['tls']>, records
     news: { kind: 'failed', failure: { kind: 'tls', detail: failure.detail, tls: failure } },
   };
   if (records.length === 0 || records.length > flightLimit) return step;
-  return { ...step, reply: writeFragment(records, 0).typeData };
+  return { ...step, reply: writeFragment(records, 0, fragmentSize, tunnel.options.announceLength).typeData };
 }
 
 function fail(tunnel: Tunnel, kind: EapFailure['kind'], problem: string): TunnelStep {
