@@ -36,6 +36,8 @@ export const network = {
     web: 'intranet.corp.example',
     web4: '10.20.0.80',
     web6: 'fd20::80',
+    /** RADIUS servers; the gateway alone asks them. */
+    radius4: '10.20.0.18',
     /** UDP, answers with the same octets. */
     echoPort: 7,
   },

@@ -3,13 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { charonLog } from './gateway/strongswan.ts';
 import type { Host } from './host.ts';
 import type { Issued } from './pki/authority.ts';
-import { section } from './gateway/strongswan-conf.ts';
+import { section, type Settings } from './gateway/strongswan-conf.ts';
 import { network } from './network.ts';
 import type { Running } from './running.ts';
 
 export interface PeerOptions {
   readonly certificate?: Issued;
   readonly user?: { readonly name: string; readonly password: string };
+  /** Default: EAP-MSCHAPv2 for a user, no EAP for a certificate alone. */
+  readonly eap?: 'eap-mschapv2' | 'eap-tls' | 'eap-ttls';
+  /** EAP identity of a certificate. */
+  readonly identity?: string;
+  /** Who the RADIUS server is, when it is not the gateway itself. */
+  readonly radius?: { readonly authority: string; readonly name: string };
   readonly authority: string;
   readonly ikeProposals?: readonly string[];
   readonly espProposals?: readonly string[];
@@ -40,6 +46,7 @@ export class StrongswanClient {
       host.write('/run/swanctl/private/client.pem', options.certificate.keyPem, 0o600);
     }
     host.write('/run/swanctl/x509ca/ca.pem', options.authority);
+    if (options.radius) host.write('/run/swanctl/x509ca/radius-ca.pem', options.radius.authority);
     host.write('/run/swanctl/swanctl.conf', this.#swanctlConf(), 0o600);
     for (let turn = 0; ; turn++) {
       const loaded = await host.run(['swanctl', '--load-all', '--noprompt', '--uri', 'unix:///run/charon.vici'], {
@@ -84,6 +91,17 @@ export class StrongswanClient {
     return { ...process.env, STRONGSWAN_CONF: '/run/strongswan.conf', SWANCTL_DIR: '/run/swanctl' };
   }
 
+  #local(): Settings {
+    const { user, eap, identity, radius, certificate } = this.#options;
+    if (!user && !eap) return { auth: 'pubkey', certs: 'client.pem' };
+    return {
+      auth: eap ?? 'eap-mschapv2',
+      eap_id: user?.name ?? identity ?? '%any',
+      ...(radius ? { aaa_id: radius.name } : {}),
+      ...(certificate ? { certs: 'client.pem' } : {}),
+    };
+  }
+
   #swanctlConf(): string {
     const options = this.#options;
     return section({
@@ -96,7 +114,7 @@ export class StrongswanClient {
           rekey_time: '0s',
           reauth_time: '0s',
           dpd_delay: `${options.dpdSeconds ?? 0}s`,
-          local: options.user ? { auth: 'eap-mschapv2', eap_id: options.user.name } : { auth: 'pubkey', certs: 'client.pem' },
+          local: this.#local(),
           remote: { auth: 'pubkey', id: network.gateway.name },
           children: {
             net: {
@@ -119,7 +137,7 @@ const strongswanConf = (log: string): string =>
     charon: {
       load: [
         'aesni aes sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pem openssl curve25519 chapoly gcm ccm cmac hmac kdf',
-        'drbg kernel-libipsec kernel-netlink socket-default resolve vici updown eap-identity eap-mschapv2 eap-tls',
+        'drbg kernel-libipsec kernel-netlink socket-default resolve vici updown eap-identity eap-mschapv2 eap-tls eap-ttls',
       ].join(' '),
       threads: 16,
       retransmit_tries: 3,

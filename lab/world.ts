@@ -161,6 +161,7 @@ export class World implements AsyncDisposable {
   /** Writes the current revocation lists where certificates say they are, and starts the OCSP responder when asked. */
   async publishRevocation(options: { readonly ocsp?: boolean } = {}): Promise<void> {
     this.router.write('/run/pki/root.crl', this.pki.root.crl());
+    this.router.write('/run/pki/radius.crl', this.pki.radiusRoot.crl());
     if (!options.ocsp) return;
     this.router.write('/run/pki/index.txt', this.pki.root.index());
     // Two certificates may have one name.
@@ -226,7 +227,7 @@ export class World implements AsyncDisposable {
         `-6 route add default via ${router.v6} dev ${gateway.device}`,
       ),
       this.corp.ip(
-        ...[corp.dns4, corp.web4].map((address) => `addr add ${address}/24 dev ${corp.device}`),
+        ...[corp.dns4, corp.web4, corp.radius4].map((address) => `addr add ${address}/24 dev ${corp.device}`),
         ...[corp.dns6, corp.web6].map((address) => `-6 addr add ${address}/64 dev ${corp.device} nodad`),
         `link set ${corp.device} up`,
         `route add default via ${gateway.lan4} dev ${corp.device}`,

@@ -3,7 +3,7 @@
 // Idempotent: `npm ci` only when the lock file changed, Debian packages only when missing.
 import { createHash } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -56,14 +56,31 @@ function installDebianPackages() {
 function fetchPackages(entries, options) {
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const installed = entries.filter((entry) => !entry.unpack).map((entry) => entry.package);
-  if (installed.length > 0)
-    run('apt-get', ['-y', '-qq', '--no-install-recommends', 'install', ...installed], { env: environment, ...options });
+  if (installed.length > 0) {
+    withoutServices(() =>
+      run('apt-get', ['-y', '-qq', '--no-install-recommends', 'install', ...installed], { env: environment, ...options }),
+    );
+  }
+  // Nor do they start at the next boot; where there is no systemd there is nothing to tell.
+  for (const { service } of entries) if (service) spawnSync('systemctl', ['disable', '--quiet', service], { stdio: 'ignore' });
   for (const { package: name } of entries.filter((entry) => entry.unpack)) {
     const directory = path.join(root, '.build', 'debian');
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', name], { cwd: directory, ...options });
     const [file] = readdirSync(directory).filter((entry) => entry.startsWith(`${name}_`) && entry.endsWith('.deb'));
     run('dpkg-deb', ['-x', path.join(directory, file), unpacked(name)], options);
+  }
+}
+
+/** Debian starts what it installs. Here it stays down (101: forbidden by policy), unless the machine has a policy of its own. */
+function withoutServices(install) {
+  const policy = '/usr/sbin/policy-rc.d';
+  if (existsSync(policy)) return install();
+  writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    rmSync(policy);
   }
 }
 

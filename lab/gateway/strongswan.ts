@@ -7,7 +7,13 @@ import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
 import { section, type Settings } from './strongswan-conf.ts';
 
-export type GatewayAuthentication = 'pubkey' | 'eap-mschapv2' | 'eap-tls';
+export type GatewayAuthentication = 'pubkey' | 'eap-mschapv2' | 'eap-tls' | 'eap-ttls' | 'eap-radius';
+
+export interface RadiusServer {
+  readonly address: string;
+  readonly port: number;
+  readonly secret: string;
+}
 
 /** What the gateway offers and demands. Proposals in strongSwan's words, such as `aes256gcm16-prfsha384-ecp384`. */
 export interface GatewayOptions {
@@ -39,11 +45,15 @@ export interface GatewayOptions {
   readonly signatureAuthentication?: boolean;
   /** Highest version of TLS in EAP-TLS; default 1.2, as strongSwan has it. Takes effect at the next start. */
   readonly tlsVersionMax?: '1.2' | '1.3';
+  /** Whom `eap-radius` asks. */
+  readonly radius?: RadiusServer;
+  /** Seconds in which the gateway asks RADIUS once more and again before it gives up; default 150, for people who look for their phone. */
+  readonly radiusPatienceSeconds?: number;
 }
 
 const plugins = [
   'aesni aes sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pkcs12 pem openssl curve25519 chapoly gcm ccm',
-  'cmac hmac kdf drbg kernel-libipsec kernel-netlink socket-default vici updown eap-identity eap-mschapv2 eap-tls counters',
+  'cmac hmac kdf drbg kernel-libipsec kernel-netlink socket-default vici updown eap-identity eap-mschapv2 eap-tls eap-ttls eap-radius counters',
 ].join(' ');
 const allIkeProposals = [
   'aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096',
@@ -126,6 +136,12 @@ export class Strongswan {
       this.host.write(`${directory}/x509ca/ca-${index}.pem`, authority);
     }
     this.host.write(`${directory}/swanctl.conf`, swanctlConf(options), 0o600);
+    const settings = strongswanConf(charonLog(this.host, this.#starts), options);
+    const current = this.host.file('/run/strongswan.conf');
+    if (readFileSync(current, 'utf8') !== settings) {
+      this.host.write('/run/strongswan.conf', settings);
+      await this.swanctl(['--reload-settings']);
+    }
     for (let turn = 0; ; turn++) {
       const loaded = await this.swanctl(['--load-all', '--clear', '--noprompt']);
       if (loaded.status === 0) return;
@@ -194,6 +210,8 @@ function strongswanConf(log: string, options: GatewayOptions): string {
       retransmit_tries: 3,
       retransmit_timeout: 1.0,
       close_ike_on_child_failure: 'no',
+      // charon drops what is not up by then; a second factor takes longer than its 30 s.
+      half_open_timeout: 200,
       ...(options.cookies ? { cookie_threshold: 1 } : { dos_protection: 'no' }),
       ...(options.signatureAuthentication === false ? { signature_authentication: 'no' } : {}),
       filelog: {
@@ -210,11 +228,25 @@ function strongswanConf(log: string, options: GatewayOptions): string {
         vici: { socket: 'unix:///run/charon.vici' },
         'kernel-libipsec': { allow_peer_ts: 'yes' },
         revocation: { enable_crl: 'no', enable_ocsp: 'no' },
+        'eap-ttls': { phase2_method: 'mschapv2' },
+        ...(options.radius ? { 'eap-radius': radiusConf(options.radius, options.radiusPatienceSeconds ?? 150) } : {}),
       },
     },
     libtls: { version_max: options.tlsVersionMax ?? '1.2' },
     swanctl: { load: 'pem pkcs1 pkcs8 x509 pubkey openssl random' },
   });
+}
+
+/** Evenly every five seconds: a server that is at work takes a repeated question for what it is. */
+function radiusConf(server: RadiusServer, patienceSeconds: number): Settings {
+  const every = Math.min(5, patienceSeconds);
+  return {
+    accounting: 'no',
+    retransmit_base: 1.0,
+    retransmit_timeout: every,
+    retransmit_tries: Math.max(1, Math.ceil(patienceSeconds / every) - 1),
+    servers: { main: { address: server.address, auth_port: server.port, secret: server.secret, sockets: 8 } },
+  };
 }
 
 function swanctlConf(options: GatewayOptions): string {

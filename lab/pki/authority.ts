@@ -5,6 +5,16 @@ export type KeyKind = 'p256' | 'p384' | 'rsa2048' | 'rsa1024' | 'ed25519';
 /** `day` is valid now; the others are what their name says, by a day. */
 export type Validity = 'day' | 'expired' | 'not-yet';
 
+export type KeyPurpose =
+  | 'serverAuth'
+  | 'clientAuth'
+  | 'ikeIntermediate'
+  | 'codeSigning'
+  | 'smartcardLogon'
+  | 'anyPurpose'
+  /** Of Entra's conditional access; stands in certificate filters. */
+  | 'conditionalAccess';
+
 export interface LeafRequest {
   readonly commonName: string;
   readonly key?: KeyKind;
@@ -13,8 +23,8 @@ export interface LeafRequest {
   /** User principal name (otherName 1.3.6.1.4.1.311.20.2.3), as Windows wants it in user certificates. */
   readonly upn?: string;
   readonly email?: string;
-  /** Default: serverAuth. */
-  readonly usages?: readonly ('serverAuth' | 'clientAuth' | 'ikeIntermediate')[];
+  /** Default: serverAuth. None: the certificate has no extended key usage, which stands for all purposes. */
+  readonly usages?: readonly KeyPurpose[];
   readonly validity?: Validity;
   /** RSA keys: how the issuer's or the own signature looks is not affected. */
   readonly crlUrl?: string;
@@ -50,6 +60,10 @@ const oids = {
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
   ikeIntermediate: '1.3.6.1.5.5.8.2.2',
+  codeSigning: '1.3.6.1.5.5.7.3.3',
+  smartcardLogon: '1.3.6.1.4.1.311.20.2.2',
+  anyPurpose: '1.3.6.1.4.1.311.10.12.1',
+  conditionalAccess: '1.3.6.1.4.1.311.87',
 } as const;
 const day = 24 * 3600 * 1000;
 
@@ -66,7 +80,10 @@ export class Authority {
   readonly #issued: Issued[] = [];
   #crlNumber = 0;
 
-  constructor(commonName: string, options: { readonly key?: KeyKind; readonly issuer?: Authority } = {}) {
+  constructor(
+    commonName: string,
+    options: { readonly key?: KeyKind; readonly issuer?: Authority; readonly validity?: Validity } = {},
+  ) {
     this.commonName = commonName;
     const pair = newKey(options.key ?? 'p256');
     this.#key = pair.privateKey;
@@ -76,7 +93,7 @@ export class Authority {
       serial: newSerial(),
       subject: commonName,
       publicKey: pair.publicKey,
-      validity: 'day',
+      validity: options.validity ?? 'day',
       extensions: [
         extension(oids.basicConstraints, true, der.sequence(der.boolean(true))),
         extension(oids.keyUsage, true, der.bitString(Buffer.from([0x06]), 1)),
@@ -114,11 +131,15 @@ export class Authority {
           true,
           der.bitString(Buffer.from([request.key?.startsWith('rsa') ? 0xa0 : 0x80]), request.key?.startsWith('rsa') ? 5 : 7),
         ),
-        extension(
-          oids.extendedKeyUsage,
-          false,
-          der.sequence(...(request.usages ?? ['serverAuth']).map((usage) => der.oid(oids[usage]))),
-        ),
+        ...(request.usages?.length === 0
+          ? []
+          : [
+              extension(
+                oids.extendedKeyUsage,
+                false,
+                der.sequence(...(request.usages ?? ['serverAuth']).map((usage) => der.oid(oids[usage]))),
+              ),
+            ]),
         extension(oids.subjectKeyIdentifier, false, der.octetString(keyIdentifier(pair.publicKey))),
         this.#authorityKeyIdentifier(),
         ...(names.length > 0 ? [extension(oids.subjectAltName, false, der.sequence(...names))] : []),

@@ -11,10 +11,37 @@ export type GatewayCertificateKind =
   | 'revoked'
   | 'no-server-auth';
 
+/** What can be wrong with a RADIUS server's certificate. */
+export type RadiusCertificateKind =
+  | 'good'
+  | 'expired'
+  | 'not-yet'
+  | 'wrong-name'
+  | 'unknown-authority'
+  | 'revoked'
+  | 'no-server-auth'
+  /** Nothing wrong, but two issuers above it and many names: it fills many EAP packets. */
+  | 'long-chain';
+
+/** What can be wrong with a user's certificate. */
+export type UserCertificateKind =
+  | 'good'
+  | 'expired'
+  | 'not-yet'
+  | 'unknown-authority'
+  | 'revoked'
+  | 'no-client-auth'
+  | 'all-purpose'
+  | 'long-chain';
+
+/** The name that RADIUS servers of a world bear. */
+export const radiusName = 'nps.corp.example';
+
 /** All certificates of a world; each is made when it is first asked for. */
 export class Pki {
   readonly root = new Authority('Example Root CA');
   readonly #made = new Map<string, Issued>();
+  #radiusRoot: Authority | undefined;
   #intermediate: Authority | undefined;
   #stranger: Authority | undefined;
 
@@ -26,6 +53,29 @@ export class Pki {
   /** An authority that nobody trusts. */
   get stranger(): Authority {
     return (this.#stranger ??= new Authority('Stranger CA'));
+  }
+
+  /** The RADIUS server's own: neither gateways nor users are below it. */
+  get radiusRoot(): Authority {
+    return (this.#radiusRoot ??= new Authority('Example RADIUS Root CA'));
+  }
+
+  radius(kind: RadiusCertificateKind = 'good', key: KeyKind = 'p256'): Issued {
+    const name = kind === 'wrong-name' ? 'other.corp.example' : radiusName;
+    return this.#once(`radius ${kind} ${key}`, () => {
+      const issued = (
+        kind === 'unknown-authority' ? this.stranger : kind === 'long-chain' ? chainBelow(this.radiusRoot) : this.radiusRoot
+      ).issue({
+        commonName: name,
+        dns: [name, ...(kind === 'long-chain' ? manyNames : [])],
+        usages: kind === 'no-server-auth' ? ['clientAuth'] : ['serverAuth'],
+        key,
+        validity: kind === 'expired' || kind === 'not-yet' ? kind : 'day',
+        ...(kind === 'revoked' ? { crlUrl: `http://${network.internet.pki}/radius.crl` } : {}),
+      });
+      if (kind === 'revoked') this.radiusRoot.revoke(issued);
+      return issued;
+    });
   }
 
   gateway(
@@ -55,16 +105,21 @@ export class Pki {
     );
   }
 
-  user(key: KeyKind = 'p256', name = 'alice'): Issued {
-    return this.#once(`user ${key} ${name}`, () =>
-      this.root.issue({
+  user(key: KeyKind = 'p256', name = 'alice', kind: UserCertificateKind = 'good'): Issued {
+    return this.#once(`user ${key} ${name} ${kind}`, () => {
+      const issuer = kind === 'unknown-authority' ? this.stranger : kind === 'long-chain' ? chainBelow(this.root) : this.root;
+      const issued = issuer.issue({
         commonName: name,
         upn: `${name}@corp.example`,
         email: `${name}@corp.example`,
-        usages: ['clientAuth'],
+        usages: kind === 'all-purpose' ? [] : kind === 'no-client-auth' ? ['codeSigning'] : ['clientAuth'],
         key,
-      }),
-    );
+        validity: kind === 'expired' || kind === 'not-yet' ? kind : 'day',
+        ...(kind === 'long-chain' ? { dns: manyNames } : {}),
+      });
+      if (kind === 'revoked') issuer.revoke(issued);
+      return issued;
+    });
   }
 
   /** A machine certificate that the gateway does not trust. */
@@ -90,4 +145,12 @@ export class Pki {
     if (!issued) this.#made.set(key, (issued = make()));
     return issued;
   }
+}
+
+/** About five kilobytes of names. */
+const manyNames = Array.from({ length: 100 }, (_, index) => `name-${index}.of-a-certificate-that-has-many-of-them.example`);
+
+function chainBelow(root: Authority): Authority {
+  const policy = new Authority('Example Policy CA', { issuer: root, key: 'rsa2048' });
+  return new Authority('Example Issuing CA 2', { issuer: policy, key: 'rsa2048' });
 }
