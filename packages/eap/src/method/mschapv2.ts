@@ -43,27 +43,27 @@ export const mschapV2Method: EapMethod<'mschapv2'> = {
   forget: forgetLogon,
 };
 
-function inPackets({ logon, then }: LogonStep): MethodStep<MschapV2State> {
-  switch (then.kind) {
+function inPackets({ logon, move }: LogonStep): MethodStep<MschapV2State> {
+  switch (move.kind) {
     case 'ask': {
-      const { what, retry, message } = then;
+      const { what, retry, message } = move;
       const ask = { kind: 'need-secret', what, userName: logon.userName, retry } as const;
       return { state: logon, ask: message === undefined ? ask : { ...ask, message } };
     }
     case 'respond':
-      return { state: logon, reply: writeMschapResponse(then.response, encodeUtf8(logon.userName)) };
+      return { state: logon, reply: writeMschapResponse(move.response, encodeUtf8(logon.userName)) };
     case 'change':
-      return { state: logon, reply: writeChangePassword(then.change) };
+      return { state: logon, reply: writeChangePassword(move.change) };
     case 'proven':
       return {
         state: logon,
         reply: Uint8Array.of(mschapV2OpCode.success),
-        outcome: { kind: 'succeeded', msk: then.msk, method: 'EAP-MSCHAPv2' },
+        outcome: { kind: 'succeeded', msk: move.msk, method: 'EAP-MSCHAPv2' },
       };
     case 'failed': {
-      const outcome = { kind: 'failed', failure: then.failure } as const;
+      const outcome = { kind: 'failed', failure: move.failure } as const;
       // draft-kamath §2.6: the Failure Response is its OpCode alone.
-      return then.acknowledge
+      return move.acknowledge
         ? { state: logon, reply: Uint8Array.of(mschapV2OpCode.failure), outcome }
         : { state: logon, outcome };
     }

@@ -77,7 +77,7 @@ export interface LogonChange extends LogonResponse {
 
 export interface LogonStep {
   readonly logon: Logon;
-  readonly then:
+  readonly move:
     /** A secret is needed; see {@link takeSecret}. */
     | { readonly kind: 'ask'; readonly what: 'password' | 'new-password'; readonly retry: boolean; readonly message?: string }
     | { readonly kind: 'respond'; readonly response: LogonResponse }
@@ -97,7 +97,7 @@ export function takeChallenge(logon: Logon, id: number, challenge: Uint8Array): 
   if (logon.phase.kind !== 'start') return failed(logon, 'out-of-order', 'a second MS-CHAPv2 challenge');
   return {
     logon: { ...logon, phase: { kind: 'secret', id, challenge, refused: undefined } },
-    then: { kind: 'ask', what: 'password', retry: false },
+    move: { kind: 'ask', what: 'password', retry: false },
   };
 }
 
@@ -115,7 +115,7 @@ export function takeSuccess(crypto: EapCrypto, logon: Logon, authenticator: stri
   }
   const msk = mschapV2Msk(crypto, passwordHash, ntResponse);
   forgetLogon(logon);
-  return { logon: end(logon), then: { kind: 'proven', msk } };
+  return { logon: end(logon), move: { kind: 'proven', msk } };
 }
 
 /** A Failure of number `id`. `mayRetry`: whether what carries the logon has packets for another attempt or a change of password. */
@@ -133,7 +133,7 @@ export function takeFailure(logon: Logon, id: number, failure: MschapV2Failure, 
         ...logon,
         phase: { kind: 'new-secret', id: next(id), challenge, refused: { passwordHash, failure: report }, changes: 0 },
       },
-      then: { kind: 'ask', what: 'new-password', retry: false, ...message },
+      move: { kind: 'ask', what: 'new-password', retry: false, ...message },
     };
   }
   if (failure.error === 709 && phase.change && failure.retry && phase.change.count < changeLimit) {
@@ -141,14 +141,14 @@ export function takeFailure(logon: Logon, id: number, failure: MschapV2Failure, 
     const refused = { passwordHash: phase.change.oldPasswordHash, failure: report };
     return {
       logon: { ...logon, phase: { kind: 'new-secret', id: next(id), challenge, refused, changes: phase.change.count } },
-      then: { kind: 'ask', what: 'new-password', retry: true, ...message },
+      move: { kind: 'ask', what: 'new-password', retry: true, ...message },
     };
   }
   if (failure.error === 691 && failure.retry && !phase.retried && !phase.change) {
     return {
       // RFC 2759 §6: the retry answers the new challenge if there is one, with the identifier counted up by one.
       logon: { ...logon, phase: { kind: 'secret', id: next(phase.id), challenge, refused: { passwordHash, failure: report } } },
-      then: { kind: 'ask', what: 'password', retry: true, ...message },
+      move: { kind: 'ask', what: 'password', retry: true, ...message },
     };
   }
   return giveUp(logon, report);
@@ -209,7 +209,7 @@ function takePassword(
       ...logon,
       phase: { kind: 'responded', proof, id, challenge, retried: refused !== undefined, change: undefined },
     },
-    then: { kind: 'respond', response: { id, peerChallenge: proof.challenges.peer, ntResponse: proof.ntResponse } },
+    move: { kind: 'respond', response: { id, peerChallenge: proof.challenges.peer, ntResponse: proof.ntResponse } },
   };
 }
 
@@ -253,7 +253,7 @@ function takeNewPassword(
         change: { oldPasswordHash, count: phase.changes + 1 },
       },
     },
-    then: { kind: 'change', change },
+    move: { kind: 'change', change },
   };
 }
 
@@ -264,11 +264,11 @@ function prove(crypto: EapCrypto, logon: Logon, authenticator: Uint8Array, passw
 
 function giveUp(logon: Logon, failure: EapFailure): LogonStep {
   forgetLogon(logon);
-  return { logon: end(logon), then: { kind: 'failed', failure, acknowledge: true } };
+  return { logon: end(logon), move: { kind: 'failed', failure, acknowledge: true } };
 }
 
 function failed(logon: Logon, kind: EapFailure['kind'], detail: string): LogonStep {
-  return { logon, then: { kind: 'failed', failure: { kind, detail }, acknowledge: false } };
+  return { logon, move: { kind: 'failed', failure: { kind, detail }, acknowledge: false } };
 }
 
 function end(logon: Logon): Logon {

@@ -81,13 +81,13 @@ export function forgetMsChapV2({ logon }: MsChapV2): void {
   forgetLogon(logon);
 }
 
-function inAvps(before: MsChapV2, { logon, then }: LogonStep): Step {
+function inAvps(before: MsChapV2, { logon, move }: LogonStep): Step {
   const state = { ...before, logon };
-  switch (then.kind) {
+  switch (move.kind) {
     case 'ask':
-      return { state, ask: { kind: 'need-secret', what: then.what, userName: logon.userName, retry: then.retry } };
+      return { state, ask: { kind: 'need-secret', what: move.what, userName: logon.userName, retry: move.retry } };
     case 'respond': {
-      const { peerChallenge, ntResponse } = then.response;
+      const { peerChallenge, ntResponse } = move.response;
       return {
         state,
         // MS-CHAP2-Response (RFC 2548 §2.3.2): identifier, flags, peer challenge, eight zeros, NT response.
@@ -100,10 +100,10 @@ function inAvps(before: MsChapV2, { logon, then }: LogonStep): Step {
     }
     case 'proven':
       // The keys are the tunnel's; the password's are not needed.
-      then.msk.fill(0);
+      move.msk.fill(0);
       return { state: { ...state, proven: true }, outcome: succeeded };
     case 'failed':
-      return { state, outcome: { kind: 'failed', failure: then.failure } };
+      return { state, outcome: { kind: 'failed', failure: move.failure } };
     case 'change':
       return phase2Failed(state, 'out-of-order', 'a change of password, for which EAP-TTLS has no challenge');
   }
