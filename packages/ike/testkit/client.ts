@@ -1,4 +1,5 @@
 import { encodeUtf8 } from '@aovpn/bytes';
+import type { EapAction, EapEvent } from '@aovpn/eap';
 import type {
   ChildSaKeys,
   GatewayVerdict,
@@ -41,6 +42,8 @@ export class Client {
   readonly host: Obedience = { install: true, sign: true, verify: true, secret: true, traffic: true };
   verdict: GatewayVerdict = { accepted: true, spki: gatewayKey.spki, subject: 'CN=vpn.example.com', trace: [] };
   password = password;
+  /** The host's TLS engine; without it nobody answers. */
+  tls: ((action: EapAction) => EapEvent | undefined) | undefined;
   lastInboundAt: number | undefined;
   readonly #crypto: MachineCrypto;
 
@@ -151,10 +154,12 @@ export class Client {
         return host.sign ? { kind: 'signed', request: action.request, signature: clientKey.sign(action.data) } : undefined;
       case 'verify-gateway':
         return host.verify ? { kind: 'gateway-verdict', request: action.request, verdict: this.verdict } : undefined;
-      case 'eap':
-        return host.secret && action.action.kind === 'need-secret'
-          ? { kind: 'eap', event: { kind: 'secret', request: action.action.request, secret: encodeUtf8(this.password) } }
-          : undefined;
+      case 'eap': {
+        if (host.secret && action.action.kind === 'need-secret')
+          return { kind: 'eap', event: { kind: 'secret', request: action.action.request, secret: encodeUtf8(this.password) } };
+        const event = this.tls?.(action.action);
+        return event && { kind: 'eap', event };
+      }
       case 'install-child': {
         const { child } = action;
         if (child.sendNow) this.#silence();
@@ -170,6 +175,8 @@ export class Client {
         return undefined;
       case 'ask-traffic':
         return host.traffic ? { kind: 'traffic', lastInboundAt: this.lastInboundAt, children: [] } : undefined;
+      case 'eap-succeeded':
+      case 'eap-waiting':
       case 'established':
       case 'rekeyed':
       case 'moved':

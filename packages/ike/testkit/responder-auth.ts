@@ -1,11 +1,12 @@
 import { encodeUtf8, equal } from '@aovpn/bytes';
 import { decodeSignatureAuth, encodeSignatureAuth } from '../src/crypto/auth-signature.ts';
 import { deriveChildKeys, sharedKeyAuth, signedOctets } from '../src/crypto/keymat.ts';
-import { notify, pick, spiNumber, spiOctets } from '../src/machine/pick.ts';
+import { notify, pick, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
 import { encodePayloadBody } from '../src/message/encode.ts';
 import type { Message, Payload } from '../src/message/payload.ts';
 import { selectChildProposal } from '../src/message/proposal.ts';
 import { MsChapServer } from './ms-chap-server.ts';
+import type { EapServer } from './tls-method.ts';
 import type { ResponderOptions } from './responder.ts';
 import type { ResponderChild, ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
@@ -25,7 +26,7 @@ export class ResponderAuth {
   readonly #options: ResponderOptions;
   readonly #children: Map<number, ResponderChild>;
   #authRequest: Message | undefined;
-  #eap: MsChapServer | undefined;
+  #eap: EapServer | undefined;
 
   constructor(crypto: TestCrypto, options: ResponderOptions, children: Map<number, ResponderChild>) {
     this.#crypto = crypto;
@@ -58,7 +59,10 @@ export class ResponderAuth {
     ];
     if (idi && !auth) {
       if (!this.#options.eap) return [notify(24)];
-      this.#eap = new MsChapServer(user, password, this.#crypto.random(16));
+      this.#eap = this.#options.eapServer ?? new MsChapServer(user, password, this.#crypto.random(16));
+      const { eapOnly = false } = this.#options;
+      if (eapOnly === 'always' || (eapOnly && pickNotify(payloads, 16417)))
+        return [idr, { kind: 'EAP', packet: this.#eap.answer(undefined) }];
       return [...own, { kind: 'EAP', packet: this.#eap.answer(undefined) }];
     }
     if (idi) {

@@ -27,6 +27,7 @@ import {
 } from '../src/message/proposal.ts';
 import { emptyReassembly } from '../src/message/reassembly.ts';
 import { sealMessage } from '../src/message/seal.ts';
+import type { EapServer } from './tls-method.ts';
 import { newSpi, ResponderAuth, type InitExchange } from './responder-auth.ts';
 import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
@@ -41,6 +42,10 @@ export interface ResponderOptions {
   fragmentation?: boolean;
   mobike?: boolean;
   eap?: boolean;
+  /** EAP-MSCHAPv2 without it. */
+  eapServer?: EapServer;
+  /** Leaves certificate and signature out when the client allows it (RFC 5998), or `always`. */
+  eapOnly?: boolean | 'always';
   tsi?: readonly TrafficSelector[];
   tsr?: readonly TrafficSelector[];
   configuration?: readonly ConfigAttribute[];

@@ -1,5 +1,4 @@
 import { concat } from '@aovpn/bytes';
-import { startEapPeer } from '@aovpn/eap';
 import { chooseScheme, decodeSignatureAuth, encodeSignatureAuth, spkiKindOf } from '../crypto/auth-signature.ts';
 import { sharedKeyAuth, signedOctets } from '../crypto/keymat.ts';
 import { encodeConfigurationRequest } from '../message/configuration.ts';
@@ -15,9 +14,9 @@ import { IdentityType } from '../registry/identity-type.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { certificateLimit } from './choice.ts';
 import { newSpi } from './child.ts';
-import type { GatewayVerdict, IkeFailure } from './contract.ts';
+import type { GatewayVerdict, IkeFailure, IkeSaConfig } from './contract.ts';
 import { completeAuth } from './child-create.ts';
-import { processEapPacket } from './eap-round.ts';
+import { isFitForEapOnly, startEap } from './eap-round.ts';
 import { formatIdentity } from './facts.ts';
 import { notify, pick, pickAll, pickError } from './pick.ts';
 import type { Handshake, InitOffer, Protection } from './state.ts';
@@ -27,7 +26,8 @@ import { equalConstantTime, wipe } from '@aovpn/bytes';
 
 /**
  * The first IKE_AUTH exchange (RFC 7296 §1.2, §2.15) and the AUTH payloads. The order is the promise: certificate verdict and AUTH
- * signature of the gateway are accepted before any EAP answer, and with it any identity or secret of the user, is sent.
+ * signature of the gateway are accepted before any EAP answer, and with it any identity or secret of the user, is sent. The one
+ * exception is asked for by name (`allowEapOnly`), and then EAP proves the gateway first.
  */
 export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array): void {
   const { config, path, peer } = turn.sa;
@@ -81,6 +81,7 @@ export function processAuth(turn: Turn, handshake: Handshake, message: Message):
   const auth = pick(payloads, 'AUTH');
   const error = pickError(payloads);
   if (error && !auth) return fail(turn, authError(turn, error.type));
+  if (!auth && offersEapOnly(turn.sa.config) && pick(payloads, 'EAP')) return processEapOnly(turn, handshake, message);
   const violation = checkExchange(message, 'ike-auth-first')[0];
   if (violation)
     return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
@@ -100,6 +101,30 @@ export function processAuth(turn: Turn, handshake: Handshake, message: Message):
   const question = ask(turn);
   update(turn, { phase: { name: 'auth-await-verdict', handshake, question, payloads } });
   emit(turn, { kind: 'verify-gateway', request: question, certificates, identity, names: turn.sa.config.gatewayNames });
+}
+
+/**
+ * The gateway leaves its proof to EAP (RFC 5998 §3). All that it has then is a name; what proves it is that the RADIUS server, whose
+ * certificate is checked, hands it the key from which the final AUTH payloads are made.
+ */
+function processEapOnly(turn: Turn, handshake: Handshake, message: Message): void {
+  const { config } = turn.sa;
+  const violation = checkExchange(message, 'ike-auth-eap-only')[0];
+  if (violation || config.auth.kind !== 'eap')
+    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation?.payload} ${violation?.what}` });
+  const { identity } = pick(message.payloads, 'IDr')!;
+  const name = formatIdentity(identity);
+  if (!config.gatewayNames.some((wanted) => wanted.toLowerCase() === name.toLowerCase())) {
+    const detail = `the gateway calls itself ${name}; the profile wants ${config.gatewayNames.join(', ')}`;
+    return refuse(turn, { kind: 'gateway-refused', refusal: 'wrong-name', detail });
+  }
+  update(turn, { gateway: { identity: name, subject: '', authentication: 'EAP only' } });
+  info(turn, `the gateway, ${name} by its own word, is to be proven by EAP alone`);
+  startEap(turn, { ...handshake, gatewayIdentity: identity }, config.auth.peer, pick(message.payloads, 'EAP')!.packet);
+}
+
+function offersEapOnly({ auth }: IkeSaConfig): boolean {
+  return auth.kind === 'eap' && auth.allowEapOnly === true && isFitForEapOnly(auth.peer);
 }
 
 /** The host has judged the certificate; now the signature, and only then what else the gateway said. */
@@ -133,7 +158,7 @@ export function processVerdict(turn: Turn, question: number, verdict: GatewayVer
     return completeAuth(turn, handshake, payloads);
   }
   if (!eap) return refuse(turn, { kind: 'protocol', detail: 'the gateway did not begin EAP' });
-  processEapPacket(turn, handshake, { state: startEapPeer(config.auth.peer), msk: undefined, method: '' }, eap.packet);
+  startEap(turn, handshake, config.auth.peer, eap.packet);
 }
 
 /** EAP is over and gave a key: both sides prove that they have it (RFC 7296 §2.16). */
@@ -221,6 +246,7 @@ function buildAuth(
     { kind: 'TSi', selectors: trafficSelectors.tsi },
     { kind: 'TSr', selectors: trafficSelectors.tsr },
     ...(config.mobike ? [notify(NotifyType.MOBIKE_SUPPORTED)] : []),
+    ...(offersEapOnly(config) ? [notify(NotifyType.EAP_ONLY_AUTHENTICATION)] : []),
   ];
 }
 

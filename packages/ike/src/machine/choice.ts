@@ -42,3 +42,8 @@ export const deleteLimit = 64;
 
 /** How long an authentic answer may still take after an unproven hint that the peer has lost the SA: longer than any path worth keeping. */
 export const hintPatienceMs = 2_000;
+
+/** EAP: a gateway that has not answered for so long is said to be waiting, for its RADIUS server or for a person. */
+export const eapQuietMs = 2_500;
+/** EAP: retransmissions of a request whose answer takes a person's time are at most this far apart: an answer that was lost is had after it. */
+export const eapRetransmitMs = 15_000;

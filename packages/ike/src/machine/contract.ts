@@ -44,6 +44,11 @@ export interface IkeSaConfig {
         readonly kind: 'eap';
         readonly peer: EapPeerConfig;
         /** undefined: our outer IP address, as Windows does. */ readonly identity?: Identity;
+        /**
+         * EAP_ONLY_AUTHENTICATION (RFC 5998): the gateway may leave its certificate and signature to the EAP method. Heeded only with a
+         * method that proves the server, yields keys and names nobody outside of its TLS; see {@link isFitForEapOnly}.
+         */
+        readonly allowEapOnly?: boolean;
       };
   /** SHA-1 of the SubjectPublicKeyInfo of each accepted gateway CA, for CERTREQ. */
   readonly certificateAuthorities: readonly Uint8Array[];
@@ -148,6 +153,10 @@ export type IkeAction =
       readonly names: readonly string[];
     }
   | { readonly kind: 'eap'; readonly action: EapAction }
+  /** The method is complete, EAP-Success was heard and there is a key: what was typed in was right. */
+  | { readonly kind: 'eap-succeeded'; readonly method: string }
+  /** The gateway keeps quiet in the middle of EAP since then: somebody behind it takes time, a second factor perhaps. Undefined: no more. */
+  | { readonly kind: 'eap-waiting'; readonly since: number | undefined }
   | { readonly kind: 'install-child'; readonly child: ChildSaKeys }
   /** From now on this installed pair sends. */
   | { readonly kind: 'use-child'; readonly spiIn: number }

@@ -105,6 +105,10 @@ export interface EapRun {
   readonly state: EapState;
   readonly msk: Uint8Array | undefined;
   readonly method: string;
+  /** The newest packet of the gateway. */
+  readonly heard: Uint8Array | undefined;
+  /** The host was told that the gateway keeps quiet since then; packets that merely keep EAP alive do not end that. */
+  readonly quietSince: number | undefined;
 }
 
 /**

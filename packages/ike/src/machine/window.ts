@@ -1,7 +1,8 @@
 import type { Payload } from '../message/payload.ts';
 import { sealMessage } from '../message/seal.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
-import { hintPatienceMs, messageIdEnd, messageIdHigh } from './choice.ts';
+import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh } from './choice.ts';
+import { noteEapQuiet } from './eap-round.ts';
 import type { Association, Conversation } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
 
@@ -113,11 +114,14 @@ function retransmit(turn: Turn, id: number): void {
   const exhausted = outstanding.attempt >= tries;
   if (exhausted && turn.now >= outstanding.patientUntil) return giveUp(turn, association);
   const attempt = outstanding.attempt + 1;
-  const interval = firstMs * factor ** Math.min(attempt, tries);
+  // Beyond the usual tries the other side has the request as a rule, and a person is thinking: sparingly, then.
+  const usualInterval = firstMs * factor ** Math.min(attempt, tries);
+  const interval = exhausted ? Math.max(usualInterval, Math.min(eapRetransmitMs, firstMs * factor ** attempt)) : usualInterval;
   const dueAt = exhausted ? Math.min(turn.now + interval, Math.max(outstanding.patientUntil, turn.now + 1)) : turn.now + interval;
   updateAssociation(turn, id, { outstanding: { ...outstanding, attempt, dueAt } });
   debug(turn, `retransmission ${attempt} of ${nameOfExchange(outstanding.exchange)} request ${outstanding.messageId}`);
   transmit(turn, outstanding.datagrams);
+  if (association.role === 'current') noteEapQuiet(turn, outstanding.firstSentAt);
   const { liveness, phase } = turn.sa;
   if (association.role !== 'current' || phase.name !== 'open') return;
   emit(turn, { kind: 'probe-gateway' });

@@ -8,6 +8,7 @@ import { ProtocolId } from './protocol.ts';
 export type ExchangeTopic =
   | 'ike-sa-init'
   | 'ike-auth-first'
+  | 'ike-auth-eap-only'
   | 'ike-auth-eap'
   | 'ike-auth-final'
   | 'create-child'
@@ -66,6 +67,7 @@ export const exchangeRules: readonly ExchangeRule[] = [
     when: 'EAP',
   },
   rule('ike-auth-first', ExchangeType.IKE_AUTH, true, [one('IDr'), certificates, one('AUTH'), ...childInAuth], 'RFC 7296 §1.2'),
+  rule('ike-auth-eap-only', ExchangeType.IKE_AUTH, true, [one('IDr'), one('EAP')], 'RFC 5998 §3'),
   rule('ike-auth-eap', ExchangeType.IKE_AUTH, false, [one('EAP')], 'RFC 7296 §2.16'),
   rule('ike-auth-eap', ExchangeType.IKE_AUTH, true, [one('EAP')], 'RFC 7296 §2.16'),
   rule('ike-auth-final', ExchangeType.IKE_AUTH, false, [one('AUTH')], 'RFC 7296 §2.16'),

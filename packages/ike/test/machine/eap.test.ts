@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { encodeUtf8 } from '@aovpn/bytes';
+import type { EapMethodConfig } from '@aovpn/eap';
 import type { IkeSaConfig } from '../../src/machine/contract.ts';
 import { notify, pick } from '../../src/machine/pick.ts';
 import type { Payload } from '../../src/message/payload.ts';
@@ -10,6 +11,7 @@ import { eap } from '../../testkit/ms-chap-server.ts';
 import type { ResponderOptions } from '../../testkit/responder.ts';
 import { eapConfig, user } from '../../testkit/world.ts';
 import { createTestKey } from '../../testkit/key.ts';
+import { fakeTls, TlsServer } from '../../testkit/tls-method.ts';
 
 const success = (identifier: number): Payload => ({ kind: 'EAP', packet: eap(3, identifier, new Uint8Array(0)) });
 
@@ -228,6 +230,84 @@ suite('IKE_AUTH with EAP', () => {
     assert.equal(pair.client.phase, 'eap-await-host');
   });
 });
+
+const trust = { validate: true, serverNames: [], trustedRoots: [] } as const;
+const inner = { identity: user, method: { kind: 'mschapv2', userName: user } } as const;
+const methods: readonly (readonly [name: string, type: number, method: EapMethodConfig])[] = [
+  ['EAP-MSCHAPv2', 26, { kind: 'mschapv2', userName: user }],
+  ['EAP-TLS', 13, { kind: 'tls', trust }],
+  ['PEAP', 25, { kind: 'peap', trust, requireCryptoBinding: true, fastReconnect: true, inner }],
+  ['EAP-TTLS, PAP', 21, { kind: 'ttls', trust, inner: { kind: 'pap', userName: user } }],
+  ['EAP-TTLS, MSCHAPv2', 21, { kind: 'ttls', trust, inner: { kind: 'mschapv2', userName: user } }],
+  ['EAP-TTLS, inner EAP', 21, { kind: 'ttls', trust, inner: { kind: 'eap', ...inner } }],
+];
+
+for (const [name, type, method] of methods) {
+  suite(`the order of things with ${name}`, () => {
+    const config: IkeSaConfig = { ...eapConfig, auth: { kind: 'eap', peer: { identity: 'anonymous', method } } };
+    const make = (impair?: ResponderOptions['impair'], believes = true): Pair => {
+      const eapServer = type === 26 ? undefined : new TlsServer(type);
+      const pair = createPair(config, { ...(eapServer && { eapServer }), ...(impair && { impair }) });
+      pair.client.tls = fakeTls(() => believes);
+      return pair;
+    };
+
+    test('nothing of EAP leaves before the gateway has proven itself (CVE-2015-4171)', () => {
+      const undecided = make();
+      undecided.client.host.verify = false;
+      talk(undecided);
+      undecided.client.advance(120_000);
+      const impostor = make();
+      impostor.client.verdict = { accepted: true, spki: createTestKey().spki, subject: '', trace: [] };
+      talk(impostor);
+      assert.equal(impostor.client.end?.kind, 'failed');
+      for (const { client, responder } of [undecided, impostor]) {
+        assert.ok(responder.heard.every(({ payloads }) => !pick(payloads, 'EAP')));
+        assert.equal(client.count('eap'), 0);
+      }
+    });
+
+    for (const round of [1, 2, 3]) {
+      test(`EAP-Success in round ${round} (CVE-2021-45079)`, () => {
+        for (const identifier of [0, 1, 2, 3]) {
+          const pair = make((payloads, { header }) =>
+            header.exchange === 35 && header.messageId === round
+              ? [...payloads.filter(({ kind }) => kind !== 'EAP'), success(identifier)]
+              : payloads,
+          );
+          talk(pair);
+          assert.equal(failure(pair), 'out-of-order');
+          assert.ok(pair.responder.heard.every(({ payloads }) => !pick(payloads, 'AUTH')));
+          assert.equal(pair.client.count('install-child'), 0);
+        }
+      });
+    }
+
+    test('another method than that of the profile', () => {
+      for (const other of [4, 5, 6, 13, 21, 25, 26, 43]) {
+        if (other === type) continue;
+        const pair = make((payloads, { header }) =>
+          header.exchange === 35 && header.messageId >= 2
+            ? [{ kind: 'EAP', packet: eap(1, header.messageId, Uint8Array.of(other, 0x20, 0, 0, 0)) }]
+            : payloads,
+        );
+        talk(pair);
+        assert.equal(failure(pair), 'method-mismatch', `type ${other}`);
+        assert.equal(pair.client.count('eap'), 0, 'neither TLS nor a secret was asked for');
+      }
+    });
+
+    if (type !== 26) {
+      test('a RADIUS server that is not believed learns the outer identity only', () => {
+        const pair = make(undefined, false);
+        talk(pair);
+        assert.equal(failure(pair), 'tls');
+        for (const { payloads } of pair.responder.heard)
+          assert.ok(!Buffer.from(pick(payloads, 'EAP')?.packet ?? []).includes(user));
+      });
+    }
+  });
+}
 
 function failure({ client }: Pair): string | undefined {
   return client.end?.kind === 'failed' && client.end.failure.kind === 'eap' ? client.end.failure.failure.kind : undefined;
