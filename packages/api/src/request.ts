@@ -1,3 +1,5 @@
+import type { Prompt, PromptAnswer } from './prompt.ts';
+import type { CertificateReport } from './certificate-report.ts';
 import type { DaemonStatus, DiagnosticLine, DoctorReport, Explanation, ProfileStatus } from './status.ts';
 
 /** Where the daemon listens unless told otherwise. */
@@ -5,8 +7,11 @@ export const defaultSocketPath = '/run/aovpn/control.sock';
 /** Largest request body: a ProfileXML and some room, octets. */
 export const maxRequestBytes = 8 * 1024 * 1024;
 
-/** Who may ask: `read` for members of the daemon's group and root, `write` for root. */
-export type Permission = 'read' | 'write';
+/**
+ * Who may ask: `read` for members of the daemon's group and root, `write` for root, `answer` for root and the `prompt-users` of the
+ * settings.
+ */
+export type Permission = 'read' | 'write' | 'answer';
 
 /**
  * The closed list of requests. Path parameters are URL-encoded; bodies and answers are JSON; an error answer is {@link ErrorAnswer}.
@@ -25,6 +30,12 @@ export interface Requests {
   'GET /v1/plan': { answer: { readonly text: string } };
   /** Query: `connection=NAME`, all connections without it. */
   'GET /v1/doctor': { answer: DoctorReport };
+  /** Query: `connection=NAME`, the only connection without it. */
+  'GET /v1/certificates': { answer: CertificateReport };
+  /** What waits for a person now, oldest first. */
+  'GET /v1/prompts': { answer: readonly Prompt[] };
+  /** The first answer wins. Secrets as `application/octet-stream`, everything else as JSON. */
+  'POST /v1/prompts/:id': { body: PromptAnswer | Uint8Array; answer: { readonly accepted: true } };
 }
 
 export interface PutProfile {
@@ -61,4 +72,7 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'GET /v1/explain': 'read',
   'GET /v1/plan': 'read',
   'GET /v1/doctor': 'read',
+  'GET /v1/certificates': 'read',
+  'GET /v1/prompts': 'read',
+  'POST /v1/prompts/:id': 'answer',
 };

@@ -1,3 +1,5 @@
+import type { Prompt, PromptOutcome } from './prompt.ts';
+
 /** All times are ISO 8601 in UTC; all addresses and prefixes canonical text; all sizes octets. */
 
 /** What one connection is doing. The grammar: what we want, then how far we are. */
@@ -59,6 +61,37 @@ export interface CryptoStatus {
   readonly fragmentation: boolean;
   readonly natLocal: boolean;
   readonly natRemote: boolean;
+  /** How EAP went, where the profile uses it. */
+  readonly radius?: RadiusStatus;
+}
+
+/** Trust in the RADIUS server, which has nothing to do with trust in the gateway. */
+export interface RadiusStatus {
+  /** Such as `PEAP, inner EAP-MSCHAPv2`. */
+  readonly method: string;
+  /** Absent: the method has no TLS (EAP-MSCHAPv2), so the server has proven itself by knowing the password. */
+  readonly tls?: {
+    readonly version: string;
+    /** A session of before was resumed: the server showed its certificate then, not now. */
+    readonly resumed: boolean;
+    /** Absent: PerformServerValidation=false in the profile, so nobody knows who it is. */
+    readonly server?: {
+      readonly subject: string;
+      readonly names: readonly string[];
+      /** Subject of the root that it comes from. */
+      readonly root: string;
+    };
+  };
+  /** PEAP only: whether both sides have proven that the tunnel and the inner method belong together. */
+  readonly cryptobinding?: boolean;
+}
+
+/** What a connection waits for that is not this machine. */
+export interface WaitingFor {
+  /** `radius`: an answer of the RADIUS server, a second factor perhaps; `person`: an answer to a prompt. */
+  readonly who: 'radius' | 'person';
+  readonly text: string;
+  readonly since: string;
 }
 
 export interface ConnectionStatus {
@@ -71,6 +104,7 @@ export interface ConnectionStatus {
   readonly nextTryAt?: string;
   readonly attempts: number;
   readonly problem?: Problem;
+  readonly waitingFor?: WaitingFor;
   readonly gateway: { readonly name: string; readonly address?: string; readonly port?: number };
   readonly device?: string;
   readonly mtu?: number;
@@ -154,6 +188,8 @@ export type DaemonEvent =
   | { readonly kind: 'status'; readonly connection: ConnectionStatus }
   | { readonly kind: 'removed'; readonly name: string }
   | { readonly kind: 'profile'; readonly profile: ProfileStatus }
+  | { readonly kind: 'prompt'; readonly prompt: Prompt }
+  | { readonly kind: 'prompt-over'; readonly id: string; readonly connection: string; readonly outcome: PromptOutcome }
   | { readonly kind: 'log'; readonly at: string; readonly level: LogLevel; readonly connection?: string; readonly text: string };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
