@@ -143,3 +143,6 @@ export function addressOf(octets: ArrayBufferView | ArrayBufferLike): number {
 
 /** `operation`: LOCK_* of <sys/file.h>. */
 export const flock = bind('int flock(int, int)') as (fd: number, operation: number) => number;
+
+/** Makes `target` another name of what `fd` is, in one step: no moment in which the number is free. */
+export const dup3 = bind('int dup3(int, int, int)') as (fd: number, target: number, flags: number) => number;
