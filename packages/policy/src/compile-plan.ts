@@ -1,7 +1,15 @@
 import { type IpPrefix } from '@aovpn/bytes';
+import { openAppBook } from './app/app-book.ts';
+import { emptyCatalogue, type AppCatalogue } from './app/app-catalogue.ts';
+import { compileApps } from './app/compile-apps.ts';
+import { compileForcedRoutes, compileForcedRules } from './app/compile-forced-routes.ts';
+import { compileForcedWays } from './app/forced-way.ts';
 import { compileDns } from './compile-dns.ts';
-import { compileRoutes } from './compile-routes.ts';
+import { compareRoutes, compileRoutes } from './compile-routes.ts';
 import type { HostFacts, TunnelFacts } from './facts.ts';
+import { compileFilters } from './filter/compile-filters.ts';
+import type { IdentityFacts } from './filter/identity.ts';
+import { FilterProblems } from './filter/problem.ts';
 import type { Intent } from './intent.ts';
 import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
 import { emptyPlan, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
@@ -16,24 +24,57 @@ export interface PlanInput {
   readonly tunnels: readonly LiveTunnel[];
   /** Profiles in force whose tunnel is down: their persistent name rules stay. */
   readonly idle?: readonly Intent[];
+  /**
+   * Those of `idle` whose tunnel is not wanted now (trusted network, disconnected by hand): what they force into it goes where the
+   * machine's own routing says. For all others it is held back until the tunnel is up.
+   */
+  readonly released?: ReadonlySet<string>;
+  /** What applications of profiles are on Linux; absent: nothing is known. */
+  readonly apps?: AppCatalogue;
+  /** Whom SIDs mean on this machine. */
+  readonly identities?: IdentityFacts;
   readonly host: HostFacts;
 }
 
 /** Facts and intents to a plan. Pure and deterministic: the order of the input does not matter. */
-export function compilePlan({ tunnels, idle = [], host }: PlanInput): Plan {
+export function compilePlan(input: PlanInput): Plan {
+  const { tunnels, host } = input;
   const preferred = [...tunnels].sort(byPreference);
-  const dns = compileDns(
-    preferred,
-    [...idle].sort((a, b) => compareIntents(a, b)),
-    host,
-  );
+  const idle = (input.idle ?? []).toSorted(compareIntents);
+  const dns = compileDns(preferred, idle, host);
+  const { filters, apps, problems, ways } = compileTraffic(preferred, idle, input);
+  const routes = [...compileRoutes(preferred, dns.rules, host), ...compileForcedRoutes(ways, host)].sort(compareRoutes);
+  const inForce = preferred.length > 0 || ways.ways.length > 0;
   return {
     ...emptyPlan,
     tunnels: preferred.map(compileTunnel),
-    routes: compileRoutes(preferred, dns.rules, host),
-    rules: preferred.length > 0 ? [...compileRules(4, host), ...compileRules(6, host)] : [],
+    routes,
+    rules: inForce ? ([4, 6] as const).flatMap((family) => compileRules(family, host, compileForcedRules(ways, family))) : [],
     dns,
+    filters,
+    apps,
+    problems,
   };
+}
+
+/** Filters, apps and the ways that some of them must go. */
+function compileTraffic(preferred: readonly LiveTunnel[], idle: readonly Intent[], input: PlanInput) {
+  const { released = new Set<string>(), apps = emptyCatalogue, identities = new Map() } = input;
+  const intents = [...preferred.map(({ intent }) => intent), ...idle];
+  const problems = new Map(intents.map((intent) => [intent.name, new FilterProblems(intent.name, intent.filterProblems)]));
+  const problemsOf = (profile: string): FilterProblems => problems.get(profile)!;
+  const names = intents.flatMap(({ filters, triggers }) =>
+    [...filters, ...triggers].flatMap(({ app }) => (app ? [app.value] : [])),
+  );
+  const book = openAppBook(names, apps);
+  const filters = preferred.flatMap((tunnel) => {
+    const compiled = compileFilters(tunnel, book, identities, problemsOf(tunnel.intent.name));
+    return compiled ? [compiled] : [];
+  });
+  const pending = idle.filter(({ name }) => !released.has(name));
+  const ways = compileForcedWays({ tunnels: preferred, pending, book, identities, problemsOf });
+  const appPlans = compileApps(intents, filters, ways, book, problemsOf);
+  return { filters, apps: appPlans, ways, problems: [...problems.values()].flatMap(({ list }) => list) };
 }
 
 function byPreference(a: LiveTunnel, b: LiveTunnel): number {
@@ -66,9 +107,10 @@ function compileTunnel({ intent, facts }: LiveTunnel): TunnelPlan {
  * One jump and one look-up per family. A jump over our table rather than a look-up in `main`: the machine's own policy routing
  * goes on for our outer packets as if we were not there.
  */
-function compileRules(family: 4 | 6, host: HostFacts): RulePlan[] {
+function compileRules(family: 4 | 6, host: HostFacts, forced: readonly RulePlan[]): RulePlan[] {
   const machine = (why: string) => ({ profile: '', why });
   const rules: RulePlan[] = [
+    ...forced,
     {
       family,
       priority: tableRulePriority,

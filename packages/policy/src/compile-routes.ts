@@ -13,7 +13,7 @@ import { classBasedRoute } from './class-based-route.ts';
 import type { LiveTunnel } from './compile-plan.ts';
 import type { Because, HostFacts } from './facts.ts';
 import { defaultRouteMetric, throwMetric, unreachableMetric } from './linux-number.ts';
-import type { DnsRule, RoutePlan } from './plan.ts';
+import { tableOf, type DnsRule, type RoutePlan } from './plan.ts';
 import { PrefixTable } from './prefix-table.ts';
 
 /**
@@ -30,9 +30,9 @@ interface Candidate {
   readonly tunnel: LiveTunnel;
 }
 
-const everything: Readonly<Record<IpFamily, IpPrefix>> = { 4: parsePrefix('0.0.0.0/0')!, 6: parsePrefix('::/0')! };
+export const everything: Readonly<Record<IpFamily, IpPrefix>> = { 4: parsePrefix('0.0.0.0/0')!, 6: parsePrefix('::/0')! };
 /** Never leaves a link, so no tunnel can carry it (RFC 3927, RFC 4291 §2.5.6). */
-const linkLocal = [parsePrefix('169.254.0.0/16')!, parsePrefix('fe80::/10')!];
+export const linkLocal = [parsePrefix('169.254.0.0/16')!, parsePrefix('fe80::/10')!];
 /** RFC 1918, RFC 4193: nobody on the internet can be impersonated by a local network that uses them. */
 const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map((text) => parsePrefix(text)!);
 
@@ -113,6 +113,13 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
   return own;
 }
 
+/** Those that stay direct under force tunnel with ByPassForLocal. */
+export function privateSubnets(subnets: readonly IpPrefix[]): readonly IpPrefix[] {
+  return subnets
+    .filter((subnet) => subnet.length > 0 && privateNetworks.some((network) => prefixContains(network, subnet)))
+    .map(networkOf);
+}
+
 function exclusionsOf({ intent }: LiveTunnel): PrefixTable<true> {
   const table = new PrefixTable<true>();
   for (const { prefix } of intent.exclusions) table.add(prefix, true);
@@ -136,7 +143,7 @@ function localCandidates(
       );
       if (around.length === 0) continue;
       const force = intent.routing.value === 'ForceTunnel';
-      if (force && !privateNetworks.some((network) => prefixContains(network, subnet))) continue;
+      if (force && privateSubnets([subnet]).length === 0) continue;
       const source = force ? intent.byPassForLocal.because : around.at(-1)!.because;
       const why = force
         ? 'directly attached network, ByPassForLocal'
@@ -240,23 +247,24 @@ function asThrow({ prefix, because }: Candidate): RoutePlan {
   return { kind: 'throw', prefix, metric: throwMetric, because };
 }
 
-function total({ intent }: LiveTunnel, family: IpFamily, routeMetric: number): number {
+export function total({ intent }: LiveTunnel, family: IpFamily, routeMetric: number): number {
   return (family === 4 ? intent.interfaceMetric.v4.value : intent.interfaceMetric.v6.value) + routeMetric;
 }
 
-function hasFamily({ facts }: LiveTunnel, family: IpFamily): boolean {
+export function hasFamily({ facts }: LiveTunnel, family: IpFamily): boolean {
   return facts.addresses.some(({ address }) => address.family === family);
 }
 
-function sourceAddress({ facts }: LiveTunnel, family: IpFamily): IpAddress | undefined {
+export function sourceAddress({ facts }: LiveTunnel, family: IpFamily): IpAddress | undefined {
   return facts.addresses.find(({ address }) => address.family === family)?.address;
 }
 
-function hostPrefix(address: IpAddress): IpPrefix {
+export function hostPrefix(address: IpAddress): IpPrefix {
   return { address, length: address.bytes.length * 8 };
 }
 
-function compareRoutes(a: RoutePlan, b: RoutePlan): number {
+export function compareRoutes(a: RoutePlan, b: RoutePlan): number {
+  if (tableOf(a) !== tableOf(b)) return tableOf(a) - tableOf(b);
   const left = a.prefix.address;
   const right = b.prefix.address;
   if (left.family !== right.family) return left.family - right.family;

@@ -25,7 +25,13 @@ export {
   type TunnelPlan,
   type UnusableFilter,
 } from './plan.ts';
-export type { FilterProblem } from './filter/problem.ts';
+export { filterProblems, type FilterProblem } from './filter/problem.ts';
+export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
+export { readSidMappings, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';
+export { nftTable, printRuleset, type CgroupName, type RulesetFacts } from './filter/print-ruleset.ts';
+export { emptyCatalogue, readAppCatalogue, type AppCatalogue, type AppFileFault, type KnownApp } from './app/app-catalogue.ts';
+export { appNameOf, type AppName } from './app/app-name.ts';
+export { matchesExecutable } from './app/executable.ts';
 export { printPlan, printRoute, printRule } from './print-plan.ts';
 export { diffPlan, printChanges, sameRoute, sameRule, type PlanChange } from './diff-plan.ts';
 export { lookUpRoute, type RouteVerdict } from './route-lookup.ts';
@@ -37,4 +43,20 @@ export {
   type PlanExplanationStep,
 } from './explain.ts';
 export { compileNameMatcher, isWithin, normaliseDomain, normaliseRuleName } from './domain-name.ts';
-export { devicePrefix, routeProtocol, routingTable, rulePriorities } from './linux-number.ts';
+export { appMarkMask, devicePrefix, routeProtocol, routingTable, routingTables, rulePriorities } from './linux-number.ts';
+export type { CertificateCandidate } from './certificate/candidate.ts';
+export {
+  certificatePurposeOf,
+  compileCertificateWish,
+  type CertificatePurpose,
+  type CertificateWish,
+  type ExplicitCertificate,
+} from './certificate/certificate-wish.ts';
+export {
+  chooseCertificate,
+  type CertificateChoice,
+  type CriterionResult,
+  type JudgedCertificate,
+  type NoCertificateCause,
+} from './certificate/choose-certificate.ts';
+export { printCertificateChoice } from './certificate/print-certificate-choice.ts';

@@ -1,6 +1,8 @@
 import type { IpAddress, IpPrefix } from '@aovpn/bytes';
 import type { RoutingPolicyType } from '@aovpn/profile';
 import type { Because, Sourced } from './facts.ts';
+import type { FilterIntent, TriggerIntent } from './filter/filter-intent.ts';
+import type { FilterProblem } from './filter/problem.ts';
 
 /** What a profile wants of the machine, in our words: defaults filled in, Windows' quirks gone, every item with its reason. */
 export interface Intent {
@@ -26,6 +28,12 @@ export interface Intent {
   readonly registerDns: Sourced<boolean>;
   /** How long the connection outlives the network; undefined: for ever. */
   readonly networkOutageSeconds: Sourced<number | undefined>;
+  /** With any filter, everything that none of them allows is refused on the tunnel. */
+  readonly filters: readonly FilterIntent[];
+  /** Apps whose start brings the tunnel up. */
+  readonly triggers: readonly TriggerIntent[];
+  /** What is wrong with filters and triggers whatever the machine. */
+  readonly filterProblems: readonly FilterProblem[];
 }
 
 export interface IntentRoute {

@@ -13,6 +13,10 @@ export const rulePriorities = { first: 7200, last: 7299 } as const;
 export const markRulePriority = 7210;
 /** Everything else looks into our table. */
 export const tableRulePriority = 7220;
+/** Sockets of apps whose traffic must all go into one tunnel look into its table, before anything else but our outer packets. */
+export const appRulePriority = 7212;
+/** So do users (Claims with ForceTunnel); an app's rule goes first. */
+export const userRulePriority = 7214;
 /** Where the jump lands. */
 export const landingRulePriority = 7290;
 
@@ -29,3 +33,25 @@ export const highestMetric = 9999;
 export const throwMetric = 1;
 /** Behind every possible tunnel route: what is left when the tunnel's device is gone. */
 export const unreachableMetric = 100_000;
+
+/**
+ * The bits of a socket's mark that are ours; all others are left as they are. Bits 24–27 are used by nobody that is common: kube-proxy has
+ * bits 14 and 15, Tailscale 16–23, Docker's swarm the low ones, wg-quick compares the whole mark with 0xca6c.
+ */
+export const appMarkMask = 0x0f00_0000;
+
+/** Ways are numbered from 1; this one leads nowhere and takes all that are too many. */
+export const nowhereIndex = 15;
+
+/** The mark of a way. */
+export function appMarkOf(index: number): number {
+  return index * 0x0100_0000;
+}
+
+/** The table of a way: the numbers behind {@link routingTable}. */
+export function forcedTable(index: number): number {
+  return routingTable + index;
+}
+
+/** Every routing table of ours, the common one first. */
+export const routingTables: readonly number[] = Array.from({ length: nowhereIndex + 1 }, (_, i) => routingTable + i);

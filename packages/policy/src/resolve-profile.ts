@@ -3,6 +3,7 @@ import type { DomainNameInformation, Position, Profile, Route } from '@aovpn/pro
 import type { DivergenceNote, PolicyDivergenceId } from './divergence.ts';
 import { normaliseDomain, normaliseRuleName } from './domain-name.ts';
 import type { Because, Sourced } from './facts.ts';
+import { resolveFilters } from './filter/resolve-filters.ts';
 import type { Intent, IntentRoute, NameRule } from './intent.ts';
 import { automaticInterfaceMetric, defaultRouteMetric, highestMetric } from './linux-number.ts';
 
@@ -103,6 +104,8 @@ export function resolveProfile(
       'Name rules bind every program that uses the system resolver.',
     );
   }
+  const { filters, triggers, problems, notes: filterNotes } = resolveFilters(name, profile);
+  notes.push(...filterNotes);
   noteWhatIsNotEnforced();
 
   const outage = profile.networkOutageTime;
@@ -127,6 +130,9 @@ export function resolveProfile(
     networkOutageSeconds: outage
       ? { value: outage.value === 0 ? undefined : outage.value, because: because(`NetworkOutageTime ${outage.value}`, outage.at) }
       : { value: defaultNetworkOutage, because: because(`NetworkOutageTime is absent, ${defaultNetworkOutage} s by default`) },
+    filters,
+    triggers,
+    filterProblems: problems,
   };
   return { intent, notes };
 
