@@ -190,35 +190,51 @@ export interface PluginProfile {
 }
 
 /** EapHostConfig, typed. Facts: EAP configuration schemas of Windows (EapHostConfig, EapTls…V1–V3, MsPeap…, MsChapV2…, EapTtls…). */
-export type EapSettings =
-  | EapTlsSettings
-  | EapMschapv2Settings
-  | EapPeapSettings
-  | EapTtlsSettings
-  | { readonly method: 'unsupported'; readonly type: number };
+export type EapSettings = EapTlsSettings | EapMschapv2Settings | EapPeapSettings | EapTtlsSettings | EapUnsupportedSettings;
+
+/** Methods that may stand inside of PEAP or EAP-TTLS. */
+export type InnerEapSettings = EapTlsSettings | EapMschapv2Settings | EapGtcSettings | EapUnsupportedSettings;
+
+export interface EapUnsupportedSettings {
+  readonly method: 'unsupported';
+  readonly type: number;
+}
 
 /** Trust in the RADIUS server; never to be mixed with trust in the gateway. */
 export interface ServerValidation {
+  /** Of ServerValidation; undefined when there is none. */
+  readonly at?: Position;
   /** As written between separators, quotes removed: names or regular expressions. */
   readonly serverNames: readonly string[];
   /** SHA-1 of accepted roots, lower-case hexadecimal. */
   readonly trustedRootCa: readonly string[];
   readonly disableUserPrompt: boolean;
+  /** PEAP only: the user may be asked when the root is not there. */
+  readonly allowPromptingWhenServerCaNotFound?: boolean;
   /** Absent element: undefined. */
   readonly performServerValidation?: boolean;
   readonly acceptServerName?: boolean;
 }
 
+/** EKU names that EKUMapping explains. `enabled` is false when it was not written. */
+export interface EkuList {
+  readonly at?: Position;
+  readonly enabled: boolean;
+  readonly names: readonly string[];
+}
+
 export interface CertificateFilter {
+  readonly at?: Position;
   readonly allPurposeEnabled: boolean;
-  readonly caHashList?: { readonly enabled: boolean; readonly issuerHashes: readonly string[] };
+  readonly caHashList?: { readonly at?: Position; readonly enabled: boolean; readonly issuerHashes: readonly string[] };
   readonly ekuMapping: readonly { readonly name: string; readonly oid: string }[];
-  readonly clientAuthEkuList?: { readonly enabled: boolean; readonly names: readonly string[] };
-  readonly anyPurposeEkuList?: { readonly enabled: boolean; readonly names: readonly string[] };
+  readonly clientAuthEkuList?: EkuList;
+  readonly anyPurposeEkuList?: EkuList;
 }
 
 export interface EapTlsSettings {
   readonly method: 'tls';
+  readonly at?: Position;
   readonly credentialsSource: 'smart-card' | 'certificate-store';
   readonly simpleCertSelection: boolean;
   readonly differentUsername: boolean;
@@ -228,27 +244,37 @@ export interface EapTlsSettings {
 
 export interface EapMschapv2Settings {
   readonly method: 'mschapv2';
+  readonly at?: Position;
   readonly useWinLogonCredentials: boolean;
+}
+
+/** Generic Token Card (RFC 3748 §5.6): the secret as it is, so never outside of a tunnel. */
+export interface EapGtcSettings {
+  readonly method: 'gtc';
+  readonly at?: Position;
 }
 
 export interface EapPeapSettings {
   readonly method: 'peap';
+  readonly at?: Position;
   readonly serverValidation: ServerValidation;
   readonly fastReconnect: boolean;
   readonly innerEapOptional: boolean;
   readonly enableQuarantineChecks: boolean;
   readonly requireCryptoBinding: boolean;
-  /** Present when identity privacy is on. */
+  /** Present when identity privacy is on; may be empty. */
   readonly anonymousUserName?: string;
-  readonly inner?: EapTlsSettings | EapMschapv2Settings | { readonly method: 'unsupported'; readonly type: number };
+  readonly inner?: InnerEapSettings;
 }
 
 export interface EapTtlsSettings {
   readonly method: 'ttls';
+  readonly at?: Position;
   readonly serverValidation: ServerValidation;
   readonly phase2:
     | { readonly kind: 'pap' | 'chap' | 'mschap' }
     | { readonly kind: 'mschapv2'; readonly useWinLogonCredentials: boolean }
-    | { readonly kind: 'eap'; readonly inner: EapSettings };
+    | { readonly kind: 'eap'; readonly inner: InnerEapSettings };
+  /** Present when identity privacy is on, which is the default. */
   readonly anonymousIdentity?: string;
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type {
   Authentication,
   CertificateFilter,
+  EapGtcSettings,
   EapMschapv2Settings,
   EapPeapSettings,
   EapSettings,
@@ -144,28 +145,38 @@ const mschapv2: fc.Arbitrary<EapMschapv2Settings> = fc.record({
   useWinLogonCredentials: fc.boolean(),
 });
 
-const peap: fc.Arbitrary<EapPeapSettings> = fc.record(
-  {
-    method: fc.constant('peap' as const),
-    serverValidation,
-    fastReconnect: fc.boolean(),
-    innerEapOptional: fc.boolean(),
-    enableQuarantineChecks: fc.boolean(),
-    requireCryptoBinding: fc.boolean(),
-    anonymousUserName: text,
-    inner: fc.oneof(tls, mschapv2),
-  },
-  {
-    requiredKeys: [
-      'method',
-      'serverValidation',
-      'fastReconnect',
-      'innerEapOptional',
-      'enableQuarantineChecks',
-      'requireCryptoBinding',
-    ],
-  },
-);
+const gtc: fc.Arbitrary<EapGtcSettings> = fc.constant({ method: 'gtc' as const });
+
+const peap: fc.Arbitrary<EapPeapSettings> = fc
+  .record(
+    {
+      method: fc.constant('peap' as const),
+      serverValidation: fc.tuple(serverValidation, fc.option(fc.boolean(), { nil: undefined })).map(([validation, allowed]) => ({
+        ...validation,
+        ...(allowed !== undefined && { allowPromptingWhenServerCaNotFound: allowed }),
+      })),
+      fastReconnect: fc.boolean(),
+      innerEapOptional: fc.boolean(),
+      enableQuarantineChecks: fc.boolean(),
+      requireCryptoBinding: fc.boolean(),
+      anonymousUserName: text,
+      inner: fc.oneof(tls, mschapv2, gtc),
+    },
+    {
+      requiredKeys: [
+        'method',
+        'serverValidation',
+        'fastReconnect',
+        'innerEapOptional',
+        'enableQuarantineChecks',
+        'requireCryptoBinding',
+      ],
+    },
+  )
+  // A password in clear for a server that nobody checks is refused.
+  .filter(
+    ({ inner, serverValidation: { performServerValidation } }) => inner?.method !== 'gtc' || performServerValidation !== false,
+  );
 
 const ttls: fc.Arbitrary<EapTtlsSettings> = fc.record(
   {
@@ -178,7 +189,7 @@ const ttls: fc.Arbitrary<EapTtlsSettings> = fc.record(
     phase2: fc.oneof(
       fc.constantFrom({ kind: 'pap' as const }, { kind: 'chap' as const }, { kind: 'mschap' as const }),
       fc.boolean().map((useWinLogonCredentials) => ({ kind: 'mschapv2' as const, useWinLogonCredentials })),
-      fc.oneof(tls, mschapv2, peap).map((inner) => ({ kind: 'eap' as const, inner })),
+      fc.oneof(tls, mschapv2, gtc).map((inner) => ({ kind: 'eap' as const, inner })),
     ),
     anonymousIdentity: text,
   },

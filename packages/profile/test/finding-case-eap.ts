@@ -12,6 +12,7 @@ import {
   root,
   someFilter,
   tls,
+  ttls,
   validation,
 } from './profile-text.ts';
 
@@ -172,4 +173,23 @@ export const eapCases: readonly FindingCase[] = [
     what: 'escaped twice',
     text: profileText({ authentication: eapAuthentication('&amp;lt;EapHostConfig&amp;gt;') }),
   },
+  ...(
+    [
+      ['181', 'look-around', '(?=nps)x'],
+      ['181', 'star alone', '*'],
+      ['181', 'unclosed class', 'nps[1.x'],
+      ['182', 'anchors at the wrong ends', 'nps1$\\.x'],
+      ['182', 'a subject instead of a name', 'CN=nps1, O=x'],
+      ['183', 'everything', '.*'],
+      ['184', 'star after a letter', 'nps*.corp.example'],
+    ] as const
+  ).map(([code, what, name]) => ({
+    code,
+    what,
+    text: methodProfile(13, tls(validation.replace('radius.example.com', name) + someFilter)),
+    // A comma outside of brackets separates.
+    ...(name.includes(',') && { only: false as const }),
+  })),
+  { code: '185', what: 'PAP for anybody', text: ttls('<PAPAuthentication/>', undefined, ''), only: false },
+  { code: '185', what: 'CHAP for anybody', text: ttls('<CHAPAuthentication/>', undefined, ''), only: false },
 ];

@@ -77,6 +77,16 @@ export function peap(
   return eap(25, 'MsPeapConnectionPropertiesV1', `${checks}<FastReconnect>true</FastReconnect>${inner}${more}`);
 }
 
+/** A profile with EAP-TTLS around an inner method. */
+export function ttls(
+  inner: string,
+  phase1 = '<Phase1Identity><IdentityPrivacy>true</IdentityPrivacy><AnonymousIdentity>guest</AnonymousIdentity></Phase1Identity>',
+  checks = `<ServerValidation><ServerNames>radius.example.com</ServerNames><TrustedRootCAHash>${root}</TrustedRootCAHash><DisablePrompt>true</DisablePrompt></ServerValidation>`,
+): string {
+  const properties = `${checks}<Phase2Authentication>${inner}</Phase2Authentication>${phase1}`;
+  return methodProfile(21, `<EapTtls xmlns="${provisioning}EapTtlsConnectionPropertiesV1">${properties}</EapTtls>`);
+}
+
 /** An Authentication with UserMethod EAP and this EapHostConfig. */
 export function eapAuthentication(configuration: string): string {
   return `<Authentication><UserMethod>EAP</UserMethod><Eap><Configuration>${configuration}</Configuration></Eap></Authentication>`;

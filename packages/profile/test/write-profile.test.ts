@@ -148,7 +148,10 @@ suite('writing a profile', () => {
     );
     const { eapXml: _, ...rest } = profile!.nativeProfile!.authentication!;
     const written = writeProfile({ ...profile!, nativeProfile: { ...profile!.nativeProfile!, authentication: rest } });
-    assert.deepEqual(parse(written).profile?.nativeProfile?.authentication?.eap?.value, rest.eap!.value);
+    assert.deepEqual(
+      withoutPositions(parse(written).profile?.nativeProfile?.authentication?.eap?.value),
+      withoutPositions(rest.eap!.value),
+    );
   });
 
   test('what XML cannot hold is refused', () => {

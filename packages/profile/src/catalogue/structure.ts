@@ -87,7 +87,7 @@ export const structureFindings = {
   reservedElement: {
     number: 30,
     severity: 'info',
-    title: 'An element is reserved and has no effect',
+    title: 'An element is reserved',
     windows: 'Documents it as reserved.',
     here: 'Without effect, but kept when the profile is written.',
     cure: 'Remove it.',

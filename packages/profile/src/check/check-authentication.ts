@@ -55,7 +55,11 @@ export function checkAuthentication({ profile, report }: CheckContext): void {
     ['Issuer', authentication.certificateIssuer],
     ['Eku', authentication.certificateEku],
   ] as const) {
-    if (reserved) report('reservedElement', reserved.at, `${path}/Certificate/${name}`, `<${name}> has no effect`);
+    if (reserved) {
+      report('reservedElement', reserved.at, `${path}/Certificate/${name}`, `<${name}> has no effect on Windows`, {
+        here: 'A machine certificate must fit it, unless one is named in aovpn.toml.',
+      });
+    }
   }
   const eap = authentication.eap;
   const remember = profile.rememberCredentials;

@@ -1,7 +1,8 @@
-import type { CertificateFilter } from '../profile.ts';
+import type { CertificateFilter, EkuList } from '../profile.ts';
 import { quote } from '../quote.ts';
 import { isObjectIdentifier } from '../value/list.ts';
 import { boolean, word } from '../value/scalar.ts';
+import { positionOf } from '../xml/element.ts';
 import type { EapElement } from './eap-element.ts';
 import { thumbprintValue } from './server-validation.ts';
 
@@ -43,8 +44,11 @@ export function readCertificateFilter(info: EapElement): CertificateFilter {
   const clientAuth = info.child('ClientAuthEKUList', 'tls');
   const anyPurpose = info.child('AnyPurposeEKUList', 'tls');
   const filter: CertificateFilter = {
+    at: positionOf(info.element),
     allPurposeEnabled,
-    ...(hashes ? { caHashList: { enabled: readEnabled(hashes, issuerHashes.length), issuerHashes } } : {}),
+    ...(hashes
+      ? { caHashList: { at: positionOf(hashes.element), enabled: readEnabled(hashes, issuerHashes.length), issuerHashes } }
+      : {}),
     ekuMapping,
     ...(clientAuth ? { clientAuthEkuList: readEkuList(clientAuth, known) } : {}),
     ...(anyPurpose ? { anyPurposeEkuList: readEkuList(anyPurpose, known) } : {}),
@@ -61,10 +65,7 @@ const requiredOrder: readonly string[] = [
   'AnyPurposeEKUList',
 ];
 
-function readEkuList(
-  list: EapElement,
-  known: ReadonlySet<string>,
-): { readonly enabled: boolean; readonly names: readonly string[] } {
+function readEkuList(list: EapElement, known: ReadonlySet<string>): EkuList {
   const mapInList = list.children('EKUMapInList', 'tls');
   const names = mapInList.flatMap((map) => {
     const found = map.children('EKUName', 'tls').map((name) => ({ name, value: name.read(word) }));
@@ -77,7 +78,7 @@ function readEkuList(
   });
   const enabled = readEnabled(list, names.length);
   list.reportOthers();
-  return { enabled, names };
+  return { at: positionOf(list.element), enabled, names };
 }
 
 function readEnabled(list: EapElement, entries: number): boolean {

@@ -1,13 +1,18 @@
-import type { CertificateFilter, EapSettings, ServerValidation } from '../profile.ts';
+import type { CertificateFilter, EapSettings, InnerEapSettings, ServerValidation } from '../profile.ts';
 
 /** EAP settings in words: label and value. */
-export function describeEap(settings: EapSettings, inner = false): readonly (readonly [label: string, value: string])[] {
+export function describeEap(
+  settings: EapSettings | InnerEapSettings,
+  inner = false,
+): readonly (readonly [label: string, value: string])[] {
   const method = inner ? 'inner method' : 'EAP method';
   switch (settings.method) {
     case 'unsupported':
       return [[method, `type ${settings.type}, not supported`]];
     case 'mschapv2':
       return [[method, `EAP-MSCHAPv2 with ${settings.useWinLogonCredentials ? 'the sign-in password' : 'a password'}`]];
+    case 'gtc':
+      return [[method, 'EAP-GTC with a password or one-time code']];
     case 'tls': {
       const key = settings.credentialsSource === 'smart-card' ? 'a smart card' : 'a certificate';
       return [
@@ -24,7 +29,7 @@ export function describeEap(settings: EapSettings, inner = false): readonly (rea
         ],
         ...(settings.anonymousUserName === undefined
           ? []
-          : [['outer identity', settings.anonymousUserName || '(empty)'] as const]),
+          : [['outer identity', settings.anonymousUserName || '@realm only'] as const]),
         ...describeValidation(settings.serverValidation, inner),
         ...(settings.inner ? describeEap(settings.inner, true) : []),
       ];
@@ -33,7 +38,7 @@ export function describeEap(settings: EapSettings, inner = false): readonly (rea
         [method, 'EAP-TTLS'],
         ...(settings.anonymousIdentity === undefined
           ? []
-          : [['outer identity', settings.anonymousIdentity || '(empty)'] as const]),
+          : [['outer identity', settings.anonymousIdentity || '@realm only'] as const]),
         ...describeValidation(settings.serverValidation, inner),
         ...(settings.phase2.kind === 'eap'
           ? describeEap(settings.phase2.inner, true)

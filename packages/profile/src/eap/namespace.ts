@@ -22,4 +22,4 @@ export const namespaces = {
 export type NamespaceFamily = keyof typeof namespaces;
 
 /** EAP method numbers (IANA "Method Types"). */
-export const eapType = { tls: 13, ttls: 21, peap: 25, mschapv2: 26 } as const;
+export const eapType = { gtc: 6, tls: 13, ttls: 21, peap: 25, mschapv2: 26 } as const;

@@ -1,9 +1,10 @@
+import { readServerName } from '@aovpn/eap';
 import type { ServerValidation } from '../profile.ts';
 import { quote } from '../quote.ts';
 import { thumbprint } from '../value/list.ts';
-import { text, withoutInvisible } from '../value/scalar.ts';
-import type { ValueType } from '../value/value-type.ts';
-import { trimBlanks } from '../xml/element.ts';
+import { withoutInvisible } from '../value/scalar.ts';
+import type { RawValue, ValueType } from '../value/value-type.ts';
+import { positionOf, trimBlanks } from '../xml/element.ts';
 import type { EapElement } from './eap-element.ts';
 import type { NamespaceFamily } from './namespace.ts';
 
@@ -27,7 +28,7 @@ export function readServerValidation(
 ): ServerValidation {
   const validation = method.child('ServerValidation', family);
   const names = validation?.child('ServerNames', family);
-  const serverNames = names ? readServerNames(names) : [];
+  const serverNames = names?.read(serverNamesList) ?? [];
   const trustedRootCa = (validation?.children(elements.root, family) ?? [])
     .map((root) => root.read(thumbprintValue))
     .filter((hash) => hash !== undefined);
@@ -35,14 +36,19 @@ export function readServerValidation(
   const performServerValidation = switches?.flag('PerformServerValidation', family);
   const acceptServerName = switches?.flag('AcceptServerName', family);
   validation?.reportOthers();
-  if (!validation || performServerValidation === false) {
-    method.say('serverValidationOff', validation ? 'PerformServerValidation is false' : 'there is no ServerValidation');
+  if (performServerValidation === false) {
+    method.say('serverValidationOff', 'PerformServerValidation is false');
+  } else if (!validation) {
+    method.say('serverValidationOff', 'there is no ServerValidation', {
+      here: 'It is checked all the same: the roots configured for RADIUS on this machine count, with any name.',
+    });
   } else {
     if (trustedRootCa.length === 0) validation.say('trustedRootMissing', `ServerValidation has no ${elements.root}`);
     if (serverNames.length === 0) validation.say('serverNamesMissing', 'ServerValidation has no ServerNames');
     else if (acceptServerName === false) names!.say('serverNamesIgnored', 'AcceptServerName is false, so ServerNames is ignored');
   }
   return {
+    ...(validation && { at: positionOf(validation.element) }),
     serverNames,
     trustedRootCa,
     disableUserPrompt,
@@ -52,30 +58,60 @@ export function readServerValidation(
 }
 
 /** Names as they stand between separators, without quotes. */
-function readServerNames(element: EapElement): readonly string[] {
-  const written = element.read(text) ?? '';
-  if (written === '') return [];
-  const bare = unquote(written);
-  let quoted = bare !== written;
-  const separator = !bare.includes(';') && hasSeparatingComma(bare) ? ',' : ';';
-  const names = bare
-    .split(separator)
-    .map((part) => {
+const serverNamesList: ValueType<readonly string[]> = {
+  name: 'list of server names',
+  mayBeEmpty: true,
+  read: (raw) => {
+    const written = withoutInvisible(raw);
+    if (written === '') return [];
+    const bare = unquote(written);
+    const separator = !bare.includes(';') && hasSeparatingComma(bare) ? ',' : ';';
+    const oddities: { readonly what: string; readonly offset: number }[] = [];
+    if (bare !== written) oddities.push({ what: 'there are quotes around the list', offset: 0 });
+    if (separator === ',') oddities.push({ what: 'commas separate the names', offset: written.indexOf(',') });
+    const names: string[] = [];
+    let start = written.indexOf(bare);
+    for (const part of bare.split(separator)) {
       const trimmed = trimBlanks(part);
       const name = unquote(trimmed);
-      quoted ||= name !== trimmed;
-      return name;
-    })
-    .filter((name) => name !== '');
-  const oddities = [
-    ...(separator === ',' ? ['commas separate the names'] : []),
-    ...(quoted ? ['there are quotes around a name'] : []),
-    ...names.filter((name) => name.startsWith('*')).map((name) => `${quote(name)} is no regular expression`),
-  ];
-  if (oddities.length > 0) element.say('serverNamesForm', oddities.slice(0, 3).join('; '));
-  const capital = names.find((name) => name !== name.toLowerCase() && !name.includes('\\'));
-  if (capital !== undefined) element.say('serverNamesCase', `${quote(capital)} has capital letters`);
-  return names;
+      const offset = start + part.indexOf(name);
+      start += part.length + 1;
+      if (name !== trimmed) oddities.push({ what: `there are quotes around ${quote(name)}`, offset });
+      if (name === '') continue;
+      names.push(name);
+      reviewServerName(name, offset, raw);
+    }
+    if (names.length === 0) oddities.push({ what: 'there is no name in it', offset: 0 });
+    if (oddities.length > 0) {
+      const what = oddities.slice(0, 3).map((oddity) => oddity.what);
+      raw.report('serverNamesForm', what.join('; '), Math.min(...oddities.map(({ offset }) => offset)));
+    }
+    return names;
+  },
+  write: (names) => names.join(';'),
+};
+
+/** Says what is wrong with one entry; it is kept as it is, since leaving it out could come to mean "any name". */
+function reviewServerName(name: string, offset: number, raw: RawValue): void {
+  const reading = readServerName(name);
+  switch (reading.kind) {
+    case 'unusable':
+      raw.report('serverNameNotUnderstood', `${quote(name)}: ${reading.fault.why}`, offset + reading.fault.offset);
+      return;
+    case 'expression':
+      if (!reading.canMatch) raw.report('serverNameNeverMatches', `${quote(name)} takes no host name at all`, offset);
+      else if (reading.matchesAll) raw.report('serverNameMatchesAll', `${quote(name)} takes every name`, offset);
+      else if (/^[\w.-]*[\w-]\*[\w.*-]*$/.test(name)) {
+        raw.report('serverNameStar', `in ${quote(name)} the star repeats the character before it`, offset);
+      }
+      break;
+    case 'wildcard':
+      raw.report('serverNamesForm', `${quote(name)} is no regular expression`, offset);
+      break;
+    case 'name':
+      break;
+  }
+  if (/[A-Z]/.test(name.replaceAll(/\\./g, ''))) raw.report('serverNamesCase', `${quote(name)} has capital letters`, offset);
 }
 
 /** Whether a comma stands outside of all brackets, where it is no part of a regular expression. */

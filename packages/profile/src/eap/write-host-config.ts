@@ -1,4 +1,11 @@
-import type { CertificateFilter, EapSettings, EapTlsSettings, EapTtlsSettings, ServerValidation } from '../profile.ts';
+import type {
+  CertificateFilter,
+  EapSettings,
+  EapTlsSettings,
+  EapTtlsSettings,
+  InnerEapSettings,
+  ServerValidation,
+} from '../profile.ts';
 import { escapeText } from '../xml/write.ts';
 import { eapType, namespaces } from './namespace.ts';
 
@@ -23,25 +30,34 @@ export function writeEapHostConfig(settings: EapSettings): string {
   return `<EapHostConfig xmlns="${namespaces.hostConfig[0]}"><EapMethod>${ids}</EapMethod><Config>${config}</Config></EapHostConfig>`;
 }
 
-function eap(settings: Exclude<EapSettings, EapTtlsSettings>): string {
+type WithEapElement = Exclude<EapSettings, EapTtlsSettings> | InnerEapSettings;
+
+function eap(settings: WithEapElement): string {
   if (settings.method === 'unsupported') throw new RangeError(`EAP type ${settings.type} cannot be written without its text`);
   const [ns] = namespaces.base;
   return `<Eap xmlns="${ns}"><Type>${eapType[settings.method]}</Type>${properties(settings)}</Eap>`;
 }
 
-function properties(settings: Exclude<EapSettings, EapTtlsSettings | { readonly method: 'unsupported' }>): string {
+function properties(settings: Exclude<WithEapElement, { readonly method: 'unsupported' }>): string {
   switch (settings.method) {
     case 'mschapv2':
       return `<EapType xmlns="${namespaces.mschapv2[0]}">${tag('UseWinLogonCredentials', settings.useWinLogonCredentials)}</EapType>`;
+    case 'gtc':
+      return '';
     case 'tls':
       return tls(settings);
     case 'peap': {
-      const [v1, v2] = namespaces.peap;
+      const [v1, v2, v3] = namespaces.peap;
       const { serverValidation: validation, anonymousUserName } = settings;
       const privacy =
         anonymousUserName === undefined
           ? ''
           : `<IdentityPrivacy xmlns="${v2}">${tag('EnableIdentityPrivacy', true)}${tag('AnonymousUserName', anonymousUserName)}</IdentityPrivacy>`;
+      const { allowPromptingWhenServerCaNotFound: allowed } = validation;
+      const prompting =
+        allowed === undefined
+          ? ''
+          : `<PeapExtensionsV2 xmlns="${v3}">${tag('AllowPromptingWhenServerCANotFound', allowed)}</PeapExtensionsV2>`;
       return (
         `<EapType xmlns="${v1}">${serverValidation(validation, 'TrustedRootCA', 'DisableUserPromptForServerValidation')}` +
         tag('FastReconnect', settings.fastReconnect) +
@@ -49,7 +65,7 @@ function properties(settings: Exclude<EapSettings, EapTtlsSettings | { readonly 
         (settings.inner ? eap(settings.inner) : '') +
         tag('EnableQuarantineChecks', settings.enableQuarantineChecks) +
         tag('RequireCryptoBinding', settings.requireCryptoBinding) +
-        `<PeapExtensions>${switches(validation, v2)}${privacy}</PeapExtensions></EapType>`
+        `<PeapExtensions>${switches(validation, v2)}${privacy}${prompting}</PeapExtensions></EapType>`
       );
     }
   }
@@ -77,9 +93,7 @@ function ttls(settings: EapTtlsSettings): string {
   const names = { pap: 'PAPAuthentication', chap: 'CHAPAuthentication', mschap: 'MSCHAPAuthentication' } as const;
   const method =
     phase2.kind === 'eap'
-      ? phase2.inner.method === 'ttls'
-        ? writeEapHostConfig(phase2.inner)
-        : eap(phase2.inner)
+      ? eap(phase2.inner)
       : phase2.kind === 'mschapv2'
         ? `<MSCHAPv2Authentication>${tag('UseWinlogonCredentials', phase2.useWinLogonCredentials)}</MSCHAPv2Authentication>`
         : `<${names[phase2.kind]}/>`;

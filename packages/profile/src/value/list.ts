@@ -102,6 +102,11 @@ export const serverUrls: ValueType<readonly ServerAddress[]> = {
 export function thumbprint(entry: Entry, raw: RawValue): string | undefined {
   const digits = entry.text.replaceAll(/[\s:]/g, '').toLowerCase();
   if (/^[0-9a-f]{40}$/.test(digits)) return digits;
+  if (/^[0-9a-f]{64}$/.test(digits)) {
+    const words = { cure: 'Write the SHA-1 hash, which the certificate dialog of Windows calls "Thumbprint".' };
+    raw.report('notThumbprint', `${quote(entry.text)} has 64 hexadecimal digits: it looks like SHA-256`, entry.offset, words);
+    return undefined;
+  }
   const why = /^[0-9a-f]*$/.test(digits) ? `it has ${digits.length} hexadecimal digits instead of 40` : 'it is not hexadecimal';
   raw.report('notThumbprint', `${quote(entry.text)} is not a SHA-1 thumbprint: ${why}`, entry.offset);
   return undefined;

@@ -13,12 +13,18 @@ import {
   parse,
   peap,
   root,
+  someFilter,
   tls,
+  ttls,
   validation,
 } from '../profile-text.ts';
 
-function settings(text: string) {
+function located(text: string) {
   return parse(text).understood?.nativeProfile?.authentication?.eap?.value;
+}
+
+function settings(text: string) {
+  return withoutPositions(located(text));
 }
 
 suite('EAP configuration', () => {
@@ -45,7 +51,7 @@ suite('EAP configuration', () => {
     ];
     for (const way of ways) {
       const { profile } = parse(eapProfile(way));
-      assert.deepEqual(profile?.nativeProfile?.authentication?.eap?.value, settings(eapProfile(literal)));
+      assert.deepEqual(withoutPositions(profile?.nativeProfile?.authentication?.eap?.value), settings(eapProfile(literal)));
       assert.equal(profile?.nativeProfile?.authentication?.eapXml, literal);
     }
   });
@@ -119,6 +125,107 @@ suite('EAP configuration', () => {
     assert.deepEqual(names('"a.x";"b.x"'), ['a.x', 'b.x']);
     assert.deepEqual(names('nps\\d{1,2}\\.x'), ['nps\\d{1,2}\\.x'], 'a comma of a regular expression separates nothing');
     assert.deepEqual(names('   '), []);
+  });
+
+  test('a name that is not understood stays in the list: leaving it out could come to mean any name', () => {
+    const found = settings(methodProfile(13, tls(validation.replace('radius.example.com', '(?=x);*'))));
+    assert.ok(found?.method === 'tls');
+    assert.deepEqual(found.serverValidation.serverNames, ['(?=x)', '*']);
+  });
+
+  test('the column of a regular expression that is not understood is that of the mistake', () => {
+    const text = methodProfile(13, tls(validation.replace('radius.example.com', 'a.x; nps[.x') + someFilter));
+    const found = parse(text).diagnostics.find(({ code }) => code === 'AOV-PROFILE-181');
+    const line = text.split('\n')[found!.at.line - 1]!;
+    assert.equal(line.slice(found!.at.column - 1).slice(0, 3), '[.x');
+  });
+
+  test('places of what the profile wants of a certificate', () => {
+    const text = methodProfile(
+      13,
+      tls(
+        `${validation}\n${filter(
+          `\n<CAHashList Enabled="true"><IssuerHash>${root}</IssuerHash></CAHashList>\n<ClientAuthEKUList Enabled="true"/>`,
+        )}`,
+      ),
+    );
+    const found = located(text);
+    assert.ok(found?.method === 'tls');
+    const lineOf = (part: string): number => text.slice(0, text.indexOf(part)).split('\n').length;
+    assert.equal(found.filter?.at?.line, lineOf('<FilteringInfo'));
+    assert.equal(found.filter?.caHashList?.at?.line, lineOf('<CAHashList'));
+    assert.equal(found.filter?.clientAuthEkuList?.at?.line, lineOf('<ClientAuthEKUList'));
+    assert.equal(found.serverValidation.at?.line, lineOf('<ServerValidation'));
+  });
+
+  test('EAP-TTLS with its own names for things', () => {
+    const found = settings(
+      ttls('<MSCHAPv2Authentication><UseWinlogonCredentials>true</UseWinlogonCredentials></MSCHAPv2Authentication>'),
+    );
+    assert.deepEqual(found, {
+      method: 'ttls',
+      serverValidation: { serverNames: ['radius.example.com'], trustedRootCa: [root], disableUserPrompt: true },
+      phase2: { kind: 'mschapv2', useWinLogonCredentials: true },
+      anonymousIdentity: 'guest',
+    });
+    for (const [element, kind] of [
+      ['PAPAuthentication', 'pap'],
+      ['CHAPAuthentication', 'chap'],
+      ['MSCHAPAuthentication', 'mschap'],
+    ] as const) {
+      const read = settings(ttls(`<${element}/>`));
+      assert.deepEqual(read?.method === 'ttls' && read.phase2, { kind });
+    }
+  });
+
+  test('EAP-TTLS hides the user name unless told otherwise', () => {
+    const identity = (phase1: string): unknown => {
+      const found = settings(ttls('<PAPAuthentication/>', phase1));
+      return found?.method === 'ttls' ? found.anonymousIdentity : 'unread';
+    };
+    assert.equal(identity(''), '');
+    assert.equal(identity('<Phase1Identity/>'), '');
+    assert.equal(identity('<Phase1Identity><AnonymousIdentity>a</AnonymousIdentity></Phase1Identity>'), 'a');
+    assert.equal(
+      identity(
+        '<Phase1Identity><IdentityPrivacy>false</IdentityPrivacy><AnonymousIdentity>a</AnonymousIdentity></Phase1Identity>',
+      ),
+      undefined,
+    );
+  });
+
+  test('EAP inside of EAP-TTLS, as Eap and as EapHostConfig', () => {
+    const inner = (text: string): unknown => {
+      const found = settings(ttls(text));
+      return found?.method === 'ttls' && found.phase2.kind === 'eap' ? found.phase2.inner : undefined;
+    };
+    const wanted = { method: 'mschapv2', useWinLogonCredentials: false };
+    assert.deepEqual(inner(mschapv2()), wanted);
+    assert.deepEqual(inner(hostConfig(26, `<Config>${mschapv2()}</Config>`)), wanted);
+    assert.deepEqual(inner(hostConfig(6, '<Config/>')), { method: 'gtc' });
+    assert.deepEqual(inner(peap()), { method: 'unsupported', type: 25 });
+    assert.ok(codes(parse(ttls(hostConfig(13, `<Config>${mschapv2()}</Config>`)))).includes('154'));
+  });
+
+  test('EAP-GTC is read inside of a tunnel only, and only behind a server that is checked', () => {
+    const gtc = '<Eap xmlns="http://www.microsoft.com/provisioning/BaseEapConnectionPropertiesV1"><Type>6</Type></Eap>';
+    const more = '<RequireCryptoBinding>true</RequireCryptoBinding>';
+    const inPeap = settings(methodProfile(25, peap(gtc)));
+    assert.deepEqual(inPeap?.method === 'peap' && inPeap.inner, { method: 'gtc' });
+    assert.deepEqual(codes(parse(methodProfile(6, gtc))), ['155']);
+    const off = `${more}<PeapExtensions><PerformServerValidation>false</PerformServerValidation></PeapExtensions>`;
+    assert.deepEqual(codes(parse(methodProfile(25, peap(gtc, off)))).toSorted(), ['160', '185']);
+    assert.deepEqual(codes(parse(methodProfile(25, peap(mschapv2(), off)))), ['160']);
+  });
+
+  test('a vendor has methods of its own', () => {
+    const text = eapProfile(
+      hostConfig(26, `<Config>${mschapv2()}</Config>`).replace(
+        '</EapMethod>',
+        '<VendorId xmlns="http://www.microsoft.com/provisioning/EapCommon">9</VendorId></EapMethod>',
+      ),
+    );
+    assert.deepEqual(codes(parse(text)), ['155']);
   });
 
   test('an unsupported method is told by its number', () => {
