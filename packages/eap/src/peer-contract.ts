@@ -99,13 +99,17 @@ export interface TlsFailure {
   readonly reason:
     | 'untrusted'
     | 'expired'
+    | 'not-yet-valid'
     | 'wrong-name'
+    | 'wrong-eku' // not meant for a server
     | 'revoked'
     | 'no-client-certificate'
     | 'client-certificate-refused'
     | 'alert'
     | 'protocol';
   readonly detail: string;
+  /** The alert that the server ended TLS with (RFC 8446 §6), when it sent one: 44 revoked, 45 expired, 48 unknown CA, … */
+  readonly alert?: number;
 }
 
 export type EapAction =
