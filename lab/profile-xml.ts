@@ -1,3 +1,4 @@
+import { eapHostConfig, type EapWish, type RadiusTrust } from './eap-xml.ts';
 import { network } from './network.ts';
 
 export interface ProfileRoute {
@@ -30,7 +31,7 @@ export interface ProfileOptions {
   /** Raw elements to put in front of NativeProfile. */
   readonly extra?: string;
   /** EAP-TLS: thumbprints of accepted roots of the RADIUS server, and its names. */
-  readonly radius?: { readonly roots: readonly string[]; readonly names: string };
+  readonly radius?: RadiusTrust;
 }
 
 /** Routes and names of the corporate network of a world. */
@@ -53,43 +54,23 @@ export function certificateProfile(options: ProfileOptions = {}): string {
   return profile({ ...corporate, ...options }, false, '<MachineMethod>Certificate</MachineMethod>');
 }
 
-/** A user tunnel with EAP-MSCHAPv2. */
-export function mschapv2Profile(options: ProfileOptions = {}): string {
-  const method = eapMethod(
-    26,
-    '<EapType xmlns="http://www.microsoft.com/provisioning/MsChapV2ConnectionPropertiesV1"><UseWinLogonCredentials>false</UseWinLogonCredentials></EapType>',
-  );
+/** A user tunnel with any EAP method. */
+export function eapProfile(wish: EapWish, options: ProfileOptions = {}): string {
   return profile(
     { ...corporate, ...options },
     false,
-    `<UserMethod>Eap</UserMethod><Eap><Configuration>${method}</Configuration></Eap>`,
+    `<UserMethod>Eap</UserMethod><Eap><Configuration>${eapHostConfig(wish)}</Configuration></Eap>`,
   );
+}
+
+/** A user tunnel with EAP-MSCHAPv2. */
+export function mschapv2Profile(options: ProfileOptions = {}): string {
+  return eapProfile({ kind: 'mschapv2' }, options);
 }
 
 /** A user tunnel with EAP-TLS. */
 export function eapTlsProfile(options: ProfileOptions = {}): string {
-  const roots = (options.radius?.roots ?? [])
-    .map((root) => `<TrustedRootCA>${root.replaceAll(/../g, '$& ')}</TrustedRootCA>`)
-    .join('');
-  const method = eapMethod(
-    13,
-    `<EapType xmlns="http://www.microsoft.com/provisioning/EapTlsConnectionPropertiesV1">
-            <CredentialsSource><CertificateStore><SimpleCertSelection>true</SimpleCertSelection></CertificateStore></CredentialsSource>
-            <ServerValidation>
-              <DisableUserPromptForServerValidation>true</DisableUserPromptForServerValidation>
-              <ServerNames>${options.radius?.names ?? ''}</ServerNames>
-              ${roots}
-            </ServerValidation>
-            <DifferentUsername>false</DifferentUsername>
-            <PerformServerValidation xmlns="http://www.microsoft.com/provisioning/EapTlsConnectionPropertiesV2">true</PerformServerValidation>
-            <AcceptServerName xmlns="http://www.microsoft.com/provisioning/EapTlsConnectionPropertiesV2">true</AcceptServerName>
-          </EapType>`,
-  );
-  return profile(
-    { ...corporate, ...options },
-    false,
-    `<UserMethod>Eap</UserMethod><Eap><Configuration>${method}</Configuration></Eap>`,
-  );
+  return eapProfile({ kind: 'tls', trust: options.radius ?? { names: '', roots: [] } }, options);
 }
 
 function profile(options: ProfileOptions, device: boolean, authentication: string): string {
@@ -141,23 +122,4 @@ function routeElement(route: ProfileRoute): string {
   const metric = route.metric === undefined ? '' : `<Metric>${route.metric}</Metric>`;
   const exclusion = route.exclusion ? '<ExclusionRoute>true</ExclusionRoute>' : '';
   return `  <Route><Address>${route.address}</Address><PrefixSize>${route.prefixSize}</PrefixSize>${metric}${exclusion}</Route>`;
-}
-
-function eapMethod(type: number, eapType: string): string {
-  const common = 'xmlns="http://www.microsoft.com/provisioning/EapCommon"';
-  return `
-        <EapHostConfig xmlns="http://www.microsoft.com/provisioning/EapHostConfig">
-          <EapMethod>
-            <Type ${common}>${type}</Type>
-            <VendorId ${common}>0</VendorId>
-            <VendorType ${common}>0</VendorType>
-            <AuthorId ${common}>0</AuthorId>
-          </EapMethod>
-          <Config xmlns="http://www.microsoft.com/provisioning/EapHostConfig">
-            <Eap xmlns="http://www.microsoft.com/provisioning/BaseEapConnectionPropertiesV1">
-              <Type>${type}</Type>
-              ${eapType}
-            </Eap>
-          </Config>
-        </EapHostConfig>`;
 }
