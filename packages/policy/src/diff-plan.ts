@@ -1,4 +1,5 @@
 import { formatPrefix, sameAddress, type IpPrefix } from '@aovpn/bytes';
+import { describeFilterChange, type FilterChange } from './filter/diff-filters.ts';
 import { printRoute, printRule } from './print-plan.ts';
 import { routeKey, ruleKey, type DnsPlan, type Plan, type RoutePlan, type RulePlan, type TunnelPlan } from './plan.ts';
 
@@ -12,7 +13,8 @@ export type PlanChange =
 
 /**
  * The steps from `from` to `to`, in an order in which no moment is worse than both ends: everything is added before anything is
- * removed; what is added goes from the device to the rules that send packets there, and removal goes the other way round.
+ * removed; what is added goes from the device to the rules that send packets there, and removal goes the other way round. Filters and
+ * apps are not among them ({@link diffFilters}): the kernel takes those as a whole.
  */
 export function diffPlan(from: Plan, to: Plan): readonly PlanChange[] {
   const added: PlanChange[] = [];
@@ -60,11 +62,11 @@ export function diffPlan(from: Plan, to: Plan): readonly PlanChange[] {
 }
 
 /** Changes as text, one a line: `+` added, `~` replaced, `-` removed. */
-export function printChanges(changes: readonly PlanChange[]): string {
+export function printChanges(changes: readonly (PlanChange | FilterChange)[]): string {
   return changes.map((change) => `${{ add: '+', replace: '~', remove: '-' }[change.op]} ${describe(change)}\n`).join('');
 }
 
-function describe(change: PlanChange): string {
+function describe(change: PlanChange | FilterChange): string {
   switch (change.kind) {
     case 'tunnel':
       return `device ${change.tunnel.device} mtu ${change.tunnel.mtu}`;
@@ -76,6 +78,10 @@ function describe(change: PlanChange): string {
       return printRule(change.rule).replace(' add', '');
     case 'dns':
       return `names ${change.dns.rules.map(({ name }) => name).join(' ') || 'none'}`;
+    case 'deny':
+    case 'filter':
+    case 'app':
+      return describeFilterChange(change);
   }
 }
 

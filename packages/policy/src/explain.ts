@@ -82,6 +82,12 @@ function explainAddress(plan: Plan, address: IpAddress): AddressExplanation {
     case 'tunnel': {
       steps.push(step(`${prefix} metric ${route.metric} is the longest match: ${route.because.why}`, route.because));
       const source = route.source ? ` from ${formatAddress(route.source)}` : '';
+      const filter = plan.filters.find(({ device }) => device === route.device);
+      if (filter) {
+        const example = `tcp ${address.family === 6 ? `[${text}]` : text}:443`;
+        const why = `${route.device} has filters, ${filter.rules.length} of them can fit: ask with protocol and port, such as ${example}`;
+        steps.push(step(why, filter.because));
+      }
       steps.push({ text: `sent into ${route.device}${source}` });
       return { address: text, path: 'tunnel', connection: route.because.profile, device: route.device!, steps };
     }

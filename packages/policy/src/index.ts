@@ -33,6 +33,10 @@ export { emptyCatalogue, readAppCatalogue, type AppCatalogue, type AppFileFault,
 export { appNameOf, type AppName } from './app/app-name.ts';
 export { matchesExecutable } from './app/executable.ts';
 export { printPlan, printRoute, printRule } from './print-plan.ts';
+export { diffFilters, type FilterChange } from './filter/diff-filters.ts';
+export { decidePacket, type Packet, type PacketDecision, type SocketOwner, type Verdict } from './filter/decide-packet.ts';
+export { explainApp, explainFlow, explainProgram, type ProgramFacts, type TrafficExplanation } from './explain-traffic.ts';
+export { parseFlow, type Flow } from './flow-text.ts';
 export { diffPlan, printChanges, sameRoute, sameRule, type PlanChange } from './diff-plan.ts';
 export { lookUpRoute, type RouteVerdict } from './route-lookup.ts';
 export {

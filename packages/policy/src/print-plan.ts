@@ -1,6 +1,8 @@
 import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
 import { describeServers } from './compile-dns.ts';
 import { formatBecause, type Because } from './facts.ts';
+import { describeRule } from './filter/describe-rule.ts';
+import { describeApp } from './filter/diff-filters.ts';
 import { routeProtocol } from './linux-number.ts';
 import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
@@ -41,9 +43,20 @@ export function printPlan(plan: Plan): string {
     for (const loser of rule.instead) lines.push({ text: `# not ${rule.name} of ${formatBecause(loser)}` });
   }
   for (const { domain, because } of plan.dns.search) lines.push({ text: `search ${domain}`, because });
+  for (const { device, rules, unusable, because } of plan.filters) {
+    heading(`filters of ${device}: answers, and what one of these allows`);
+    for (const rule of rules) lines.push({ text: `filter ${device} allow ${describeRule(rule)}`, because: rule.because });
+    for (const dead of unusable) lines.push({ text: `filter ${device} never`, because: dead.because });
+    lines.push({ text: `filter ${device} refuse everything else`, because });
+  }
+  if (plan.apps.length > 0) heading('apps');
+  for (const app of plan.apps) lines.push({ text: describeApp(app), because: app.because });
+  if (plan.problems.length > 0) heading('problems');
+  for (const { code, severity, profile, at, path, message } of plan.problems)
+    lines.push({ text: `# ${severity} ${code} profile ${JSON.stringify(profile)} line ${at.line} ${path}: ${message}` });
   if (lines.length === 0) return '# nothing: no tunnel, the machine is as it was\n';
   // Reasons in one column, but no longer line than needed for a stray long one.
-  const column = Math.min(72, Math.max(...lines.map(({ text, because }) => (because ? text.length : 0))));
+  const column = lines.reduce((widest, { text, because }) => Math.min(72, Math.max(widest, because ? text.length : 0)), 0);
   return `${lines.map(({ text, because }) => (because ? `${text.padEnd(column)}  # ${formatBecause(because)}` : text)).join('\n')}\n`;
 }
 

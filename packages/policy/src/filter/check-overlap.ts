@@ -1,6 +1,7 @@
-import { compareAddresses, formatRange, type IpRange } from '@aovpn/bytes';
+import { compareAddresses, type IpRange } from '@aovpn/bytes';
 import type { NumberRange } from '@aovpn/profile';
 import type { FilterRule } from '../plan.ts';
+import { meaningOfRule } from './diff-filters.ts';
 import { filterPath, type FilterProblems } from './problem.ts';
 
 /** How many of the widest filters every other one is compared with: work stays linear in the number of filters. */
@@ -11,7 +12,7 @@ export function checkOverlap(rules: readonly FilterRule[], problems: FilterProbl
   const first = new Map<string, FilterRule>();
   const distinct: FilterRule[] = [];
   for (const rule of rules) {
-    const text = textOf(rule);
+    const text = meaningOfRule(rule);
     const other = first.get(text);
     if (!other) {
       first.set(text, rule);
@@ -71,9 +72,4 @@ function coversAddresses(outer: readonly IpRange[] | undefined, inner: readonly 
       ),
     )
   );
-}
-
-function textOf({ direction, owner, protocol, localPorts, remotePorts, local, remote }: FilterRule): string {
-  const addresses = (ranges: readonly IpRange[] | undefined): string[] | undefined => ranges?.map(formatRange);
-  return JSON.stringify([direction, owner, protocol, localPorts, remotePorts, addresses(local), addresses(remote)]);
 }

@@ -133,6 +133,8 @@ class RulesetText {
         else byApp.set(key, [rule]);
       }
     }
+    // Without SYSTEM nobody needs to know who is some other app.
+    if (byApp.size === 0 && !rules.some(({ owner }) => owner?.system)) return [];
     const targets: { cgroup: CgroupName; verdict: string }[] = [];
     const other = `${prefix}_other_app`;
     for (const { key } of this.#plan.apps) {
