@@ -306,10 +306,15 @@ export class FanotifyExecWatch implements ExecWatch {
   }
 }
 
+interface Heard {
+  started(app: AppKey, pid: number, errno: number): void;
+  failed(why: string): void;
+}
+
 /** One fanotify group with its worker. It is never repaired: when something goes wrong it is thrown away, and the kernel allows all. */
 class Engine {
   readonly table = new ExecTable();
-  readonly #heard: { started(app: AppKey, pid: number, errno: number): void; failed(why: string): void };
+  readonly #heard: Heard;
   readonly #stallMs: number;
   readonly #groupFd: number;
   readonly #wakeFd: number;
@@ -326,7 +331,7 @@ class Engine {
   #stopped = false;
   #onReady: (() => void) | undefined;
 
-  constructor(maxHoldMs: number, stallMs: number, heard: Engine['#heard']) {
+  constructor(maxHoldMs: number, stallMs: number, heard: Heard) {
     this.#heard = heard;
     this.#stallMs = stallMs;
     try {

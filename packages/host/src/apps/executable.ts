@@ -79,12 +79,7 @@ function expand(pattern: string, heed: (directory: string, name: string) => void
       paths = paths.map((path) => join(path, component));
       continue;
     }
-    const form = new RegExp(
-      `^${component
-        .split('*')
-        .map(RegExp.escape ?? escape)
-        .join('[^/]*')}$`,
-    );
+    const form = new RegExp(`^${component.split('*').map(escape).join('[^/]*')}$`);
     const last = index === components.length - 1;
     paths = paths.flatMap((path) => {
       const directory = follow(path, heed) ?? path;

@@ -11,15 +11,14 @@ import {
   ourRoutes,
   readAddresses,
   readLinks,
+  readOurRoutes,
   readOurRules,
-  readRoutes,
   removeKernelRouteRequest,
   routeRequest,
   ruleRequest,
   type KernelRoute,
   type Link,
 } from './kernel-network.ts';
-import { routingTable } from '@aovpn/policy';
 import type { RouteRequest, RouteSocket } from './route-socket.ts';
 
 /** What the kernel has of us, in the words of a plan; `dns` is empty, the kernel knows nothing of names. */
@@ -38,7 +37,7 @@ function observeNetwork(socket: RouteSocket): ObservedNetwork {
   const byIndex = new Map(links.map((link) => [link.index, link]));
   const ours = links.filter(isOurs);
   const addresses = readAddresses(socket);
-  const { routes, unknown } = ourRoutes(readRoutes(socket, routingTable), byIndex);
+  const { routes, unknown } = ourRoutes(readOurRoutes(socket), byIndex);
   const because = { profile: '', why: 'found in the kernel' };
   const tunnels = ours
     .filter(({ name }) => name !== resolverDevice)
@@ -94,6 +93,16 @@ export async function applyRoutes(socket: RouteSocket, plan: Plan, between: () =
       networkCure('AOV-HOST-304'),
     );
   return { changes, observed };
+}
+
+/**
+ * What would have to change for the kernel to look like the plan again. Empty while a device of the plan is gone: its routes went with it,
+ * and whoever owns the device tells.
+ */
+export function findDrift(socket: RouteSocket, plan: Plan): readonly PlanChange[] {
+  const now = observeNetwork(socket);
+  const target = withoutMissingFamily(plan);
+  return target.tunnels.every(({ device }) => now.links.has(device)) ? diffKernel(now, target) : [];
 }
 
 /** Changes from what the kernel has to a plan. Devices are made and removed by the data plane, never here. */

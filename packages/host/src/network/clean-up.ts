@@ -1,16 +1,14 @@
-import { routingTable } from '@aovpn/policy';
 import { giveBack, type ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
 import {
   deleteLinkRequest,
   isOurs,
   readLinks,
+  readOurRoutes,
   readOurRules,
-  readRoutes,
   removeKernelRouteRequest,
   ruleRequest,
 } from './kernel-network.ts';
 import { defaultResolvConf, defaultStateDirectory } from './place.ts';
-import { routeProtocol } from '@aovpn/policy';
 import { openRouteSocket, type RouteSocket } from './route-socket.ts';
 
 /** What was found and removed. */
@@ -60,11 +58,7 @@ export async function cleanUp(place: Partial<ResolvConfPlace> = {}): Promise<Cle
       rules.map((rule) => ruleRequest('remove', rule)),
       problems,
     );
-    const routes = attempt(
-      'routes',
-      () => readRoutes(socket, routingTable).filter(({ protocol }) => protocol === routeProtocol),
-      [],
-    );
+    const routes = attempt('routes', () => readOurRoutes(socket), []);
     const routesGone = remove(socket, 'route', routes.map(removeKernelRouteRequest), problems);
     const links = attempt('devices', () => readLinks(socket).filter(isOurs), []);
     remove(

@@ -1,6 +1,14 @@
 import { existsSync } from 'node:fs';
-import { addressFromBytes, networkOf, type IpAddress, type IpFamily, type IpPrefix } from '@aovpn/bytes';
-import { devicePrefix, routeProtocol, routingTable, rulePriorities, type RoutePlan, type RulePlan } from '@aovpn/policy';
+import { addressFromBytes, concat, networkOf, type IpAddress, type IpFamily, type IpPrefix } from '@aovpn/bytes';
+import {
+  devicePrefix,
+  routeProtocol,
+  routingTable,
+  routingTables,
+  rulePriorities,
+  type RoutePlan,
+  type RulePlan,
+} from '@aovpn/policy';
 import { constant, littleEndian } from '../sys/index.ts';
 import type { RouteRequest, RouteSocket } from './route-socket.ts';
 import * as nl from './rtnetlink-number.ts';
@@ -72,7 +80,21 @@ export function readRoutes(socket: RouteSocket, table: number): KernelRoute[] {
   }) as KernelRoute[];
 }
 
-/** Routes of our table that carry our protocol number, as the plan writes them; `unknown` counts those no plan of ours would make. */
+/** Routes with our protocol number in a table of ours, both families. The kernel itself leaves out all others (from Linux 4.20 on). */
+export function readOurRoutes(socket: RouteSocket): KernelRoute[] {
+  return ([4, 6] as const).flatMap((family) => {
+    if (family === 6 && !hasIpv6()) return [];
+    const fixed = new Uint8Array(12);
+    fixed[0] = familyNumber(family);
+    fixed[5] = routeProtocol;
+    return socket
+      .dump(nl.RTM_GETROUTE, fixed)
+      .map(decodeRoute)
+      .filter((route) => route?.protocol === routeProtocol && routingTables.includes(route.table));
+  }) as KernelRoute[];
+}
+
+/** Routes of ours as the plan writes them; `unknown` are those that no plan of ours would make. */
 export function ourRoutes(
   routes: readonly KernelRoute[],
   links: ReadonlyMap<number, Link>,
@@ -81,13 +103,13 @@ export function ourRoutes(
   const unknown: KernelRoute[] = [];
   const because = { profile: '', why: 'found in the kernel' };
   for (const route of routes) {
-    if (route.protocol !== routeProtocol || route.table !== routingTable) continue;
     const { prefix, metric, source } = route;
+    const table = route.table === routingTable ? {} : { table: route.table };
     const device = route.index === undefined ? undefined : links.get(route.index)?.name;
-    if (route.type === nl.RTN_THROW) found.push({ kind: 'throw', prefix, metric, because });
-    else if (route.type === nl.RTN_UNREACHABLE) found.push({ kind: 'unreachable', prefix, metric, because });
+    if (route.type === nl.RTN_THROW) found.push({ kind: 'throw', prefix, metric, ...table, because });
+    else if (route.type === nl.RTN_UNREACHABLE) found.push({ kind: 'unreachable', prefix, metric, ...table, because });
     else if (route.type === nl.RTN_UNICAST && device !== undefined && !route.gateway)
-      found.push({ kind: 'tunnel', prefix, metric, device, ...(source ? { source } : {}), because });
+      found.push({ kind: 'tunnel', prefix, metric, ...table, device, ...(source ? { source } : {}), because });
     else unknown.push(route);
   }
   return { routes: found, unknown };
@@ -167,7 +189,7 @@ export function routeRequest(op: 'add' | 'replace' | 'remove', route: RoutePlan,
   fixed[6] = op === 'remove' ? nl.RT_SCOPE_NOWHERE : route.kind === 'tunnel' ? nl.RT_SCOPE_LINK : nl.RT_SCOPE_UNIVERSE;
   fixed[7] = { tunnel: nl.RTN_UNICAST, throw: nl.RTN_THROW, unreachable: nl.RTN_UNREACHABLE }[route.kind];
   const attributes: Attribute[] = [
-    [nl.RTA_TABLE, u32(routingTable)],
+    [nl.RTA_TABLE, u32(route.table ?? routingTable)],
     [nl.RTA_PRIORITY, u32(route.metric)],
   ];
   if (length > 0) attributes.push([nl.RTA_DST, address.bytes]);
@@ -182,7 +204,7 @@ export function routeRequest(op: 'add' | 'replace' | 'remove', route: RoutePlan,
   };
 }
 
-export function ruleRequest(op: 'add' | 'remove', { family, priority, mark, action }: RulePlan): RouteRequest {
+export function ruleRequest(op: 'add' | 'remove', { family, priority, mark, mask, users, action }: RulePlan): RouteRequest {
   const fixed = new Uint8Array(12);
   fixed[0] = familyNumber(family);
   fixed[7] = { lookup: nl.FR_ACT_TO_TBL, goto: nl.FR_ACT_GOTO, nop: nl.FR_ACT_NOP }[action.kind];
@@ -190,7 +212,9 @@ export function ruleRequest(op: 'add' | 'remove', { family, priority, mark, acti
     [nl.FRA_PRIORITY, u32(priority)],
     [nl.FRA_PROTOCOL, Uint8Array.of(routeProtocol)],
   ];
-  if (mark !== undefined) attributes.push([nl.FRA_FWMARK, u32(mark)], [nl.FRA_FWMASK, u32(0xffffffff)]);
+  if (mark !== undefined) attributes.push([nl.FRA_FWMARK, u32(mark)], [nl.FRA_FWMASK, u32(mask ?? 0xffffffff)]);
+  // struct fib_rule_uid_range: first and last.
+  if (users) attributes.push([nl.FRA_UID_RANGE, concat(u32(users.from), u32(users.to))]);
   if (action.kind === 'lookup') attributes.push([nl.FRA_TABLE, u32(action.table)]);
   if (action.kind === 'goto') attributes.push([nl.FRA_GOTO, u32(action.priority)]);
   return {
@@ -291,9 +315,20 @@ function decodeRule({ type, body }: NetlinkMessage): RulePlan | undefined {
     priority > rulePriorities.last
   )
     return undefined;
-  const mark = readU32(attributes.get(nl.FRA_FWMARK));
+  const mark = readU32(attributes.get(nl.FRA_FWMARK)) ?? 0;
+  const mask = readU32(attributes.get(nl.FRA_FWMASK)) ?? 0;
+  const range = attributes.get(nl.FRA_UID_RANGE);
+  const from = readU32(range);
+  const to = readU32(range, 4);
   const because = { profile: '', why: 'found in the kernel' };
-  const common = { family, priority, ...(mark ? { mark } : {}), because };
+  const common = {
+    family,
+    priority,
+    ...(mark !== 0 || mask !== 0 ? { mark } : {}),
+    ...(mask !== 0 && mask !== 0xffffffff ? { mask } : {}),
+    ...(from !== undefined && to !== undefined ? { users: { from, to } } : {}),
+    because,
+  };
   if (body[7] === nl.FR_ACT_GOTO)
     return { ...common, action: { kind: 'goto', priority: readU32(attributes.get(nl.FRA_GOTO)) ?? 0 } };
   if (body[7] === nl.FR_ACT_NOP) return { ...common, action: { kind: 'nop' } };

@@ -1,12 +1,13 @@
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import type { HostFacts, Plan } from '@aovpn/policy';
+import type { HostFacts, Plan, PlanChange } from '@aovpn/policy';
 import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverReport } from '../resolver/resolver.ts';
-import { applyRoutes, type AppliedChanges } from './apply-plan.ts';
+import { applyRoutes, findDrift, type AppliedChanges } from './apply-plan.ts';
 import { cleanUp, type CleanUpReport } from './clean-up.ts';
 import { readPhysicalNetwork, readRouteTo, type PhysicalNetwork, type RouteTo } from './network-facts.ts';
 import { defaultResolvConf, defaultStateDirectory } from './place.ts';
 import { openRouteSocket } from './route-socket.ts';
 import { watchNetwork, type NetworkChange } from './watch-network.ts';
+import { watchOurs } from './watch-plan.ts';
 
 export interface NetworkOptions {
   /** `/etc/resolv.conf` unless told otherwise. */
@@ -37,6 +38,11 @@ export interface Network {
   /** How the kernel sends to an address now, with a mark or without. */
   routeTo(destination: IpAddress, mark?: number): RouteTo | undefined;
   watchNetwork(onChange: (change: NetworkChange) => void): { close(): void };
+  /**
+   * Calls back within a moment when somebody else changed routes, rules or addresses of the plan in force: with what would put them
+   * right, which is what the next `applyPlan` of the same plan does.
+   */
+  watchPlan(onDrift: (changes: readonly PlanChange[]) => void): { close(): void };
   /** Removes everything of ours, whoever made it. */
   cleanUp(): Promise<CleanUpReport>;
   /** Counts of our stub resolver while it runs. */
@@ -65,6 +71,8 @@ export function openNetwork(options: NetworkOptions = {}): Network {
   };
   /** What the resolver was last told without an error; what a failed apply goes back to. */
   let dnsInForce: Plan['dns'] | undefined;
+  /** What the kernel was last made to look like. */
+  let planInForce: Plan | undefined;
 
   return {
     applyPlan: (plan) =>
@@ -75,6 +83,7 @@ export function openNetwork(options: NetworkOptions = {}): Network {
             report = await resolver.apply(plan.dns);
           });
           dnsInForce = plan.dns;
+          planInForce = plan;
           return { changes, now: observed.plan, resolver: report! };
         } catch (error) {
           // The routes are back; so are the name rules, if anything can be done about them at all.
@@ -86,8 +95,25 @@ export function openNetwork(options: NetworkOptions = {}): Network {
     networkFacts: async () => ({ ...readPhysicalNetwork(socket), resolver: await resolver.physical() }),
     routeTo: (destination, mark = 0) => readRouteTo(socket, destination, mark),
     watchNetwork: (onChange) => watchNetwork(onChange, place),
+    watchPlan: (onDrift) => {
+      let open = true;
+      const watch = watchOurs(() => {
+        // Behind whatever is being applied: what we do ourselves is no drift.
+        void inTurn(async () => {
+          const changes = open && planInForce ? findDrift(socket, planInForce) : [];
+          if (changes.length > 0) onDrift(changes);
+        }).catch(() => undefined);
+      });
+      return {
+        close: () => {
+          open = false;
+          watch.close();
+        },
+      };
+    },
     cleanUp: () =>
       inTurn(async () => {
+        planInForce = undefined;
         // What cannot be given back here is tried again there, and reported.
         await resolver.close().catch(() => undefined);
         dnsInForce = undefined;

@@ -30,8 +30,11 @@ export const RTM_GETRULE = 34;
 export const RTMGRP_LINK = 0x1;
 export const RTMGRP_IPV4_IFADDR = 0x10;
 export const RTMGRP_IPV4_ROUTE = 0x40;
+export const RTMGRP_IPV4_RULE = 0x80;
 export const RTMGRP_IPV6_IFADDR = 0x100;
 export const RTMGRP_IPV6_ROUTE = 0x400;
+/** Group 19, RTNLGRP_IPV6_RULE. */
+export const RTMGRP_IPV6_RULE = 0x40000;
 
 export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
@@ -72,6 +75,7 @@ export const FRA_PRIORITY = 6;
 export const FRA_FWMARK = 10;
 export const FRA_TABLE = 15;
 export const FRA_FWMASK = 16;
+export const FRA_UID_RANGE = 20;
 export const FRA_PROTOCOL = 21;
 export const FR_ACT_TO_TBL = 1;
 export const FR_ACT_GOTO = 2;

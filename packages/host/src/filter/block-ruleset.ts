@@ -1,0 +1,22 @@
+import { devicePrefix, nftTable, type CgroupName } from '@aovpn/policy';
+
+/**
+ * The last resort, when neither the new plan nor the one before can be put in force: nothing passes through any tunnel of ours, and apps
+ * whose traffic belongs into a tunnel reach nothing but this machine. It needs no set and no fact, so that little can go wrong with it.
+ */
+export function printBlockRuleset(confined: readonly CgroupName[]): string {
+  const device = JSON.stringify(`${devicePrefix}*`);
+  const apps = confined.map(
+    ({ path, level }) =>
+      `    oifname != "lo" socket cgroupv2 level ${level} ${JSON.stringify(path)} counter reject with icmpx admin-prohibited\n`,
+  );
+  const chain = (hook: string, rules: string): string =>
+    `  chain ${hook} {\n    type filter hook ${hook} priority filter\n    policy accept\n${rules}  }\n`;
+  return (
+    `table ${nftTable}\ndelete table ${nftTable}\n\ntable ${nftTable} {\n` +
+    chain('output', `    oifname ${device} counter reject with icmpx admin-prohibited\n${apps.join('')}`) +
+    chain('input', `    iifname ${device} counter drop\n`) +
+    chain('forward', `    oifname ${device} counter drop\n    iifname ${device} counter drop\n`) +
+    '}\n'
+  );
+}

@@ -1,0 +1,131 @@
+import { NLM_F_REQUEST } from '../network/rtnetlink-number.ts';
+import { decodeAttributes, decodeMessages, encodeMessage, readText, type NetlinkMessage } from '../network/rtnetlink.ts';
+import { constant, openNetlink, SysError, trySetOption, waitReadable } from '../sys/index.ts';
+
+/** What the kernel tells about nftables: <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. */
+
+const NETLINK_NETFILTER = 12;
+const NFNL_SUBSYS_NFTABLES = 10;
+const NFNLGRP_NFTABLES = 7;
+const NFT_MSG_NEWGEN = 15;
+const NFT_MSG_GETGEN = 16;
+const NFTA_GEN_ID = 1;
+const NFTA_GEN_PROC_PID = 2;
+const NFTA_GEN_PROC_NAME = 3;
+/** Of every message about a table, or something in it, attribute 1 is the table's name. */
+const NFTA_TABLE_NAME = 1;
+/** `struct nfgenmsg`. */
+const fixedLength = 4;
+
+/** A transaction of nftables: all its parts come into force together. */
+export interface NftTransaction {
+  /** The number of the ruleset that it made. */
+  readonly generation: number;
+  /** Who did it; the process may be gone. */
+  readonly pid: number;
+  readonly program: string;
+  /** What happened in the table asked for, such as `delete rule`; empty: nothing. */
+  readonly changes: readonly string[];
+}
+
+const messageNames = new Map([
+  [0, 'new table'],
+  [2, 'delete table'],
+  [3, 'new chain'],
+  [5, 'delete chain'],
+  [6, 'new rule'],
+  [8, 'delete rule'],
+  [9, 'new set'],
+  [11, 'delete set'],
+  [12, 'new set element'],
+  [14, 'delete set element'],
+]);
+/** More kinds than these say nothing more to a person. */
+const maxChanges = 8;
+
+/** Listens to changes of nftables in this network namespace. */
+export interface NftEvents {
+  /** Transactions that are complete, in order; `lost`: there were more than could be taken, so anything may have happened. */
+  read(): { readonly transactions: readonly NftTransaction[]; readonly lost: boolean };
+  watch(callback: () => void): void;
+  close(): void;
+}
+
+/** @param table such as `aovpn`, whose changes are named. @throws {SysError} */
+export function openNftEvents(table: string): NftEvents {
+  const socket = openNetlink(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1));
+  // A large set comes as one message for each few elements; what does not fit is lost, and told as lost.
+  trySetOption(socket.fd, constant.SOL_SOCKET, constant.SO_RCVBUFFORCE, 4 * 1024 * 1024);
+  let changes: string[] = [];
+  return {
+    read: () => {
+      const transactions: NftTransaction[] = [];
+      let lost = false;
+      for (;;) {
+        let datagram: Uint8Array | undefined;
+        try {
+          datagram = socket.receive();
+        } catch (error) {
+          if (!(error instanceof SysError)) throw error;
+          lost = true;
+          changes = [];
+          continue;
+        }
+        if (!datagram) return { transactions, lost };
+        for (const message of decodeMessages(datagram)) {
+          const kind = message.type & 0xff;
+          if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES || message.body.length < fixedLength) continue;
+          const attributes = decodeAttributes(message.body, fixedLength);
+          if (kind === NFT_MSG_NEWGEN) {
+            transactions.push({ ...readGeneration(attributes), changes });
+            changes = [];
+          } else if (readText(attributes.get(NFTA_TABLE_NAME)) === table) {
+            const name = messageNames.get(kind) ?? `change ${kind}`;
+            if (!changes.includes(name) && changes.length < maxChanges) changes.push(name);
+          }
+        }
+      }
+    },
+    watch: (callback) => void socket.watch(callback).unref(),
+    close: () => socket.close(),
+  };
+}
+
+/** The number of the ruleset in force; every transaction makes it one more. @throws {SysError} */
+export function rulesetGeneration(): number {
+  const socket = openNetlink(NETLINK_NETFILTER, 0);
+  try {
+    socket.send(encodeMessage((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN, NLM_F_REQUEST, 1, new Uint8Array(fixedLength), []));
+    for (;;) {
+      const datagram = socket.receive();
+      if (!datagram) {
+        if (!waitReadable(socket.fd, 5000)) throw new SysError('nfnetlink NFT_MSG_GETGEN', 110);
+        continue;
+      }
+      for (const message of decodeMessages(datagram)) {
+        if (message.sequence !== 1) continue;
+        if (message.type === ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN)) return generationOf(message);
+        throw new SysError('nfnetlink NFT_MSG_GETGEN', 95);
+      }
+    }
+  } finally {
+    socket.close();
+  }
+}
+
+function generationOf({ body }: NetlinkMessage): number {
+  return readGeneration(decodeAttributes(body, fixedLength)).generation;
+}
+
+function readGeneration(attributes: ReadonlyMap<number, Uint8Array>): Omit<NftTransaction, 'changes'> {
+  return {
+    generation: bigEndian(attributes.get(NFTA_GEN_ID)),
+    pid: bigEndian(attributes.get(NFTA_GEN_PROC_PID)),
+    program: readText(attributes.get(NFTA_GEN_PROC_NAME)) ?? '',
+  };
+}
+
+/** Numbers of nftables are in network byte order. */
+function bigEndian(octets: Uint8Array | undefined): number {
+  return octets && octets.length >= 4 ? new DataView(octets.buffer, octets.byteOffset, 4).getUint32(0) : 0;
+}

@@ -1,0 +1,126 @@
+import { nftTable } from '@aovpn/policy';
+import { SysError } from '../sys/index.ts';
+import { filterError } from './errors.ts';
+import { openNftEvents, rulesetGeneration, type NftTransaction } from './nfnetlink.ts';
+import { describeRefusal, runNft } from './nft.ts';
+
+/** Somebody else changed our table. */
+export interface ForeignRulesetChange {
+  /** Such as `delete rule`; `unknown` when there were too many events to be read. */
+  readonly what: string;
+  /** Program and process id; empty when it is not known. */
+  readonly by: string;
+}
+
+/** The table `inet aovpn` of this network namespace. */
+export interface Ruleset {
+  /** One transaction: all of the text comes into force, or nothing of it. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
+  apply(text: string): Promise<void>;
+  /** What nft would say to the text; nothing changes. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
+  check(text: string): Promise<void>;
+  /** The table as `nft -j` lists it (libnftables-json(5)); undefined when it does not exist. @throws {HostError} AOV-HOST-605, AOV-HOST-607 */
+  read(): Promise<readonly NftObject[] | undefined>;
+  /** Calls back when somebody else changes our table, from the event loop and soon. @throws {HostError} AOV-HOST-607 */
+  watch(onChange: (change: ForeignRulesetChange) => void): { close(): void };
+  /** Removes the table, whoever made it; tells whether there was one. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
+  remove(): Promise<boolean>;
+}
+
+/** One object of the JSON that nft writes: `{ "chain": { … } }`. */
+export type NftObject = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+const tableName = nftTable.split(' ')[1]!;
+const removal = `table ${nftTable}\ndelete table ${nftTable}\n`;
+/** Our own transactions are remembered until their events have surely been read. */
+const remembered = 64;
+
+export function openRuleset(): Ruleset {
+  /** Generations that we made ourselves. */
+  const own: number[] = [];
+  const ownPids: number[] = [];
+  let last = -1;
+  let busy = 0;
+  const watchers = new Set<() => void>();
+
+  const run = async (text: string): Promise<void> => {
+    busy++;
+    try {
+      const before = tryGeneration();
+      const result = await runNft(['-f', '-'], text);
+      if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));
+      const after = tryGeneration();
+      ownPids.push(result.pid);
+      // Nobody else came in between: the transaction is known by its number, also where process ids are others.
+      if (before !== undefined && after === (before + 1) >>> 0) own.push(after);
+      if (own.length > remembered) own.shift();
+      if (ownPids.length > remembered) ownPids.shift();
+      last = after ?? -1;
+    } finally {
+      busy--;
+      if (busy === 0) for (const look of watchers) setImmediate(look);
+    }
+  };
+  const foreign = ({ generation, pid, changes }: NftTransaction): boolean =>
+    changes.length > 0 && !own.includes(generation) && !ownPids.includes(pid);
+
+  return {
+    apply: run,
+    check: async (text) => {
+      const result = await runNft(['-c', '-f', '-'], text);
+      if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));
+    },
+    read: async () => {
+      const result = await runNft(['-j', 'list', 'table', ...nftTable.split(' ')], '');
+      if (!result.ok) {
+        if (/No such file or directory/.test(result.refusal.said)) return undefined;
+        throw filterError('rulesetUnreadable', describeRefusal(result.refusal));
+      }
+      try {
+        return (JSON.parse(result.output) as { readonly nftables: readonly NftObject[] }).nftables;
+      } catch (error) {
+        throw filterError('rulesetUnreadable', 'nft wrote no JSON', error);
+      }
+    },
+    watch: (onChange) => {
+      let events: ReturnType<typeof openNftEvents>;
+      try {
+        events = openNftEvents(tableName);
+      } catch (error) {
+        throw filterError('rulesetUnreadable', `netlink: ${String(error)}`, error);
+      }
+      let open = true;
+      const look = (): void => {
+        // What happens meanwhile waits in the socket: whose it is can only be told afterwards.
+        if (!open || busy > 0) return;
+        const { transactions, lost } = events.read();
+        if (lost && tryGeneration() !== last) onChange({ what: 'unknown', by: '' });
+        for (const transaction of transactions.filter(foreign)) {
+          onChange({ what: transaction.changes.join(', '), by: `${transaction.program} (process ${transaction.pid})` });
+        }
+      };
+      watchers.add(look);
+      events.watch(look);
+      return {
+        close: () => {
+          open = false;
+          watchers.delete(look);
+          events.close();
+        },
+      };
+    },
+    remove: async () => {
+      const result = await runNft(['list', 'table', ...nftTable.split(' ')], '');
+      await run(removal);
+      return result.ok;
+    },
+  };
+}
+
+function tryGeneration(): number | undefined {
+  try {
+    return rulesetGeneration();
+  } catch (error) {
+    if (error instanceof SysError) return undefined;
+    throw error;
+  }
+}
