@@ -1,14 +1,15 @@
-import { constants, createPrivateKey, sign, type KeyObject, type SignKeyObjectInput } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { promisify } from 'node:util';
 import { decodeUtf8 } from '@aovpn/bytes';
 import type { SignatureScheme } from '@aovpn/ike';
-import { CertificateError, parseCertificate, type ParsedCertificate } from '../trust/certificate.ts';
-import { weaknessOf } from '../trust/signature-algorithm.ts';
+import type { HostError } from '../host-error.ts';
+import type { ParsedCertificate } from '../trust/certificate.ts';
+import { decodeCertificate, readCertificates, readPrivateKey } from './certificate-file.ts';
 import { keysError } from './keys-error.ts';
-import { readPemBlocks, type PemBlock } from './pem.ts';
 import { openPkcs12 } from './pkcs12.ts';
+import type { PrivateKey } from './private-key.ts';
 import { readCertificateFile, readKeyFile, readSecretFile } from './secret-file.ts';
+import { softwareKey } from './software-key.ts';
 
 /** Where a credential is. Either `certificate` with `key` (which may be the same file), or `pkcs12`. */
 export interface CredentialFiles {
@@ -23,6 +24,9 @@ export interface CredentialFiles {
 
 /** A certificate with its key. The key itself stays behind these functions. */
 export interface Credential {
+  /** SHA-256 of the certificate, lower-case hexadecimal; as in `CertificateCandidate`. */
+  readonly id: string;
+  readonly onToken: boolean;
   /** DER, leaf first. */
   readonly certificates: readonly Uint8Array[];
   /** One line, such as `C=DE, O=Example, CN=laptop`. */
@@ -38,12 +42,19 @@ export interface Credential {
   /** What the key can sign with, most wanted first. */
   readonly schemes: readonly SignatureScheme[];
   /**
+   * Makes the key ready; a token asks for its PIN. Signing does it by itself, a TLS handshake cannot.
+   * @throws {HostError} 151–157
+   */
+  unlock(): Promise<void>;
+  /**
    * Signs; an ECDSA signature is DER (RFC 7427 §3).
-   * @throws {HostError} 130
+   * @throws {HostError} 114, 130, 151–157
    */
   sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
-  /** A context for `node:tls` that can use the key. */
+  /** A context for `node:tls` that can use the key: synchronously, so {@link unlock} comes first. */
   secureContext(options: Omit<SecureContextOptions, 'cert' | 'key' | 'pfx'>): SecureContext;
+  /** Why the key could not sign in a handshake that has failed, if that is why; told once. */
+  takeFailure(): HostError | undefined;
 }
 
 /**
@@ -59,77 +70,51 @@ export async function loadCredential(files: CredentialFiles): Promise<Credential
   const key = readPrivateKey(keyFile, keyPath);
   const certificates = readCertificates(certificateFile, files.certificate);
   keyFile.fill(0);
-  return assembleCredential(key, certificates, files.certificate);
+  return fromFile(key, certificates, files.certificate);
 }
 
 async function loadPkcs12(path: string, passwordPath: string | undefined): Promise<Credential> {
-  const file = await readKeyFile(path);
-  const secret = passwordPath === undefined ? new Uint8Array() : await readSecretFile(passwordPath);
-  const { keys, certificates } = await openPkcs12(file, decodeUtf8(secret), path);
-  secret.fill(0);
+  const { keys, certificates } = await readPkcs12(path, passwordPath);
   if (keys.length === 0) throw keysError('AOV-HOST-111', `${path} holds no private key`);
   if (certificates.length === 0) throw keysError('AOV-HOST-110', `${path} holds no certificate`);
-  const parsed = certificates.map((der) => parse(der, path));
   for (const key of keys) {
-    const leaf = parsed.find((certificate) => certificate.x509.checkPrivateKey(key));
-    if (leaf) return assembleCredential(key, [leaf, ...parsed.filter((certificate) => certificate !== leaf)], path);
+    const leaf = certificates.find((certificate) => certificate.x509.checkPrivateKey(key));
+    if (leaf) return fromFile(key, [leaf, ...certificates.filter((certificate) => certificate !== leaf)], path);
   }
   throw keysError('AOV-HOST-114', `no certificate in ${path} belongs to its private key`);
 }
 
-function readCertificates(file: Uint8Array, path: string): ParsedCertificate[] {
-  // DER begins with a SEQUENCE of more than 127 octets.
-  if (file[0] === 0x30 && (file[1] ?? 0) >= 0x80) return [parse(file, path)];
-  const blocks = blocksOf(file).filter((block) => block.label === 'CERTIFICATE');
-  if (blocks.length === 0) throw keysError('AOV-HOST-110', `${path} holds no certificate`);
-  return blocks.map((block) => parse(block.der, path));
-}
-
-function readPrivateKey(file: Uint8Array, path: string): KeyObject {
-  const blocks = blocksOf(file).filter((block) => block.label.endsWith('PRIVATE KEY'));
-  const [block] = blocks;
-  if (!block) throw keysError('AOV-HOST-111', `${path} holds no private key`);
-  if (blocks.length > 1) throw keysError('AOV-HOST-111', `${path} holds ${blocks.length} private keys; one is expected`);
-  if (block.label === 'ENCRYPTED PRIVATE KEY' || block.hasHeaders)
-    throw keysError('AOV-HOST-113', `the private key in ${path} is encrypted`);
-  const types: Readonly<Record<string, 'pkcs8' | 'pkcs1' | 'sec1'>> = {
-    'PRIVATE KEY': 'pkcs8',
-    'RSA PRIVATE KEY': 'pkcs1',
-    'EC PRIVATE KEY': 'sec1',
-  };
-  const type = types[block.label];
-  if (!type) throw keysError('AOV-HOST-115', `${path} holds a "${block.label}"`);
+/** @throws {HostError} 100–105, 112, 120–122 */
+export async function readPkcs12(
+  path: string,
+  passwordPath: string | undefined,
+): Promise<{ readonly keys: readonly KeyObject[]; readonly certificates: readonly ParsedCertificate[] }> {
+  const file = await readKeyFile(path);
+  const secret = passwordPath === undefined ? new Uint8Array() : await readSecretFile(passwordPath);
   try {
-    return createPrivateKey({ key: Buffer.from(block.der), format: 'der', type });
-  } catch (error) {
-    throw keysError('AOV-HOST-111', `the private key in ${path} cannot be decoded`, { cause: error });
+    const { keys, certificates } = await openPkcs12(file, decodeUtf8(secret), path);
+    return { keys, certificates: certificates.map((der) => decodeCertificate(der, path)) };
   } finally {
-    block.der.fill(0);
+    secret.fill(0);
   }
 }
 
-function blocksOf(file: Uint8Array): PemBlock[] {
-  return readPemBlocks(Buffer.from(file).toString('latin1'));
-}
-
-function parse(der: Uint8Array, path: string): ParsedCertificate {
-  try {
-    return parseCertificate(der);
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    throw keysError('AOV-HOST-112', `${path}: ${error.message}`, { cause: error });
-  }
-}
-
-function assembleCredential(key: KeyObject, certificates: readonly ParsedCertificate[], path: string): Credential {
+function fromFile(key: KeyObject, certificates: readonly ParsedCertificate[], path: string): Credential {
   const leaf = certificates[0]!;
   if (!leaf.x509.checkPrivateKey(key)) {
     throw keysError('AOV-HOST-114', `the first certificate in ${path} ("${leaf.subject}") was issued for another key`);
   }
-  const schemes = schemesOf(key, path);
+  return assembleCredential(softwareKey(key, path), certificates);
+}
+
+/** `certificates`: the leaf, and others among which its issuers may be. */
+export function assembleCredential(key: PrivateKey, certificates: readonly ParsedCertificate[]): Credential {
+  const leaf = certificates[0]!;
   const text = (kind: 'dns' | 'email' | 'upn'): string[] => leaf.names.flatMap((name) => (name.kind === kind ? [name.text] : []));
   const chain = inOrder(certificates);
   return {
+    id: createHash('sha256').update(leaf.der).digest('hex'),
+    onToken: key.onToken,
     certificates: chain.map((certificate) => certificate.der),
     subject: leaf.subject,
     subjectDn: leaf.subjectDn,
@@ -138,14 +123,14 @@ function assembleCredential(key: KeyObject, certificates: readonly ParsedCertifi
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
     extendedKeyUsage: leaf.extendedKeyUsage,
-    schemes,
-    sign: (scheme, data) => signWith(key, schemes, scheme, data),
-    secureContext: (options) =>
-      createSecureContext({
-        ...options,
-        cert: chain.map((certificate) => certificate.x509.toString()).join(''),
-        key: key.export({ type: 'pkcs8', format: 'pem' }),
-      }),
+    schemes: key.schemes,
+    unlock: () => key.unlock(),
+    sign: (scheme, data) => key.sign(scheme, data),
+    secureContext: (options) => {
+      const cert = chain.map((certificate) => certificate.x509.toString()).join('');
+      return createSecureContext({ ...options, ...key.tlsOptions(), cert });
+    },
+    takeFailure: () => key.takeFailure(),
   };
 }
 
@@ -157,53 +142,5 @@ function inOrder(certificates: readonly ParsedCertificate[]): ParsedCertificate[
     const issuer = certificates.find((other) => !chain.includes(other) && last.x509.checkIssued(other.x509));
     if (!issuer || issuer.x509.checkIssued(issuer.x509)) return chain;
     chain.push(issuer);
-  }
-}
-
-const pssSchemes = ['rsa-pss-sha256', 'rsa-pss-sha384', 'rsa-pss-sha512'] as const;
-const pkcs1Schemes = ['rsa-pkcs1-sha256', 'rsa-pkcs1-sha384', 'rsa-pkcs1-sha512', 'rsa-pkcs1-sha1'] as const;
-const curveSchemes: Readonly<Record<string, SignatureScheme>> = {
-  prime256v1: 'ecdsa-sha256',
-  secp384r1: 'ecdsa-sha384',
-  secp521r1: 'ecdsa-sha512',
-};
-
-function schemesOf(key: KeyObject, path: string): readonly SignatureScheme[] {
-  const weakness = weaknessOf(key);
-  if (weakness !== undefined) throw keysError('AOV-HOST-115', `${path}: ${weakness}`);
-  const type: string = key.asymmetricKeyType ?? 'unknown';
-  switch (type) {
-    case 'rsa':
-      return [...pssSchemes, ...pkcs1Schemes];
-    case 'rsa-pss':
-      return pssSchemes;
-    case 'ec':
-      return [curveSchemes[key.asymmetricKeyDetails?.namedCurve ?? '']!];
-    case 'ed25519':
-      return ['ed25519'];
-    default:
-      throw keysError('AOV-HOST-115', `${path}: a key of type ${type}`);
-  }
-}
-
-async function signWith(
-  key: KeyObject,
-  schemes: readonly SignatureScheme[],
-  scheme: SignatureScheme,
-  data: Uint8Array,
-): Promise<Uint8Array> {
-  if (!schemes.includes(scheme)) throw keysError('AOV-HOST-130', `this key cannot sign with ${scheme}`);
-  const hash = scheme === 'ed25519' ? null : scheme.slice(scheme.lastIndexOf('-') + 1);
-  const input: SignKeyObjectInput = scheme.startsWith('rsa-pss')
-    ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
-    : scheme.startsWith('rsa')
-      ? { key, padding: constants.RSA_PKCS1_PADDING }
-      : { key, dsaEncoding: 'der' };
-  try {
-    // With a callback, signing runs outside of the main thread.
-    const signature = await promisify<string | null, Uint8Array, SignKeyObjectInput, Buffer>(sign)(hash, data, input);
-    return new Uint8Array(signature);
-  } catch (error) {
-    throw keysError('AOV-HOST-130', `signing with ${scheme} failed`, { cause: error });
   }
 }

@@ -58,6 +58,11 @@ export const keysErrors = [
     cure: 'Give a certificate with its key (PEM), or a PKCS#12 file.',
   },
   {
+    code: 'AOV-HOST-117',
+    title: 'The certificate is in none of the key sources',
+    cure: 'See which certificates there are: aovpn explain certificate PROFILE. Insert the token, or put the file back.',
+  },
+  {
     code: 'AOV-HOST-120',
     title: 'The PKCS#12 password is wrong',
     cure: 'Put the right password into the PKCS#12 password file.',
@@ -83,4 +88,44 @@ export const keysErrors = [
     cure: "Install ca-certificates, or name the anchor file of the gateway's certificate authority.",
   },
   { code: 'AOV-HOST-141', title: 'A trust anchor cannot be decoded', cure: 'The anchor must be a PEM or DER certificate.' },
+  {
+    code: 'AOV-HOST-150',
+    title: 'A PKCS#11 module cannot be used',
+    cure: 'Name the full path of the module; it and all directories above it must belong to root and be writable by root alone.',
+  },
+  {
+    code: 'AOV-HOST-151',
+    title: 'The token is not there',
+    cure: 'Insert the smart card or token; compare its label with the one in the settings (pkcs11-tool --list-slots).',
+  },
+  {
+    code: 'AOV-HOST-152',
+    title: 'The PIN is wrong',
+    cure: 'Give the right PIN. A token locks itself after a few wrong ones, so this one is not tried again.',
+  },
+  {
+    code: 'AOV-HOST-153',
+    title: 'The PIN is locked',
+    cure: 'Unblock the token with its PUK or by its administrator; no PIN opens it until then.',
+  },
+  {
+    code: 'AOV-HOST-154',
+    title: 'The token wants a PIN',
+    cure: 'Answer the question (aovpn prompt), or write the PIN into a PIN file that only root can read.',
+  },
+  {
+    code: 'AOV-HOST-155',
+    title: 'The token was taken out',
+    cure: 'Insert it again; the connection comes back by itself.',
+  },
+  {
+    code: 'AOV-HOST-156',
+    title: 'The token cannot do what is needed',
+    cure: 'See the detail; check the token with pkcs11-tool --test --login.',
+  },
+  {
+    code: 'AOV-HOST-157',
+    title: 'The PIN in the file is not tried',
+    cure: 'Put the right PIN into the PIN file; if it is right after all (the token was unblocked), restart aovpnd.',
+  },
 ] as const;

@@ -1,15 +1,17 @@
 import { constants } from 'node:crypto';
 import { Duplex } from 'node:stream';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect, createSecureContext, type ConnectionOptions, type TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { EapEvent, TlsFailure, TlsServerTrust } from '@aovpn/eap';
 import { concat } from '@aovpn/bytes';
+import type { EapEvent, TlsChannel, TlsFailure, TlsKeying, TlsServerTrust } from '@aovpn/eap';
 import type { Credential } from '../keys/credential.ts';
-import type { AnchorStore } from '../trust/anchor-store.ts';
+import { exportKeys } from './keying.ts';
+import { overwrite, type RememberedSession } from './session-cache.ts';
 import { alertFor, tlsFailureOf } from './tls-failure.ts';
-import { receivedCertificates, verifyServer } from './verify-server.ts';
+import { receivedCertificates, verifyServer, type ServerJudge, type VerifiedServer } from './verify-server.ts';
 
 type TlsOutput = Extract<EapEvent, { readonly kind: 'tls-output' }>;
+type Established = Extract<TlsOutput['state'], { readonly kind: 'established' }>;
 
 /**
  * Turns of the event loop without any news after which TLS has said everything. TLS itself runs synchronously inside of Node;
@@ -17,56 +19,83 @@ type TlsOutput = Extract<EapEvent, { readonly kind: 'tls-output' }>;
  */
 const quietTurns = 8;
 
-/** EAP method type, the context of the TLS 1.3 exporter (RFC 9190 §2.3). */
-const eapTlsType = Buffer.from([0x0d]);
+export interface ConversationOptions {
+  readonly channel: TlsChannel;
+  readonly trust: TlsServerTrust;
+  readonly keying: TlsKeying;
+  /** Shown if the server asks; undefined: none is. */
+  readonly credential: Credential | undefined;
+  /** A session to offer; its chain has been judged anew. */
+  readonly offer: (RememberedSession & { readonly server: Omit<VerifiedServer, 'channel' | 'resumed'> }) | undefined;
+  readonly judge: ServerJudge;
+  readonly onServer: ((server: VerifiedServer) => void) | undefined;
+}
 
-/** One TLS handshake as client, over octets that somebody else carries. */
+/** One TLS connection as client, over octets that somebody else carries. */
 export class TlsConversation {
-  readonly #trust: TlsServerTrust;
-  readonly #roots: AnchorStore;
-  readonly #now: () => Date;
+  readonly #options: ConversationOptions;
   readonly #wire: Wire;
   readonly #socket: TLSSocket;
   readonly #said: Uint8Array[] = [];
   #secure = false;
-  #verified = false;
-  #established: TlsOutput['state'] | undefined;
+  /** The chain that has been believed. What the connection shows must still be this when it counts. */
+  #believed: readonly Uint8Array[] | undefined;
+  #server: Omit<VerifiedServer, 'channel' | 'resumed'> | undefined;
+  #established: Established | undefined;
   #failure: TlsFailure | undefined;
   #news = 0;
+  #stapled: Uint8Array | undefined;
+  /** Sessions that the server has given, and what is left of those before. */
+  #sessions: Buffer[];
   #clientRandom: Uint8Array | undefined;
   #serverRandom: Uint8Array | undefined;
 
-  constructor(credential: Credential, trust: TlsServerTrust, roots: AnchorStore, now: () => Date) {
-    this.#trust = trust;
-    this.#roots = roots;
-    this.#now = now;
+  constructor(options: ConversationOptions) {
+    this.#options = options;
     this.#wire = new Wire(() => {
       this.#news++;
     });
-    this.#socket = connect({
+    const { credential, offer } = options;
+    this.#sessions = offer ? [...offer.sessions] : [];
+    const offered = this.#sessions.pop();
+    const settings = {
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+      // strongSwan's TLS server does not know RFC 5746. What that guards against is renegotiation, and there is none here.
+      secureOptions: constants.SSL_OP_LEGACY_SERVER_CONNECT | constants.SSL_OP_NO_RENEGOTIATION,
+    } as const;
+    const connection: ConnectionOptions & TLSSocketOptions = {
       socket: this.#wire,
-      secureContext: credential.secureContext({
-        minVersion: 'TLSv1.2',
-        maxVersion: 'TLSv1.3',
-        // strongSwan's TLS server does not know RFC 5746. What that guards against is renegotiation, and there is none here.
-        secureOptions: constants.SSL_OP_LEGACY_SERVER_CONNECT | constants.SSL_OP_NO_RENEGOTIATION,
-      }),
+      secureContext: credential ? credential.secureContext(settings) : createSecureContext(settings),
+      ...(offered && { session: offered }),
+      // RFC 9190 §5.4: the only word on revocation that needs no network.
+      requestOCSP: true,
       // The server is verified below, before a single octet of our answer leaves: Node cannot know the profile's roots and names.
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
-    });
+    };
+    this.#socket = connect(connection);
+    offered?.fill(0);
     this.#socket.on('secureConnect', () => {
       this.#secure = true;
       this.#news++;
     });
     this.#socket.on('data', (data: Buffer) => {
       this.#said.push(new Uint8Array(data));
+      data.fill(0);
       this.#news++;
     });
-    this.#socket.on('session', () => {
+    this.#socket.on('OCSPResponse', (response: Buffer | null) => {
+      this.#stapled = response === null ? undefined : new Uint8Array(response);
+    });
+    this.#socket.on('session', (session: Buffer) => {
+      this.#sessions.push(Buffer.from(session));
       this.#news++;
     });
-    this.#socket.on('error', (error) => this.#fail(tlsFailureOf(error)));
+    this.#socket.on('error', (error) => {
+      const ours = credential?.takeFailure();
+      this.#fail(ours ? { reason: 'no-client-certificate', detail: ours.message } : tlsFailureOf(error));
+    });
     // A server may close TLS once it has said all it has to; before that it is a failure.
     for (const end of ['end', 'close'] as const) {
       this.#socket.on(end, () => {
@@ -85,53 +114,111 @@ export class TlsConversation {
     const records = this.#wire.takeWritten();
     this.#clientRandom ??= helloRandom(records, 1);
     // As soon as there is a certificate: with TLS 1.2 our own follows it in the clear, long before the handshake ends.
-    if (!this.#verified && !this.#failure && (this.#secure || receivedCertificates(this.#socket).length > 0)) {
-      const failure = await verifyServer(this.#socket, this.#trust, this.#roots, this.#now());
+    if (input && !this.#established && !this.#failure) {
+      const failure = await this.#judgeServer();
       if (failure) {
         // What we would have said is dropped: who is not believed does not learn who we are.
         this.#failure = failure;
         this.#socket.destroy();
         return this.#output(request, alertFor(failure));
       }
-      this.#verified = true;
     }
-    if (this.#secure && this.#verified && !this.#failure) this.#established ??= this.#describe();
+    if (this.#secure && !this.#failure && !this.#established) this.#establish();
     return this.#output(request, records);
+  }
+
+  /** Encrypts application data and gives back its records. Nothing is taken before the server has proven itself. */
+  async write(request: number, data: Uint8Array): Promise<TlsOutput> {
+    if (!this.#established) this.#failure ??= { reason: 'protocol', detail: 'TLS is not established' };
+    if (this.#failure) return this.#output(request, new Uint8Array());
+    const copy = Buffer.from(data);
+    this.#socket.write(copy);
+    await this.#quiet();
+    copy.fill(0);
+    return this.#output(request, this.#wire.takeWritten());
+  }
+
+  /** Sessions that could be resumed, with the chain that stands for them; undefined when there are none. */
+  takeSessions(): RememberedSession | undefined {
+    if (!this.#established || this.#failure || !this.#believed) return undefined;
+    const sessions = this.#sessions;
+    this.#sessions = [];
+    // With TLS 1.3 only a ticket resumes, and each only once; with TLS 1.2 what was resumed can be resumed again.
+    const own = this.#established.version === '1.2' && sessions.length === 0 ? this.#socket.getSession() : undefined;
+    if (own) sessions.push(Buffer.from(own));
+    return sessions.length > 0 ? { sessions, certificates: this.#believed } : undefined;
   }
 
   close(): void {
     this.#failure ??= { reason: 'protocol', detail: 'closed' };
+    overwrite({ sessions: this.#sessions, certificates: [] });
+    this.#established?.keyMaterial.fill(0);
+    this.#established?.challenge?.fill(0);
+    for (const data of this.#said.splice(0)) data.fill(0);
     this.#socket.destroy();
     this.#wire.destroy();
   }
 
-  #output(request: number, records: Uint8Array): TlsOutput {
-    const applicationData = concat(...this.#said.splice(0));
-    const state = this.#failure ? { kind: 'failed' as const, failure: this.#failure } : this.#established;
-    return { kind: 'tls-output', request, records, state: state ?? { kind: 'handshaking' }, applicationData };
+  /** Undefined when the server is believed, or has shown nothing yet that could be. */
+  async #judgeServer(): Promise<TlsFailure | undefined> {
+    const { offer, trust, judge } = this.#options;
+    let certificates = receivedCertificates(this.#socket);
+    if (offer && this.#socket.isSessionReused()) {
+      // Possession of the session's secret is the proof, and our side of it was remembered with this chain. Node shows none now.
+      const isOther = certificates.length > 0 && !sameOctets(certificates[0], offer.certificates[0]);
+      if (isOther) return unbelievable('the resumed session is of another server');
+      this.#believed = offer.certificates;
+      this.#server = offer.server;
+      return undefined;
+    }
+    if (certificates.length === 0) return this.#secure ? unbelievable('the RADIUS server showed no certificate') : undefined;
+    if (sameOctets(certificates[0], this.#believed?.[0])) return undefined;
+    // Until the server has refused an offered session, the connection shows the certificate of that one, without its issuers. It
+    // is judged like any other; what the connection shows at its end is compared once more.
+    if (offer && sameOctets(certificates[0], offer.certificates[0]))
+      certificates = [...certificates, ...offer.certificates.slice(1)];
+    const verdict = await verifyServer({ certificates, stapled: this.#stapled, trust }, judge);
+    if (verdict.kind === 'refused') return verdict.failure;
+    this.#believed = certificates;
+    this.#server = verdict.server;
+    return undefined;
   }
 
-  #describe(): TlsOutput['state'] {
-    const protocol = this.#socket.getProtocol() ?? 'nothing';
-    switch (protocol) {
-      case 'TLSv1.2': {
-        // RFC 5216 §2.3.
-        const keys = exportWithoutContext(this.#socket, 128, 'client EAP encryption');
-        const randoms = [this.#clientRandom ?? new Uint8Array(), this.#serverRandom ?? new Uint8Array()];
-        return { kind: 'established', version: '1.2', msk: firstHalf(keys), sessionId: concat(eapTlsType, ...randoms) };
-      }
-      case 'TLSv1.3': {
-        // RFC 9190 §2.3.
-        const keys = this.#socket.exportKeyingMaterial(128, 'EXPORTER_EAP_TLS_Key_Material', eapTlsType);
-        const methodId = this.#socket.exportKeyingMaterial(64, 'EXPORTER_EAP_TLS_Method-Id', eapTlsType);
-        return { kind: 'established', version: '1.3', msk: firstHalf(keys), sessionId: concat(eapTlsType, methodId) };
-      }
-      default:
-        return {
-          kind: 'failed',
-          failure: { reason: 'protocol', detail: `TLS came out as ${protocol}` },
-        };
+  #output(request: number, records: Uint8Array): TlsOutput {
+    const applicationData = concat(...this.#said);
+    for (const data of this.#said.splice(0)) data.fill(0);
+    const state = this.#failure ? { kind: 'failed' as const, failure: this.#failure } : this.#state();
+    return { kind: 'tls-output', request, records, state, applicationData };
+  }
+
+  /** With copies of the keys: whoever gets them overwrites them. */
+  #state(): TlsOutput['state'] {
+    const established = this.#established;
+    if (!established) return { kind: 'handshaking' };
+    const { keyMaterial, challenge } = established;
+    return { ...established, keyMaterial: keyMaterial.slice(), ...(challenge && { challenge: challenge.slice() }) };
+  }
+
+  #establish(): void {
+    const resumed = this.#options.offer !== undefined && this.#socket.isSessionReused();
+    // What the server has refused once it will refuse again.
+    if (!resumed) this.#sessions = this.#sessions.filter((session) => !this.#options.offer?.sessions.includes(session));
+    const [shown] = receivedCertificates(this.#socket);
+    const isBelieved = this.#believed !== undefined && (sameOctets(shown, this.#believed[0]) || (resumed && shown === undefined));
+    if (!this.#server || !isBelieved) {
+      this.#failure = unbelievable('the RADIUS server has exchanged its certificate');
+      this.#socket.destroy();
+      return;
     }
+    const randoms = [this.#clientRandom ?? new Uint8Array(), this.#serverRandom ?? new Uint8Array()] as const;
+    const keys = exportKeys(this.#socket, this.#options.keying, randoms);
+    if (!keys) {
+      const detail = `TLS came out as ${this.#socket.getProtocol() ?? 'nothing'}`;
+      this.#failure = { reason: 'protocol', detail };
+      return;
+    }
+    this.#established = { kind: 'established', resumed, ...keys };
+    this.#options.onServer?.({ ...this.#server, channel: this.#options.channel, resumed });
   }
 
   /** Waits until nothing has happened for some turns of the event loop and TLS has taken all its input. */
@@ -176,17 +263,12 @@ class Wire extends Duplex {
   }
 }
 
-/** TLS 1.2 tells no context from an empty one (RFC 5705 §4), and RFC 5216 has none; Node's types ask for one. */
-function exportWithoutContext(socket: TLSSocket, length: number, label: string): Buffer {
-  const exporter: { exportKeyingMaterial(length: number, label: string): Buffer } = socket as never;
-  return exporter.exportKeyingMaterial(length, label);
+function unbelievable(detail: string): TlsFailure {
+  return { reason: 'untrusted', detail };
 }
 
-/** The first 64 octets are the MSK, the others the EMSK, which nobody uses. */
-function firstHalf(keys: Buffer): Uint8Array {
-  const msk = Uint8Array.from(keys.subarray(0, 64));
-  keys.fill(0);
-  return msk;
+function sameOctets(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
 }
 
 /** The random of a ClientHello (1) or ServerHello (2) at the start of a flight: record and handshake header, version, random. */

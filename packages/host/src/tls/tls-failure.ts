@@ -23,6 +23,6 @@ export function tlsFailureOf(error: unknown): TlsFailure {
 
 /** A plaintext fatal alert record for the server's logs: our own flight is not sent, so keys never came into use. */
 export function alertFor(failure: TlsFailure): Uint8Array {
-  const description = failure.reason === 'expired' ? 45 : failure.reason === 'wrong-name' ? 46 : 48;
-  return Uint8Array.of(21, 3, 3, 0, 2, 2, description);
+  const descriptions: Partial<Record<TlsFailure['reason'], number>> = { revoked: 44, expired: 45, 'wrong-name': 46 };
+  return Uint8Array.of(21, 3, 3, 0, 2, 2, descriptions[failure.reason] ?? 48);
 }

@@ -65,6 +65,17 @@ export class AnchorStore {
     return new AnchorStore(all.filter((x509) => wanted.has(createHash('sha1').update(x509.raw).digest('hex'))));
   }
 
+  /** These, and others beside them. */
+  withAlso(others: readonly X509Certificate[]): AnchorStore {
+    return new AnchorStore([...[...this.#bySubject.values()].flat().map((entry) => entry.x509), ...others]);
+  }
+
+  /** Of all of them together: differs when they differ. */
+  digest(): string {
+    const hashes = [...this.#bySubject.values()].flat().map(({ x509 }) => x509.fingerprint256 ?? '');
+    return createHash('sha256').update(hashes.toSorted().join('\n')).digest('hex');
+  }
+
   #named(subject: string): ParsedCertificate[] {
     const found: ParsedCertificate[] = [];
     for (const entry of this.#bySubject.get(subject) ?? []) {

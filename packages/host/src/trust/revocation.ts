@@ -21,6 +21,13 @@ export type RevocationVerdict =
 const urlLimit = 2;
 const cacheLimit = 64;
 
+/** Keep one for long: it remembers answers for as long as they hold. */
+export function createRevocationChecker(
+  options: { readonly now?: () => Date; readonly fetch?: RevocationFetch } = {},
+): RevocationChecker {
+  return new RevocationChecker(options.now ?? ((): Date => new Date()), options.fetch);
+}
+
 /** Checks whether certificates of a path have been revoked; remembers answers as long as they say they hold. */
 export class RevocationChecker {
   readonly #fetch: RevocationFetch;
