@@ -10,7 +10,7 @@ function read(hex: string): readonly Avp[] | string {
 
 function only(hex: string): Avp {
   const avps = read(hex);
-  assert.ok(typeof avps !== 'string', String(avps));
+  if (typeof avps === 'string') assert.fail(avps);
   assert.equal(avps.length, 1);
   return avps[0]!;
 }

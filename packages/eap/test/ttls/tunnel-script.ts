@@ -79,7 +79,7 @@ export class TunnelScript extends Script {
   /** The AVPs that the peer said last. */
   avps(): readonly Avp[] {
     const avps = readAvps(this.said.at(-1) ?? new Uint8Array());
-    assert.ok(typeof avps !== 'string', String(avps));
+    if (typeof avps === 'string') assert.fail(avps);
     return avps;
   }
 
