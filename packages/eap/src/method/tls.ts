@@ -72,11 +72,16 @@ function takeData(state: TlsState, session: TunnelSession | undefined, data: Uin
   return follow({ ...state, committed: state.committed || committed }, flushTunnel(state.tunnel));
 }
 
+/**
+ * Our flight has left. Without the server's success indication that is the end only inside of a tunnel: there the tunnel protects
+ * what tells the end, and hostapd sends none.
+ */
 function complete(state: TlsState): Step {
-  const { session } = state.tunnel;
-  if (!session || !state.committed) return { state };
-  const msk = session.keyMaterial.slice(0, 64);
-  return { state: { ...state, msk }, outcome: { kind: 'succeeded', msk, method: `EAP-TLS with TLS ${session.version}` } };
+  const { session, options } = state.tunnel;
+  if (!session || (!state.committed && options.channel === 'outer')) return { state };
+  const msk = state.msk ?? session.keyMaterial.slice(0, 64);
+  const outcome = { kind: 'succeeded', msk, method: `EAP-TLS with TLS ${session.version}` } as const;
+  return { state: { ...state, msk }, outcome: state.committed ? outcome : { ...outcome, mayContinue: true } };
 }
 
 function pick({ reply, ask }: TunnelStep): Pick<Step, 'reply' | 'ask'> {

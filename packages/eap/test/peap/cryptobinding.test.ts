@@ -25,7 +25,7 @@ const golden = JSON.parse(readFileSync(new URL('cryptobinding-golden.json', impo
 const crypto = testCrypto();
 
 suite('PEAP cryptobinding against hostapd and eapol_test ([MS-PEAP] §3.1.5.5, §3.1.5.7)', () => {
-  test('there are goldens', () => assert.equal(golden.cases.length, 6));
+  test('there are goldens', () => assert.equal(golden.cases.length, 4));
 
   for (const each of golden.cases) {
     test(each.name, () => {
