@@ -1,35 +1,14 @@
 import { addressFromBytes, encodeUtf8 } from '@aovpn/bytes';
-import type { Identity, IkeSaConfig, SignatureScheme, TrafficSelector } from '@aovpn/ike';
-import type { EapTlsSettings, Profile } from '@aovpn/profile';
+import type { Identity, IkeSaConfig, TrafficSelector } from '@aovpn/ike';
+import type { Profile } from '@aovpn/profile';
+import { authenticationOf, type AuthenticationKind } from './authentication.ts';
+import { compileEapConfig } from './compile-eap-config.ts';
 import { compileProposals } from './compile-proposals.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
+import type { AlternativeName, CredentialFacts } from './credential-facts.ts';
 import { problem } from './problem-catalogue.ts';
-import type { AuthenticationKind } from './problem-of.ts';
 import type { Problem } from './problem.ts';
-import { authenticationOf, gatewayNamesOf, reviewProfile } from './review-profile.ts';
-
-/** A name that a certificate carries besides its subject. */
-export interface AlternativeName {
-  readonly kind: 'dns' | 'email' | 'upn' | 'ip';
-  readonly value: string;
-}
-
-/** What the host found beside the profile; no secrets. */
-export interface CredentialFacts {
-  readonly certificate?: {
-    /** DER, leaf first. */
-    readonly chain: readonly Uint8Array[];
-    /** Most wanted first. */
-    readonly schemes: readonly SignatureScheme[];
-    /** DER of the subject; undefined when it is empty. */
-    readonly subject?: Uint8Array;
-    readonly commonName?: string;
-    readonly alternativeNames: readonly AlternativeName[];
-  };
-  readonly hasPassword: boolean;
-  /** SHA-1 of the SubjectPublicKeyInfo of each authority that may have issued the gateway's certificate. */
-  readonly gatewayAuthorities: readonly Uint8Array[];
-}
+import { gatewayNamesOf, reviewProfile } from './review-profile.ts';
 
 export interface CompiledIkeConfig {
   readonly config: IkeSaConfig;
@@ -56,11 +35,13 @@ export function compileIkeConfig(
   if (obstacle) return { problem: obstacle };
   const proposals = compileProposals(profile.nativeProfile?.cryptographySuite, settings.allowWeak);
   if ('problem' in proposals) return proposals;
-  const auth = compileAuthentication(profile, settings, facts);
+  const wanted = authenticationOf(profile);
+  if ('problem' in wanted) return wanted;
+  const auth = compileAuthentication(profile, wanted.kind, settings, facts);
   if ('problem' in auth) return auth;
   const limit = proposals.smallBlocks ? ours.smallBlockBytes : 0;
   return {
-    authentication: auth.kind,
+    authentication: wanted.kind,
     config: {
       ikeProposals: proposals.ike,
       childProposals: proposals.child,
@@ -88,33 +69,21 @@ export function compileIkeConfig(
 
 function compileAuthentication(
   profile: Profile,
+  kind: AuthenticationKind,
   settings: ConnectionSettings,
   facts: CredentialFacts,
 ): IkeSaConfig['auth'] | { readonly problem: Problem } {
-  const wanted = authenticationOf(profile);
-  if ('problem' in wanted) return wanted;
-  const { certificate } = facts;
-  switch (wanted.kind) {
-    case 'certificate': {
-      if (!certificate) return { problem: problem('noCertificate') };
-      if (certificate.schemes.length === 0) return { problem: problem('noSignatureScheme') };
-      const identity = certificateIdentity(certificate, settings.identity);
-      if ('problem' in identity) return identity;
-      return { kind: 'certificate', schemes: certificate.schemes, certificates: certificate.chain, identity };
-    }
-    case 'mschapv2': {
-      if (!settings.userName) return { problem: problem('noUserName') };
-      if (!facts.hasPassword) return { problem: problem('noPassword') };
-      return { kind: 'eap', peer: { identity: settings.userName, method: { kind: 'mschapv2', userName: settings.userName } } };
-    }
-    case 'eap-tls': {
-      if (!certificate) return { problem: problem('noCertificate') };
-      const name = settings.userName ?? userNameIn(certificate);
-      if (name === undefined) return { problem: problem('noUserName', 'nor is one in the certificate') };
-      const eap = profile.nativeProfile!.authentication!.eap!.value as EapTlsSettings;
-      return { kind: 'eap', peer: { identity: name, method: { kind: 'tls', trust: trustOf(eap) } } };
-    }
+  if (kind !== 'certificate') {
+    const peer = compileEapConfig(profile, settings, facts);
+    if ('problem' in peer) return peer;
+    return { kind: 'eap', peer, ...(settings.allowEapOnly === true && { allowEapOnly: true }) };
   }
+  const { certificate } = facts;
+  if (!certificate) return { problem: facts.certificateProblem ?? problem('noCertificate') };
+  if (certificate.schemes.length === 0) return { problem: problem('noSignatureScheme') };
+  const identity = certificateIdentity(certificate, settings.identity);
+  if ('problem' in identity) return identity;
+  return { kind: 'certificate', schemes: certificate.schemes, certificates: certificate.chain, identity };
 }
 
 /** The subject as DER, as Windows sends it for a machine certificate; a certificate without subject is known by its first name. */
@@ -140,23 +109,6 @@ function certificateIdentity(
       problem: problem('identityNotInCertificate', wanted ?? 'the certificate has neither subject nor alternative name'),
     }
   );
-}
-
-/** The name that an account is known by in a certificate: user principal name first, as Active Directory maps it. */
-function userNameIn(certificate: NonNullable<CredentialFacts['certificate']>): string | undefined {
-  const first = (kind: AlternativeName['kind']): string | undefined =>
-    certificate.alternativeNames.find((name) => name.kind === kind)?.value;
-  return first('upn') ?? first('email') ?? first('dns') ?? certificate.commonName;
-}
-
-function trustOf({
-  serverValidation,
-}: EapTlsSettings): Extract<Extract<IkeSaConfig['auth'], { kind: 'eap' }>['peer']['method'], { kind: 'tls' }>['trust'] {
-  return {
-    validate: serverValidation.performServerValidation !== false,
-    serverNames: serverValidation.acceptServerName === false ? [] : serverValidation.serverNames,
-    trustedRoots: serverValidation.trustedRootCa,
-  };
 }
 
 /** Everything of both families; the gateway narrows it (RFC 7296 §2.9). */

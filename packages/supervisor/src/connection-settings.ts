@@ -8,6 +8,8 @@ export interface ConnectionSettings {
   readonly userName?: string;
   /** `subject` or one of the certificate's subject alternative names, to be sent as IDi. */
   readonly identity?: string;
+  /** EAP alone may prove the gateway (RFC 5998), where the method is fit for it. */
+  readonly allowEapOnly?: boolean;
   readonly dpdMs: number;
   readonly ikeLifetimeMs: number;
   readonly childLifetimeMs: number;

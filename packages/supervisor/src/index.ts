@@ -1,10 +1,13 @@
 export type * from './contract.ts';
 export type { Candidate } from './candidate.ts';
 export { problem, problemCatalogue, type ProblemName } from './problem-catalogue.ts';
-export { problemOf, problemOfEnd, problemOfHost, type AuthenticationKind } from './problem-of.ts';
+export { problemOf, problemOfCertificateChoice, problemOfEnd, problemOfHost } from './problem-of.ts';
+export { authenticationOf, type AuthenticationKind, type AuthenticationPlan } from './authentication.ts';
+export type { AlternativeName, CredentialFacts } from './credential-facts.ts';
+export { compileEapConfig } from './compile-eap-config.ts';
 export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
 export { startSupervisor, stepSupervisor, supervisorTimes } from './step.ts';
 export { viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
-export { compileIkeConfig, type AlternativeName, type CompiledIkeConfig, type CredentialFacts } from './compile-ike-config.ts';
+export { compileIkeConfig, type CompiledIkeConfig } from './compile-ike-config.ts';
 export { defaultConnectionSettings, type ConnectionSettings } from './connection-settings.ts';
-export { authenticationOf, gatewayNamesOf, reviewProfile } from './review-profile.ts';
+export { gatewayNamesOf, reviewProfile } from './review-profile.ts';

@@ -1,14 +1,16 @@
+import type { EapFailure, TlsFailure } from '@aovpn/eap';
 import type { GatewayRefusal, IkeEnd, IkeFailure } from '@aovpn/ike';
+import type { CertificateChoice, NoCertificateCause } from '@aovpn/policy';
+import type { AuthenticationKind } from './authentication.ts';
 import { problem, type ProblemName } from './problem-catalogue.ts';
 import type { Problem, Retry, Side } from './problem.ts';
 
-type EapFailure = Extract<IkeFailure, { readonly kind: 'eap' }>['failure'];
-type TlsFailure = NonNullable<EapFailure['tls']>;
+/** A silent RADIUS server: gateways ask it again for about 14 s, and a refusal never takes so long. */
+const radiusSilenceMs = 8000;
+/** Longer than all retransmissions of IKE itself, shorter than the patience for a second factor. */
+const eapSilenceSeconds = 30;
 
-/** What the same failure means depends on how we authenticate. */
-export type AuthenticationKind = 'certificate' | 'eap';
-
-/** An IKE SA's end in people's words; undefined when we closed it ourselves. */
+/** An IKE SA's end in people's words; undefined when we closed it ourselves. What a failure means depends on how we authenticate. */
 export function problemOfEnd(end: IkeEnd, authentication: AuthenticationKind): Problem | undefined {
   switch (end.kind) {
     case 'closed':
@@ -24,8 +26,12 @@ export function problemOfEnd(end: IkeEnd, authentication: AuthenticationKind): P
 export function problemOf(failure: IkeFailure, authentication: AuthenticationKind): Problem {
   switch (failure.kind) {
     case 'no-answer': {
+      const detail = `${Math.round(failure.seconds)} seconds of silence`;
+      if (failure.phase === 'auth' && authentication !== 'certificate' && failure.seconds > eapSilenceSeconds) {
+        return problem('eapRadiusSilent', detail);
+      }
       const name = ({ init: 'noAnswerInit', auth: 'noAnswerAuth', established: 'noAnswerEstablished' } as const)[failure.phase];
-      return problem(name, `${Math.round(failure.seconds)} seconds of silence`);
+      return problem(name, detail);
     }
     case 'no-proposal-chosen':
       return problem(failure.what === 'ike' ? 'noProposalIke' : 'noProposalChild');
@@ -37,10 +43,15 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
       return problem(gatewayProblems[failure.refusal], failure.detail);
     case 'gateway-signature':
       return problem('gatewaySignature');
-    case 'authentication-failed':
-      return problem(authentication === 'certificate' ? 'refusedCertificate' : 'refusedAfterEap', failure.detail);
-    case 'eap':
-      return problemOfEap(failure.failure);
+    case 'authentication-failed': {
+      if (authentication === 'certificate') return problem('refusedCertificate', failure.detail);
+      const silence = silenceOf(failure);
+      return silence ? problem('eapRadiusSilent', silence) : problem('refusedAfterEap', failure.detail);
+    }
+    case 'eap': {
+      const silence = failure.failure.kind === 'rejected' ? silenceOf(failure) : undefined;
+      return silence ? problem('eapRadiusSilent', silence) : problemOfEap(failure.failure, authentication);
+    }
     case 'ts-unacceptable':
       return problem('tsUnacceptable');
     case 'no-address':
@@ -56,30 +67,74 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
   }
 }
 
-function problemOfEap(failure: EapFailure): Problem {
-  if (failure.tls) return problem(tlsProblems[failure.tls.reason], failure.tls.detail);
-  const name = eapProblems[failure.kind];
-  const number = failure.number;
-  // The method's own number says more than ours (646 hours, 647 disabled, 649 no permission): show that one.
-  return problem(name, failure.detail, number !== undefined && number >= 600 && number < 1000 ? { windows: number } : undefined);
+/** The gateway gave up only after a long silence: it waited for somebody itself. */
+function silenceOf(failure: object): string | undefined {
+  const quietMs = 'quietMs' in failure && typeof failure.quietMs === 'number' ? failure.quietMs : 0;
+  if (quietMs < radiusSilenceMs) return undefined;
+  return `the gateway gave up after ${Math.round(quietMs / 1000)} seconds of silence`;
+}
+
+function problemOfEap(failure: EapFailure, authentication: AuthenticationKind): Problem {
+  if (failure.tls) return problemOfTls(failure.tls);
+  const { number, detail, kind } = failure;
+  const numbered = number === undefined ? undefined : numberedProblems[number];
+  if (numbered) return problem(numbered, detail);
+  // Methods that show the secret as it is have no word of their own for a wrong one: RADIUS rejects, and that is all.
+  const name = kind === 'rejected' && secretKinds.has(authentication) ? 'eapSecretRefused' : eapProblems[kind];
+  return problem(name, detail, number !== undefined && number >= 600 && number < 1000 ? { windows: number } : undefined);
+}
+
+function problemOfTls({ reason, detail, alert }: TlsFailure): Problem {
+  const byAlert = alert === undefined ? undefined : clientAlertProblems[alert];
+  const isAboutUs = reason === 'client-certificate-refused' || reason === 'alert';
+  return problem((isAboutUs && byAlert) || tlsProblems[reason], detail);
+}
+
+/** Why no certificate speaks for us; undefined when one does. */
+export function problemOfCertificateChoice({ wish, outcome }: CertificateChoice): Problem | undefined {
+  switch (outcome.kind) {
+    case 'chosen':
+      return undefined;
+    case 'ambiguous':
+      return problem('severalCertificates', outcome.why);
+    case 'none': {
+      // IKE has one number for everything that is wrong with a machine certificate.
+      const changes = wish.purpose === 'ike' ? { windows: 13806 } : undefined;
+      const name = outcome.cause === 'no-candidate' && wish.purpose === 'ike' ? 'noCertificate' : choiceProblems[outcome.cause];
+      return problem(name, outcome.why, changes);
+    }
+  }
 }
 
 /** An error of the host room in people's words. `code`, `what` and `cure` are those of its own table. */
 export function problemOfHost(error: { readonly code: string; readonly what: string; readonly cure: string }): Problem {
   const number = Number(/^AOV-HOST-(\d+)$/.exec(error.code)?.[1] ?? Number.NaN);
-  const isCredential = number >= 100 && number < 200;
-  // 205: no route to the gateway.
-  const side: Side = isCredential ? 'certificate' : number === 205 ? 'network' : 'host';
-  const retry: Retry = isCredential ? 'never' : 'soon';
+  const windows = number === 130 ? 13820 : number >= 110 && number < 140 ? 13806 : tokenGone.has(number) ? 798 : undefined;
   return {
     code: error.code,
-    ...(number >= 110 && number < 140 && { windows: 13806 }),
-    side,
+    ...(windows !== undefined && { windows }),
+    side: sideOfHost(number),
     message: error.what,
     cure: error.cure,
-    retry,
+    retry: retryOfHost(number),
   };
 }
+
+/** 1xx: keys, trust, TLS; 152–154 and 157: the PIN of a token; 205: no route to the gateway; 5xx: sources of passwords. */
+function sideOfHost(number: number): Side {
+  if (pinErrors.has(number) || (number >= 500 && number < 600)) return 'credentials';
+  if (number >= 100 && number < 200) return 'certificate';
+  return number === 205 ? 'network' : 'host';
+}
+
+function retryOfHost(number: number): Retry {
+  // A token comes back, a keyring is unlocked, and a person may answer the next time; a wrong PIN must not be tried again.
+  if (tokenGone.has(number) || number === 154 || (number >= 500 && number < 600)) return 'slow';
+  return number >= 100 && number < 200 ? 'never' : 'soon';
+}
+
+const tokenGone: ReadonlySet<number> = new Set([151, 155]);
+const pinErrors: ReadonlySet<number> = new Set([152, 153, 154, 157]);
 
 const gatewayProblems: { readonly [R in GatewayRefusal]: ProblemName } = {
   'no-certificate': 'gatewayNoCertificate',
@@ -102,6 +157,9 @@ const eapProblems: { readonly [K in EapFailure['kind']]: ProblemName } = {
   'no-secret': 'eapNoSecret',
   'method-mismatch': 'eapMethodMismatch',
   'server-not-proven': 'eapServerNotProven',
+  'cryptobinding-missing': 'eapCryptobindingMissing',
+  'cryptobinding-invalid': 'eapCryptobindingInvalid',
+  'identity-mismatch': 'eapIdentityMismatch',
   'out-of-order': 'eapOutOfOrder',
   malformed: 'eapMalformed',
   tls: 'eapTlsProtocol',
@@ -110,10 +168,51 @@ const eapProblems: { readonly [K in EapFailure['kind']]: ProblemName } = {
 const tlsProblems: { readonly [R in TlsFailure['reason']]: ProblemName } = {
   untrusted: 'eapTlsUntrusted',
   expired: 'eapTlsExpired',
+  'not-yet-valid': 'eapTlsNotYetValid',
+  'wrong-eku': 'eapTlsWrongEku',
   'wrong-name': 'eapTlsWrongName',
   revoked: 'eapTlsRevoked',
   'no-client-certificate': 'eapTlsNoClientCertificate',
   'client-certificate-refused': 'eapTlsClientCertificateRefused',
   alert: 'eapTlsAlert',
   protocol: 'eapTlsProtocol',
+};
+
+/** What the method itself says (RFC 2759 §6), in numbers that Windows shows too. */
+const numberedProblems: Readonly<Record<number, ProblemName>> = {
+  646: 'eapHours',
+  647: 'eapDisabled',
+  648: 'eapPasswordExpired',
+  649: 'eapNoDialIn',
+  691: 'eapWrongPassword',
+  709: 'eapPasswordNotChanged',
+};
+
+/** TLS alerts (RFC 8446 §6.2) that speak of the client's certificate. */
+const clientAlertProblems: Readonly<Record<number, ProblemName>> = {
+  42: 'eapTlsClientCertificateRefused',
+  43: 'eapTlsClientOther',
+  44: 'eapTlsClientRevoked',
+  45: 'eapTlsClientExpired',
+  46: 'eapTlsClientOther',
+  48: 'eapTlsClientUnknownAuthority',
+  49: 'eapTlsClientOther',
+  116: 'eapTlsNoClientCertificate',
+};
+
+const secretKinds: ReadonlySet<AuthenticationKind> = new Set<AuthenticationKind>([
+  'peap-gtc',
+  'ttls-pap',
+  'ttls-chap',
+  'ttls-mschap',
+  'ttls-gtc',
+]);
+
+const choiceProblems: { readonly [C in NoCertificateCause]: ProblemName } = {
+  'no-candidate': 'noUserCertificate',
+  expired: 'certificateExpired',
+  'not-yet-valid': 'certificateNotYetValid',
+  'no-key': 'certificateWithoutKey',
+  'no-token': 'noTokenCertificate',
+  filter: 'noFittingCertificate',
 };

@@ -1,4 +1,5 @@
 import type { Profile } from '@aovpn/profile';
+import { authenticationOf } from './authentication.ts';
 import { compileProposals } from './compile-proposals.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
 import { problem } from './problem-catalogue.ts';
@@ -31,38 +32,6 @@ export function reviewProfile(
 export function gatewayNamesOf(profile: Profile): readonly string[] {
   const names = (profile.nativeProfile?.servers?.value ?? []).map(({ host }) => host.trim()).filter((host) => host !== '');
   return [...new Set(names)];
-}
-
-/** How the profile wants to authenticate, or why we cannot. */
-export function authenticationOf(
-  profile: Profile,
-): { readonly kind: 'certificate' } | { readonly kind: 'mschapv2' | 'eap-tls' } | { readonly problem: Problem } {
-  const authentication = profile.nativeProfile?.authentication;
-  if (!authentication) return { problem: problem('noAuthentication') };
-  const { userMethod, machineMethod, eap } = authentication;
-  const wantsEap = userMethod?.value === 'EAP' || (!userMethod && machineMethod?.value === 'EAP');
-  if (userMethod?.value === 'MSChapv2') {
-    return {
-      problem: problem('authenticationMethod', `UserMethod MSChapv2, line ${userMethod.at.line}; IKEv2 has it only inside EAP`),
-    };
-  }
-  if (!wantsEap) {
-    if (machineMethod?.value === 'Certificate') return { kind: 'certificate' };
-    return { problem: problem('noAuthentication', `line ${authentication.at.line}`) };
-  }
-  if (!eap) return { problem: problem('noAuthentication', `EAP without Eap/Configuration, line ${authentication.at.line}`) };
-  switch (eap.value.method) {
-    case 'tls':
-      return { kind: 'eap-tls' };
-    case 'mschapv2':
-      return { kind: 'mschapv2' };
-    case 'peap':
-      return { problem: problem('authenticationMethod', `PEAP, line ${eap.at.line}`) };
-    case 'ttls':
-      return { problem: problem('authenticationMethod', `EAP-TTLS, line ${eap.at.line}`) };
-    case 'unsupported':
-      return { problem: problem('authenticationMethod', `EAP type ${eap.value.type}, line ${eap.at.line}`) };
-  }
 }
 
 function reviewProtocol(profile: Profile): Problem | undefined {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { decodeUtf8, formatAddress } from '@aovpn/bytes';
-import type { Profile } from '@aovpn/profile';
-import { compileIkeConfig, type CompiledIkeConfig, type CredentialFacts } from '../src/compile-ike-config.ts';
+import type { EapPeapSettings, EapTtlsSettings, Profile } from '@aovpn/profile';
+import { compileIkeConfig, type CompiledIkeConfig } from '../src/compile-ike-config.ts';
+import type { CredentialFacts } from '../src/credential-facts.ts';
 import { compileProposals } from '../src/compile-proposals.ts';
 import { defaultConnectionSettings, type ConnectionSettings } from '../src/connection-settings.ts';
+import { problem } from '../src/problem-catalogue.ts';
 import { eapProfile, on, profile, suiteOf } from './profile-sample.ts';
 
 const certificate: NonNullable<CredentialFacts['certificate']> = {
@@ -27,6 +29,35 @@ const tls = {
   differentUsername: false,
   serverValidation: validation,
 } as const;
+
+const unchecked = { ...validation, performServerValidation: false };
+
+function peapAround(inner?: EapPeapSettings['inner'], changes: Partial<EapPeapSettings> = {}): EapPeapSettings {
+  return {
+    method: 'peap',
+    serverValidation: validation,
+    fastReconnect: false,
+    innerEapOptional: false,
+    enableQuarantineChecks: false,
+    requireCryptoBinding: true,
+    ...(inner && { inner }),
+    ...changes,
+  };
+}
+
+function ttlsAround(
+  phase2: EapTtlsSettings['phase2'],
+  serverValidation: EapTtlsSettings['serverValidation'] = validation,
+  anonymousIdentity?: string,
+): EapTtlsSettings {
+  return { method: 'ttls', serverValidation, phase2, ...(anonymousIdentity !== undefined && { anonymousIdentity }) };
+}
+
+function peerOf(...args: Parameters<typeof compiled>) {
+  const { config, authentication } = compiled(...args);
+  assert.ok(config.auth.kind === 'eap');
+  return { authentication, peer: config.auth.peer };
+}
 
 function compiled(
   from: Profile,
@@ -201,7 +232,7 @@ suite('identity and credentials', () => {
     const { config, authentication } = compiled(eapProfile({ method: 'mschapv2', useWinLogonCredentials: false }), {
       userName: 'CORP\\jo',
     });
-    assert.equal(authentication, 'eap');
+    assert.equal(authentication, 'mschapv2');
     assert.deepEqual(config.auth, {
       kind: 'eap',
       peer: { identity: 'CORP\\jo', method: { kind: 'mschapv2', userName: 'CORP\\jo' } },
@@ -230,10 +261,135 @@ suite('identity and credentials', () => {
     assert.deepEqual(trust({ acceptServerName: false }).serverNames, []);
   });
 
+  test('PEAP: trust outside and inside, cryptobinding, fast reconnect, the identity of the certificate', () => {
+    const inside = { ...validation, serverNames: ['inner.example'], trustedRootCa: ['cd'] };
+    const from = eapProfile(peapAround({ ...tls, serverValidation: inside }, { fastReconnect: true }));
+    assert.deepEqual(peerOf(from), {
+      authentication: 'peap-tls',
+      peer: {
+        identity: 'jo@corp.example',
+        method: {
+          kind: 'peap',
+          trust: { validate: true, serverNames: ['radius.example'], trustedRoots: ['ab'] },
+          requireCryptoBinding: true,
+          fastReconnect: true,
+          inner: {
+            identity: 'jo@corp.example',
+            method: { kind: 'tls', trust: { validate: true, serverNames: ['inner.example'], trustedRoots: ['cd'] } },
+          },
+        },
+      },
+    });
+  });
+
+  test('PEAP with a password needs no certificate, and takes the user name of the settings', () => {
+    const { certificate: _, ...without } = facts;
+    const from = eapProfile(peapAround({ method: 'mschapv2', useWinLogonCredentials: false }));
+    const { peer, authentication } = peerOf(from, { userName: 'CORP\\jo' }, without);
+    assert.equal(authentication, 'peap-mschapv2');
+    assert.ok(peer.method.kind === 'peap');
+    assert.deepEqual(peer.method.inner, { identity: 'CORP\\jo', method: { kind: 'mschapv2', userName: 'CORP\\jo' } });
+  });
+
+  test('identity privacy: what goes outside is not the user', () => {
+    const outer = (anonymousUserName: string | undefined, userName: string): string => {
+      const inner = { method: 'mschapv2', useWinLogonCredentials: false } as const;
+      const from = eapProfile(peapAround(inner, anonymousUserName === undefined ? {} : { anonymousUserName }));
+      const { peer } = peerOf(from, { userName });
+      assert.ok(peer.method.kind === 'peap');
+      assert.equal(peer.method.inner.identity, userName, 'inside it is');
+      return peer.identity;
+    };
+    assert.equal(outer(undefined, 'jo@corp.example'), 'jo@corp.example');
+    assert.equal(outer('guest', 'jo@corp.example'), 'guest@corp.example');
+    assert.equal(outer('', 'jo@corp.example'), '@corp.example');
+    assert.equal(outer('guest@other.example', 'jo@corp.example'), 'guest@other.example');
+    assert.equal(outer('guest', 'CORP\\jo'), 'guest');
+    assert.equal(outer('', 'CORP\\jo'), 'anonymous');
+    assert.equal(outer('', 'jo'), 'anonymous');
+  });
+
+  test('EAP-TTLS with everything that fits inside', () => {
+    const userName = 'jo@corp.example';
+    for (const kind of ['pap', 'chap', 'mschap'] as const) {
+      const { peer, authentication } = peerOf(eapProfile(ttlsAround({ kind }, validation, '')), { userName });
+      assert.equal(authentication, `ttls-${kind}`);
+      assert.deepEqual(peer, {
+        identity: '@corp.example',
+        method: {
+          kind: 'ttls',
+          trust: { validate: true, serverNames: ['radius.example'], trustedRoots: ['ab'] },
+          inner: { kind, userName },
+        },
+      });
+    }
+    const inner = (phase2: EapTtlsSettings['phase2']) => {
+      const { peer, authentication } = peerOf(eapProfile(ttlsAround(phase2)), { userName });
+      assert.ok(peer.method.kind === 'ttls');
+      return [authentication, peer.method.inner];
+    };
+    assert.deepEqual(inner({ kind: 'mschapv2', useWinLogonCredentials: false }), [
+      'ttls-mschapv2',
+      { kind: 'mschapv2', userName },
+    ]);
+    assert.deepEqual(inner({ kind: 'eap', inner: { method: 'gtc' } }), [
+      'ttls-gtc',
+      { kind: 'eap', identity: userName, method: { kind: 'gtc', userName } },
+    ]);
+    assert.deepEqual(inner({ kind: 'eap', inner: { method: 'mschapv2', useWinLogonCredentials: false } }), [
+      'ttls-eap-mschapv2',
+      { kind: 'eap', identity: userName, method: { kind: 'mschapv2', userName } },
+    ]);
+    assert.equal(inner({ kind: 'eap', inner: tls })[0], 'ttls-tls');
+  });
+
+  test('DifferentUsername: the name in the certificate is not used', () => {
+    const from = eapProfile({ ...tls, differentUsername: true });
+    assert.equal(problemOf(from).code, 'AOV-SUPERVISOR-341');
+    assert.match(problemOf(from).message, /DifferentUsername/);
+    assert.equal(peerOf(from, { userName: 'other@corp.example' }).peer.identity, 'other@corp.example');
+  });
+
+  test('a person may be asked about the server only where the profile says so, and never about one that is not checked', () => {
+    const mayAsk = (changes: object) => {
+      const { peer } = peerOf(eapProfile({ ...tls, serverValidation: { ...validation, ...changes } }));
+      assert.ok(peer.method.kind === 'tls');
+      return peer.method.trust.mayAsk ?? false;
+    };
+    assert.equal(mayAsk({}), false);
+    assert.equal(mayAsk({ disableUserPrompt: false }), true);
+    assert.equal(mayAsk({ disableUserPrompt: false, performServerValidation: false }), false);
+    assert.equal(mayAsk({ disableUserPrompt: false, allowPromptingWhenServerCaNotFound: false }), false);
+  });
+
+  test('EAP alone may prove the gateway only when the settings say so', () => {
+    const allowed = (settings: Partial<ConnectionSettings>) => {
+      const { config } = compiled(eapProfile(tls), settings);
+      return config.auth.kind === 'eap' && config.auth.allowEapOnly;
+    };
+    assert.equal(allowed({}), undefined);
+    assert.equal(allowed({ allowEapOnly: true }), true);
+  });
+
+  test('what is trusted for the gateway and for the RADIUS server has nothing in common', () => {
+    const { config } = compiled(eapProfile(peapAround(tls)));
+    assert.deepEqual(config.gatewayNames, ['vpn.example']);
+    assert.deepEqual(config.certificateAuthorities, [Uint8Array.of(9)]);
+    assert.ok(!JSON.stringify(config.auth).includes('vpn.example'));
+  });
+
+  test('why no certificate was chosen is told as it was found', () => {
+    const { certificate: _, ...without } = facts;
+    const certificateProblem = problem('severalCertificates', 'two');
+    for (const from of [profile(), eapProfile(tls), eapProfile(peapAround(tls))]) {
+      assert.deepEqual(problemOf(from, {}, { ...without, certificateProblem }), certificateProblem);
+    }
+  });
+
   test('missing credentials say what to put where', () => {
     const without = { hasPassword: false, gatewayAuthorities: [] };
     assert.equal(problemOf(profile(), {}, without).windows, 13806);
-    assert.equal(problemOf(eapProfile(tls), {}, without).code, 'AOV-SUPERVISOR-340');
+    assert.equal(problemOf(eapProfile(tls), {}, without).code, 'AOV-SUPERVISOR-345');
     const mschapv2 = eapProfile({ method: 'mschapv2', useWinLogonCredentials: false });
     assert.equal(problemOf(mschapv2).code, 'AOV-SUPERVISOR-341');
     assert.equal(problemOf(mschapv2, { userName: 'jo' }, without).code, 'AOV-SUPERVISOR-342');
@@ -276,19 +432,17 @@ suite('what we cannot do fails closed', () => {
       'AOV-SUPERVISOR-312',
     ],
     ['no server', profile({ servers: on(3, []) }), 'AOV-SUPERVISOR-310'],
+    ['TEAP', eapProfile({ method: 'unsupported', type: 55 }), 'AOV-SUPERVISOR-314'],
+    ['PEAP around nothing', eapProfile(peapAround()), 'AOV-SUPERVISOR-314'],
+    ['PEAP around an unknown method', eapProfile(peapAround({ method: 'unsupported', type: 4 })), 'AOV-SUPERVISOR-314'],
+    ['GTC for anybody', eapProfile(peapAround({ method: 'gtc' }, { serverValidation: unchecked })), 'AOV-SUPERVISOR-352'],
+    ['PAP for anybody', eapProfile(ttlsAround({ kind: 'pap' }, unchecked)), 'AOV-SUPERVISOR-352'],
+    ['CHAP for anybody', eapProfile(ttlsAround({ kind: 'chap' }, unchecked)), 'AOV-SUPERVISOR-352'],
     [
-      'PEAP',
-      eapProfile({
-        method: 'peap',
-        serverValidation: validation,
-        fastReconnect: false,
-        innerEapOptional: false,
-        enableQuarantineChecks: false,
-        requireCryptoBinding: true,
-      }),
-      'AOV-SUPERVISOR-314',
+      'GTC inside EAP-TTLS for anybody',
+      eapProfile(ttlsAround({ kind: 'eap', inner: { method: 'gtc' } }, unchecked)),
+      'AOV-SUPERVISOR-352',
     ],
-    ['TTLS', eapProfile({ method: 'ttls', serverValidation: validation, phase2: { kind: 'pap' } }), 'AOV-SUPERVISOR-314'],
     [
       'bare MSChapv2',
       profile({ authentication: { at: { line: 5, column: 1 }, userMethod: on(6, 'MSChapv2') } }),
