@@ -28,7 +28,7 @@ function tls(reason: NonNullable<EapFailure['tls']>['reason'], alert?: number): 
 
 /** The gateway took its time before it said so. */
 function quiet(failure: IkeFailure, quietMs: number): IkeFailure {
-  return { ...failure, quietMs } as IkeFailure;
+  return Object.assign({ quietMs }, failure);
 }
 
 suite('the catalogue of problems', () => {
