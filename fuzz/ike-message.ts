@@ -31,6 +31,7 @@ import {
   type OpenOutcome,
   type Reassembly,
 } from '@aovpn/ike';
+import { generator, splice } from './mutation.ts';
 
 const corpusFolder = join(import.meta.dirname, 'corpus', 'ike-message');
 const crypto = createIkeCrypto();
@@ -161,7 +162,11 @@ function take(outcome: OpenOutcome, count: (what: string) => void): void {
 
 /** Everything else in the room that looks at what a peer sent. */
 function consume(message: Message): void {
-  for (const topic of topics) checkExchange(message, topic);
+  // Some topics have an answer only.
+  const ruled = topics.filter((topic) =>
+    exchangeRules.some((row) => row.topic === topic && row.response === message.header.response),
+  );
+  for (const topic of ruled) checkExchange(message, topic);
   createChildTopic(message);
   for (const payload of message.payloads) {
     switch (payload.kind) {
@@ -322,21 +327,6 @@ function payloadsOf(octets: Uint8Array): { readonly typeAt: number; readonly sta
     start = end;
   }
   return payloads;
-}
-
-function splice(octets: Uint8Array, at: number, remove: number, add: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(concat(octets.subarray(0, at), add, octets.subarray(Math.min(octets.length, at + remove))));
-}
-
-/** The "mulberry32" generator: small, and the same everywhere for the same seed. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 if (import.meta.main) {
