@@ -22,6 +22,11 @@ export interface EapStageOptions {
   readonly prepare?: (world: World) => Promise<StartOptions | undefined>;
 }
 
+export interface PutOptions extends ProfileOptions {
+  /** PEM of what lies beside the profile for the RADIUS server; default: the RADIUS servers' root. */
+  readonly radiusRoot?: string;
+}
+
 /** A world in which the gateway asks RADIUS servers, and our daemon runs: where stories about EAP begin. */
 export class EapStage implements AsyncDisposable {
   readonly world: World;
@@ -101,8 +106,9 @@ export class EapStage implements AsyncDisposable {
   }
 
   /** Puts a profile in place; the RADIUS servers' root lies apart from the gateway's. */
-  async put(name: string, wish: EapWish, credentials: Credentials, profile: ProfileOptions = {}): Promise<void> {
-    this.world.client.write(`/etc/aovpn/profiles.d/${name}.radius-ca.pem`, this.world.pki.radiusRoot.certificatePem);
+  async put(name: string, wish: EapWish, credentials: Credentials, options: PutOptions = {}): Promise<void> {
+    const { radiusRoot = this.world.pki.radiusRoot.certificatePem, ...profile } = options;
+    this.world.client.write(`/etc/aovpn/profiles.d/${name}.radius-ca.pem`, radiusRoot);
     await this.product.put(name, eapProfile(wish, profile), credentials);
   }
 
@@ -111,10 +117,10 @@ export class EapStage implements AsyncDisposable {
     name: string,
     wish: EapWish,
     credentials: Credentials,
-    options: ProfileOptions & { readonly timeoutMs?: number } = {},
+    options: PutOptions & { readonly timeoutMs?: number } = {},
   ): Promise<ConnectionStatus> {
-    const { timeoutMs, ...profile } = options;
-    await this.put(name, wish, credentials, profile);
+    const { timeoutMs, ...more } = options;
+    await this.put(name, wish, credentials, more);
     const connection = await this.product.waitFor(name, 'up', ({ state }) => state === 'up' || state === 'blocked', timeoutMs);
     assert.equal(connection.state, 'up', JSON.stringify(connection.problem));
     await this.world.application.connect(network.corp.web4, 80, 2000);

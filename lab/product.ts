@@ -11,6 +11,9 @@ import {
   defaultSocketPath,
   type ErrorAnswer,
   type ProfileStatus,
+  type Prompt,
+  type PromptAnswer,
+  type PromptKind,
   type PutProfile,
 } from '@aovpn/api';
 import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
@@ -165,13 +168,35 @@ export class Product {
     return this.waitFor(name, 'in trouble', (connection) => connection.problem !== undefined, timeoutMs);
   }
 
-  /** One request to the control socket, as root. */
+  /** Waits for a question to a person about a connection. */
+  async waitForPrompt(name: string, kind: PromptKind, timeoutMs = 15_000): Promise<Prompt> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const prompts = (await this.#must('GET', '/v1/prompts')) as readonly Prompt[];
+      const found = prompts.find((prompt) => prompt.connection === name && prompt.kind === kind);
+      if (found) return found;
+      if (performance.now() > deadline) {
+        const connection = JSON.stringify(await this.connection(name), null, 1);
+        throw new Error(`${name} asks for no ${kind}: ${JSON.stringify(prompts)} ${connection}\n${tail(this.daemon.output())}`);
+      }
+      await sleep(10);
+    }
+  }
+
+  /** Answers a question: with a secret, or with one of the other answers. */
+  async answer(prompt: Prompt, answer: PromptAnswer | string): Promise<void> {
+    await this.#must('POST', `/v1/prompts/${prompt.id}`, typeof answer === 'string' ? Buffer.from(answer, 'utf8') : answer);
+  }
+
+  /** One request to the control socket, as root. Octets go as a secret, everything else as JSON. */
   async ask(method: string, url: string, body?: unknown): Promise<Answer> {
     const socketPath = this.host.file(defaultSocketPath);
     if (!existsSync(socketPath)) throw new Error(`there is no ${defaultSocketPath} on ${this.host.name}`);
-    const text = body === undefined ? undefined : JSON.stringify(body);
+    const isSecret = body instanceof Uint8Array;
+    const text = isSecret || body === undefined ? body : JSON.stringify(body);
     return new Promise((resolve, reject) => {
-      const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+      const type = isSecret ? 'application/octet-stream' : 'application/json';
+      const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
       const sent = request({ socketPath, method, path: url, headers, agent: false, timeout: 20_000 }, (response) => {
         let answer = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));

@@ -1,4 +1,5 @@
 import { existsSync, renameSync } from 'node:fs';
+import process from 'node:process';
 import type { Host } from './host.ts';
 import type { Issued } from './pki/authority.ts';
 
@@ -43,10 +44,9 @@ export class SoftHsm {
     for (const [index, block] of blocks.entries()) {
       this.host.write(`${file}.der`, Buffer.from(block.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64'));
       const labels = index === 0 ? ['--label', name, '--id', id] : ['--label', `${name} issuer ${index}`];
-      await this.#run([
-        ...['pkcs11-tool', '--module', SoftHsm.module, '--token-label', this.label, '--login', '--pin', this.pin],
-        ...['--write-object', `${file}.der`, '--type', 'cert', ...labels],
-      ]);
+      const login = ['--token-label', this.label, '--login', '--pin', this.pin];
+      const object = ['--write-object', `${file}.der`, '--type', 'cert', ...labels];
+      await this.#run(['pkcs11-tool', '--module', SoftHsm.module, ...login, ...object]);
     }
     await this.host.run(['rm', '-f', `${file}.key`, `${file}.der`]);
     return id;

@@ -369,7 +369,7 @@ function tlsConfig(name: string, options: FreeRadiusOptions): string {
       ca_file = ${home}/authorities.pem
       auto_chain = no
       fragment_size = ${options.fragmentSize ?? 1024}
-      check_crl = ${options.revocationLists ? 'yes' : 'no'}
+      check_crl = ${options.revocationLists?.length ? 'yes' : 'no'}
       cipher_list = "DEFAULT"
       tls_min_version = "${version}"
       tls_max_version = "${version}"
