@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Running } from '../lab/running.ts';
 import { firstIkeDatagram } from './first-datagram.ts';
+import { lastInstallation, nextConnected } from './handshake-end.ts';
 import { connection, rivalRow } from './rivals.ts';
 import type { Row } from './row.ts';
 
@@ -39,26 +39,3 @@ export const handshake: Row = {
       );
     }),
 };
-
-/** When our daemon wrote that the tunnel is up, routes and names included. */
-async function nextConnected(daemon: Running, since: number): Promise<number> {
-  for (let turn = 0; turn < 2000; turn++) {
-    const at = daemon
-      .output()
-      .match(/^\S+Z(?= info .* connected to )/gm)
-      ?.map((text) => Date.parse(text))
-      .at(-1);
-    if (at !== undefined && at >= since) return at;
-    await sleep(5);
-  }
-  throw new Error(`the daemon does not connect:\n${daemon.output().slice(-2000)}`);
-}
-
-/** When charon last wrote that a CHILD_SA is installed. It writes the time of day only. */
-function lastInstallation(log: string, since: number): number {
-  const found = [...log.matchAll(/^(\d\d):(\d\d):(\d\d)\.(\d{3}) .*CHILD_SA net\{\d+\} established/gm)].at(-1);
-  if (!found) throw new Error(`charon's log has no CHILD_SA:\n${log.slice(-2000)}`);
-  const [hour, minute, second, milli] = found.slice(1).map(Number);
-  const at = new Date(since).setHours(hour!, minute, second, milli);
-  return at < since - 1000 ? at + 24 * 3600 * 1000 : at;
-}

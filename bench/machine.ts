@@ -18,6 +18,8 @@ const peerPackages = new Map([
   ['strongSwan', 'strongswan-charon'],
   ['OpenVPN', 'openvpn'],
   ['wireguard-go', 'wireguard-go'],
+  ['FreeRADIUS', 'freeradius'],
+  ['wpa_supplicant', 'eapoltest'],
 ]);
 const known = new Map<string, string | undefined>();
 

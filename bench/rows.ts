@@ -8,6 +8,7 @@ import { plainLink } from './b2-plain-link.ts';
 import { cost } from './b3-cost.ts';
 import { loss } from './b4-loss.ts';
 import { smallPackets } from './b4-small-packets.ts';
+import { eapHandshakes, peapConversation } from './b5-eap.ts';
 import { handshake } from './b5-handshake.ts';
 import { coldConnect } from './b6-cold-connect.ts';
 import { roaming } from './b7-roaming.ts';
@@ -23,6 +24,8 @@ export const rows: readonly Row[] = [
   smallPackets,
   loss,
   handshake,
+  ...eapHandshakes,
+  peapConversation,
   coldConnect,
   roaming,
   rekey,
