@@ -11,3 +11,9 @@ export { viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
 export { compileIkeConfig, type CompiledIkeConfig } from './compile-ike-config.ts';
 export { defaultConnectionSettings, type ConnectionSettings } from './connection-settings.ts';
 export { gatewayNamesOf, reviewProfile } from './review-profile.ts';
+export {
+  reviewAuthentication,
+  type AuthenticationCheck,
+  type AuthenticationFacts,
+  type RootFacts,
+} from './review-authentication.ts';
