@@ -6,6 +6,7 @@ import { compoundKeys, compoundSessionKey } from '../peap/compound-key.ts';
 import { answerCryptobinding } from '../peap/cryptobinding.ts';
 import { compressInner, expandInner, writeExtensions } from '../peap/inner-packet.ts';
 import { readTlvs, writeTlvs, type Tlvs } from '../peap/tlv.ts';
+import { isCommitment } from '../tls/fragment.ts';
 import {
   answerTunnel,
   flushTunnel,
@@ -101,7 +102,9 @@ function follow(crypto: EapCrypto, before: PeapState, step: TunnelStep): Step {
 
 /** What the server said in the tunnel: one inner packet, or nothing when TLS spoke for itself. */
 function takeData(crypto: EapCrypto, state: PeapState, data: Uint8Array): Step {
-  if (data.length === 0) return follow(crypto, state, flushTunnel(state.tunnel));
+  // FreeRADIUS ends a resumed TLS 1.3 handshake like EAP-TLS does. It says nothing here: only the protected result counts.
+  if (data.length === 0 || (isCommitment(data) && state.tunnel.session?.resumed))
+    return follow(crypto, state, flushTunnel(state.tunnel));
   const request = expandInner(data, state.identifier);
   if (!request || !state.inner) return failed(state, 'malformed', `PEAP: ${data.length} octets in the tunnel are no EAP packet`);
   if (request.type === eapType.extensions) {
@@ -143,7 +146,10 @@ function takeResult(crypto: EapCrypto, state: PeapState, tlvs: Extract<Tlvs, { k
     case undefined:
       return refuse('malformed', 'an EAP-TLV without a result');
     case 'failure':
-      return refuse('rejected', 'the server ends with a failure inside the tunnel');
+      return refuse(
+        'rejected',
+        `the server ends with a failure inside the tunnel, ${inner?.conversation.run ? 'after' : 'before'} the inner method`,
+      );
     case 'success':
       break;
   }

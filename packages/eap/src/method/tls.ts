@@ -1,5 +1,6 @@
 import { wipe } from '@aovpn/bytes';
 import { eapType } from '../packet.ts';
+import { isCommitment } from '../tls/fragment.ts';
 import {
   answerTunnel,
   flushTunnel,
@@ -86,9 +87,4 @@ function complete(state: TlsState): Step {
 
 function pick({ reply, ask }: TunnelStep): Pick<Step, 'reply' | 'ask'> {
   return { ...(reply && { reply }), ...(ask && { ask }) };
-}
-
-/** One octet 0x00 (RFC 9190 §2.1.1). */
-function isCommitment(applicationData: Uint8Array): boolean {
-  return applicationData.length === 1 && applicationData[0] === 0;
 }

@@ -103,6 +103,11 @@ export function writeAcknowledgement(): Uint8Array {
   return Uint8Array.of(0);
 }
 
+/** The protected success indication of TLS 1.3: application data of one octet 0x00 (RFC 9190 §2.1.1). */
+export function isCommitment(applicationData: Uint8Array): boolean {
+  return applicationData.length === 1 && applicationData[0] === 0;
+}
+
 function malformed(problem: string): { readonly kind: 'malformed'; readonly problem: string } {
   return { kind: 'malformed', problem };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { suite, test } from 'node:test';
+import * as fc from 'fast-check';
 import { concat, encodeUtf8, fromHex, toHex } from '@aovpn/bytes';
 import { generateNtResponse, mschapV2Msk, ntPasswordHash } from '../../src/mschapv2/ms-chap-v2.ts';
 import type { EapAction, EapMethodConfig, EapPeerConfig } from '../../src/peer-contract.ts';
@@ -333,6 +334,12 @@ suite('PEAP fast reconnect ([MS-PEAP] §3.1.5.5.2.2)', () => {
     });
   }
 
+  test('the success indication of a resumed TLS 1.3 is acknowledged, and is no success', () => {
+    const script = tunnel(password, { version: '1.3' }, record.resumed);
+    assert.equal(toHex(script.reply(inTunnel(3, Uint8Array.of(0)))), acknowledgement(3));
+    assertFailed(script.packet(success(3)), 'out-of-order');
+  });
+
   test('the server may still want the inner method, which then has its share in the keys', () => {
     const script = tunnel(password, {}, record.resumed);
     const asked = find(script.packet(inner(3, mschapChallenge(3, authenticator))), 'need-secret');
@@ -594,6 +601,51 @@ suite('PEAP: damage in the tunnel (CVE-2026-25075, CVE-2025-62291: lengths 0, 1,
       actions = script.packet(innerIdentity((i + 4) & 0xff));
     assertFailed(actions, 'out-of-order');
   });
+});
+
+suite('PEAP: anything at all inside the tunnel', () => {
+  const octets = fc.uint8Array({ maxLength: 80 });
+  const tlv = fc.oneof(
+    fc.constantFrom(resultSuccess, resultFailure, cryptobinding(new Uint8Array(20)), fromHex('000c0000')),
+    fc
+      .tuple(fc.nat(0xffff), octets)
+      .map(([type, value]) => concat(Uint8Array.of(type >> 8, type & 0xff, 0, value.length), value)),
+    octets,
+  );
+  const said = fc.oneof(
+    octets,
+    fc.array(tlv, { maxLength: 18 }).map((tlvs) => request(9, 33, concat(...tlvs))),
+    fc.tuple(fc.constantFrom(1, 2, 3, 6, 13, 25, 26, 33, 254), octets).map(([type, data]) => request(9, type, data).slice(4)),
+    fc.constantFrom(
+      request(9, 1).slice(4),
+      mschapChallenge(9, authenticator).slice(4),
+      mschapText(9, 3, proof).slice(4),
+      request(9, 13, Uint8Array.of(0x20)).slice(4),
+      request(9, 13, concat(Uint8Array.of(0), record.finished)).slice(4),
+    ),
+  );
+  for (const [name, method] of [
+    ['EAP-MSCHAPv2', password],
+    ['EAP-TLS', certificate],
+  ] as const) {
+    for (const last of [record.finished, record.resumed]) {
+      test(`never throws and never succeeds without the compound keys: ${name}${last === record.resumed ? ', resumed' : ''}`, () => {
+        fc.assert(
+          fc.property(fc.array(said, { maxLength: 8 }), (messages) => {
+            const script = tunnel(method, {}, last);
+            for (const [index, message] of messages.entries()) {
+              let actions = script.packet(inTunnel(index + 10, message));
+              const asked = actions.find((action) => action.kind === 'need-secret');
+              if (asked) actions = script.step({ kind: 'secret', request: asked.request, secret: encodeUtf8('clientPass') });
+              assert.ok(!actions.some(({ kind }) => kind === 'succeeded'));
+              assert.ok(actions.length > 0 || script.state.phase === 'over', 'each Request is answered');
+            }
+          }),
+          { numRuns: 500 },
+        );
+      });
+    }
+  }
 });
 
 suite('PEAP: secrets are overwritten', () => {
