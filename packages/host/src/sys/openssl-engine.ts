@@ -154,11 +154,11 @@ function loadKey(_engine: number, identifier: string): number {
 function rsaPrivate(length: number, from: number, to: number, rsa: number, padding: number): number {
   try {
     const kind = paddings[padding];
-    const key = byNative.get(Number(rsa))?.key;
+    const key = byNative.get(rsa)?.key;
     if (!key?.rsaPrivate || kind === undefined) return -1;
-    const output = key.rsaPrivate(readMemory(Number(from), length), kind);
-    if (output.length !== rsaSize(Number(rsa))) return -1;
-    writeMemory(Number(to), output);
+    const output = key.rsaPrivate(readMemory(from, length), kind);
+    if (output.length !== rsaSize(rsa)) return -1;
+    writeMemory(to, output);
     return output.length;
   } catch {
     return -1;
@@ -176,10 +176,10 @@ function ecSign(
   ec: number,
 ): number {
   try {
-    const signature = byNative.get(Number(ec))?.key.ecdsaSign?.(readMemory(Number(digest), length));
-    if (!signature || signature.length > ecSize(Number(ec))) return 0;
-    writeMemory(Number(out), signature);
-    writeMemory(Number(outLength), new Uint8Array(new Uint32Array([signature.length]).buffer));
+    const signature = byNative.get(ec)?.key.ecdsaSign?.(readMemory(digest, length));
+    if (!signature || signature.length > ecSize(ec)) return 0;
+    writeMemory(out, signature);
+    writeMemory(outLength, new Uint8Array(new Uint32Array([signature.length]).buffer));
     return 1;
   } catch {
     return 0;

@@ -56,19 +56,19 @@ export function loadCryptoki(path: string): CryptokiCalls {
     let found = natives.get(name);
     if (!found) {
       const [index, shape] = functions[name];
-      const parameters = [...shape].map((letter) => argumentTypes[letter]).join(', ');
+      const parameters = Array.from(shape, (letter) => argumentTypes[letter]).join(', ');
       found = koffi.decode(list.getBigUint64(8 + 8 * index, true), koffi.proto(`ulong (${parameters})`)) as Native;
       natives.set(name, found);
     }
     return found;
   };
   return {
-    call: (name, ...args) => Number(native(name)(...args)),
+    call: (name, ...args) => native(name)(...args),
     callAside: (name, ...args) =>
       new Promise((resolve, reject) => {
         native(name).async(...args, (error: unknown, value: number) => {
           if (error) reject(error instanceof Error ? error : new Error(`${name} could not be called`));
-          else resolve(Number(value));
+          else resolve(value);
         });
       }),
   };

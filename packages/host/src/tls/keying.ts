@@ -42,6 +42,7 @@ export function exportKeys(
       const methodId = owned(socket.exportKeyingMaterial(methodIdLength, 'EXPORTER_EAP_TLS_Method-Id', Buffer.from(type)));
       return { version: '1.3', keyMaterial, sessionId: concat(type, methodId), ...(challenge && { challenge }) };
     }
+    case null:
     default:
       return undefined;
   }

@@ -58,7 +58,7 @@ export class SessionCache implements TlsSessionCache {
   }
 
   clear(): void {
-    for (const key of [...this.#entries.keys()]) this.#forget(key);
+    for (const key of this.#entries.keys()) this.#forget(key);
   }
 
   #forget(key: string): void {

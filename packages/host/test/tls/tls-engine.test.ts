@@ -169,8 +169,7 @@ async function converse(
       event = undefined;
       for (const action of step.actions) {
         seen.push(action);
-        if (action.kind === 'tls-start' || action.kind === 'tls-input' || action.kind === 'tls-close')
-          event = await engine.handle(action);
+        if (isTlsAction(action)) event = await engine.handle(action);
         if (action.kind === 'reply') {
           replies.push(action.packet);
           event = { kind: 'packet', packet: await tlsServer.next(action.packet) };
@@ -180,7 +179,7 @@ async function converse(
     }
   } finally {
     tlsServer.destroy();
-    await engine.handle({ kind: 'tls-close' });
+    await engine.handle({ kind: 'tls-close', channel: 'outer', remember: false });
   }
   const succeeded = seen.find((action) => action.kind === 'succeeded');
   const failed = seen.find((action) => action.kind === 'failed');
@@ -192,6 +191,17 @@ async function converse(
     replies,
     server: tlsServer,
   };
+}
+
+type TlsAction = Parameters<TlsEngine['handle']>[0];
+
+function isTlsAction(action: EapAction): action is TlsAction {
+  return action.kind.startsWith('tls-');
+}
+
+function startOf(request: number): Extract<TlsAction, { kind: 'tls-start' }> {
+  const keying = { kind: 'eap-tls' } as const;
+  return { kind: 'tls-start', request, channel: 'outer', trust, keying, clientCertificate: true, resume: false };
 }
 
 const commitment = Uint8Array.of(0);
@@ -334,7 +344,7 @@ suite('TLS engine', () => {
 
   test('no client certificate: nothing is sent', async () => {
     const engine = createTlsEngine({ roots: [root.der] });
-    const event = await engine.handle({ kind: 'tls-start', request: 1, trust });
+    const event = await engine.handle(startOf(1));
     assert.ok(event?.kind === 'tls-output' && event.state.kind === 'failed');
     assert.equal(event.state.failure.reason, 'no-client-certificate');
     assert.equal(event.records.length, 0);
@@ -342,13 +352,13 @@ suite('TLS engine', () => {
 
   test('ClientHello names no server, and no version below 1.2', async () => {
     const engine = await engineOf();
-    const event = await engine.handle({ kind: 'tls-start', request: 7, trust });
+    const event = await engine.handle(startOf(7));
     assert.ok(event?.kind === 'tls-output' && event.request === 7 && event.state.kind === 'handshaking');
     const text = Buffer.from(event.records).toString('latin1');
     assert.ok(!text.includes('example'));
     // supported_versions: TLS 1.3, TLS 1.2.
     assert.ok(Buffer.from(event.records).includes(Buffer.from('002b00050403040303', 'hex')));
-    await engine.handle({ kind: 'tls-close' });
+    await engine.handle({ kind: 'tls-close', channel: 'outer', remember: false });
   });
 
   const rubbish: readonly (readonly [string, Uint8Array])[] = [
@@ -362,25 +372,25 @@ suite('TLS engine', () => {
   for (const [what, octets] of rubbish) {
     test(`${what} in place of ServerHello`, async () => {
       const engine = await engineOf();
-      await engine.handle({ kind: 'tls-start', request: 1, trust });
-      const event = await engine.handle({ kind: 'tls-input', request: 2, records: octets });
+      await engine.handle(startOf(1));
+      const event = await engine.handle({ kind: 'tls-input', request: 2, channel: 'outer', records: octets });
       assert.ok(event?.kind === 'tls-output');
       assert.notEqual(event.state.kind, 'established');
       if (what === 'a fatal alert') assert.ok(event.state.kind === 'failed' && event.state.failure.reason === 'alert');
       if (what === 'an alert about our certificate') {
         assert.ok(event.state.kind === 'failed' && event.state.failure.reason === 'client-certificate-refused');
       }
-      assert.equal(await engine.handle({ kind: 'tls-close' }), undefined);
+      assert.equal(await engine.handle({ kind: 'tls-close', channel: 'outer', remember: false }), undefined);
     });
   }
 
   test('input before the start, and after the end', async () => {
     const engine = await engineOf();
-    const input = { kind: 'tls-input', request: 1, records: Uint8Array.of(1) } as const;
+    const input = { kind: 'tls-input', request: 1, channel: 'outer', records: Uint8Array.of(1) } as const;
     for (let i = 0; i < 2; i++) {
       const event = await engine.handle(input);
       assert.ok(event?.kind === 'tls-output' && event.state.kind === 'failed');
-      await engine.handle({ kind: 'tls-close' });
+      await engine.handle({ kind: 'tls-close', channel: 'outer', remember: false });
     }
   });
 });
