@@ -63,25 +63,18 @@ export class FakeTls {
 
   #input({ request, channel, records }: Extract<TlsAction, { kind: 'tls-input' }>): TlsOutput {
     const finished = this.options.version === '1.3' ? record.client : none;
-    switch (records[0]) {
-      case 0x16:
-        if (records[1] === 2) {
-          const { longFlight } = this.options;
-          const more = longFlight?.channel === channel ? longFlight.octets : 0;
-          const flight = concat(record.client, new Uint8Array(more));
-          return this.#output(request, flight, { kind: 'handshaking' });
-        }
-        if (records[1] === 3) return this.#output(request, finished, this.#established(channel, false), records.slice(3));
-        return this.#output(request, record.client, this.#established(channel, true));
-      case 0x17:
-        return this.#output(request, none, this.#established(channel, false), records.slice(1));
-      case 0x14:
-        return this.#output(request, none, this.#established(channel, false));
-      default: {
-        const failure = { reason: 'untrusted', detail: 'the play TLS does not like it' } as const;
-        return this.#output(request, record.alert, { kind: 'failed', failure });
-      }
+    if (records[0] === 0x16 && records[1] === 2) {
+      const { longFlight } = this.options;
+      const more = longFlight?.channel === channel ? longFlight.octets : 0;
+      return this.#output(request, concat(record.client, new Uint8Array(more)), { kind: 'handshaking' });
     }
+    if (records[0] === 0x16 && records[1] === 3)
+      return this.#output(request, finished, this.#established(channel, false), records.slice(3));
+    if (records[0] === 0x16) return this.#output(request, record.client, this.#established(channel, true));
+    if (records[0] === 0x17) return this.#output(request, none, this.#established(channel, false), records.slice(1));
+    if (records[0] === 0x14) return this.#output(request, none, this.#established(channel, false));
+    const failure = { reason: 'untrusted', detail: 'the play TLS does not like it' } as const;
+    return this.#output(request, record.alert, { kind: 'failed', failure });
   }
 
   #established(channel: TlsChannel, resumed: boolean): TlsOutput['state'] {

@@ -26,16 +26,8 @@ export class TunnelScript extends Script {
       const actions = super.step(next);
       next = undefined;
       for (const action of actions) {
-        switch (action.kind) {
-          case 'tls-start':
-          case 'tls-input':
-          case 'tls-write':
-          case 'tls-close':
-            next = this.tls.handle(action) ?? next;
-            break;
-          default:
-            seen.push(action);
-        }
+        if ('channel' in action) next = this.tls.handle(action) ?? next;
+        else seen.push(action);
       }
     }
     return seen;

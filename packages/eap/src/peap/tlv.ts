@@ -8,7 +8,7 @@ const typeMask = 0x3fff;
 const tlvLimit = 16;
 
 /** Values of the Result TLV ([MS-PEAP] §2.2.8.1.2). */
-export const tlvResult = { success: 1, failure: 2 } as const;
+const tlvResult = { success: 1, failure: 2 } as const;
 
 /** Octets of a whole Cryptobinding TLV, header included ([MS-PEAP] §2.2.8.1.1). */
 export const cryptobindingLength = 60;

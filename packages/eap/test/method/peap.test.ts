@@ -132,7 +132,7 @@ suite('PEAP with EAP-MSCHAPv2 inside ([MS-PEAP] §3.1.5)', () => {
       const script = new TunnelScript(config(password), { version }, crypto);
       assert.equal(toHex(script.reply(request(1, 1))), `0201000e01${toHex(encodeUtf8('anonymous'))}`);
       // ClientHello, its length told though it is one fragment.
-      assert.equal(toHex(script.reply(peap(1, 0x20))), '0201000c198000000002' + '1601');
+      assert.equal(toHex(script.reply(peap(1, 0x20))), '0201000c1980000000021601');
       assert.deepEqual(
         { ...script.tls.starts[0], request: 0 },
         {
@@ -201,7 +201,7 @@ suite('PEAP with EAP-MSCHAPv2 inside ([MS-PEAP] §3.1.5)', () => {
   test('an extension method of Microsoft comes with its header and gets a legacy Nak', () => {
     const script = tunnel();
     script.reply(inTunnel(4, fromHex('0109000cfe00013700000021')));
-    assert.equal(said(script), '0209' + '0006' + '031a');
+    assert.equal(said(script), '02090006031a');
   });
 
   test('our inner method in expanded form (RFC 3748 §5.7)', () => {
