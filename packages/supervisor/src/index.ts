@@ -6,7 +6,8 @@ export { authenticationOf, type AuthenticationKind, type AuthenticationPlan } fr
 export type { AlternativeName, CredentialFacts } from './credential-facts.ts';
 export { compileEapConfig } from './compile-eap-config.ts';
 export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
-export { startSupervisor, stepSupervisor, supervisorTimes } from './step.ts';
+export { startSupervisor, stepSupervisor } from './step.ts';
+export { supervisorTimes } from './turn.ts';
 export { viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
 export { compileIkeConfig, type CompiledIkeConfig } from './compile-ike-config.ts';
 export { defaultConnectionSettings, type ConnectionSettings } from './connection-settings.ts';

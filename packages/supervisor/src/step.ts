@@ -1,5 +1,5 @@
 import { formatAddress } from '@aovpn/bytes';
-import { backoffDelay, backoffLimits } from './backoff.ts';
+import { backoffLimits } from './backoff.ts';
 import { orderCandidates, type Candidate } from './candidate.ts';
 import type {
   Connection,
@@ -12,21 +12,7 @@ import type {
 } from './contract.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
-import { stateOf } from './view.ts';
-
-/** Our choices, milliseconds. */
-export const supervisorTimes = {
-  /** Longest wait for name resolution. */
-  resolve: 20_000,
-  /** Longest wait for a tunnel to come up: room for a person's second factor. */
-  open: 240_000,
-  /** How long the gateway may take to acknowledge our goodbye. */
-  close: 4_000,
-  /** Without network we try all the same after this long: a missed event must not strand the machine. */
-  offline: 300_000,
-  /** A tunnel that lived this long has worked; the back-off starts over. */
-  worked: 60_000,
-} as const;
+import { usable, hasTunnel, describe, describeCandidate, supervisorTimes, Turn } from './turn.ts';
 
 /** The state at start. `held`: names that a person had put down before the daemon was restarted. */
 export function startSupervisor(held: readonly string[]): SupervisorState {
@@ -47,34 +33,13 @@ export function stepSupervisor(
   event: SupervisorEvent,
   now: number,
 ): { state: SupervisorState; actions: readonly SupervisorAction[] } {
-  const turn = new Turn(state, now, event.random);
+  const turn = new Step(state, now, event.random);
   turn.take(event);
   return { state: turn.result(), actions: turn.actions };
 }
 
-/** One step in the making. */
-class Turn {
-  readonly actions: SupervisorAction[] = [];
-  readonly #connections: Map<string, Connection>;
-  #network: NetworkState;
-  #held: ReadonlySet<string>;
-  #stopping: boolean;
-  readonly #now: number;
-  readonly #random: number;
-
-  constructor(state: SupervisorState, now: number, random: number) {
-    this.#connections = new Map(state.connections);
-    this.#network = state.network;
-    this.#held = state.held;
-    this.#stopping = state.stopping;
-    this.#now = now;
-    this.#random = random;
-  }
-
-  result(): SupervisorState {
-    return { connections: this.#connections, network: this.#network, held: this.#held, stopping: this.#stopping };
-  }
-
+/** What each event comes to. */
+class Step extends Turn {
   take(event: SupervisorEvent): void {
     switch (event.kind) {
       case 'profile':
@@ -82,7 +47,7 @@ class Turn {
       case 'network':
         return this.#networkChanged(event.network);
       case 'clock-jump':
-        for (const connection of this.#connections.values()) this.#clockJumped(connection);
+        for (const connection of this.connections.values()) this.#clockJumped(connection);
         return;
       case 'stop':
         return this.#stop();
@@ -90,7 +55,7 @@ class Turn {
       case 'up':
       case 'down':
       case 'timer': {
-        const connection = this.#connections.get(event.name);
+        const connection = this.connections.get(event.name);
         if (!connection) return;
         if (event.kind === 'up') this.#up(connection);
         else if (event.kind === 'down') this.#down(connection);
@@ -104,7 +69,7 @@ class Turn {
       case 'moved':
       case 'cannot-move':
       case 'ended': {
-        const connection = this.#connections.get(event.name);
+        const connection = this.connections.get(event.name);
         if (!connection || !('attempt' in connection.phase) || connection.phase.attempt !== event.attempt) return;
         this.#answered(connection, event);
       }
@@ -114,13 +79,13 @@ class Turn {
   // What people and files say
 
   #profile(spec: ConnectionSpec): void {
-    const known = this.#connections.get(spec.name);
+    const known = this.connections.get(spec.name);
     if (!known) {
-      const held = this.#held.has(spec.name);
+      const held = this.held.has(spec.name);
       const connection: Connection = {
         spec,
         phase: { kind: 'idle' },
-        since: this.#now,
+        since: this.now,
         demanded: false,
         held,
         removed: false,
@@ -129,45 +94,45 @@ class Turn {
         failures: 0,
         triedWith: '',
       };
-      this.#connections.set(spec.name, connection);
-      this.#log(spec.name, 'info', held ? 'profile in force; held down by a person' : 'profile in force');
+      this.connections.set(spec.name, connection);
+      this.log(spec.name, 'info', held ? 'profile in force; held down by a person' : 'profile in force');
       this.actions.push({ kind: 'changed', name: spec.name });
-      if (this.#wanted(connection)) this.#begin(connection);
+      if (this.wanted(connection)) this.begin(connection);
       return;
     }
     const active = hasTunnel(known.phase) || known.phase.kind === 'resolving';
     // A profile that stops being automatic does not cut off the person who is using it.
     const demanded = known.demanded || (known.spec.automatic && !spec.automatic && active && !known.held);
-    const connection = this.#set({ ...known, spec, demanded, removed: false });
+    const connection = this.set({ ...known, spec, demanded, removed: false });
     this.actions.push({ kind: 'changed', name: spec.name });
     const phase = connection.phase;
     if (phase.kind === 'closing') return;
     if (active) {
       if (known.spec.tunnelKey !== spec.tunnelKey) {
-        this.#reset(connection.spec.name);
-        this.#close(this.#get(spec.name), true, 'the profile was replaced by a new version');
+        this.reset(connection.spec.name);
+        this.close(this.get(spec.name), true, 'the profile was replaced by a new version');
       }
-    } else if (!this.#wanted(connection)) this.#rest(connection);
-    else if (known.spec.retryKey !== spec.retryKey || phase.kind === 'idle') this.#begin(this.#reset(spec.name));
+    } else if (!this.wanted(connection)) this.rest(connection);
+    else if (known.spec.retryKey !== spec.retryKey || phase.kind === 'idle') this.begin(this.reset(spec.name));
   }
 
   #removed(connection: Connection): void {
-    this.#log(connection.spec.name, 'info', 'profile removed');
-    const gone = this.#set({ ...connection, removed: true, demanded: false });
-    if (hasTunnel(gone.phase)) this.#close(gone, true, 'the profile was removed');
-    else this.#forget(gone);
+    this.log(connection.spec.name, 'info', 'profile removed');
+    const gone = this.set({ ...connection, removed: true, demanded: false });
+    if (hasTunnel(gone.phase)) this.close(gone, true, 'the profile was removed');
+    else this.forget(gone);
   }
 
   #up(connection: Connection): void {
     this.#hold(connection.spec.name, false);
-    const next = this.#set({ ...connection, held: false, demanded: !connection.spec.automatic || connection.demanded });
+    const next = this.set({ ...connection, held: false, demanded: !connection.spec.automatic || connection.demanded });
     this.actions.push({ kind: 'changed', name: next.spec.name });
     switch (next.phase.kind) {
       case 'idle':
       case 'waiting':
       case 'blocked':
       case 'offline':
-        this.#begin(this.#reset(next.spec.name));
+        this.begin(this.reset(next.spec.name));
         return;
       case 'resolving':
       case 'opening':
@@ -179,38 +144,38 @@ class Turn {
 
   #down(connection: Connection): void {
     this.#hold(connection.spec.name, true);
-    const next = this.#set({ ...connection, held: true, demanded: false, failures: 0, tries: 0 });
-    this.#log(next.spec.name, 'info', 'put down by a person; stays down until "aovpn up"');
+    const next = this.set({ ...connection, held: true, demanded: false, failures: 0, tries: 0 });
+    this.log(next.spec.name, 'info', 'put down by a person; stays down until "aovpn up"');
     this.actions.push({ kind: 'changed', name: next.spec.name });
-    if (hasTunnel(next.phase)) this.#close(next, true, 'a person said down');
-    else this.#rest(next);
+    if (hasTunnel(next.phase)) this.close(next, true, 'a person said down');
+    else this.rest(next);
   }
 
   #hold(name: string, held: boolean): void {
-    if (this.#held.has(name) === held) return;
-    const names = new Set(this.#held);
+    if (this.held.has(name) === held) return;
+    const names = new Set(this.held);
     if (held) names.add(name);
     else names.delete(name);
-    this.#held = names;
+    this.held = names;
     this.actions.push({ kind: 'keep-held', names: [...names].sort() });
   }
 
   #stop(): void {
-    this.#stopping = true;
-    for (const connection of this.#connections.values()) {
-      if (hasTunnel(connection.phase)) this.#close(connection, true, 'the daemon ends');
-      else this.#rest(connection);
+    this.stopping = true;
+    for (const connection of this.connections.values()) {
+      if (hasTunnel(connection.phase)) this.close(connection, true, 'the daemon ends');
+      else this.rest(connection);
     }
-    this.#maybeStopped();
+    this.maybeStopped();
   }
 
   // What the machine and its network do
 
   #networkChanged(network: NetworkState): void {
-    const before = this.#network;
+    const before = this.network;
     if (before.fingerprint === network.fingerprint && before.v4 === network.v4 && before.v6 === network.v6) return;
-    this.#network = network;
-    for (const connection of this.#connections.values()) {
+    this.network = network;
+    for (const connection of this.connections.values()) {
       if (usable(network)) this.#networkIsThere(connection);
       else this.#networkIsGone(connection);
     }
@@ -221,16 +186,16 @@ class Turn {
     switch (phase.kind) {
       case 'offline':
       case 'waiting':
-        this.#begin(this.#reset(spec.name));
+        this.begin(this.reset(spec.name));
         return;
       case 'resolving':
-        this.#begin(connection);
+        this.begin(connection);
         return;
       case 'opening':
-        this.#close(connection, false, 'the network changed while connecting');
+        this.close(connection, false, 'the network changed while connecting');
         return;
       case 'up':
-        this.#phase(connection, { ...phase, trouble: 'moving' });
+        this.phase(connection, { ...phase, trouble: 'moving' });
         this.actions.push({ kind: 'disarm', name: spec.name }, { kind: 'move', name: spec.name, attempt: phase.attempt });
         return;
       case 'idle':
@@ -245,14 +210,14 @@ class Turn {
     switch (phase.kind) {
       case 'resolving':
       case 'waiting':
-        this.#goOffline(connection);
+        this.goOffline(connection);
         return;
       case 'opening':
-        this.#close(connection, false, 'the network is gone');
+        this.close(connection, false, 'the network is gone');
         return;
       case 'up':
-        this.#phase(connection, { ...phase, trouble: 'no-network' });
-        if (spec.outageMs > 0) this.#arm(spec.name, spec.outageMs);
+        this.phase(connection, { ...phase, trouble: 'no-network' });
+        if (spec.outageMs > 0) this.arm(spec.name, spec.outageMs);
         return;
       case 'idle':
       case 'offline':
@@ -269,11 +234,11 @@ class Turn {
         this.actions.push({ kind: 'check-liveness', name: spec.name, attempt: phase.attempt });
         return;
       case 'waiting':
-        this.#begin(this.#reset(spec.name));
+        this.begin(this.reset(spec.name));
         return;
       case 'blocked':
         // A certificate that had "expired" may be good by the clock as it is now.
-        if (phase.until !== undefined) this.#begin(connection);
+        if (phase.until !== undefined) this.begin(connection);
         return;
       case 'idle':
       case 'offline':
@@ -292,22 +257,22 @@ class Turn {
       case 'offline':
       case 'waiting':
       case 'blocked':
-        this.#begin(connection);
+        this.begin(connection);
         return;
       case 'resolving':
-        this.#failed(connection, problem('nameNotResolved', `${spec.servers.join(', ')}: no answer in time`));
+        this.failed(connection, problem('nameNotResolved', `${spec.servers.join(', ')}: no answer in time`));
         return;
       case 'opening':
-        this.#close(connection, false, 'it took too long', problem('tookTooLong'));
+        this.close(connection, false, 'it took too long', problem('tookTooLong'));
         return;
       case 'up':
         if (phase.trouble === 'no-network')
-          this.#close(connection, false, 'no network for longer than NetworkOutageTime', problem('outage'));
+          this.close(connection, false, 'no network for longer than NetworkOutageTime', problem('outage'));
         return;
       case 'closing':
         // The goodbye went unanswered; from now on insist.
         this.actions.push({ kind: 'close', name: spec.name, attempt: phase.attempt, orderly: false, why: phase.why });
-        this.#arm(spec.name, supervisorTimes.close);
+        this.arm(spec.name, supervisorTimes.close);
         return;
     }
   }
@@ -325,15 +290,15 @@ class Turn {
         return;
       case 'unresponsive':
         if (phase.kind !== 'up' || phase.trouble === 'no-network') return;
-        this.#phase(connection, event.silent ? { ...phase, trouble: 'silent' } : withoutTrouble(phase));
+        this.phase(connection, event.silent ? { ...phase, trouble: 'silent' } : withoutTrouble(phase));
         return;
       case 'moved':
-        if (phase.kind === 'up' && phase.trouble !== 'no-network') this.#phase(connection, withoutTrouble(phase));
+        if (phase.kind === 'up' && phase.trouble !== 'no-network') this.phase(connection, withoutTrouble(phase));
         return;
       case 'cannot-move':
         if (phase.kind !== 'up') return;
-        this.#log(connection.spec.name, 'info', problem('cannotMove').message);
-        this.#close(connection, false, 'the network changed and the gateway cannot follow');
+        this.log(connection.spec.name, 'info', problem('cannotMove').message);
+        this.close(connection, false, 'the network changed and the gateway cannot follow');
         return;
       case 'ended':
         this.#ended(connection, event.problem);
@@ -341,51 +306,51 @@ class Turn {
   }
 
   #resolved(connection: Connection, answers: Extract<SupervisorEvent, { readonly kind: 'resolved' }>['answers']): void {
-    const candidates = orderCandidates(answers, this.#network, connection.lastGood);
+    const candidates = orderCandidates(answers, this.network, connection.lastGood);
     if (candidates.length === 0) {
       const details = answers.map(({ server, why }) => `${server}: ${why ?? 'no address'}`).join('; ');
-      this.#failed(connection, problem('nameNotResolved', details));
-    } else this.#open(connection, candidates);
+      this.failed(connection, problem('nameNotResolved', details));
+    } else this.open(connection, candidates);
   }
 
   #established(connection: Connection, candidate: Candidate, attempt: number): void {
     const { problem: _, ...rest } = connection;
-    this.#log(connection.spec.name, 'info', `connected to ${candidate.server} (${formatAddress(candidate.address)})`);
+    this.log(connection.spec.name, 'info', `connected to ${candidate.server} (${formatAddress(candidate.address)})`);
     this.actions.push({ kind: 'disarm', name: connection.spec.name });
-    this.#phase({ ...rest, connectedAt: this.#now, lastGood: candidate, tries: 0 }, { kind: 'up', attempt, candidate });
+    this.phase({ ...rest, connectedAt: this.now, lastGood: candidate, tries: 0 }, { kind: 'up', attempt, candidate });
   }
 
   #ended(connection: Connection, ending: Problem | undefined): void {
     const { phase, spec } = connection;
-    const worked = connection.connectedAt !== undefined && this.#now - connection.connectedAt >= supervisorTimes.worked;
+    const worked = connection.connectedAt !== undefined && this.now - connection.connectedAt >= supervisorTimes.worked;
     const { connectedAt: _, ...over } = connection;
-    const next = this.#set({ ...over, failures: worked ? 0 : connection.failures });
-    if (next.removed) return this.#forget(next);
-    if (!this.#wanted(next)) {
-      this.#rest(next);
-      return this.#maybeStopped();
+    const next = this.set({ ...over, failures: worked ? 0 : connection.failures });
+    if (next.removed) return this.forget(next);
+    if (!this.wanted(next)) {
+      this.rest(next);
+      return this.maybeStopped();
     }
     switch (phase.kind) {
       case 'closing':
-        if (phase.afterwards.kind === 'fail') this.#failed(next, phase.afterwards.problem);
-        else this.#begin(next);
+        if (phase.afterwards.kind === 'fail') this.failed(next, phase.afterwards.problem);
+        else this.begin(next);
         return;
       case 'opening': {
         const what = ending ?? problem('internal', 'the tunnel closed while it was being opened');
         const another = what.retry === 'soon' || what.side === 'gateway';
-        if (next.spec.retryKey !== next.triedWith) this.#begin(next);
+        if (next.spec.retryKey !== next.triedWith) this.begin(next);
         else if (another && phase.rest.length > 0) {
-          this.#log(spec.name, 'warn', `${describe(what)} Trying ${describeCandidate(phase.rest[0]!)} next.`);
-          this.#open(next, phase.rest, moreTelling(phase.before, what));
-        } else this.#failed(next, phase.rest.length === 0 ? moreTelling(phase.before, what) : what);
+          this.log(spec.name, 'warn', `${describe(what)} Trying ${describeCandidate(phase.rest[0]!)} next.`);
+          this.open(next, phase.rest, moreTelling(phase.before, what));
+        } else this.failed(next, phase.rest.length === 0 ? moreTelling(phase.before, what) : what);
         return;
       }
       case 'up': {
         const what = ending ?? problem('internal', 'the tunnel closed by itself');
         if (worked && what.retry === 'soon') {
-          this.#log(spec.name, 'warn', `${describe(what)} Connecting again.`);
-          this.#wait(this.#set({ ...next, problem: what }), Math.round(backoffLimits.first * this.#random));
-        } else this.#failed(next, what);
+          this.log(spec.name, 'warn', `${describe(what)} Connecting again.`);
+          this.wait(this.set({ ...next, problem: what }), Math.round(backoffLimits.first * this.random));
+        } else this.failed(next, what);
         return;
       }
       case 'idle':
@@ -396,130 +361,6 @@ class Turn {
         return;
     }
   }
-
-  // Moves
-
-  #begin(connection: Connection): void {
-    const { spec } = connection;
-    if (spec.problem) return this.#failed(connection, spec.problem);
-    if (!usable(this.#network) && connection.phase.kind !== 'offline') return this.#goOffline(connection);
-    const attempt = connection.attempt + 1;
-    // The last problem stays visible while the next try runs.
-    const next = { ...connection, attempt, tries: connection.tries + 1, triedWith: spec.retryKey };
-    this.#phase(next, { kind: 'resolving', attempt });
-    this.actions.push({ kind: 'resolve', name: spec.name, attempt, servers: spec.servers });
-    this.#arm(spec.name, supervisorTimes.resolve);
-  }
-
-  #open(connection: Connection, candidates: readonly Candidate[], before?: Problem): void {
-    const [candidate, ...rest] = candidates;
-    const attempt = connection.attempt + 1;
-    const next = { ...connection, attempt, ...(before && { problem: before }) };
-    this.#phase(next, { kind: 'opening', attempt, candidate: candidate!, rest, ...(before && { before }) });
-    this.#log(connection.spec.name, 'info', `connecting to ${describeCandidate(candidate!)}`);
-    this.actions.push({ kind: 'open', name: connection.spec.name, attempt, candidate: candidate!, more: rest.length > 0 });
-    this.#arm(connection.spec.name, supervisorTimes.open);
-  }
-
-  #close(connection: Connection, orderly: boolean, why: string, afterwards?: Problem): void {
-    const { phase, spec } = connection;
-    if (phase.kind === 'resolving') return this.#wanted(connection) ? this.#begin(connection) : this.#rest(connection);
-    if (phase.kind !== 'opening' && phase.kind !== 'up') return;
-    this.#log(spec.name, 'info', `closing: ${why}`);
-    const then = afterwards ? ({ kind: 'fail', problem: afterwards } as const) : ({ kind: 'settle' } as const);
-    this.#phase(connection, { kind: 'closing', attempt: phase.attempt, why, afterwards: then });
-    this.actions.push({ kind: 'close', name: spec.name, attempt: phase.attempt, orderly, why });
-    this.#arm(spec.name, supervisorTimes.close);
-  }
-
-  #failed(connection: Connection, what: Problem): void {
-    const failures = connection.failures + 1;
-    const next = { ...connection, failures, problem: what };
-    const delay = backoffDelay(what.retry, failures, this.#random);
-    this.#log(connection.spec.name, what.retry === 'soon' ? 'warn' : 'error', describe(what));
-    if (what.retry === 'soon') {
-      if (usable(this.#network)) this.#wait(next, delay!);
-      else this.#goOffline(next);
-      return;
-    }
-    this.#phase(next, { kind: 'blocked', ...(delay !== undefined && { until: this.#now + delay }) });
-    if (delay === undefined) this.actions.push({ kind: 'disarm', name: connection.spec.name });
-    else this.#arm(connection.spec.name, delay);
-  }
-
-  #wait(connection: Connection, delay: number): void {
-    this.#phase(connection, { kind: 'waiting', until: this.#now + delay });
-    this.#arm(connection.spec.name, delay);
-  }
-
-  #goOffline(connection: Connection): void {
-    this.#phase(connection, { kind: 'offline' });
-    this.#arm(connection.spec.name, supervisorTimes.offline);
-  }
-
-  #rest(connection: Connection): void {
-    const { problem: _, ...rest } = connection;
-    this.#phase({ ...rest, tries: 0, failures: 0 }, { kind: 'idle' });
-    this.actions.push({ kind: 'disarm', name: connection.spec.name });
-  }
-
-  #forget(connection: Connection): void {
-    const { name } = connection.spec;
-    this.#connections.delete(name);
-    this.actions.push({ kind: 'disarm', name }, { kind: 'forgotten', name });
-    this.#maybeStopped();
-  }
-
-  /** A change of circumstances: old failures no longer count. */
-  #reset(name: string): Connection {
-    const { problem: _, ...rest } = this.#get(name);
-    return this.#set({ ...rest, failures: 0, tries: 0 });
-  }
-
-  #maybeStopped(): void {
-    if (!this.#stopping) return;
-    for (const { phase } of this.#connections.values()) if (hasTunnel(phase)) return;
-    this.actions.push({ kind: 'stopped' });
-  }
-
-  #wanted(connection: Connection): boolean {
-    if (this.#stopping || connection.held || connection.removed) return false;
-    return connection.spec.automatic || connection.demanded;
-  }
-
-  #phase(connection: Connection, phase: Phase): void {
-    this.#set({ ...connection, phase });
-    this.actions.push({ kind: 'changed', name: connection.spec.name });
-  }
-
-  #set(connection: Connection): Connection {
-    const { name } = connection.spec;
-    const before = this.#connections.get(name);
-    const since = before && stateOf(before) === stateOf(connection) ? before.since : this.#now;
-    const stored = { ...connection, since };
-    this.#connections.set(name, stored);
-    return stored;
-  }
-
-  #get(name: string): Connection {
-    return this.#connections.get(name)!;
-  }
-
-  #arm(name: string, delay: number): void {
-    this.actions.push({ kind: 'arm', name, at: this.#now + delay });
-  }
-
-  #log(name: string, level: 'error' | 'warn' | 'info' | 'debug', text: string): void {
-    this.actions.push({ kind: 'log', level, name, text });
-  }
-}
-
-function usable(network: NetworkState): boolean {
-  return network.v4 || network.v6;
-}
-
-function hasTunnel(phase: Phase): boolean {
-  return phase.kind === 'opening' || phase.kind === 'up' || phase.kind === 'closing';
 }
 
 function withoutTrouble(phase: Extract<Phase, { readonly kind: 'up' }>): Phase {
@@ -529,13 +370,4 @@ function withoutTrouble(phase: Extract<Phase, { readonly kind: 'up' }>): Phase {
 /** Of the problems of one round, a gateway that said no tells more than one that said nothing. */
 function moreTelling(before: Problem | undefined, now: Problem): Problem {
   return before && before.retry !== 'soon' && now.retry === 'soon' ? { ...before, retry: 'soon' } : now;
-}
-
-function describe(what: Problem): string {
-  return `${what.code}: ${what.message}.`;
-}
-
-function describeCandidate(candidate: Candidate): string {
-  const address = formatAddress(candidate.address);
-  return address === candidate.server ? address : `${candidate.server} (${address})`;
 }

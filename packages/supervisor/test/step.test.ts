@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatAddress } from '@aovpn/bytes';
 import { problem } from '../src/problem-catalogue.ts';
-import { supervisorTimes } from '../src/step.ts';
+import { supervisorTimes } from '../src/turn.ts';
 import { address, here, nowhere, Script, spec } from './script.ts';
 
 const silent = problem('noAnswerInit');

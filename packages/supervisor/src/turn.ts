@@ -1,0 +1,175 @@
+import { formatAddress } from '@aovpn/bytes';
+import { backoffDelay } from './backoff.ts';
+import type { Candidate } from './candidate.ts';
+import type { Connection, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
+import type { Problem } from './problem.ts';
+import { stateOf } from './view.ts';
+
+/** Our choices, milliseconds. */
+export const supervisorTimes = {
+  /** Longest wait for name resolution. */
+  resolve: 20_000,
+  /** Longest wait for a tunnel to come up: room for a person's second factor. */
+  open: 240_000,
+  /** How long the gateway may take to acknowledge our goodbye. */
+  close: 4_000,
+  /** Without network we try all the same after this long: a missed event must not strand the machine. */
+  offline: 300_000,
+  /** A tunnel that lived this long has worked; the back-off starts over. */
+  worked: 60_000,
+} as const;
+
+/** One step in the making: the state as it is by now, what is to be done, and the moves that a connection can make. */
+export class Turn {
+  readonly actions: SupervisorAction[] = [];
+  protected readonly connections: Map<string, Connection>;
+  protected network: NetworkState;
+  protected held: ReadonlySet<string>;
+  protected stopping: boolean;
+  protected readonly now: number;
+  protected readonly random: number;
+
+  constructor(state: SupervisorState, now: number, random: number) {
+    this.connections = new Map(state.connections);
+    this.network = state.network;
+    this.held = state.held;
+    this.stopping = state.stopping;
+    this.now = now;
+    this.random = random;
+  }
+
+  result(): SupervisorState {
+    return { connections: this.connections, network: this.network, held: this.held, stopping: this.stopping };
+  }
+
+  protected begin(connection: Connection): void {
+    const { spec } = connection;
+    if (spec.problem) return this.failed(connection, spec.problem);
+    if (!usable(this.network) && connection.phase.kind !== 'offline') return this.goOffline(connection);
+    const attempt = connection.attempt + 1;
+    // The last problem stays visible while the next try runs.
+    const next = { ...connection, attempt, tries: connection.tries + 1, triedWith: spec.retryKey };
+    this.phase(next, { kind: 'resolving', attempt });
+    this.actions.push({ kind: 'resolve', name: spec.name, attempt, servers: spec.servers });
+    this.arm(spec.name, supervisorTimes.resolve);
+  }
+
+  protected open(connection: Connection, candidates: readonly Candidate[], before?: Problem): void {
+    const [candidate, ...rest] = candidates;
+    const attempt = connection.attempt + 1;
+    const next = { ...connection, attempt, ...(before && { problem: before }) };
+    this.phase(next, { kind: 'opening', attempt, candidate: candidate!, rest, ...(before && { before }) });
+    this.log(connection.spec.name, 'info', `connecting to ${describeCandidate(candidate!)}`);
+    this.actions.push({ kind: 'open', name: connection.spec.name, attempt, candidate: candidate!, more: rest.length > 0 });
+    this.arm(connection.spec.name, supervisorTimes.open);
+  }
+
+  protected close(connection: Connection, orderly: boolean, why: string, afterwards?: Problem): void {
+    const { phase, spec } = connection;
+    if (phase.kind === 'resolving') return this.wanted(connection) ? this.begin(connection) : this.rest(connection);
+    if (phase.kind !== 'opening' && phase.kind !== 'up') return;
+    this.log(spec.name, 'info', `closing: ${why}`);
+    const then = afterwards ? ({ kind: 'fail', problem: afterwards } as const) : ({ kind: 'settle' } as const);
+    this.phase(connection, { kind: 'closing', attempt: phase.attempt, why, afterwards: then });
+    this.actions.push({ kind: 'close', name: spec.name, attempt: phase.attempt, orderly, why });
+    this.arm(spec.name, supervisorTimes.close);
+  }
+
+  protected failed(connection: Connection, what: Problem): void {
+    const failures = connection.failures + 1;
+    const next = { ...connection, failures, problem: what };
+    const delay = backoffDelay(what.retry, failures, this.random);
+    this.log(connection.spec.name, what.retry === 'soon' ? 'warn' : 'error', describe(what));
+    if (what.retry === 'soon') {
+      if (usable(this.network)) this.wait(next, delay!);
+      else this.goOffline(next);
+      return;
+    }
+    this.phase(next, { kind: 'blocked', ...(delay !== undefined && { until: this.now + delay }) });
+    if (delay === undefined) this.actions.push({ kind: 'disarm', name: connection.spec.name });
+    else this.arm(connection.spec.name, delay);
+  }
+
+  protected wait(connection: Connection, delay: number): void {
+    this.phase(connection, { kind: 'waiting', until: this.now + delay });
+    this.arm(connection.spec.name, delay);
+  }
+
+  protected goOffline(connection: Connection): void {
+    this.phase(connection, { kind: 'offline' });
+    this.arm(connection.spec.name, supervisorTimes.offline);
+  }
+
+  protected rest(connection: Connection): void {
+    const { problem: _, ...rest } = connection;
+    this.phase({ ...rest, tries: 0, failures: 0 }, { kind: 'idle' });
+    this.actions.push({ kind: 'disarm', name: connection.spec.name });
+  }
+
+  protected forget(connection: Connection): void {
+    const { name } = connection.spec;
+    this.connections.delete(name);
+    this.actions.push({ kind: 'disarm', name }, { kind: 'forgotten', name });
+    this.maybeStopped();
+  }
+
+  /** A change of circumstances: old failures no longer count. */
+  protected reset(name: string): Connection {
+    const { problem: _, ...rest } = this.get(name);
+    return this.set({ ...rest, failures: 0, tries: 0 });
+  }
+
+  protected maybeStopped(): void {
+    if (!this.stopping) return;
+    for (const { phase } of this.connections.values()) if (hasTunnel(phase)) return;
+    this.actions.push({ kind: 'stopped' });
+  }
+
+  protected wanted(connection: Connection): boolean {
+    if (this.stopping || connection.held || connection.removed) return false;
+    return connection.spec.automatic || connection.demanded;
+  }
+
+  protected phase(connection: Connection, phase: Phase): void {
+    this.set({ ...connection, phase });
+    this.actions.push({ kind: 'changed', name: connection.spec.name });
+  }
+
+  protected set(connection: Connection): Connection {
+    const { name } = connection.spec;
+    const before = this.connections.get(name);
+    const since = before && stateOf(before) === stateOf(connection) ? before.since : this.now;
+    const stored = { ...connection, since };
+    this.connections.set(name, stored);
+    return stored;
+  }
+
+  protected get(name: string): Connection {
+    return this.connections.get(name)!;
+  }
+
+  protected arm(name: string, delay: number): void {
+    this.actions.push({ kind: 'arm', name, at: this.now + delay });
+  }
+
+  protected log(name: string, level: 'error' | 'warn' | 'info' | 'debug', text: string): void {
+    this.actions.push({ kind: 'log', level, name, text });
+  }
+}
+
+export function usable(network: NetworkState): boolean {
+  return network.v4 || network.v6;
+}
+
+export function hasTunnel(phase: Phase): boolean {
+  return phase.kind === 'opening' || phase.kind === 'up' || phase.kind === 'closing';
+}
+
+export function describe(what: Problem): string {
+  return `${what.code}: ${what.message}.`;
+}
+
+export function describeCandidate(candidate: Candidate): string {
+  const address = formatAddress(candidate.address);
+  return address === candidate.server ? address : `${candidate.server} (${address})`;
+}
