@@ -12,21 +12,21 @@ import { ttlsMethod } from '../../src/method/ttls.ts';
 import { testCrypto } from '../crypto.ts';
 import { failure, mschapChallenge, mschapText, request, success } from '../packet-writer.ts';
 import { assertFailed, find, trust } from '../script.ts';
-import { avp, implicitChallenge, keyMaterial, TunnelScript } from '../ttls/tunnel-script.ts';
+import { avp, implicitChallenge, keyMaterial, TtlsScript } from '../ttls/ttls-script.ts';
 
 const user = { userName: 'bob@example.com' };
 const peerChallenge = fromHex('21402324255e262a28295f2b3a337c7e');
 const crypto = testCrypto((length) => (length === 16 ? peerChallenge.slice() : new Uint8Array(length)));
 
 /** EAP-Success: the method has succeeded with the tunnel's key, and says which way. */
-function assertSucceeds(script: TunnelScript, method: RegExp): void {
+function assertSucceeds(script: TtlsScript, method: RegExp): void {
   const done = find(script.packet(success(script.identifier)), 'succeeded');
   assert.equal(toHex(done.msk), toHex(keyMaterial.subarray(0, 64)));
   assert.match(done.method, method);
   assert.equal(script.state.phase, 'over');
 }
 
-function shown(script: TunnelScript): unknown[] {
+function shown(script: TtlsScript): unknown[] {
   return script.avps().map(({ code, vendor, mandatory, data }) => [code, vendor, mandatory, toHex(data)]);
 }
 
@@ -37,7 +37,7 @@ for (const version of ['1.2', '1.3'] as const) {
     `EAP-TTLS/PAP over TLS ${version}: Start ⟶ ⟵ ClientHello, ServerHello… ⟶ ⟵ {User-Name, User-Password}, EAP-Success ⟶`,
     () => {
       test('the whole exchange', () => {
-        const script = new TunnelScript({ kind: 'pap', ...user }, version);
+        const script = new TtlsScript({ kind: 'pap', ...user }, version);
         const opened = script.open();
         const asked = find(opened, 'need-secret');
         assert.deepEqual([asked.what, asked.userName, asked.retry], ['password', user.userName, false]);
@@ -56,14 +56,14 @@ for (const version of ['1.2', '1.3'] as const) {
       });
 
       test('session tickets after our words, then EAP-Success', () => {
-        const script = new TunnelScript({ kind: 'pap', ...user }, version);
+        const script = new TtlsScript({ kind: 'pap', ...user }, version);
         script.secret(script.open(), encodeUtf8('hello'));
         assert.equal(toHex(find(script.tell(new Uint8Array()), 'reply').packet.subarray(4)), '1500');
         assertSucceeds(script, /PAP/);
       });
 
       test('EAP-Failure', () => {
-        const script = new TunnelScript({ kind: 'pap', ...user }, version);
+        const script = new TtlsScript({ kind: 'pap', ...user }, version);
         script.secret(script.open(), encodeUtf8('hello'));
         assertFailed(script.packet(failure(script.identifier)), 'rejected');
       });
@@ -80,21 +80,21 @@ suite('EAP-TTLS/PAP: lengths of the password (RFC 5281 §11.2.5)', () => {
     [128, 128],
   ] as const) {
     test(`${length} octets are padded to ${padded}`, () => {
-      const script = new TunnelScript({ kind: 'pap', ...user });
+      const script = new TtlsScript({ kind: 'pap', ...user });
       script.secret(script.open(), new Uint8Array(length).fill(0x41));
       const { data } = script.avps()[1]!;
       assert.equal(toHex(data), `${'41'.repeat(length)}${'00'.repeat(padded - length)}`);
     });
   }
   test('129 are too many; none is said', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     const secret = new Uint8Array(129).fill(0x41);
     assertFailed(script.secret(script.open(), secret), 'no-secret');
     assert.ok(secret.every((octet) => octet === 0));
     assert.equal(script.said.length, 0);
   });
   test('no password', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     assertFailed(script.secret(script.open(), undefined), 'no-secret');
     assert.equal(script.said.length, 0);
   });
@@ -104,7 +104,7 @@ suite('EAP-TTLS/PAP with a second question: {Reply-Message, State} ⟶ ⟵ {User
   const question = concat(avp(18, encodeUtf8('Enter the code')), avp(24, Uint8Array.of(7, 8, 9)));
 
   test('the code goes with the State that came', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     const asking = script.tell(question);
     const asked = find(asking, 'need-secret');
@@ -119,14 +119,14 @@ suite('EAP-TTLS/PAP with a second question: {Reply-Message, State} ⟶ ⟵ {User
   });
 
   test('EAP-Success while the question is open', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     script.tell(question);
     assertFailed(script.packet(success(script.identifier)), 'out-of-order');
   });
 
   test('the same question again; the same code is not sent twice', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     script.secret(script.tell(question), encodeUtf8('123456'));
     const again = script.tell(question);
@@ -136,14 +136,14 @@ suite('EAP-TTLS/PAP with a second question: {Reply-Message, State} ⟶ ⟵ {User
   });
 
   test('a server that never stops asking', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     for (let i = 2; i <= 8; i++) script.secret(script.tell(avp(18, encodeUtf8(`Code ${i}`))), encodeUtf8(String(i)));
     assertFailed(script.tell(avp(18, encodeUtf8('Code 9'))), 'out-of-order', /more than 8 questions/);
   });
 
   test('a State that is longer than RADIUS has', () => {
-    const script = new TunnelScript({ kind: 'pap', ...user });
+    const script = new TtlsScript({ kind: 'pap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     assertFailed(script.tell(concat(avp(18, encodeUtf8('Code')), avp(24, new Uint8Array(254)))), 'malformed');
   });
@@ -152,7 +152,7 @@ suite('EAP-TTLS/PAP with a second question: {Reply-Message, State} ⟶ ⟵ {User
 suite('EAP-TTLS/CHAP: ⟵ {User-Name, CHAP-Challenge, CHAP-Password} (RFC 5281 §11.2.2)', () => {
   for (const version of ['1.2', '1.3'] as const) {
     test(`over TLS ${version}, the challenge is the tunnel's`, () => {
-      const script = new TunnelScript({ kind: 'chap', ...user }, version);
+      const script = new TtlsScript({ kind: 'chap', ...user }, version);
       script.secret(script.open(), encodeUtf8('hello'));
       const challenge = implicitChallenge(17);
       const md5 = createHash('md5')
@@ -169,7 +169,7 @@ suite('EAP-TTLS/CHAP: ⟵ {User-Name, CHAP-Challenge, CHAP-Password} (RFC 5281 �
     });
   }
   test('what the server adds is shown and acknowledged', () => {
-    const script = new TunnelScript({ kind: 'chap', ...user });
+    const script = new TtlsScript({ kind: 'chap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     const actions = script.tell(avp(18, encodeUtf8('Welcome')));
     assert.equal(find(actions, 'notification').text, 'Welcome');
@@ -180,7 +180,7 @@ suite('EAP-TTLS/CHAP: ⟵ {User-Name, CHAP-Challenge, CHAP-Password} (RFC 5281 �
 
 suite('EAP-TTLS/MS-CHAP: ⟵ {User-Name, MS-CHAP-Challenge, MS-CHAP-Response} (RFC 5281 §11.2.3)', () => {
   test('the NT response only, with its flag', () => {
-    const script = new TunnelScript({ kind: 'mschap', ...user });
+    const script = new TtlsScript({ kind: 'mschap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     const challenge = implicitChallenge(9);
     const nt = challengeResponse(challenge.subarray(0, 8), ntPasswordHash(encodeUtf8('hello')));
@@ -207,8 +207,8 @@ suite(
     const nt = generateNtResponse(crypto, challenges, user.userName, hash);
     const digits = toHex(generateAuthenticatorResponse(crypto, challenges, user.userName, hash, nt)).toUpperCase();
 
-    function responded(version: '1.2' | '1.3' = '1.2'): TunnelScript {
-      const script = new TunnelScript({ kind: 'mschapv2', ...user }, version, crypto);
+    function responded(version: '1.2' | '1.3' = '1.2'): TtlsScript {
+      const script = new TtlsScript({ kind: 'mschapv2', ...user }, version, crypto);
       script.secret(script.open(), encodeUtf8('hello'));
       return script;
     }
@@ -246,7 +246,7 @@ suite(
     });
     test('a wrong proof', () => assertFailed(responded().tell(verdict(26, `S=${'0'.repeat(40)}`)), 'server-not-proven'));
     test('MS-CHAP2-Success before our Response (CVE-2015-8023 class)', () => {
-      const script = new TunnelScript({ kind: 'mschapv2', ...user }, '1.2', crypto);
+      const script = new TtlsScript({ kind: 'mschapv2', ...user }, '1.2', crypto);
       script.open();
       assertFailed(script.tell(verdict(26, `S=${digits}`)), 'out-of-order');
     });
@@ -294,8 +294,8 @@ suite(
     const inner = { kind: 'eap', identity: 'User@inner', method: { kind: 'mschapv2', userName: 'User' } } as const;
     const eap = (packet: Uint8Array): Uint8Array => avp(79, packet);
 
-    function responded(): TunnelScript {
-      const script = new TunnelScript(inner, '1.2', crypto);
+    function responded(): TtlsScript {
+      const script = new TtlsScript(inner, '1.2', crypto);
       script.open();
       assert.deepEqual(shown(script), [[79, 0, true, `0200000f01${toHex(encodeUtf8('User@inner'))}`]]);
       script.secret(script.tell(eap(mschapChallenge(1, authenticator))), encodeUtf8('clientPass'));
@@ -353,7 +353,7 @@ suite(
     test('another method inside is refused with a Nak', () => {
       const script = responded();
       assertFailed(script.tell(eap(request(2, 6, encodeUtf8('Password: ')))), 'out-of-order');
-      const fresh = new TunnelScript(inner, '1.2', crypto);
+      const fresh = new TtlsScript(inner, '1.2', crypto);
       fresh.open();
       fresh.tell(eap(request(1, 6, encodeUtf8('Password: '))));
       assert.deepEqual(shown(fresh), [[79, 0, true, '02010006031a']]);
@@ -363,7 +363,7 @@ suite(
       assertFailed(script.tell(avp(18, encodeUtf8('hm'))), 'out-of-order');
     });
     test('EAP-GTC inside, twice', () => {
-      const script = new TunnelScript({ kind: 'eap', identity: 'bob', method: { kind: 'gtc', userName: 'bob' } });
+      const script = new TtlsScript({ kind: 'eap', identity: 'bob', method: { kind: 'gtc', userName: 'bob' } });
       script.open();
       script.secret(script.tell(eap(request(1, 6, encodeUtf8('Password: ')))), encodeUtf8('hello'));
       const second = script.tell(eap(request(2, 6, encodeUtf8('Code: '))));
@@ -379,12 +379,12 @@ suite('EAP-TTLS: the tunnel', () => {
   const pap = { kind: 'pap', ...user } as const;
 
   test('identity: the outer one only, until the server is verified', () => {
-    const script = new TunnelScript(pap);
+    const script = new TtlsScript(pap);
     const reply = script.reply(request(1, 1));
     assert.equal(toHex(reply.subarray(5)), toHex(encodeUtf8('anonymous@example.com')));
   });
   test('a server that is not verified learns nothing', () => {
-    const script = new TunnelScript({ kind: 'eap', identity: 'User@inner', method: { kind: 'gtc', userName: 'bob' } });
+    const script = new TtlsScript({ kind: 'eap', identity: 'User@inner', method: { kind: 'gtc', userName: 'bob' } });
     const asked = find(script.ttls(Uint8Array.of(0x20)), 'tls-start');
     assert.deepEqual(asked.trust, trust);
     const actions = script.fail(asked.request, { reason: 'untrusted', detail: 'unknown root' });
@@ -392,42 +392,42 @@ suite('EAP-TTLS: the tunnel', () => {
     assert.ok(!actions.some((action) => action.kind === 'need-secret' || action.kind === 'tls-write'));
   });
   test('a resumed session was not offered', () => {
-    assertFailed(new TunnelScript(pap).open({ resumed: true }), 'server-not-proven');
+    assertFailed(new TtlsScript(pap).open({ resumed: true }), 'server-not-proven');
   });
   test('key material of another length', () => {
-    assertFailed(new TunnelScript(pap).open({ keyMaterial: new Uint8Array(64) }), 'tls');
+    assertFailed(new TtlsScript(pap).open({ keyMaterial: new Uint8Array(64) }), 'tls');
   });
   test('a challenge of another length, or none', () => {
-    assertFailed(new TunnelScript({ kind: 'chap', ...user }).open({ challenge: new Uint8Array(16) }), 'tls', /challenge of 16/);
-    assertFailed(new TunnelScript({ kind: 'mschapv2', ...user }).open({ challenge: new Uint8Array(0) }), 'tls', /challenge of 0/);
+    assertFailed(new TtlsScript({ kind: 'chap', ...user }).open({ challenge: new Uint8Array(16) }), 'tls', /challenge of 16/);
+    assertFailed(new TtlsScript({ kind: 'mschapv2', ...user }).open({ challenge: new Uint8Array(0) }), 'tls', /challenge of 0/);
   });
   test('AVPs that cannot be read (CVE-2026-25075)', () => {
-    const script = new TunnelScript(pap);
+    const script = new TtlsScript(pap);
     script.secret(script.open(), encodeUtf8('hello'));
     assertFailed(script.tell(fromHex('000000124000000748690000')), 'malformed', /length of 7/);
   });
   test('a mandatory AVP that nobody knows', () => {
-    const script = new TunnelScript(pap);
+    const script = new TtlsScript(pap);
     script.secret(script.open(), encodeUtf8('hello'));
     assertFailed(script.tell(avp(77, Uint8Array.of(1))), 'malformed', /mandatory AVP 77/);
   });
   test('one that is not mandatory is left out', () => {
-    const script = new TunnelScript({ kind: 'chap', ...user });
+    const script = new TtlsScript({ kind: 'chap', ...user });
     script.secret(script.open(), encodeUtf8('hello'));
     find(script.tell(avp(77, Uint8Array.of(1), { mandatory: false })), 'reply');
     assertSucceeds(script, /CHAP/);
   });
   test('EAP-Success at every earlier moment', () => {
-    assertFailed(new TunnelScript(pap).packet(success(0)), 'out-of-order');
-    const started = new TunnelScript(pap);
+    assertFailed(new TtlsScript(pap).packet(success(0)), 'out-of-order');
+    const started = new TtlsScript(pap);
     started.ttls(Uint8Array.of(0x20));
     assertFailed(started.packet(success(started.identifier)), 'out-of-order');
-    const opened = new TunnelScript(pap);
+    const opened = new TtlsScript(pap);
     opened.open();
     assertFailed(opened.packet(success(opened.identifier)), 'out-of-order');
   });
   test('the conversation is closed and never remembered', () => {
-    const script = new TunnelScript(pap);
+    const script = new TtlsScript(pap);
     script.secret(script.open(), encodeUtf8('hello'));
     const closed = find(script.packet(success(script.identifier)), 'tls-close');
     assert.deepEqual(closed, { kind: 'tls-close', channel: 'outer', remember: false });

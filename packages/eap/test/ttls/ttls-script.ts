@@ -23,7 +23,7 @@ export function implicitChallenge(length: number): Uint8Array {
  * Both ends of an EAP-TTLS conversation with a TLS that hides nothing: a record of application data is 0x17 and the data. With TLS 1.3
  * our Finished leaves only after the tunnel is established, with 1.2 before.
  */
-export class TunnelScript extends Script {
+export class TtlsScript extends Script {
   /** Application data that the peer has sent so far, oldest first. */
   readonly said: Uint8Array[] = [];
   /** Plain text that was handed over for encryption: the very arrays. */
