@@ -50,6 +50,15 @@ export const authenticationCases: readonly FindingCase[] = [
     ),
     only: false,
   },
+  {
+    code: '114',
+    what: 'compliance with issuer filter inside of EAP-TTLS',
+    text: ttls(tls(validation + filter(`<CAHashList Enabled="true">${hash}</CAHashList>`))).replace(
+      '<NativeProfile>',
+      '<DeviceCompliance><Enabled>true</Enabled></DeviceCompliance><NativeProfile>',
+    ),
+    only: false,
+  },
 ];
 
 export const eapCases: readonly FindingCase[] = [

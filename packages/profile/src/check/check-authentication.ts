@@ -1,4 +1,4 @@
-import type { EapSettings } from '../profile.ts';
+import type { EapSettings, EapTlsSettings, InnerEapSettings } from '../profile.ts';
 import { isUnread, type CheckContext } from './check.ts';
 
 /** User and machine methods and what they need. */
@@ -78,19 +78,16 @@ export function checkAuthentication({ profile, report }: CheckContext): void {
 }
 
 function asksForPassword(eap: EapSettings): boolean {
-  switch (eap.method) {
-    case 'mschapv2':
-    case 'ttls':
-    case 'unsupported':
-      return true;
-    case 'tls':
-      return false;
-    case 'peap':
-      return eap.inner?.method !== 'tls';
-  }
+  return eap.method !== 'tls' && innerOf(eap)?.method !== 'tls';
 }
 
-function filterOf(eap: EapSettings): Extract<EapSettings, { readonly method: 'tls' }>['filter'] {
+function filterOf(eap: EapSettings): EapTlsSettings['filter'] {
   if (eap.method === 'tls') return eap.filter;
-  return eap.method === 'peap' && eap.inner?.method === 'tls' ? eap.inner.filter : undefined;
+  const inner = innerOf(eap);
+  return inner?.method === 'tls' ? inner.filter : undefined;
+}
+
+function innerOf(eap: EapSettings): InnerEapSettings | undefined {
+  if (eap.method === 'peap') return eap.inner;
+  return eap.method === 'ttls' && eap.phase2.kind === 'eap' ? eap.phase2.inner : undefined;
 }
