@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { daemonErrors } from '@aovpn/daemon';
 import { hostErrors } from '@aovpn/host';
-import { policyDivergences } from '@aovpn/policy';
+import { filterProblems, policyDivergences } from '@aovpn/policy';
 import { profileDiagnostics } from '@aovpn/profile';
 import { problemCatalogue } from '@aovpn/supervisor';
 
@@ -59,6 +59,15 @@ function errorsDocument(): string {
     ...table(
       ['code', 'severity', 'what was found', 'Windows', 'aovpn', 'what to do'],
       profileDiagnostics.map((row) => [row.code, row.severity, row.title, row.windows ?? '–', row.here, row.cure]),
+    ),
+    '',
+    '## Traffic filters and applications',
+    '',
+    'Shown by `aovpn plan` with line and element. *error*: the filter lets nothing through; the others stay in force.',
+    '',
+    ...table(
+      ['code', 'severity', 'what was found', 'what to do'],
+      Object.values(filterProblems).map((row) => [row.code, row.severity, row.title, row.cure]),
     ),
     '',
   ].join('\n');

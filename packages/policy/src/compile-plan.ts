@@ -9,10 +9,11 @@ import { compareRoutes, compileRoutes } from './compile-routes.ts';
 import type { HostFacts, TunnelFacts } from './facts.ts';
 import { compileFilters } from './filter/compile-filters.ts';
 import type { IdentityFacts } from './filter/identity.ts';
+import { nameServerRules } from './filter/name-server-rule.ts';
 import { FilterProblems } from './filter/problem.ts';
 import type { Intent } from './intent.ts';
 import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
-import { emptyPlan, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
+import { emptyPlan, type DnsRule, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
 
 /** A tunnel that is up (or about to be): what its profile wants, and what its gateway gave. */
 export interface LiveTunnel {
@@ -42,7 +43,7 @@ export function compilePlan(input: PlanInput): Plan {
   const preferred = [...tunnels].sort(byPreference);
   const idle = (input.idle ?? []).toSorted(compareIntents);
   const dns = compileDns(preferred, idle, host);
-  const { filters, apps, problems, ways } = compileTraffic(preferred, idle, input);
+  const { filters, apps, problems, ways } = compileTraffic(preferred, idle, dns.rules, input);
   const routes = [...compileRoutes(preferred, dns.rules, host), ...compileForcedRoutes(ways, host)].sort(compareRoutes);
   const inForce = preferred.length > 0 || ways.ways.length > 0;
   return {
@@ -58,7 +59,12 @@ export function compilePlan(input: PlanInput): Plan {
 }
 
 /** Filters, apps and the ways that some of them must go. */
-function compileTraffic(preferred: readonly LiveTunnel[], idle: readonly Intent[], input: PlanInput) {
+function compileTraffic(
+  preferred: readonly LiveTunnel[],
+  idle: readonly Intent[],
+  nameRules: readonly DnsRule[],
+  input: PlanInput,
+) {
   const { released = new Set<string>(), apps = emptyCatalogue, identities = new Map() } = input;
   const intents = [...preferred.map(({ intent }) => intent), ...idle];
   const problems = new Map(intents.map((intent) => [intent.name, new FilterProblems(intent.name, intent.filterProblems)]));
@@ -67,12 +73,16 @@ function compileTraffic(preferred: readonly LiveTunnel[], idle: readonly Intent[
     [...filters, ...triggers].flatMap(({ app }) => (app ? [app.value] : [])),
   );
   const book = openAppBook(names, apps);
+  const pending = idle.filter(({ name }) => !released.has(name));
+  const ways = compileForcedWays({ tunnels: preferred, pending, book, identities, names: nameRules, problemsOf });
   const filters = preferred.flatMap((tunnel) => {
-    const compiled = compileFilters(tunnel, book, identities, problemsOf(tunnel.intent.name));
+    const { device } = tunnel.facts;
+    const keys = [...ways.ofApp].filter(([, { path }]) => path.device === device).map(([key]) => key);
+    const servers = ways.ways.find(({ path }) => path.device === device)?.path.dns ?? [];
+    const implied = nameServerRules(device, nameRules, input.host, { keys: keys.sort(), servers });
+    const compiled = compileFilters(tunnel, book, identities, implied, problemsOf(tunnel.intent.name));
     return compiled ? [compiled] : [];
   });
-  const pending = idle.filter(({ name }) => !released.has(name));
-  const ways = compileForcedWays({ tunnels: preferred, pending, book, identities, problemsOf });
   const appPlans = compileApps(intents, filters, ways, book, problemsOf);
   return { filters, apps: appPlans, ways, problems: [...problems.values()].flatMap(({ list }) => list) };
 }

@@ -226,6 +226,13 @@ export const policyDivergences = [
     why: 'Nobody can tell which program is behind forwarded packets.',
   },
   {
+    id: 'filter-name-servers',
+    title: 'Name servers of a tunnel with filters',
+    windows: 'Queries need a filter like everything else.',
+    here: 'The resolver of this machine may ask the name servers of the tunnel (TCP and UDP, port 53), and no other program by this rule. It is in the plan.',
+    why: 'With a filter for one application no name inside would resolve, not even for that application.',
+  },
+  {
     id: 'app-identity',
     title: 'Windows applications on Linux',
     windows: 'A path or a package family name is the program.',
@@ -257,7 +264,7 @@ export const policyDivergences = [
     id: 'forced-app',
     title: 'ForceTunnel for an application',
     windows: 'The traffic of the application is bound to the interface of the tunnel while that is up.',
-    here: 'The same, TCP and UDP, both families, whatever routes and exclusions the profile has. While the tunnel is wanted and down, nothing of the application leaves; on a trusted network and after disconnecting by hand it is free.',
+    here: 'The same, TCP and UDP, both families, whatever routes and exclusions the profile has. While the tunnel is wanted and down, nothing of the application leaves; on a trusted network and after disconnecting by hand it is free. Its name queries go to the name servers of the tunnel.',
     why: 'Otherwise its first packets would travel in the clear each time the tunnel comes late.',
   },
   {

@@ -14,6 +14,7 @@ import {
   type Verdict,
 } from './filter/decide-packet.ts';
 import { describeAddresses, describeAccess, describeRule, protocolName } from './filter/describe-rule.ts';
+import { impliedNumber } from './filter/name-server-rule.ts';
 import { formatNumberRanges } from './filter/number-ranges.ts';
 import type { Endpoint, Flow } from './flow-text.ts';
 import type { AppPlan, FilterPlan, FilterRule, Plan } from './plan.ts';
@@ -126,7 +127,7 @@ function summariseRights(
     steps.push(stepOf(`ForceTunnel: ${where}`, routeBecause(plan, app) ?? app.because));
   }
   for (const { filter, rule } of rules.slice(0, listed))
-    steps.push(stepOf(`${filter.device} lets through ${describeRule(rule)} (filter ${rule.number})`, rule.because));
+    steps.push(stepOf(`${filter.device} lets through ${describeRule(rule)} (${nameOfRule(rule)})`, rule.because));
   if (rules.length > listed) steps.push({ text: `and ${rules.length - listed} filters more` });
   const open = plan.tunnels.filter(({ device }) => plan.filters.every((filter) => filter.device !== device));
   for (const { device } of open) steps.push({ text: `${device} has no filters: everything may use it` });
@@ -204,12 +205,12 @@ function listRules(filter: FilterPlan, packet: Packet, { rule }: PacketDecision,
   const considered = rule ? filter.rules.slice(0, filter.rules.indexOf(rule)) : filter.rules;
   for (const one of considered.slice(0, listed)) {
     const why = misfitsOf(one, packet).map((misfit) => describeMisfit(misfit, one, packet));
-    steps.push(stepOf(`filter ${one.number} (${describeRule(one)}) does not fit: ${why.join('; ')}`, one.because));
+    steps.push(stepOf(`${nameOfRule(one)} (${describeRule(one)}) does not fit: ${why.join('; ')}`, one.because));
   }
   if (considered.length > listed) steps.push({ text: `nor do ${considered.length - listed} filters more` });
   const dead = filter.unusable.filter(({ number }) => !rule || number < rule.number);
   for (const { because } of dead.slice(0, listed)) steps.push(stepOf(`${because.why}: it can never fit`, because));
-  if (rule) steps.push(stepOf(`filter ${rule.number} (${describeRule(rule)}) fits`, rule.because));
+  if (rule) steps.push(stepOf(`${nameOfRule(rule)} (${describeRule(rule)}) fits`, rule.because));
 }
 
 function outcome({ verdict, reason, rule, app }: PacketDecision, packet: Packet): PlanExplanationStep {
@@ -219,7 +220,7 @@ function outcome({ verdict, reason, rule, app }: PacketDecision, packet: Packet)
     case 'answer':
       return { text: 'accepted: it belongs to a connection that was allowed' };
     case 'filter':
-      return stepOf(`accepted: filter ${rule!.number} allows it`, rule!.because);
+      return stepOf(`accepted: ${nameOfRule(rule!)} allows it`, rule!.because);
     case 'nothing-fits':
       return { text: `refused: no filter of ${packet.device} fits` };
     case 'forced-elsewhere':
@@ -236,7 +237,7 @@ function whatWouldAllow({ filter, app }: PacketDecision, packet: Packet): readon
   for (const rule of filter?.rules ?? []) {
     const misfits = misfitsOf(rule, packet);
     if (misfits.length !== 1) continue;
-    near.push(stepOf(`filter ${rule.number} would allow it if ${wouldNeed(misfits[0]!, rule)}`, rule.because));
+    near.push(stepOf(`${nameOfRule(rule)} would allow it if ${wouldNeed(misfits[0]!, rule)}`, rule.because));
     if (near.length === changesShown) break;
   }
   const ports = packet.remotePort === undefined || packet.direction === 'in' ? '' : ` with RemotePortRanges ${packet.remotePort}`;
@@ -250,8 +251,8 @@ function whatWouldRefuse({ filter, rule }: PacketDecision, packet: Packet): read
   const also =
     others.length === 0
       ? ''
-      : `, and the ${others.length === 1 ? `filter ${others[0]!.number} that fits` : `${others.length} others that fit`}`;
-  return [stepOf(`without filter ${rule.number}${also} it would be refused`, rule.because)];
+      : `, and the ${others.length === 1 ? `${nameOfRule(others[0]!)} that fits` : `${others.length} others that fit`}`;
+  return [stepOf(`without ${nameOfRule(rule)}${also} it would be refused`, rule.because)];
 }
 
 function describeMisfit(misfit: Misfit, rule: FilterRule, packet: Packet): string {
@@ -300,6 +301,10 @@ function wouldNeed(misfit: Misfit, { direction, owner, protocol, localPorts, rem
     case 'remote':
       return `the remote address were in ${describeAddresses(remote!.slice(0, changesShown))}`;
   }
+}
+
+function nameOfRule({ number }: FilterRule): string {
+  return number === impliedNumber ? 'the implied rule' : `filter ${number}`;
 }
 
 function whoStep(plan: Plan, program: ProgramFacts | undefined): PlanExplanationStep {

@@ -1,5 +1,5 @@
 import type { IpAddress, IpPrefix } from '@aovpn/bytes';
-import type { Position } from '@aovpn/profile';
+import type { NumberRange, Position } from '@aovpn/profile';
 
 /** Why an item of the plan exists: the profile and the line that asked for it, in words. */
 export interface Because {
@@ -42,6 +42,8 @@ export interface HostFacts {
   readonly mark: number;
   /** Networks that are directly attached to physical links (host bits zero), for ByPassForLocal and for more specific local networks. */
   readonly localSubnets?: readonly IpPrefix[];
+  /** User ids under which the machine's resolver asks, other than 0 (systemd-resolved has one of its own). */
+  readonly resolverUsers?: readonly NumberRange[];
 }
 
 /** The reason as one line: `profile "Corp" line 12: Route`. */

@@ -90,7 +90,7 @@ export interface FilterPlan {
 
 /** One TrafficFilter: every condition that is present must hold. Replies and related errors always pass. */
 export interface FilterRule {
-  /** Its place among the filters of its profile, from 1. */
+  /** Its place among the filters of its profile, from 1; 0: none of them, but implied by them (name servers). */
   readonly number: number;
   readonly direction: 'out' | 'in';
   /** Whose traffic; absent: everybody's, forwarded traffic included. */
@@ -167,6 +167,8 @@ export interface ForcedPath {
   readonly table: number;
   /** Absent while the tunnel is down: nothing leaves. */
   readonly device?: string;
+  /** Name servers of the tunnel: all queries of the app go to the first one of a family, whatever resolver it asks. */
+  readonly dns?: readonly IpAddress[];
 }
 
 export interface DnsPlan {

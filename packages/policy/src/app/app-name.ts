@@ -39,6 +39,9 @@ const variables: ReadonlyMap<string, string> = new Map([
 
 const longestPath = 4096;
 
+/** `\\?\`, in front of a path it changes nothing. */
+const devicePrefix = /^\\\\[?.]\\(?!unc\\)/i;
+
 /** Never fails; what cannot name one program is `unusable`. */
 export function appNameOf({ id, type }: AppId): AppName {
   const written = id.trim();
@@ -47,7 +50,7 @@ export function appNameOf({ id, type }: AppId): AppName {
   if (written === '' || written.length > longestPath) return unusable(`it has ${written.length} characters`);
   // eslint-disable-next-line no-control-regex
   if (/[\u0000-\u001f\u007f]/.test(written)) return unusable('it has control characters');
-  if (/[*?]/.test(written)) return unusable('it has a wildcard');
+  if (/[*?]/.test(written.replace(devicePrefix, ''))) return unusable('it has a wildcard');
   if (written.startsWith('/')) {
     const wrong = faultOfLinuxPath(written);
     return wrong === undefined ? { kind: 'linux-path', path: written, written } : unusable(wrong);
@@ -71,7 +74,7 @@ export function faultOfLinuxPath(path: string): string | undefined {
 /** Undefined when it is not a full path. */
 export function normaliseWindowsPath(written: string): string | undefined {
   let path = written.toLowerCase().replaceAll('/', '\\');
-  path = path.replace(/^\\\\[?.]\\(?!unc\\)/, '');
+  path = path.replace(devicePrefix, '');
   path = path.replaceAll(/%([^%\\]+)%/g, (whole, name: string) => variables.get(name) ?? whole);
   if (!/^(?:[a-z]:\\|\\\\|%[^%\\]+%\\)./.test(path)) return undefined;
   path = `${path.slice(0, 2)}${path.slice(2).replaceAll(/\\+/g, '\\')}`;

@@ -1,3 +1,4 @@
+import { sameAddress, type IpAddress } from '@aovpn/bytes';
 import type { NumberRange } from '@aovpn/profile';
 import type { LiveTunnel } from '../compile-plan.ts';
 import type { Because } from '../facts.ts';
@@ -7,7 +8,7 @@ import type { IdentityFacts } from '../filter/identity.ts';
 import { filterPath, quoted, type FilterProblems } from '../filter/problem.ts';
 import type { Intent } from '../intent.ts';
 import { appMarkMask, appMarkOf, forcedTable, nowhereIndex } from '../linux-number.ts';
-import type { AppKey, ForcedPath } from '../plan.ts';
+import type { AppKey, DnsRule, ForcedPath } from '../plan.ts';
 import type { AppBook } from './app-book.ts';
 
 /** A way into one tunnel that sockets with a mark must go; with `users`, only those of these users. */
@@ -34,6 +35,8 @@ export interface ForcedInput {
   readonly pending: readonly Intent[];
   readonly book: AppBook;
   readonly identities: IdentityFacts;
+  /** Name rules in force. */
+  readonly names: readonly DnsRule[];
   readonly problemsOf: (profile: string) => FilterProblems;
 }
 
@@ -74,12 +77,14 @@ export function compileForcedWays(input: ForcedInput): ForcedWays {
           `at most ${nowhereIndex - 1} have a way of their own`,
         );
       const tunnel = index === nowhereIndex ? undefined : tunnels.find(({ intent }) => intent.name === wish.profile);
+      const servers = tunnel ? nameServersOf(tunnel, input.names) : [];
       way = {
         path: {
           mark: appMarkOf(index),
           mask: appMarkMask,
           table: forcedTable(index),
           ...(tunnel ? { device: tunnel.facts.device } : {}),
+          ...(tunnel && servers.length > 0 ? { dns: servers } : {}),
         },
         profile: wish.profile,
         because: wish.because,
@@ -92,6 +97,13 @@ export function compileForcedWays(input: ForcedInput): ForcedWays {
     else ofApp.set(wish.app, way);
   }
   return { ways: [...ways.values()], ofApp, ofUsers };
+}
+
+/** What the gateway pushed, or else what name rules of the tunnel name. */
+function nameServersOf({ facts }: LiveTunnel, names: readonly DnsRule[]): readonly IpAddress[] {
+  if (facts.dns.length > 0) return facts.dns;
+  const own = names.filter(({ device }) => device === facts.device).flatMap(({ servers }) => servers);
+  return own.filter((server, i) => own.findIndex((other) => sameAddress(other, server)) === i);
 }
 
 function wishesOf(intent: Intent, { book, identities, problemsOf }: ForcedInput): readonly Wish[] {

@@ -30,9 +30,13 @@ export function checkOverlap(rules: readonly FilterRule[], problems: FilterProbl
     .map((rule) => ({ rule, conditions: conditionsOf(rule) }))
     .sort((a, b) => a.conditions - b.conditions || a.rule.number - b.rule.number)
     .slice(0, widest)
-    .map(({ rule }) => rule);
+    .map(({ rule }) => ({ rule, owner: ownerText(rule) }));
   for (const rule of distinct) {
-    const wider = wide.find((candidate) => candidate !== rule && covers(candidate, rule));
+    const owner = ownerText(rule);
+    const wider = wide.find(
+      (candidate) =>
+        candidate.rule !== rule && (candidate.owner === '' || candidate.owner === owner) && covers(candidate.rule, rule),
+    )?.rule;
     if (!wider) continue;
     const where = `filter ${wider.number} in line ${wider.because.at!.line}`;
     problems.add('filterCovered', rule.because.at!, filterPath(rule.number), `${where} has all of it`);
@@ -43,11 +47,15 @@ function conditionsOf({ owner, protocol, localPorts, remotePorts, local, remote 
   return [owner, protocol, localPorts, remotePorts, local, remote].filter((condition) => condition !== undefined).length;
 }
 
-/** Whether every packet of `inner` is one of `outer`; false also where it is not worth finding out. */
+/** Empty: everybody. */
+function ownerText({ owner }: FilterRule): string {
+  return owner ? JSON.stringify(owner) : '';
+}
+
+/** Whether every packet of `inner` is one of `outer`, owners aside; false also where it is not worth finding out. */
 function covers(outer: FilterRule, inner: FilterRule): boolean {
   return (
     outer.direction === inner.direction &&
-    (outer.owner === undefined || JSON.stringify(outer.owner) === JSON.stringify(inner.owner)) &&
     (outer.protocol === undefined || outer.protocol === inner.protocol) &&
     coversNumbers(outer.localPorts, inner.localPorts) &&
     coversNumbers(outer.remotePorts, inner.remotePorts) &&

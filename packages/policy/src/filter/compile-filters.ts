@@ -8,11 +8,15 @@ import type { FilterIntent } from './filter-intent.ts';
 import type { IdentityFacts } from './identity.ts';
 import { filterPath, quoted, type FilterProblems } from './problem.ts';
 
-/** The filters of one tunnel; undefined when its profile has none. What cannot be used lets nothing through. */
+/**
+ * The filters of one tunnel; undefined when its profile has none. What cannot be used lets nothing through.
+ * @param implied what follows from there being filters at all
+ */
 export function compileFilters(
   { intent, facts }: LiveTunnel,
   apps: AppBook,
   identities: IdentityFacts,
+  implied: readonly FilterRule[],
   problems: FilterProblems,
 ): FilterPlan | undefined {
   const first = intent.filters[0];
@@ -36,7 +40,7 @@ export function compileFilters(
   return {
     device: facts.device,
     profile: intent.name,
-    rules,
+    rules: [...rules, ...implied],
     unusable,
     because: { ...first.because, why: 'the profile has traffic filters: what none of them allows is refused' },
   };

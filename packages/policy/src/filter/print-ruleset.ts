@@ -1,9 +1,10 @@
-import { formatPrefix, type IpFamily } from '@aovpn/bytes';
+import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
 import type { NumberRange } from '@aovpn/profile';
 import type { AccessEntry, AppKey, FilterOwner, FilterPlan, FilterRule, ForcedPath, Plan } from '../plan.ts';
 import { tableOf } from '../plan.ts';
 import { highestId } from './identity.ts';
 import { compileMatchSets, type MatchSet } from './match-set.ts';
+import { impliedNumber } from './name-server-rule.ts';
 import { formatNumberRanges } from './number-ranges.ts';
 
 /** A cgroup as nftables names it: its path below /sys/fs/cgroup, and how deep it lies in its hierarchy. */
@@ -18,6 +19,11 @@ export interface RulesetFacts {
   readonly appCgroups: ReadonlyMap<AppKey, readonly CgroupName[]>;
   /** Cgroups of system services, such as `system.slice`: who counts as SYSTEM for incoming traffic. */
   readonly systemCgroups?: readonly CgroupName[];
+  /**
+   * `route_localnet` is set on the devices of ways that have name servers: queries of apps to a resolver on this machine (127.0.0.0/8) can
+   * be led into the tunnel too. Otherwise they stay with that resolver.
+   */
+  readonly routeLocalnet?: boolean;
 }
 
 /** The table of nftables that is ours as a whole. */
@@ -34,6 +40,8 @@ export function printRuleset(plan: Plan, facts: RulesetFacts): string {
   const ruleset = new RulesetText(plan, facts);
   return `${start}\ntable ${nftTable} {\n${ruleset.text()}}\n`;
 }
+
+const queries = 'meta l4proto { tcp, udp } th dport 53';
 
 class RulesetText {
   readonly #plan: Plan;
@@ -59,6 +67,7 @@ class RulesetText {
       dispatch.forwardIn.push(`${device} : goto forward_in_${name}`);
     }
     const output = this.#keepForced();
+    output.push(...this.#leadNames());
     if (dispatch.out.length > 0) output.push(`oifname vmap { ${dispatch.out.join(', ')} }`);
     this.#base('output', 'output', 'filter', output);
     if (dispatch.in.length > 0) {
@@ -260,6 +269,59 @@ class RulesetText {
     return [...lines, 'counter reject with icmpx admin-prohibited'];
   }
 
+  /**
+   * Queries of forced apps go to the name servers of their tunnel, whatever resolver they were meant for; while it is down there is no
+   * answer. What this returns belongs into the output chain.
+   */
+  #leadNames(): string[] {
+    const led: { cgroup: CgroupName; verdict: string }[] = [];
+    const refused: { cgroup: CgroupName; verdict: string }[] = [];
+    const devices = new Set<string>();
+    for (const { key, force } of this.#plan.apps) {
+      if (!force) continue;
+      const { device, dns = [], table } = force;
+      const chain = device === undefined ? 'refuse_names' : `names_${table}`;
+      const targets = device === undefined ? refused : led;
+      if (device !== undefined && dns.length === 0) continue;
+      if (!this.#names.has(chain))
+        this.#chain(chain, device === undefined ? ['counter reject with icmpx admin-prohibited'] : this.#nameRules(force));
+      if (device !== undefined) devices.add(device);
+      for (const cgroup of this.#facts.appCgroups.get(key) ?? []) targets.push({ cgroup, verdict: `goto ${chain}` });
+    }
+    // The numbers of priorities dstnat and srcnat, which nft knows by name only in other hooks.
+    this.#base(
+      'lead_names',
+      'output',
+      '-100',
+      byLevel(led).map((line) => `${queries} ${line}`),
+      'nat',
+    );
+    if (led.length > 0 && this.#facts.routeLocalnet === true) {
+      const own = `{ ${[...devices].map((device) => JSON.stringify(device)).join(', ')} }`;
+      this.#base('names_source', 'postrouting', '100', [`oifname ${own} ip saddr 127.0.0.0/8 masquerade`], 'nat');
+      // With route_localnet the far side could reach what listens on loopback.
+      this.#base('guard_loopback', 'prerouting', 'raw', [
+        `iifname ${own} ip daddr 127.0.0.0/8 counter drop`,
+        `iifname ${own} ip saddr 127.0.0.0/8 counter drop`,
+      ]);
+    }
+    return byLevel(refused).map((line) => `oifname "lo" ${queries} ${line}`);
+  }
+
+  #nameRules({ dns = [], mark, mask }: ForcedPath): string[] {
+    const lines = this.#facts.routeLocalnet === true ? [] : ['ip daddr 127.0.0.0/8 return'];
+    lines.push('ip6 daddr ::1 return');
+    for (const family of [4, 6] as const) {
+      const servers = dns.filter((address) => address.family === family).map(formatAddress);
+      if (servers.length === 0) continue;
+      lines.push(`${ip(family)} daddr { ${servers.join(', ')} } return`);
+      lines.push(
+        `meta nfproto ipv${family} ct mark set ct mark & ${hex(~mask >>> 0)} | ${hex(mark)} dnat ${ip(family)} to ${servers[0]}`,
+      );
+    }
+    return lines;
+  }
+
   /** The mark of a connection lets the reverse path check find the way of its answers. */
   #carryMarks(): void {
     const ways = new Map<number, ForcedPath>();
@@ -281,8 +343,8 @@ class RulesetText {
     return this.#names.has(chain) ? [`jump ${chain}`] : [];
   }
 
-  #base(name: string, hook: string, priority: string, rules: readonly string[]): void {
-    if (rules.length > 0) this.#chain(name, [`type filter hook ${hook} priority ${priority}`, 'policy accept', ...rules]);
+  #base(name: string, hook: string, priority: string, rules: readonly string[], type: 'filter' | 'nat' = 'filter'): void {
+    if (rules.length > 0) this.#chain(name, [`type ${type} hook ${hook} priority ${priority}`, 'policy accept', ...rules]);
   }
 
   #chain(name: string, lines: readonly string[]): void {
@@ -336,6 +398,7 @@ function byLevel(targets: readonly { readonly cgroup: CgroupName; readonly verdi
 function ruleNumbers({ rules }: MatchSet): string {
   const shown = rules.slice(0, 8).map(({ number, because }) => `${number}${because.at ? ` (line ${because.at.line})` : ''}`);
   const more = rules.length > 8 ? ` and ${rules.length - 8} more` : '';
+  if (rules.length > 0 && rules.every(({ number }) => number === impliedNumber)) return 'name servers';
   return rules.length === 0 ? 'overlapping filters' : `filters ${shown.join(', ')}${more}`;
 }
 

@@ -36,6 +36,7 @@ export function resolveFilters(name: string, profile: Profile): ResolvedFilters 
   const first = filters[0];
   if (first) {
     note('filters-both-families', first.because.at, 'The filters bind IPv4 and IPv6 alike.');
+    note('filter-name-servers', first.because.at, 'The resolver may ask the name servers of the tunnel.');
     if (!filters.some(({ direction }) => direction === 'in'))
       note(
         'filters-inbound',
