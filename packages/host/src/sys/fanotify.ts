@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import './native-stack.ts';
 import { check, SysError } from './sys-error.ts';
 
 /** fanotify(7): permission to execute a file, asked of us while `execve` waits. Numbers of <linux/fanotify.h>. */

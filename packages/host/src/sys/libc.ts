@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import './native-stack.ts';
 
 /**
  * Every system call that this program makes by itself; everything else goes through Node.

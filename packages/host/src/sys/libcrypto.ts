@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import './native-stack.ts';
 
 /**
  * The EVP functions that Node itself is linked with and exports (OpenSSL 3), for the packet loop: `node:crypto` makes a new context

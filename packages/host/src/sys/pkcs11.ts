@@ -1,6 +1,7 @@
 import koffi from 'koffi';
 import { addressOf } from './libc.ts';
 import { readMemory } from './memory.ts';
+import { hasRoomAside } from './native-stack.ts';
 
 /**
  * A PKCS#11 module (OASIS PKCS#11 2.40) as it is: structures in memory, pointers as plain numbers, results as CK_RV. CK_ULONG has
@@ -9,7 +10,10 @@ import { readMemory } from './memory.ts';
 export interface CryptokiCalls {
   /** Runs the function on this thread. */
   call(name: CryptokiFunction, ...args: readonly number[]): number;
-  /** Runs it on a thread of libuv's pool: a smart card takes up to a second. Memory that is pointed to must be kept until then. */
+  /**
+   * Runs it on a thread of libuv's pool: a smart card takes up to a second. Memory that is pointed to must be kept until then.
+   * On this thread where the pool's stacks are too small.
+   */
   callAside(name: CryptokiFunction, ...args: readonly number[]): Promise<number>;
 }
 
@@ -66,6 +70,7 @@ export function loadCryptoki(path: string): CryptokiCalls {
     call: (name, ...args) => native(name)(...args),
     callAside: (name, ...args) =>
       new Promise((resolve, reject) => {
+        if (!hasRoomAside()) return resolve(native(name)(...args));
         native(name).async(...args, (error: unknown, value: number) => {
           if (error) reject(error instanceof Error ? error : new Error(`${name} could not be called`));
           else resolve(value);

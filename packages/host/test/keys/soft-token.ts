@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -15,9 +15,14 @@ export class SoftTokens {
 
   constructor() {
     mkdirSync(this.#tokens);
-    const configuration = path.join(this.directory, 'softhsm2.conf');
-    writeFileSync(configuration, `directories.tokendir = ${this.#tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`);
-    process.env['SOFTHSM2_CONF'] = configuration;
+    process.env['SOFTHSM2_CONF'] = path.join(this.directory, 'softhsm2.conf');
+    this.configure();
+  }
+
+  /** Takes effect when the module is initialised next. */
+  configure(...lines: readonly string[]): void {
+    const settings = [`directories.tokendir = ${this.#tokens}`, 'objectstore.backend = file', 'log.level = ERROR', ...lines];
+    writeFileSync(path.join(this.directory, 'softhsm2.conf'), `${settings.join('\n')}\n`);
   }
 
   [Symbol.dispose](): void {
@@ -33,7 +38,7 @@ export class SoftTokens {
   add(
     label: string,
     certificate: TestCertificate,
-    options: { readonly pin?: string; readonly key?: TestCertificate; readonly always?: boolean } = {},
+    options: { readonly pin?: string; readonly key?: TestCertificate } = {},
   ): void {
     const pin = options.pin ?? '123456';
     const id = (++this.#identifier).toString(16).padStart(4, '0');
@@ -58,10 +63,6 @@ export class SoftTokens {
       rmSync(this.#tokens, { recursive: true });
       renameSync(away, this.#tokens);
     };
-  }
-
-  get count(): number {
-    return readdirSync(this.#tokens).length;
   }
 
   file(name: string, content: string): string {

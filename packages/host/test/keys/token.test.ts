@@ -267,6 +267,34 @@ suite('PKCS#11: TLS client authentication', () => {
   });
 });
 
+suite('PKCS#11: a token that can do less', () => {
+  after(() => tokens.configure());
+
+  test('without the bare RSA operation: TLS 1.2, since there the older padding will do', async () => {
+    tokens.configure('slots.mechanisms = CKM_RSA_PKCS,CKM_RSA_PKCS_PSS');
+    const credential = await ringOf({ pinFile }).credential(idOf(rsa));
+    await signsWell(credential, rsa, 'rsa-pss-sha256');
+    const settings = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' } as const;
+    const tlsServer = new TestServer({ certificate: radius, version: 'TLSv1.3', clientRoots: [root], settings });
+    const engine = createTlsEngine({ credential, roots: [root.der] });
+    const run = await handshake(engine, tlsServer, { trust, keying: { kind: 'eap-tls' }, clientCertificate: true });
+    assert.ok(run.output.state.kind === 'established', JSON.stringify(run.output.state));
+    assert.equal(run.output.state.version, '1.2');
+  });
+
+  test('without RSA-PSS: IKE is told what is left', async () => {
+    tokens.configure('slots.mechanisms = CKM_RSA_PKCS,CKM_RSA_X_509');
+    const credential = await ringOf({ pinFile }).credential(idOf(rsa));
+    assert.deepEqual(credential.schemes, ['rsa-pkcs1-sha256', 'rsa-pkcs1-sha384', 'rsa-pkcs1-sha512', 'rsa-pkcs1-sha1']);
+    await signsWell(credential, rsa);
+  });
+
+  test('without any: an error that says so', async () => {
+    tokens.configure('slots.mechanisms = CKM_RSA_PKCS');
+    await fails('AOV-HOST-156', ringOf({ pinFile }).credential(idOf(p256)), /cannot sign/);
+  });
+});
+
 suite('PKCS#11: PINs', () => {
   test('a wrong PIN in the file is tried once, ever; a new one is tried', async () => {
     tokens.create('wrong');

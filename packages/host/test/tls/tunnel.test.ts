@@ -141,6 +141,28 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       );
     });
 
+    for (const keying of [peap, { kind: 'ttls', challengeLength: 0 }] as const) {
+      test(`${keying.kind}: a server that is not believed gets nothing through the tunnel (CVE-2023-26463)`, async () => {
+        const self = pki.issue('self', { extensions: [...serverExtensions, `subjectAltName=DNS:${name}`] });
+        const impostors: readonly (readonly [string, Partial<TestServerOptions>, TlsServerTrust, string])[] = [
+          ['self-signed, with the real root in its chain', { certificate: self, chain: [root] }, trust, 'untrusted'],
+          ['below a root that the profile does not name', {}, { ...trust, trustedRoots: [sha1(self)] }, 'untrusted'],
+          ['another name', {}, { ...trust, serverNames: ['nps.example.com'] }, 'wrong-name'],
+          ['a client certificate of the same authority', { certificate: client }, { ...trust, serverNames: [] }, 'untrusted'],
+        ];
+        for (const [what, serverOptions, wanted, reason] of impostors) {
+          const engine = engineOf();
+          const impostor = new TestServer({ ...options, ...serverOptions });
+          const run = await handshake(engine, impostor, { trust: wanted, keying });
+          assert.equal(failure(run).reason, reason, what);
+          const output = await handle(engine, { kind: 'tls-write', request: 99, channel: 'outer', data: Uint8Array.of(1, 2, 3) });
+          assert.equal(output.records.length, 0, what);
+          assert.equal(output.state.kind, 'failed', what);
+          assert.deepEqual([impostor.connection, impostor.received], [undefined, []], what);
+        }
+      });
+    }
+
     test('nothing is encrypted before the server has proven itself', async () => {
       const engine = engineOf();
       const server = new TestServer(options);

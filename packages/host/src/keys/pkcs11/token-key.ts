@@ -21,8 +21,8 @@ const digestInfos: Readonly<Record<string, string>> = {
   sha512: '3051300d060960864801650304020305000440',
 };
 
-/** TLS 1.2 signatures that need no RSA-PSS. */
-const pkcs1SignatureAlgorithms = 'RSA+SHA256:RSA+SHA384:RSA+SHA512';
+/** Signatures of TLS 1.2 but for RSA-PSS; the list is for the server's as well as for ours. */
+const pkcs1SignatureAlgorithms = 'ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512';
 
 /**
  * The key on a token that belongs to a certificate, found by CKA_ID.
