@@ -1,16 +1,29 @@
-import { stat } from 'node:fs/promises';
-import type { DoctorCheck, DoctorReport } from '@aovpn/api';
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { probeGateway } from '@aovpn/host';
-import { gatewayNamesOf } from '@aovpn/supervisor';
+import { createHash, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { ConnectionStatus, DoctorCheck, DoctorReport } from '@aovpn/api';
+import { formatAddress, wipe, type IpAddress } from '@aovpn/bytes';
+import { probeGateway, readSecretFile } from '@aovpn/host';
+import type { CertificateChoice } from '@aovpn/policy';
+import {
+  authenticationOf,
+  gatewayNamesOf,
+  reviewAuthentication,
+  type AuthenticationFacts,
+  type RootFacts,
+} from '@aovpn/supervisor';
+import { findCredentials } from './credentials.ts';
 import type { Daemon } from './daemon.ts';
-import { messageOf } from './tunnel.ts';
+import { passwordStores } from './password-stores.ts';
+import { messageOf, problemOfError } from './problem-error.ts';
+import type { ProfileSettings } from './settings.ts';
 
 const day = 86_400_000;
-/** A certificate that ends within this time deserves a warning. */
-const soon = 14 * day;
 /** Addresses of one gateway that are probed. */
 const maxProbes = 4;
+/** The system's own roots, as Debian, Fedora and Arch have them. */
+const systemRoots = '/etc/ssl/certs/ca-certificates.crt';
+const maxRootBytes = 4 << 20;
 
 /** Every check, whatever became of the others. */
 export async function doctorReport(daemon: Daemon, connection: string | undefined): Promise<DoctorReport> {
@@ -92,60 +105,39 @@ async function checkConnection(daemon: Daemon, name: string): Promise<readonly D
   );
   const candidate = daemon.candidate(name);
   if (!candidate) return checks;
-  const { stored, credentials, problem } = candidate;
+  const { stored, problem } = candidate;
   if (problem)
     checks.push({ name: 'readiness', verdict: 'failed', found: `${problem.message} [${problem.code}]`, cure: problem.cure });
-  const certificate = credentials?.credential;
-  if (certificate) checks.push(checkCertificate(certificate));
+  const { facts, faults } = await authenticationFacts(daemon, candidate);
+  checks.push(...faults, ...reviewAuthentication(stored.profile, facts));
   for (const server of gatewayNamesOf(stored.profile)) checks.push(...(await checkServer(daemon, name, server)));
   const connection = (await daemon.connections()).find((one) => one.name === name);
-  if (connection) {
-    const { state, reason } = connection;
-    const verdict = state === 'up' ? 'ok' : state === 'blocked' || state === 'waiting' ? 'failed' : 'warning';
-    checks.push({
-      name: 'connection',
-      verdict,
-      found: `${state}: ${reason}`,
-      ...(connection.problem && { cure: connection.problem.cure }),
-    });
-  }
+  if (connection) checks.push(...checkState(connection));
   return checks;
 }
 
-function checkCertificate({
-  subject,
-  notBefore,
-  notAfter,
-}: {
-  readonly subject: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-}): DoctorCheck {
-  const now = Date.now();
-  const name = 'certificate';
-  if (now < notBefore.getTime())
-    return {
-      name,
-      verdict: 'failed',
-      found: `${subject}: valid from ${notBefore.toISOString()} only`,
-      cure: 'If that is past, set the clock of this machine.',
-    };
-  if (now > notAfter.getTime())
-    return {
-      name,
-      verdict: 'failed',
-      found: `${subject}: expired ${notAfter.toISOString()}`,
-      cure: 'Get a new certificate and put it in the place of this one.',
-    };
-  const left = Math.floor((notAfter.getTime() - now) / day);
-  const verdict = notAfter.getTime() - now < soon ? 'warning' : 'ok';
-  return {
-    name,
-    verdict,
-    found: `${subject}: valid for ${left} more days`,
-    ...(verdict === 'warning' && { cure: 'Renew it in time.' }),
-  };
+/** What it is doing, and what the last try ended with: whose side, and what to do. */
+function checkState({ state, reason, problem }: ConnectionStatus): readonly DoctorCheck[] {
+  const verdict = state === 'up' ? 'ok' : state === 'blocked' || state === 'waiting' ? 'failed' : 'warning';
+  const checks: DoctorCheck[] = [{ name: 'connection', verdict, found: `${state}: ${reason}` }];
+  if (!problem) return checks;
+  const { side, message, code, windows, cure } = problem;
+  const number = windows === undefined ? '' : `, Windows ${windows}`;
+  return [
+    ...checks,
+    { name: 'last problem', verdict: 'failed', found: `${sideText[side]}: ${message} [${code}${number}]`, cure },
+  ];
 }
+
+const sideText: Readonly<Record<NonNullable<ConnectionStatus['problem']>['side'], string>> = {
+  network: 'on the way to the gateway',
+  gateway: 'at the gateway',
+  radius: 'at the RADIUS server',
+  certificate: 'our certificate',
+  profile: 'in the profile',
+  host: 'on this machine',
+  credentials: 'user name or password',
+};
 
 async function checkServer(daemon: Daemon, name: string, server: string): Promise<readonly DoctorCheck[]> {
   const { addresses, why } = await daemon.resolve(server);
@@ -186,5 +178,131 @@ async function probe(daemon: Daemon, server: string, address: IpAddress, port: n
     verdict: 'failed',
     found: `no answer on UDP ${port} and 500${ours.problem ? ` (${ours.problem})` : ''}`,
     cure: 'Check that the gateway runs and that UDP 500 and 4500 are open on the way.',
+  };
+}
+
+/** What the daemon knows of the connection. */
+type Known = NonNullable<ReturnType<Daemon['candidate']>>;
+
+interface Gathered {
+  readonly facts: AuthenticationFacts;
+  /** What could not be looked at. */
+  readonly faults: readonly DoctorCheck[];
+}
+
+/** What there is to authenticate with, looked at now. Secrets are read to know that they can be, and overwritten at once. */
+export async function authenticationFacts(daemon: Daemon, known: Known): Promise<Gathered> {
+  const { profile, name } = known.stored;
+  const settings = daemon.settings.current.of(name);
+  const paths = await findCredentials(name, settings, daemon.options.configDir, daemon.profilesDir);
+  const plan = authenticationOf(profile);
+  const faults: DoctorCheck[] = [];
+  const roots = async (own: string | undefined): Promise<AuthenticationFacts['radiusRoots']> => {
+    const place = own ?? systemRoots;
+    try {
+      return { roots: await readRoots(place), place, isSystem: own === undefined };
+    } catch (error) {
+      const cure = 'Put the roots into it as PEM blocks "CERTIFICATE".';
+      faults.push({ name: 'roots', verdict: 'failed', found: `${place}: ${messageOf(error)}`, cure });
+      return { roots: [], place, isSystem: own === undefined };
+    }
+  };
+  const gatewayRoots = await roots(paths.gatewayCa);
+  const usesTls = !('problem' in plan) && plan.usesRadiusTls;
+  const radiusRoots = usesTls ? await roots(paths.radiusCa) : { roots: [], place: systemRoots, isSystem: true };
+  const usesPassword = !('problem' in plan) && plan.usesPassword;
+  const passwordPlaces = usesPassword ? await findPasswords(daemon, name, settings, faults) : [];
+  if (settings.pkcs11Module !== undefined) faults.push(await checkPin(daemon, settings));
+  const userName = settings.userName ?? known.credentials?.userName;
+  const choice = choiceOf(known);
+  return {
+    facts: {
+      now: Date.now(),
+      ...(userName !== undefined && { userName }),
+      passwordPlaces,
+      ...(choice && { choice }),
+      keyProblems: choice ? await keyProblems(daemon, name) : [],
+      radiusRoots,
+      gatewayRoots,
+    },
+    faults,
+  };
+}
+
+/** The choice of the last look at the credentials; none when the profile uses no certificate. */
+function choiceOf(known: object): CertificateChoice | undefined {
+  return 'choice' in known ? (known.choice as CertificateChoice | undefined) : undefined;
+}
+
+async function keyProblems(daemon: Daemon, name: string): Promise<AuthenticationFacts['keyProblems']> {
+  const { problems } = await daemon.certificateReport(name);
+  return problems.map(({ source, code, message, cure }) => ({ source, code, what: message, cure }));
+}
+
+/** Where a password is, in the order in which the places are asked. */
+async function findPasswords(
+  daemon: Daemon,
+  name: string,
+  settings: ProfileSettings,
+  faults: DoctorCheck[],
+): Promise<readonly string[]> {
+  const { sources, stores } = passwordStores({
+    connection: name,
+    settings,
+    configDir: daemon.options.configDir,
+    profilesDir: daemon.profilesDir,
+    remember: false,
+  });
+  const places: string[] = [];
+  for (const source of sources) {
+    if (source === 'prompt') {
+      places.push('a person (aovpn prompt)');
+      continue;
+    }
+    const store = stores[source];
+    if (!store) continue;
+    try {
+      const secret = await store.read();
+      if (secret) places.push(store.place);
+      if (secret) wipe(secret);
+    } catch (error) {
+      const { message, code, cure } = problemOfError(error);
+      faults.push({ name: 'password', verdict: 'warning', found: `${store.place}: ${message} [${code}]`, cure });
+    }
+  }
+  return places;
+}
+
+/** Whether a PIN can be had. It is never tried here: a wrong one counts. */
+async function checkPin(daemon: Daemon, { pkcs11PinFile }: ProfileSettings): Promise<DoctorCheck> {
+  if (pkcs11PinFile === undefined)
+    return { name: 'PIN', verdict: 'ok', found: 'asked for when the token wants one (aovpn prompt)' };
+  const file = path.resolve(daemon.options.configDir, pkcs11PinFile);
+  try {
+    wipe(await readSecretFile(file));
+    return { name: 'PIN', verdict: 'ok', found: `in ${file}; whether it is right shows at the next connection` };
+  } catch (error) {
+    const { message, code, cure } = problemOfError(error);
+    return { name: 'PIN', verdict: 'failed', found: `${message} [${code}]`, cure };
+  }
+}
+
+/** Whether the file may be trusted is said where it is loaded; here it is only looked at. */
+async function readRoots(file: string): Promise<readonly RootFacts[]> {
+  const { size } = await stat(file);
+  if (size > maxRootBytes) throw new Error(`it has ${size} octets`);
+  const blocks = (await readFile(file, 'latin1')).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw new Error('it holds no certificate');
+  return blocks.map((block) => rootFacts(new X509Certificate(block)));
+}
+
+function rootFacts(certificate: X509Certificate): RootFacts {
+  const { raw, subject, issuer, validFromDate, validToDate } = certificate;
+  return {
+    sha1: createHash('sha1').update(raw).digest('hex'),
+    subject: subject.split('\n').join(', ') || 'a root without a name',
+    selfSigned: subject === issuer,
+    notBefore: validFromDate.getTime(),
+    notAfter: validToDate.getTime(),
   };
 }
