@@ -81,7 +81,8 @@ function readAvp(reader: Reader): Avp {
   if (length < header) throw new TruncatedError('AVP', start, `a length of ${length} with a header of ${header} octets`);
   const vendor = header === 8 ? 0 : reader.u32();
   const data = reader.bytes(length - header);
-  reader.bytes(padding(data.length));
+  // RFC 5281 §10.1 wants the last one filled up as well; hostapd leaves that out.
+  reader.bytes(reader.remaining === 0 ? 0 : padding(data.length));
   return { code, vendor, mandatory: (flags & avpFlag.mandatory) !== 0, data };
 }
 

@@ -12,6 +12,7 @@ import {
   type LogonStep,
 } from '../mschapv2/logon.ts';
 import { parseFailure, parseSuccess } from '../mschapv2/verdict.ts';
+import { printable } from '../printable.ts';
 import { avpType, isAvp, writeAvps, type Avp } from './avp.ts';
 import { phase2Failed, type Phase2Step } from './step.ts';
 
@@ -61,7 +62,13 @@ export function receiveMsChapV2(crypto: EapCrypto, state: MsChapV2, avps: readon
   const text = decodeUtf8(verdict.data.subarray(1)).replace(/\0.*$/s, '');
   if (isAvp(verdict, avpType.msChapError)) {
     const failure = parseFailure(text);
-    if (typeof failure === 'string') return phase2Failed(state, 'malformed', failure);
+    // hostapd's says "Failed" and nothing else.
+    if (typeof failure === 'string')
+      return phase2Failed(
+        state,
+        'rejected',
+        `MS-CHAP-Error without a number; the server says: ${printable(decodeUtf8(verdict.data))}`,
+      );
     return inAvps(state, takeFailure(state.logon, verdict.data[0]!, failure, false));
   }
   const authenticator = parseSuccess(text);

@@ -54,12 +54,19 @@ suite('AVPs (RFC 5281 §10.1)', () => {
     ['a vendor cut short', '0000001a c000000c 0001'],
     ['one octet more than there is', '00000001 4000000d 626f6200'],
     ['the longest length', '00000001 40ffffff 626f6200'],
-    ['no padding', '00000001 4000000b 626f62'],
+    ['no padding before the next one', '00000001 4000000b 626f62 00000001 40000008'],
+    ['half of the padding', '00000001 4000000a 626f 00'],
     ['half a header after a good one', '00000001 4000000b 626f6200 00000001'],
   ];
   for (const [name, hex] of wrong) {
     test(`unreadable: ${name}`, () => assert.equal(typeof read(hex), 'string'));
   }
+
+  test('the last one without padding, as hostapd sends it', () => {
+    assert.equal(toHex(only('00000001 4000000b 626f62').data), '626f62');
+    const avps = read('00000001 4000000b 626f6200 00000012 40000009 41');
+    assert.deepEqual(Array.isArray(avps) && avps.map(({ data }: Avp) => toHex(data)), ['626f62', '41']);
+  });
 
   test('more of them than any server sends', () => {
     assert.equal((read('0000004f40000008'.repeat(256)) as readonly Avp[]).length, 256);
