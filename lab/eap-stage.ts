@@ -80,17 +80,12 @@ export class EapStage implements AsyncDisposable {
     return { names: radiusName, roots: [this.world.pki.radiusRoot.thumbprint] };
   }
 
-  /** What lies beside every profile, and whatever speaks for the user. */
-  credentials(own: Partial<Credentials> = {}): Credentials {
-    return { gatewayCaPem: this.world.pki.root.certificatePem, ...own };
-  }
-
   password(userName = 'alice', password: string = users.alice): Credentials {
-    return this.credentials({ userName, password });
+    return { userName, password };
   }
 
   certificate(issued: Issued = this.world.pki.user()): Credentials {
-    return this.credentials({ certificatePem: issued.chainPem, keyPem: issued.keyPem });
+    return { certificatePem: issued.chainPem, keyPem: issued.keyPem };
   }
 
   async pkcs12(issued: Issued = this.world.pki.user(), password = 'sesam # öffne $dich'): Promise<Credentials> {
@@ -102,14 +97,20 @@ export class EapStage implements AsyncDisposable {
     await client.exec(['openssl', 'pkcs12', '-export', '-in', '/run/p12/chain.pem', '-inkey', '/run/p12/key.pem', ...out]);
     const pkcs12Base64 = (await client.exec(['base64', '-w0', '/run/p12/user.p12'])).trim();
     await client.run(['rm', '-rf', '/run/p12']);
-    return this.credentials({ pkcs12Base64, pkcs12Password: password });
+    return { pkcs12Base64, pkcs12Password: password };
   }
 
-  /** Puts a profile in place; the RADIUS servers' root lies apart from the gateway's. */
+  /** Puts a profile in place with what speaks for the user; the gateway's root and the RADIUS servers' lie beside it, each for itself. */
   async put(name: string, wish: EapWish, credentials: Credentials, options: PutOptions = {}): Promise<void> {
-    const { radiusRoot = this.world.pki.radiusRoot.certificatePem, ...profile } = options;
-    this.world.client.write(`/etc/aovpn/profiles.d/${name}.radius-ca.pem`, radiusRoot);
+    const { radiusRoot, ...profile } = options;
+    this.trustRoots(name, radiusRoot);
     await this.product.put(name, eapProfile(wish, profile), credentials);
+  }
+
+  /** Puts both roots beside a profile that may come later. */
+  trustRoots(name: string, radiusRoot: string = this.world.pki.radiusRoot.certificatePem): void {
+    this.world.client.write(`/etc/aovpn/profiles.d/${name}.ca.pem`, this.world.pki.root.certificatePem);
+    this.world.client.write(`/etc/aovpn/profiles.d/${name}.radius-ca.pem`, radiusRoot);
   }
 
   /** Puts a profile in place and waits until a packet has gone through its tunnel and back. */

@@ -50,7 +50,7 @@ export class KeySources {
     const token = this.#tokens.get(source);
     if (token) {
       const lines = [`pkcs11-module = "${SoftHsm.module}"`, `pkcs11-token = "${token.label}"`, `pkcs11-pin-file = "${key}.pin"`];
-      return { credentials: stage.credentials(), settings: [`[profile."${profile}"]`, ...lines, ''].join('\n') };
+      return { credentials: {}, settings: [`[profile."${profile}"]`, ...lines, ''].join('\n') };
     }
     const issued = pki.user(key);
     return { credentials: source.startsWith('PEM') ? stage.certificate(issued) : await stage.pkcs12(issued), settings: '' };

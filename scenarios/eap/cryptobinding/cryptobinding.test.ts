@@ -26,7 +26,8 @@ suite('eap/cryptobinding', () => {
           inner === 'tls' ? stage.certificate() : stage.password(),
         );
         const { radius } = connection.crypto!;
-        assert.equal(radius?.method, `PEAP, inner EAP-${inner === 'tls' ? 'TLS' : 'MSCHAPv2'}`);
+        const inside = inner === 'tls' ? 'EAP-TLS with TLS 1.2' : 'EAP-MSCHAPv2';
+        assert.equal(radius?.method, `PEAP with TLS 1.2, ${inside} inside, cryptobinding`);
         assert.equal(radius.cryptobinding, true);
         assert.match(server.log(), /EAP-PEAP: Valid cryptobinding TLV received/);
         assert.match(server.log(), /EAP-PEAP: TLV Result - Success/);

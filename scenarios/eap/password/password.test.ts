@@ -5,7 +5,7 @@ import { after, afterEach, before, suite, test } from 'node:test';
 import { EapStage } from '../../../lab/eap-stage.ts';
 import type { EapWish } from '../../../lab/eap-xml.ts';
 import { accounts } from '../../../lab/radius-accounts.ts';
-import { users } from '../../../lab/stage.ts';
+import { type Credentials, users } from '../../../lab/stage.ts';
 
 const profile = 'secret';
 
@@ -30,7 +30,7 @@ suite('eap/password', () => {
   after(async () => await stage?.[Symbol.asyncDispose]());
 
   const newPassword = 'Winter & 2027 – größer';
-  const nobodys = (): Parameters<EapStage['connect']>[2] => stage.credentials({ userName: 'alice' });
+  const nobodys = (): Credentials => ({ userName: 'alice' });
 
   test('of systemd, by the name of the profile', async () => {
     await settings('password-sources = ["credential"]');

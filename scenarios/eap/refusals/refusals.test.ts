@@ -114,7 +114,7 @@ suite('eap/refusals', () => {
     test('is not there', async () => {
       await refuses({
         wish: tls(),
-        credentials: stage.credentials(),
+        credentials: {},
         code: 'AOV-SUPERVISOR-345',
         windows: 798,
         side: 'certificate',
