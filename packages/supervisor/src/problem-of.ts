@@ -7,8 +7,8 @@ import type { Problem, Retry, Side } from './problem.ts';
 
 /** A silent RADIUS server: gateways ask it again for about 14 s, and a refusal never takes so long. */
 const radiusSilenceMs = 8000;
-/** Longer than all retransmissions of IKE itself, shorter than the patience for a second factor. */
-const eapSilenceSeconds = 30;
+/** Longer than all retransmissions of IKE itself (about 11 s), shorter than the patience for a second factor. */
+const eapSilenceSeconds = 20;
 
 /** An IKE SA's end in people's words; undefined when we closed it ourselves. What a failure means depends on how we authenticate. */
 export function problemOfEnd(end: IkeEnd, authentication: AuthenticationKind): Problem | undefined {
@@ -27,7 +27,7 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
   switch (failure.kind) {
     case 'no-answer': {
       const detail = `${Math.round(failure.seconds)} seconds of silence`;
-      if (failure.phase === 'auth' && authentication !== 'certificate' && failure.seconds > eapSilenceSeconds) {
+      if (failure.phase === 'auth' && authentication !== 'certificate' && failure.seconds >= eapSilenceSeconds) {
         return problem('eapRadiusSilent', detail);
       }
       const name = ({ init: 'noAnswerInit', auth: 'noAnswerAuth', established: 'noAnswerEstablished' } as const)[failure.phase];

@@ -117,7 +117,7 @@ suite('the catalogue of problems', () => {
       // An alert number cannot make our own finding into something else.
       [tls('untrusted', 45), 'AOV-EAP-211', 864, 'radius'],
     ]),
-    [{ kind: 'no-answer', phase: 'auth', seconds: 120 }, 'peap-tls', 'AOV-EAP-233', 718, 'radius'],
+    [{ kind: 'no-answer', phase: 'auth', seconds: 30 }, 'peap-tls', 'AOV-EAP-233', 718, 'radius'],
     [{ kind: 'no-answer', phase: 'auth', seconds: 11 }, 'peap-tls', 'AOV-IKE-102', 13805, 'network'],
     [{ kind: 'no-answer', phase: 'auth', seconds: 120 }, 'certificate', 'AOV-IKE-102', 13805, 'network'],
     [quiet({ kind: 'eap', failure: { kind: 'rejected', detail: 'x' } }, 14_000), 'peap-tls', 'AOV-EAP-233', 718, 'radius'],
