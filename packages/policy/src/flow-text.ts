@@ -63,18 +63,17 @@ function readTcpdump(line: string): Flow | undefined {
   const source = readDotted(match[1]!);
   const destination = readDotted(match[2]!);
   if (!source || !destination) return undefined;
-  const rest = match[3] ?? '';
-  const protocol = /^Flags \[/.test(rest)
-    ? 6
-    : /^ICMP6/.test(rest)
-      ? 58
-      : /^ICMP/.test(rest)
-        ? 1
-        : /^(?:UDP|\d+[+*%|$-]*\s|NTP|isakmp)/.test(rest)
-          ? 17
-          : undefined;
+  const protocol = tcpdumpForms.find(([form]) => form.test(match[3] ?? ''))?.[1];
   return flowOf(protocol, source, destination);
 }
+
+/** How tcpdump begins what it says behind the addresses; the first that fits counts. */
+const tcpdumpForms: readonly (readonly [RegExp, number])[] = [
+  [/^Flags \[/, 6],
+  [/^ICMP6/, 58],
+  [/^ICMP/, 1],
+  [/^(?:UDP|NTP|isakmp|\d+[+*%|$-]*\s)/, 17],
+];
 
 /** tcpdump puts the port behind a last dot. */
 function readDotted(text: string): Endpoint | undefined {

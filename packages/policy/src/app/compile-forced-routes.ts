@@ -1,4 +1,4 @@
-import { parsePrefix, type IpFamily, type IpPrefix } from '@aovpn/bytes';
+import type { IpFamily, IpPrefix } from '@aovpn/bytes';
 import type { HostFacts } from '../facts.ts';
 import { appRulePriority, defaultRouteMetric, throwMetric, unreachableMetric, userRulePriority } from '../linux-number.ts';
 import { subtractNumberRanges, mergeNumberRanges } from '../filter/number-ranges.ts';
