@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 import { addressOf } from './libc.ts';
 import { readMemory } from './memory.ts';
 import { hasRoomAside } from './native-stack.ts';
@@ -40,6 +40,9 @@ export type CryptokiFunction = keyof typeof functions;
 
 const argumentTypes: Readonly<Record<string, string>> = { u: 'ulong', p: 'size_t', b: 'uchar' };
 
+/** Modules stay loaded: koffi would unload one that only its functions are left of, and many cannot be unloaded at all. */
+const loaded = new Map<string, { readonly library: LibraryHandle; readonly calls: CryptokiCalls }>();
+
 type Native = ((...args: number[]) => number) & { async(...args: unknown[]): void };
 
 /**
@@ -47,7 +50,15 @@ type Native = ((...args: number[]) => number) & { async(...args: unknown[]): voi
  * @throws {Error} when it cannot be loaded or is no PKCS#11 2.x module
  */
 export function loadCryptoki(path: string): CryptokiCalls {
+  const known = loaded.get(path);
+  if (known) return known.calls;
   const library = koffi.load(path, { deep: true });
+  const calls = bindFunctions(library);
+  loaded.set(path, { library, calls });
+  return calls;
+}
+
+function bindFunctions(library: LibraryHandle): CryptokiCalls {
   const getFunctionList = library.func('ulong C_GetFunctionList(size_t)') as (list: number) => number;
   const out = new BigUint64Array(1);
   const result = getFunctionList(addressOf(out));

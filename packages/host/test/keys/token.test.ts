@@ -3,6 +3,9 @@ import { createHash } from 'node:crypto';
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { SignatureScheme } from '@aovpn/ike';
 import { verifySignature } from '../../src/crypto/signature.ts';
 import { HostError, hostErrors } from '../../src/host-error.ts';
@@ -202,6 +205,18 @@ suite('PKCS#11: signatures for IKE', () => {
     tokens.add('mixed', p256, { key: pki.issue('another', { key: ecKey() }) });
     const credential = await ringOf({ token: 'mixed', pinFile }).credential(idOf(p256));
     await fails('AOV-HOST-114', credential.sign('ecdsa-sha256', data), /does not belong/);
+  });
+
+  test('opened, closed and collected, again and again: what native code points to stays', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    for (let i = 0; i < 6; i++) {
+      const ring = ringOf({ pinFile });
+      await signsWell(await ring.credential(idOf(rsa)), rsa, 'rsa-pkcs1-sha256');
+      await ring.close();
+      collect();
+      await nextTurn();
+    }
   });
 
   test('the key stays behind the functions', async () => {

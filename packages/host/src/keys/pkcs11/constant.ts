@@ -44,7 +44,6 @@ export const CKF_OS_LOCKING_OK = 2;
 export const CKF_SERIAL_SESSION = 4;
 
 export const CKU_USER = 1;
-export const CKU_CONTEXT_SPECIFIC = 2;
 
 export const CKO_CERTIFICATE = 1;
 export const CKO_PRIVATE_KEY = 3;

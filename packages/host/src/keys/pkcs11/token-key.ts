@@ -138,7 +138,7 @@ function inputOf(scheme: SignatureScheme, hash: string, digest: Uint8Array): Uin
 }
 
 /** Tokens give r and s one behind the other, each as long as the order; the rest of the world has SEQUENCE { r, s } (RFC 3279 §2.2.3). */
-export function ecdsaToDer(raw: Uint8Array): Uint8Array {
+function ecdsaToDer(raw: Uint8Array): Uint8Array {
   const half = raw.length >>> 1;
   const body = concat(integer(raw.subarray(0, half)), integer(raw.subarray(half)));
   const length = body.length < 0x80 ? Uint8Array.of(body.length) : Uint8Array.of(0x81, body.length);
