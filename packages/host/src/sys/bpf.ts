@@ -1,6 +1,6 @@
 import koffi from 'koffi';
 import { addressOf } from './libc.ts';
-import { check } from './sys-error.ts';
+import { check, errno } from './sys-error.ts';
 import { littleEndian } from './socket-address.ts';
 
 /** bpf(2), as far as cgroup programs need it. Numbers of <linux/bpf.h>. */
@@ -31,6 +31,8 @@ const BPF_F_ALLOW_MULTI = 2;
 /** Attribute blocks are zero-filled and as long as the longest of ours; the kernel takes shorter and longer ones. */
 const attributeLength = 128;
 
+const maxTries = 20;
+
 class Attributes {
   readonly buffer = new ArrayBuffer(attributeLength);
   readonly view = new DataView(this.buffer);
@@ -52,8 +54,13 @@ class Attributes {
 
 /** @throws {SysError} */
 function call(what: string, command: number, attributes: Attributes, length: number): number {
-  const result = nativeSyscall(systemCall, command, addressOf(attributes.buffer), length);
-  return check(`bpf ${what}`, result < 0 ? -koffi.errno() : result);
+  for (let tries = 1; ; tries++) {
+    const result = nativeSyscall(systemCall, command, addressOf(attributes.buffer), length);
+    if (result >= 0) return result;
+    const number = koffi.errno();
+    // The verifier gives up when a signal waits, as V8 and child processes send them.
+    if (number !== errno.EAGAIN || tries === maxTries) return check(`bpf ${what}`, -number);
+  }
 }
 
 function bufferOf(octets: Uint8Array): ArrayBuffer {

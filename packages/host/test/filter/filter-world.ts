@@ -23,6 +23,12 @@ export const world = {
   port: 7777,
 } as const;
 
+/** An address of each family. */
+export interface Site {
+  readonly 4: string;
+  readonly 6: string;
+}
+
 const peer = 'peer';
 let server: ChildProcess | undefined;
 
@@ -187,7 +193,7 @@ export function clearRoutes(): void {
 }
 
 /** Perl that sends one UDP packet to each of the sites as its very first act, without a module being loaded. */
-export function sendFirst(site: { readonly 4: string; readonly 6: string }): string {
+export function sendFirst(site: Site): string {
   const hex = (text: string): string => Buffer.from(parseAddress(text)!.bytes).toString('hex');
   return [
     `socket(A,2,2,17);send(A,"x",0,pack("SnH8x8",2,${world.port},"${hex(site[4])}"));`,
@@ -205,7 +211,7 @@ export type Exchange = 'tcp' | 'udp connected' | 'udp unconnected';
 export const everyExchange: readonly Exchange[] = ['tcp', 'udp connected', 'udp unconnected'];
 
 /** Perl that asks a site from which address it was asked, and prints that; nothing when there is no answer within two seconds. */
-export function askSite(site: { readonly 4: string; readonly 6: string }, family: 4 | 6, exchange: Exchange): string {
+export function askSite(site: Site, family: 4 | 6, exchange: Exchange): string {
   const hex = Buffer.from(parseAddress(site[family])!.bytes).toString('hex');
   const name = family === 4 ? `pack("SnH8x8",2,${world.port},"${hex}")` : `pack("SnNH32N",10,${world.port},0,"${hex}",0)`;
   const socket = `socket(S,${family === 4 ? 2 : 10},${exchange === 'tcp' ? '1,6' : '2,17'});$SIG{ALRM}=sub{exit 1};alarm 2;`;
@@ -220,14 +226,19 @@ export function askSite(site: { readonly 4: string; readonly 6: string }, family
 }
 
 /** What a program is told when it asks; empty when it gets no answer. */
-export function tell(
-  program: string,
-  site: { readonly 4: string; readonly 6: string },
-  family: 4 | 6,
-  exchange: Exchange,
-): Promise<string> {
+export function tell(program: string, site: Site, family: 4 | 6, exchange: Exchange): Promise<string> {
+  return output(program, ['-e', askSite(site, family, exchange)]);
+}
+
+/** The same from within a cgroup, by a program that nobody watches. */
+export function tellFrom(cgroup: string, site: Site, family: 4 | 6, exchange: Exchange): Promise<string> {
+  const join = 'open F,">",shift;print F $$;close F;exec $^X,"-e",shift';
+  return output('/usr/bin/perl', ['-e', join, `${cgroup}/cgroup.procs`, askSite(site, family, exchange)]);
+}
+
+function output(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
-    const child = spawn(program, ['-e', askSite(site, family, exchange)], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
     let said = '';
     child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
     child.once('close', () => resolve(said));
