@@ -1,4 +1,4 @@
-import type { ConnectionStatus, DnsRuleStatus, RouteStatus } from '@aovpn/api';
+import type { ConnectionStatus, DnsRuleStatus, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
 import { formatAddress, formatPrefix } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
 import { formatBecause, type Intent, type Plan } from '@aovpn/policy';
@@ -28,6 +28,8 @@ export interface StatusParts {
   readonly plan: Plan;
   readonly network?: TunnelNetwork;
   readonly stats?: DataPlaneStats;
+  readonly radius?: RadiusStatus;
+  readonly waitingFor?: WaitingFor;
 }
 
 /** The status of one connection in the words of the contract. */
@@ -40,6 +42,8 @@ export function connectionStatus({
   plan,
   network,
   stats,
+  radius,
+  waitingFor,
 }: StatusParts): ConnectionStatus {
   const { name, tunnel, state, reason, attempts, candidate } = view;
   const problem = moments.problem && problemStatus(moments.problem.problem, moments.problem.iso);
@@ -47,11 +51,12 @@ export function connectionStatus({
     name,
     tunnel,
     state,
-    reason,
+    reason: waitingFor ? waitingReason(waitingFor) : reason,
     since: moments.since.iso,
     ...(moments.nextTryAt && { nextTryAt: moments.nextTryAt.iso }),
     attempts,
     ...(problem && { problem }),
+    ...(waitingFor && { waitingFor }),
     gateway: {
       name: candidate?.server ?? servers[0] ?? '',
       ...(candidate && { address: formatAddress(candidate.address), port: gatewayPort }),
@@ -81,6 +86,7 @@ export function connectionStatus({
         fragmentation: network.facts.fragmentation,
         natLocal: network.facts.natLocal,
         natRemote: network.facts.natRemote,
+        ...(radius && { radius }),
       },
     }),
     ...(moments.connectedAt && { connectedAt: moments.connectedAt.iso }),
@@ -94,6 +100,11 @@ export function connectionStatus({
       },
     }),
   };
+}
+
+/** Says more than "negotiating". */
+function waitingReason({ text, since }: WaitingFor): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}, since ${since}.`;
 }
 
 function problemStatus({ code, windows, side, message, cure }: Problem, at: string): NonNullable<ConnectionStatus['problem']> {

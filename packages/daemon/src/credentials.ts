@@ -3,11 +3,29 @@ import { constants } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import { HostError, hostErrors, loadCredential, readSecretFile, type Credential } from '@aovpn/host';
-import { authenticationOf, type CredentialFacts, type Problem } from '@aovpn/supervisor';
+import {
+  HostError,
+  hostErrors,
+  loadCredential,
+  openKeyRing,
+  type AskPin,
+  type Credential,
+  type KeyRing,
+  type KeySource,
+  type KeySourceProblem,
+} from '@aovpn/host';
+import {
+  certificatePurposeOf,
+  chooseCertificate,
+  compileCertificateWish,
+  type CertificateChoice,
+  type ExplicitCertificate,
+} from '@aovpn/policy';
+import { problemOfCertificateChoice, type CredentialFacts, type Problem } from '@aovpn/supervisor';
 import type { Profile } from '@aovpn/profile';
+import { problemOfError } from './problem-error.ts';
+import { radiusServerOf } from './secret-need.ts';
 import type { ProfileSettings } from './settings.ts';
-import { problemOfError } from './tunnel.ts';
 
 /** Where the credentials of one profile are; undefined: there is none of that kind. */
 export interface CredentialPaths {
@@ -58,10 +76,11 @@ export async function findCredentials(
   return Object.fromEntries(pairs.filter(([, file]) => file !== undefined));
 }
 
-/** Differs when one of the files differs: place, size, time of change, inode. */
-export async function digestFiles(paths: CredentialPaths): Promise<string> {
+/** Differs when one of the files differs: place, size, time of change, inode. `more`: other files, relative to `directory`. */
+export async function digestFiles(paths: CredentialPaths, more: readonly string[] = [], directory = '/'): Promise<string> {
   const parts: string[] = [];
-  for (const [kind, file] of Object.entries(paths) as [string, string][]) {
+  const others = more.map((file): [string, string] => ['other', path.resolve(directory, file)]);
+  for (const [kind, file] of [...(Object.entries(paths) as [string, string][]), ...others]) {
     try {
       const { size, mtimeMs, ctimeMs, ino } = await stat(file);
       parts.push([kind, file, size, mtimeMs, ctimeMs, ino].join('\0'));
@@ -79,8 +98,8 @@ export interface LoadedCredentials {
   readonly userName?: string;
   readonly gatewayAnchors: readonly X509Certificate[];
   readonly radiusAnchors: readonly X509Certificate[];
-  /** @throws {HostError} */
-  readPassword(): Promise<Uint8Array | undefined>;
+  /** Undefined: the profile uses no certificate. */
+  readonly choice?: CertificateChoice;
 }
 
 /** Where Debian, Fedora (by a link) and Arch keep the roots that the system trusts. */
@@ -89,42 +108,121 @@ const systemAnchors = '/etc/ssl/certs/ca-certificates.crt';
 /** A system's whole list has a quarter of it. */
 const maxAnchorBytes = 4 << 20;
 
-/** Reads what this profile needs, and nothing else. A file that cannot be used is a problem, not an exception. */
+/** Sources of keys beside the files of a profile. */
+export interface KeyPlaces {
+  readonly files: KeySource | undefined;
+  readonly more: readonly KeySource[];
+}
+
+/** Files first, as `findCredentials` found them; then what the settings name. */
+export function keyPlaces(paths: CredentialPaths, settings: ProfileSettings, configDir: string): KeyPlaces {
+  const { certificate, key, pkcs12, pkcs12PasswordFile } = paths;
+  const { pkcs11Module, pkcs11Token, pkcs11PinFile, certificateDirectory } = settings;
+  const named = (written: string): string => path.resolve(configDir, written);
+  const files: KeySource | undefined =
+    certificate !== undefined
+      ? { kind: 'pem', certificate, ...(key !== undefined && { key }) }
+      : pkcs12 === undefined
+        ? undefined
+        : { kind: 'pkcs12', file: pkcs12, ...(pkcs12PasswordFile !== undefined && { passwordFile: pkcs12PasswordFile }) };
+  const more: KeySource[] = [];
+  if (pkcs11Module !== undefined)
+    more.push({
+      kind: 'pkcs11',
+      module: named(pkcs11Module),
+      ...(pkcs11Token !== undefined && { token: pkcs11Token }),
+      ...(pkcs11PinFile !== undefined && { pinFile: named(pkcs11PinFile) }),
+    });
+  if (certificateDirectory !== undefined) more.push({ kind: 'directory', path: named(certificateDirectory) });
+  return { files, more };
+}
+
+export function openRing({ files, more }: KeyPlaces, askPin?: AskPin): KeyRing {
+  return openKeyRing([...(files ? [files] : []), ...more], askPin ? { askPin } : {});
+}
+
+/** Which certificate speaks for us, and what of the sources could not be looked into; undefined: the profile uses none. */
+export async function decideCertificate(
+  profile: Profile,
+  { files }: KeyPlaces,
+  ring: KeyRing,
+  picked?: string,
+): Promise<{ readonly choice: CertificateChoice; readonly problems: readonly KeySourceProblem[] } | undefined> {
+  const purpose = certificatePurposeOf(profile);
+  if (purpose === undefined) return undefined;
+  const explicit = (await explicitOf(files)) ?? (picked === undefined ? undefined : { id: picked, why: 'your choice' });
+  const candidates = await ring.candidates();
+  const wish = compileCertificateWish(profile, purpose, explicit);
+  return { choice: chooseCertificate(candidates, wish, Date.now()), problems: ring.problems() };
+}
+
+/** A file beside the profile, or named in the settings, is meant for it, whatever else there is. */
+async function explicitOf(files: KeySource | undefined): Promise<ExplicitCertificate | undefined> {
+  if (!files) return undefined;
+  const ring = openKeyRing([files]);
+  try {
+    const found = await ring.candidates();
+    const named = found.find(({ hasKey }) => hasKey) ?? found[0];
+    return named && { id: named.id, why: `the ${named.source}` };
+  } finally {
+    await ring.close();
+  }
+}
+
+/** Reads what this profile needs, and nothing else. What cannot be used is a problem, not an exception. */
 export async function loadCredentials(
   profile: Profile,
   paths: CredentialPaths,
-): Promise<LoadedCredentials | { readonly problem: Problem }> {
-  const wanted = authenticationOf(profile);
-  const kind = 'problem' in wanted ? undefined : wanted.kind;
+  keys: KeyPlaces,
+  ring: KeyRing,
+  picked?: string,
+): Promise<LoadedCredentials | { readonly problem: Problem; readonly choice?: CertificateChoice }> {
+  let choice: CertificateChoice | undefined;
   try {
-    const { certificate, key, pkcs12, pkcs12PasswordFile, password, gatewayCa, radiusCa } = paths;
-    const usesCertificate = kind === 'certificate' || kind === 'eap-tls';
-    const files =
-      certificate !== undefined
-        ? { certificate, ...(key && { key }) }
-        : pkcs12
-          ? { pkcs12, ...(pkcs12PasswordFile && { pkcs12PasswordFile }) }
-          : undefined;
-    const credential = usesCertificate && files ? await loadCredential(files) : undefined;
+    const { gatewayCa, radiusCa } = paths;
+    const decided = await decideCertificate(profile, keys, ring, picked);
+    choice = decided?.choice;
+    const credential = decided && (await credentialOf(decided, keys, ring));
     const gatewayAnchors = await readAnchors(gatewayCa ?? systemAnchors);
-    const radiusAnchors = kind === 'eap-tls' ? await readAnchors(radiusCa ?? systemAnchors) : [];
-    if (kind === 'mschapv2' && password !== undefined) (await readSecretFile(password)).fill(0);
+    const radiusAnchors = radiusServerOf(profile) ? await readAnchors(radiusCa ?? systemAnchors) : [];
     const userName = paths.userName === undefined ? undefined : (await readFile(paths.userName, 'utf8')).trim();
+    const obstacle = choice && !credential ? problemOfCertificateChoice(choice) : undefined;
+    if (obstacle) return { problem: obstacle, choice: choice! };
     return {
       facts: {
         ...(credential && { certificate: certificateFacts(credential) }),
-        hasPassword: password !== undefined,
+        hasPassword: false,
         gatewayAuthorities: gatewayAnchors.map(keyHash),
       },
       ...(credential && { credential }),
       ...(userName && { userName }),
       gatewayAnchors,
       radiusAnchors,
-      readPassword: async () => (password === undefined ? undefined : await readSecretFile(password)),
+      ...(choice && { choice }),
     };
   } catch (error) {
-    return { problem: problemOfError(error) };
+    return { problem: problemOfError(error), ...(choice && { choice }) };
   }
+}
+
+async function credentialOf(
+  { choice, problems }: { readonly choice: CertificateChoice; readonly problems: readonly KeySourceProblem[] },
+  { files }: KeyPlaces,
+  ring: KeyRing,
+): Promise<Credential | undefined> {
+  // Files say best what is wrong with them.
+  if (files && files.kind !== 'directory' && files.kind !== 'pkcs11') {
+    if (files.kind === 'pem')
+      return await loadCredential({ certificate: files.certificate, ...(files.key !== undefined && { key: files.key }) });
+    return await loadCredential({ pkcs12: files.file, ...passwordFileOf(files) });
+  }
+  if (choice.outcome.kind === 'chosen') return await ring.credential(choice.outcome.candidate.id);
+  if (choice.outcome.kind === 'none' && problems[0]) throw problems[0].error;
+  return undefined;
+}
+
+function passwordFileOf({ passwordFile }: { readonly passwordFile?: string }): { readonly pkcs12PasswordFile?: string } {
+  return passwordFile === undefined ? {} : { pkcs12PasswordFile: passwordFile };
 }
 
 function certificateFacts({

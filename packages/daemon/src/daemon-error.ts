@@ -55,6 +55,16 @@ export const daemonErrors = [
     title: 'The profile file cannot be read',
     cure: 'It must be a regular file of at most 8 MiB, readable by root.',
   },
+  {
+    code: 'AOV-DAEMON-519',
+    title: 'You may not answer for this machine',
+    cure: 'Root may, and whoever prompt-users in aovpn.toml names.',
+  },
+  {
+    code: 'AOV-DAEMON-520',
+    title: 'Nobody waits for that answer any more',
+    cure: 'Somebody else answered, or it took too long. See: aovpn prompt --list',
+  },
 ] as const;
 
 export type DaemonErrorCode = (typeof daemonErrors)[number]['code'];

@@ -1,42 +1,51 @@
-import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import type { ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from '@aovpn/api';
+import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from '@aovpn/api';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane } from '@aovpn/esp';
-import type { GatewayVerifier, Network, NetworkFacts, UpstreamAsker } from '@aovpn/host';
-import type { IkeSaConfig, MachineCrypto } from '@aovpn/ike';
-import { devicePrefix, type Intent } from '@aovpn/policy';
-import { withoutPositions, type Profile } from '@aovpn/profile';
 import {
-  compileIkeConfig,
-  gatewayNamesOf,
-  problem,
+  createRevocationChecker,
+  type GatewayVerifier,
+  type Network,
+  type NetworkFacts,
+  type TlsEngine,
+  type TlsEngineOptions,
+  type UpstreamAsker,
+} from '@aovpn/host';
+import type { MachineCrypto } from '@aovpn/ike';
+import type { Intent } from '@aovpn/policy';
+import {
   reviewProfile,
   startSupervisor,
   stepSupervisor,
-  viewConnection,
-  type CompiledIkeConfig,
-  type ConnectionSpec,
   type Problem,
   type SupervisorAction,
   type SupervisorOccurrence,
   type SupervisorState,
 } from '@aovpn/supervisor';
-import { connectionStatus, type ConnectionMoments } from './connection-status.ts';
-import { digestFiles, findCredentials, loadCredentials, type CredentialPaths, type LoadedCredentials } from './credentials.ts';
+import { Attendance } from './attendance.ts';
+import { CandidateStore } from './candidate-store.ts';
+import { certificateReport } from './certificate-report.ts';
+import type { LoadedCredentials } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
+import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
+import { HeldFile } from './held-file.ts';
 import type { Log } from './log.ts';
+import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
 import { PlanKeeper } from './plan-keeper.ts';
+import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
+import { PromptDesk } from './prompt-desk.ts';
 import { resolveGateway } from './resolve-gateway.ts';
 import type { SettingsFile } from './settings-file.ts';
-import { messageOf, problemOfError, Tunnel, type TlsEngine, type TunnelReport } from './tunnel.ts';
+import { StatusBoard } from './status-board.ts';
+import { TrustMemory } from './trust-memory.ts';
+import type { Tunnel, TunnelReport } from './tunnel.ts';
+import { userId } from './user-database.ts';
 import { version } from './version.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** What the daemon needs of the machine; the real one is made in `platform.ts`. */
 export interface Platform {
@@ -45,22 +54,12 @@ export interface Platform {
   readonly asker: UpstreamAsker;
   readonly openDataPlane: OpenDataPlane;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
-  createTlsEngine(credentials: LoadedCredentials): TlsEngine;
+  createTlsEngine(options: TlsEngineOptions): TlsEngine;
   probeGateway(address: IpAddress, port: number): Promise<boolean>;
 }
 
 /** `SO_MARK` of our outer packets and of queries for gateway names: they never enter a tunnel. "aov" in ASCII. */
 const outerMark = 0x61_6f_76;
-
-/** What is known of a profile that is in force, besides what it says. */
-interface Candidate {
-  readonly stored: StoredProfile;
-  readonly paths: CredentialPaths;
-  readonly digest: string;
-  readonly credentials?: LoadedCredentials;
-  readonly compiled?: CompiledIkeConfig;
-  readonly verifier?: GatewayVerifier;
-}
 
 const rescanInterval = 10_000;
 const clockInterval = 5_000;
@@ -70,6 +69,8 @@ const clockJump = 5_000;
 const networkQuiet = 250;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
 const stopPatience = 15_000;
+/** How long a person may think about a question, milliseconds: gateways and RADIUS servers wait less as a rule, and a machine forgets. */
+const promptLifetime = 150_000;
 
 /**
  * The composition root: feeds the supervisor with what happens and performs what it decides. One event at a time; nothing here waits
@@ -83,13 +84,16 @@ export class Daemon {
   readonly settings: SettingsFile;
   readonly platform: Platform;
   readonly profilesDir: string;
+  readonly attendance: Attendance;
+  readonly prompts: PromptDesk;
+  readonly #board: StatusBoard;
+  readonly #candidates: CandidateStore;
+  readonly #held: HeldFile;
+  readonly #trust: TrustMemory;
+  readonly #revocation = createRevocationChecker();
   readonly #startedAt = new Date();
-  readonly #candidates = new Map<string, Candidate>();
   readonly #tunnels = new Map<string, { readonly attempt: number; readonly tunnel: Tunnel }>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
-  readonly #moments = new Map<string, ConnectionMoments>();
-  readonly #published = new Map<string, string>();
-  readonly #subscribers = new Set<(event: DaemonEvent) => void>();
   readonly #watches: { close(): void }[] = [];
   readonly #stopped = Promise.withResolvers<void>();
   #state: SupervisorState = startSupervisor([]);
@@ -115,6 +119,40 @@ export class Daemon {
       clock: Date.now,
     });
     this.plans = new PlanKeeper({ network: platform.network, mark: outerMark, intents: () => this.#intents(), log });
+    this.#held = new HeldFile(path.join(options.stateDir, 'held.json'), log);
+    this.#trust = new TrustMemory(path.join(options.stateDir, 'radius-trust.json'), log);
+    this.attendance = new Attendance(
+      () => settings.current.promptUsers.length > 0,
+      // What was refused for want of a person is tried again.
+      () => void this.rescan().catch(() => {}),
+    );
+    this.prompts = new PromptDesk({
+      log,
+      attended: () => this.attendance.attended,
+      publish: (event) => this.#promptChanged(event),
+      lifetimeMs: promptLifetime,
+    });
+    this.#candidates = new CandidateStore({
+      configDir: options.configDir,
+      profilesDir: this.profilesDir,
+      settings: (name) => settings.current.of(name),
+      attendance: this.attendance,
+      desk: this.prompts,
+      log,
+      inUse: (name) => this.#tunnels.has(name),
+      createGatewayVerifier: (credentials, revocation) => platform.createGatewayVerifier(credentials, revocation),
+      onPicked: () => void this.rescan().catch(() => {}),
+    });
+    this.#board = new StatusBoard({
+      connection: (name) => this.#state.connections.get(name),
+      tunnel: (name) => this.#tunnels.get(name)?.tunnel,
+      prompts: () => this.prompts.list(),
+      parts: (name) => ({
+        intent: this.store.get(name)?.intent,
+        gatewayPort: settings.current.of(name).gatewayPort,
+        plan: this.plans.plan,
+      }),
+    });
   }
 
   async start(): Promise<void> {
@@ -128,7 +166,7 @@ export class Daemon {
       );
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
-    this.#state = startSupervisor(await this.#readHeld());
+    this.#state = startSupervisor(await this.#held.read());
     await this.#readNetwork();
     await this.rescan();
     this.#watch();
@@ -141,6 +179,7 @@ export class Daemon {
     this.log.info('stopping');
     for (const watch of this.#watches) watch.close();
     clearTimeout(this.#networkTimer);
+    this.prompts.close();
     const patience = setTimeout(() => {
       this.log.error('a tunnel did not end in time');
       this.#stopped.resolve();
@@ -156,6 +195,7 @@ export class Daemon {
   async abandon(): Promise<void> {
     try {
       await this.plans.clear();
+      await this.#candidates.close();
       await this.platform.network.close();
     } catch (error) {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
@@ -166,11 +206,29 @@ export class Daemon {
   // What people ask for
 
   up(name: string): void {
+    // Who says so where nobody can be asked means: with what there is.
+    if (!this.attendance.attended) this.#candidates.keepsakes(name)?.passwords.tryAgain();
+    this.#candidates.askForChoice(name);
     this.#say({ kind: 'up', name });
   }
 
   down(name: string): void {
+    this.prompts.withdraw(name);
+    this.#candidates.keepsakes(name)?.passwords.forget();
     this.#say({ kind: 'down', name });
+  }
+
+  /** Whether a user besides root may answer prompts. */
+  mayAnswer(uid: number): boolean {
+    return this.settings.current.promptUsers.some((user) => userId(user) === uid);
+  }
+
+  /** @throws {DaemonError} AOV-DAEMON-512 */
+  async certificateReport(name: string): Promise<CertificateReport> {
+    const candidate = this.#candidates.get(name);
+    const keepsakes = this.#candidates.keepsakes(name);
+    if (!candidate || !keepsakes) throw new DaemonError('AOV-DAEMON-512', name);
+    return await certificateReport(candidate, keepsakes);
   }
 
   /** Reads settings, profiles and credentials anew and puts what changed into force. */
@@ -182,8 +240,7 @@ export class Daemon {
 
   /** `watcher` hears of every change from now on. */
   subscribe(watcher: (event: DaemonEvent) => void): () => void {
-    this.#subscribers.add(watcher);
-    return () => this.#subscribers.delete(watcher);
+    return this.#board.subscribe(watcher);
   }
 
   async status(): Promise<DaemonStatus> {
@@ -201,7 +258,7 @@ export class Daemon {
 
   async connections(): Promise<readonly ConnectionStatus[]> {
     const names = [...this.#state.connections.keys()].sort();
-    const all = await Promise.all(names.map((name) => this.#status(name)));
+    const all = await Promise.all(names.map((name) => this.#board.status(name)));
     return all.filter((status) => status !== undefined);
   }
 
@@ -309,52 +366,17 @@ export class Daemon {
         this.#publishProfile(change.name);
         return;
       case 'removed':
-        this.#candidates.delete(change.name);
+        await this.#candidates.remove(change.name);
+        await this.#trust.forget(change.name);
         this.#say({ kind: 'profile-removed', name: change.name });
         return;
     }
   }
 
-  /** Reads credentials if they or the profile differ, and tells the supervisor. */
+  /** Tells the supervisor if profile, settings or credentials differ. */
   async #load(stored: StoredProfile, force: boolean): Promise<void> {
-    const { name, profile, intent } = stored;
-    const settings = this.settings.current.of(name);
-    const paths = await findCredentials(name, settings, this.options.configDir, this.profilesDir);
-    const digest = await digestFiles(paths);
-    const before = this.#candidates.get(name);
-    if (!force && before?.digest === digest) return;
-    const loaded = await loadCredentials(profile, paths);
-    let obstacle = 'problem' in loaded ? loaded.problem : undefined;
-    let candidate: Candidate = { stored, paths, digest };
-    if (!('problem' in loaded)) {
-      const userName = settings.userName ?? loaded.userName;
-      const compiled = compileIkeConfig(profile, { ...settings, ...(userName !== undefined && { userName }) }, loaded.facts);
-      if ('problem' in compiled) obstacle = compiled.problem;
-      try {
-        const verifier = this.platform.createGatewayVerifier(loaded, settings.revocation);
-        candidate = { ...candidate, credentials: loaded, verifier, ...(!('problem' in compiled) && { compiled }) };
-      } catch (error) {
-        obstacle ??= problemOfError(error);
-      }
-    }
-    this.#candidates.set(name, candidate);
-    if (obstacle && this.#tunnels.has(name))
-      this.log.error(
-        `${obstacle.message} [${obstacle.code}]; the tunnel that runs goes on, the next one cannot begin. ${obstacle.cure}`,
-        name,
-      );
-    const tunnelKey = keyOf(tunnelParts(profile), settings);
-    const spec: ConnectionSpec = {
-      name,
-      tunnel: intent.tunnel,
-      automatic: intent.alwaysOn.value,
-      servers: gatewayNamesOf(profile),
-      tunnelKey,
-      retryKey: keyOf(tunnelKey, digest),
-      ...(obstacle && { problem: obstacle }),
-      outageMs: (intent.networkOutageSeconds.value ?? 0) * 1000,
-    };
-    this.#say({ kind: 'profile', spec });
+    const spec = await this.#candidates.load(stored, force);
+    if (spec) this.#say({ kind: 'profile', spec });
   }
 
   // The supervisor
@@ -367,7 +389,7 @@ export class Daemon {
       if (action.kind === 'changed') changed.add(action.name);
       else this.#perform(action);
     }
-    for (const name of changed) this.#publish(name);
+    for (const name of changed) this.#board.publish(name);
   }
 
   #perform(action: Exclude<SupervisorAction, { readonly kind: 'changed' }>): void {
@@ -389,11 +411,9 @@ export class Daemon {
         this.#timers.delete(action.name);
         return;
       case 'keep-held':
-        return void this.#writeHeld(action.names);
+        return void this.#held.write(action.names);
       case 'forgotten':
-        this.#moments.delete(action.name);
-        this.#published.delete(action.name);
-        return this.#tell({ kind: 'removed', name: action.name });
+        return this.#board.forget(action.name);
       case 'log':
         return this.log.write(action.level, action.text, action.name);
       case 'stopped':
@@ -419,40 +439,26 @@ export class Daemon {
     this.#say({ kind: 'resolved', name, attempt, answers });
   }
 
-  #open({ name, attempt, candidate, more }: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
-    const known = this.#candidates.get(name);
-    const { compiled, credentials, verifier } = known ?? {};
-    if (!compiled || !credentials || !verifier) {
-      setImmediate(() => this.#say({ kind: 'ended', name, attempt, problem: problem('internal', 'the credentials are gone') }));
+  #open(action: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
+    const { name, attempt } = action;
+    const context = {
+      platform: this.platform,
+      plans: this.plans,
+      desk: this.prompts,
+      trust: this.#trust,
+      log: this.log,
+      revocation: this.#revocation,
+      device: deviceNameOf(name, this.store.names()),
+      mark: outerMark,
+    };
+    let tunnel: Tunnel;
+    try {
+      const report = (what: TunnelReport): void => this.#reported(name, attempt, what);
+      tunnel = makeAttempt(action, this.#candidates.get(name), this.#candidates.keepsakes(name), context, report);
+    } catch (error) {
+      setImmediate(() => this.#say({ kind: 'ended', name, attempt, problem: problemOfError(error) }));
       return;
     }
-    const settings = this.settings.current.of(name);
-    const tunnel = new Tunnel(
-      {
-        name,
-        config: more ? withShortInit(compiled.config) : compiled.config,
-        authentication: compiled.authentication,
-        gateway: candidate.address,
-        gatewayPort: settings.gatewayPort,
-        plane: { device: this.#deviceOf(name), mtu: settings.mtu, mark: outerMark, keepaliveSeconds: settings.keepaliveSeconds },
-      },
-      {
-        crypto: this.platform.crypto,
-        openDataPlane: this.platform.openDataPlane,
-        log: this.log,
-        sign: async (scheme, data) => {
-          if (!credentials.credential) throw new Error('there is no key');
-          return await credentials.credential.sign(scheme, data);
-        },
-        verifyGateway: ({ certificates, identity, names }) => verifier.verify({ certificates, identity, names }),
-        readPassword: () => credentials.readPassword(),
-        probeGateway: (address, port) => this.platform.probeGateway(address, port),
-        createTlsEngine: () => this.platform.createTlsEngine(credentials),
-        applyPlan: (facts) => this.plans.add(name, facts),
-        removePlan: () => this.plans.remove(name),
-      },
-      (report) => this.#reported(name, attempt, report),
-    );
     this.#tunnels.set(name, { attempt, tunnel });
     tunnel.open();
   }
@@ -460,7 +466,7 @@ export class Daemon {
   #reported(name: string, attempt: number, report: TunnelReport): void {
     switch (report.kind) {
       case 'facts':
-        return this.#publish(name);
+        return this.#board.publish(name);
       case 'ended':
         if (this.#tunnels.get(name)?.attempt === attempt) this.#tunnels.delete(name);
         return this.#say({ name, attempt, ...report });
@@ -486,75 +492,18 @@ export class Daemon {
 
   // What people see
 
-  async #status(name: string): Promise<ConnectionStatus | undefined> {
-    const stats = await this.#tunnels
-      .get(name)
-      ?.tunnel.stats()
-      .catch(() => undefined);
-    // Looked at after the wait, so that what is told last is what is true last.
-    const connection = this.#state.connections.get(name);
-    if (!connection) return undefined;
-    const view = viewConnection(connection);
-    const tunnel = this.#tunnels.get(name)?.tunnel;
-    return connectionStatus({
-      view,
-      servers: connection.spec.servers,
-      moments: this.#moment(name),
-      intent: this.store.get(name)?.intent,
-      gatewayPort: this.settings.current.of(name).gatewayPort,
-      plan: this.plans.plan,
-      ...(tunnel?.network && { network: tunnel.network }),
-      ...(stats && { stats }),
-    });
-  }
-
-  /** Times of day are taken when something happens: the two clocks drift apart while the machine sleeps. */
-  #moment(name: string): ConnectionMoments {
-    const { since, connectedAt, problem: current, nextTryAt } = viewConnection(this.#state.connections.get(name)!);
-    const before = this.#moments.get(name);
-    const stamp = (
-      at: number,
-      old: { readonly at: number; readonly iso: string } | undefined,
-    ): { readonly at: number; readonly iso: string } =>
-      old?.at === at ? old : { at, iso: new Date(Date.now() + at - performance.now()).toISOString() };
-    const moments: ConnectionMoments = {
-      since: stamp(since, before?.since),
-      ...(connectedAt !== undefined && { connectedAt: stamp(connectedAt, before?.connectedAt) }),
-      ...(nextTryAt !== undefined && { nextTryAt: stamp(nextTryAt, before?.nextTryAt) }),
-      ...(current && {
-        problem: before?.problem?.problem === current ? before.problem : { problem: current, iso: new Date().toISOString() },
-      }),
-    };
-    this.#moments.set(name, moments);
-    return moments;
-  }
-
-  #publish(name: string): void {
-    if (!this.#state.connections.has(name)) return;
-    this.#moment(name);
-    void this.#status(name).then(
-      (connection) => {
-        if (!connection) return;
-        const { traffic: _, ...steady } = connection;
-        const text = JSON.stringify(steady);
-        if (this.#published.get(name) === text) return;
-        this.#published.set(name, text);
-        this.#tell({ kind: 'status', connection });
-      },
-      () => {},
-    );
+  /** A question, or its end, is told; the status of its connection may read otherwise. */
+  #promptChanged(event: DaemonEvent): void {
+    this.#board.tell(event);
+    if (event.kind === 'prompt') this.#board.publish(event.prompt.connection);
+    // Once the desk has let go of it.
+    if (event.kind === 'prompt-over') setImmediate(() => this.#board.publish(event.connection));
   }
 
   #publishProfile(name: string): void {
     const profile: ProfileStatus | undefined = this.store.status(name);
-    if (profile) this.#tell({ kind: 'profile', profile });
+    if (profile) this.#board.tell({ kind: 'profile', profile });
   }
-
-  #tell(event: DaemonEvent): void {
-    for (const subscriber of this.#subscribers) subscriber(event);
-  }
-
-  // Small matters
 
   #intents(): ReadonlyMap<string, Intent> {
     return new Map(
@@ -564,71 +513,4 @@ export class Daemon {
       }),
     );
   }
-
-  /** At most 15 characters, recognisable, and the same at every start: `aov-` and the name, shortened by a hash when it must be. */
-  #deviceOf(name: string): string {
-    const plain = name
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, '-')
-      .replaceAll(/^-+|-+$/g, '');
-    const room = 15 - devicePrefix.length - 1;
-    const clash = this.store
-      .names()
-      .some((other) => other !== name && other.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-') === plain);
-    if (plain !== '' && plain.length <= room && !clash) return `${devicePrefix}-${plain}`;
-    const hash = createHash('sha256').update(name).digest('hex').slice(0, 4);
-    return `${devicePrefix}-${plain.slice(0, room - 5)}${plain === '' ? '' : '-'}${hash}`;
-  }
-
-  #heldFile(): string {
-    return path.join(this.options.stateDir, 'held.json');
-  }
-
-  async #readHeld(): Promise<readonly string[]> {
-    try {
-      const names: unknown = JSON.parse(await readFile(this.#heldFile(), 'utf8'));
-      if (!Array.isArray(names)) throw new TypeError('not a list');
-      return names.filter((name): name is string => typeof name === 'string');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        this.log.warn(`${this.#heldFile()} cannot be read, so nothing is held down: ${messageOf(error)}`);
-      return [];
-    }
-  }
-
-  async #writeHeld(names: readonly string[]): Promise<void> {
-    try {
-      await writeFileAtomically(this.#heldFile(), `${JSON.stringify(names)}\n`, 0o600);
-    } catch (error) {
-      this.log.error(
-        `what is held down could not be written to ${this.#heldFile()} and will not survive a restart: ${messageOf(error)}`,
-      );
-    }
-  }
-}
-
-/** With other places to try, a silent one gets about three seconds. */
-function withShortInit(config: IkeSaConfig): IkeSaConfig {
-  return { ...config, retransmit: { ...config.retransmit, initTries: 2 } };
-}
-
-/** The parts of a profile that a running tunnel was made from; routes and names are put into force without a new tunnel. */
-function tunnelParts(profile: Profile): unknown {
-  const { servers, nativeProtocolType, protocolList, cryptographySuite, authentication } = profile.nativeProfile ?? {};
-  const { disableIkev2Fragmentation, lockDown, trafficFilters, deviceTunnel } = profile;
-  return withoutPositions({
-    servers,
-    nativeProtocolType,
-    protocolList,
-    cryptographySuite,
-    authentication,
-    disableIkev2Fragmentation,
-    lockDown,
-    trafficFilters,
-    deviceTunnel,
-  });
-}
-
-function keyOf(...parts: readonly unknown[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

@@ -1,4 +1,4 @@
-import { accessSync, chmodSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { maxRequestBytes } from '@aovpn/api';
@@ -19,7 +19,8 @@ import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxPlatform } from './platform.ts';
 import { createRouter } from './router.ts';
 import { SettingsFile } from './settings-file.ts';
-import { messageOf } from './tunnel.ts';
+import { messageOf } from './problem-error.ts';
+import { groupId } from './user-database.ts';
 import { version } from './version.ts';
 
 const exitCode = { done: 0, failed: 1, usage: 2, running: 3 } as const;
@@ -144,19 +145,6 @@ function checkMachine({ configDir, stateDir, runDir, task }: DaemonOptions): voi
       throw new DaemonError('AOV-DAEMON-503', `${directory}: ${messageOf(error)}`, error);
     }
   }
-}
-
-/** By /etc/group; a group of a directory service is not worth the wait at boot. */
-function groupId(name: string): number | undefined {
-  try {
-    for (const line of readFileSync('/etc/group', 'utf8').split('\n')) {
-      const [group, , gid] = line.split(':');
-      if (group === name) return Number(gid);
-    }
-  } catch {
-    // Root only, then.
-  }
-  return undefined;
 }
 
 function fail(log: Log, error: unknown): void {

@@ -4,7 +4,8 @@ import type { TrafficSelector } from '@aovpn/ike';
 import { rangeToPrefixes } from '@aovpn/bytes';
 import { compilePlan, emptyPlan, type Intent, type LiveTunnel, type Plan } from '@aovpn/policy';
 import type { Log } from './log.ts';
-import { messageOf, type TunnelNetwork } from './tunnel.ts';
+import { messageOf } from './problem-error.ts';
+import type { TunnelNetwork } from './tunnel.ts';
 
 export interface PlanKeeperOptions {
   readonly network: Network;

@@ -21,7 +21,6 @@ export function linuxPlatform(stateDir: string): Platform {
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
     probeGateway: async (address, port) => (await probeGateway(crypto, address, port)).answered,
-    createTlsEngine: ({ credential, radiusAnchors }) =>
-      createTlsEngine({ ...(credential && { credential }), roots: radiusAnchors.map(({ raw }) => new Uint8Array(raw)) }),
+    createTlsEngine,
   };
 }

@@ -9,7 +9,7 @@ import { defaultLimits, parseProfile, type Diagnostic, type Profile } from '@aov
 import type { Problem } from '@aovpn/supervisor';
 import { DaemonError } from './daemon-error.ts';
 import type { Log } from './log.ts';
-import { messageOf } from './tunnel.ts';
+import { messageOf } from './problem-error.ts';
 import { writeFileAtomically } from './write-file.ts';
 
 /** A profile that is in force. */

@@ -3,11 +3,11 @@ import path from 'node:path';
 import type { ProfileStatus, PutProfile } from '@aovpn/api';
 import { parseProfile, type Profile } from '@aovpn/profile';
 import { reviewProfile } from '@aovpn/supervisor';
-import { credentialEndings, findCredentials, loadCredentials, type CredentialPaths } from './credentials.ts';
+import { credentialEndings, findCredentials, keyPlaces, loadCredentials, openRing, type CredentialPaths } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { isProfileName } from './profile-store.ts';
-import { messageOf } from './tunnel.ts';
+import { messageOf } from './problem-error.ts';
 import { writeFilesAtomically, type NewFile } from './write-file.ts';
 
 /**
@@ -91,7 +91,12 @@ async function checkCredentials(
     const stays = present.filter(([kind]) => !outdated(files).includes(kind as keyof CredentialPaths));
     const news = [...files].map(([kind, content]) => ({ kind, file: path.join(directory, kind), content, mode: 0o600 }));
     await writeFilesAtomically(news);
-    const loaded = await loadCredentials(profile, Object.fromEntries([...stays, ...news.map(({ kind, file }) => [kind, file])]));
+    const paths: CredentialPaths = Object.fromEntries([...stays, ...news.map(({ kind, file }) => [kind, file])]);
+    const keys = keyPlaces(paths, settings, daemon.options.configDir);
+    // Tokens are left alone: what is checked here are the files that were given.
+    const ring = openRing({ files: keys.files, more: [] });
+    const loaded = await loadCredentials(profile, paths, keys, ring);
+    await ring.close();
     if ('problem' in loaded) {
       const { code, message, cure } = loaded.problem;
       throw Object.assign(new DaemonError('AOV-DAEMON-515', `${message.replaceAll(`${directory}/`, 'the given ')} [${code}]`), {

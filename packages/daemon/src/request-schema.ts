@@ -1,4 +1,4 @@
-import type { PutProfile } from '@aovpn/api';
+import type { PromptAnswer, PutProfile } from '@aovpn/api';
 import { DaemonError } from './daemon-error.ts';
 
 const credentialFields = [
@@ -30,6 +30,26 @@ export function readPutProfile(body: unknown): PutProfile {
   if (given['userName'] !== undefined && /\p{Cc}/u.test(given['userName'] as string))
     refuse('credentials.userName has control characters');
   return { xmlBase64, credentials: given };
+}
+
+/** Checks the body of `POST /v1/prompts/:id`; octets are a secret. @throws {DaemonError} AOV-DAEMON-513 */
+export function readPromptAnswer(body: unknown): PromptAnswer | Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  const fields = record(body, 'the body');
+  const { answer, choice } = fields;
+  switch (answer) {
+    case 'refuse':
+    case 'accept':
+      only(fields, ['answer'], 'the body');
+      return { answer };
+    case 'choose':
+      only(fields, ['answer', 'choice'], 'the body');
+      if (typeof choice !== 'string' || choice === '' || choice.length > 200)
+        refuse('choice is not a text of 1 to 200 characters');
+      return { answer, choice };
+    default:
+      return refuse('answer is none of "refuse", "accept" and "choose"');
+  }
 }
 
 function record(value: unknown, what: string): Readonly<Record<string, unknown>> {

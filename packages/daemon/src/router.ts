@@ -8,7 +8,7 @@ import { DaemonError, type DaemonErrorCode } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { doctorReport } from './doctor.ts';
 import { removeProfile, storeProfile } from './put-profile.ts';
-import { readPutProfile } from './request-schema.ts';
+import { readPromptAnswer, readPutProfile } from './request-schema.ts';
 
 type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs';
 
@@ -30,9 +30,10 @@ export function createRouter(
   return (request) => {
     const found = match(request);
     if (!found) return failure(404, 'AOV-DAEMON-511');
-    if (!mayAsk(request.peer, permissions[found.name], gid())) {
+    const permission = permissions[found.name];
+    if (!mayAsk(request.peer, permission, gid(), (uid) => daemon.mayAnswer(uid))) {
       daemon.log.warn(`user ${request.peer.uid} (process ${request.peer.pid}) was refused ${found.name}`);
-      return failure(403, 'AOV-DAEMON-510');
+      return failure(403, permission === 'answer' ? 'AOV-DAEMON-519' : 'AOV-DAEMON-510');
     }
     return async (body) => {
       try {
@@ -46,9 +47,15 @@ export function createRouter(
   };
 }
 
-/** Root may change things; members of the daemon's group may look. */
-export function mayAsk(peer: Peer, permission: Permission, gid: number | undefined): boolean {
+/** Root may do everything, members of the daemon's group may look, and users whom the settings name may answer prompts. */
+export function mayAsk(
+  peer: Peer,
+  permission: Permission,
+  gid: number | undefined,
+  mayAnswer: (uid: number) => boolean,
+): boolean {
   if (peer.uid === 0) return true;
+  if (permission === 'answer') return mayAnswer(peer.uid);
   return permission === 'read' && gid !== undefined && (peer.gid === gid || peer.groups.includes(gid));
 }
 
@@ -70,7 +77,7 @@ async function answer(
   { query, peer }: ControlRequest,
   body: unknown,
 ): Promise<ControlAnswer> {
-  if (body !== undefined && name !== 'PUT /v1/profiles/:name')
+  if (body !== undefined && name !== 'PUT /v1/profiles/:name' && name !== 'POST /v1/prompts/:id')
     throw new DaemonError('AOV-DAEMON-513', 'this request has no body');
   const ok = <R extends keyof Requests>(_request: R, value: Requests[R]['answer']): ControlAnswer => ({
     status: 200,
@@ -113,26 +120,47 @@ async function answer(
       if (connection !== undefined && !daemon.store.has(connection)) throw new DaemonError('AOV-DAEMON-512', connection);
       return ok(name, await doctorReport(daemon, connection));
     }
-    case 'GET /v1/events':
-      return { stream: (sink) => streamEvents(daemon, sink) };
+    case 'GET /v1/certificates':
+      return ok(name, await daemon.certificateReport(query.get('connection') ?? theOnlyOne(daemon)));
+    case 'GET /v1/prompts':
+      return ok(name, daemon.prompts.list());
+    case 'POST /v1/prompts/:id':
+      daemon.prompts.answer(parameter, readPromptAnswer(body), peer.uid);
+      return ok(name, { accepted: true });
+    case 'GET /v1/events': {
+      // Whoever may answer and says so counts as somebody who is there.
+      const watches = query.get('prompts') === '1' && (peer.uid === 0 || daemon.mayAnswer(peer.uid));
+      return { stream: (sink) => streamEvents(daemon, sink, watches) };
+    }
     case 'GET /v1/logs':
       return { stream: (sink) => streamLogs(daemon, sink, query.get('connection'), query.get('follow') === '1') };
   }
 }
 
 /** What is now, then every change. */
-function streamEvents(daemon: Daemon, sink: LineSink): () => void {
+function streamEvents(daemon: Daemon, sink: LineSink, watches: boolean): () => void {
   const stop = daemon.subscribe((event) => {
     sink.write(event);
   });
+  const leave = watches ? daemon.attendance.watch() : undefined;
   for (const profile of daemon.store.statuses()) sink.write({ kind: 'profile', profile });
+  for (const prompt of daemon.prompts.list()) sink.write({ kind: 'prompt', prompt });
   daemon.connections().then(
     (connections) => {
       for (const connection of connections) sink.write({ kind: 'status', connection });
     },
     () => sink.end(),
   );
-  return stop;
+  return () => {
+    stop();
+    leave?.();
+  };
+}
+
+function theOnlyOne(daemon: Daemon): string {
+  const names = daemon.store.names();
+  if (names.length === 1) return names[0]!;
+  throw new DaemonError('AOV-DAEMON-513', `?connection= is missing, and there are ${names.length} connections`);
 }
 
 function streamLogs(daemon: Daemon, sink: LineSink, connection: string | undefined, follow: boolean): () => void {
@@ -166,7 +194,8 @@ export function withoutSecrets(xml: string): string {
 
 function answerOfError(error: unknown): ControlAnswer | undefined {
   if (error instanceof DaemonError) {
-    const status = { 'AOV-DAEMON-512': 404, 'AOV-DAEMON-515': 422, 'AOV-DAEMON-516': 507 }[error.code as string] ?? 400;
+    const status =
+      { 'AOV-DAEMON-512': 404, 'AOV-DAEMON-520': 409, 'AOV-DAEMON-515': 422, 'AOV-DAEMON-516': 507 }[error.code as string] ?? 400;
     const { diagnostics } = error as { readonly diagnostics?: ErrorAnswer['error']['diagnostics'] };
     const body: ErrorAnswer = {
       error: { code: error.code, message: error.what, cure: error.cure, ...(diagnostics && { diagnostics }) },

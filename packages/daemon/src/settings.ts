@@ -10,6 +10,20 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayCa?: string;
   readonly radiusCa?: string;
   readonly passwordFile?: string;
+  readonly pkcs11Module?: string;
+  /** Label. */
+  readonly pkcs11Token?: string;
+  readonly pkcs11PinFile?: string;
+  readonly certificateDirectory?: string;
+  /** In the order in which they are asked. */
+  readonly passwordSources: readonly PasswordSourceName[];
+  /** Name among the credentials of systemd; `NAME.secret` without it. */
+  readonly passwordCredential?: string;
+  /** The user whose desktop keeps the password: name or number. */
+  readonly secretService?: string | number;
+  readonly radiusRevocation: 'off' | 'soft' | 'hard';
+  /** RFC 5998. */
+  readonly allowEapOnly: boolean;
   readonly revocation: 'off' | 'soft' | 'hard';
   /** Octets inside the tunnel. */
   readonly mtu: number;
@@ -17,9 +31,15 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly keepaliveSeconds: number;
 }
 
+/** Where passwords come from. */
+export const passwordSourceNames = ['file', 'credential', 'secret-service', 'prompt'] as const;
+export type PasswordSourceName = (typeof passwordSourceNames)[number];
+
 export interface Settings {
   /** Members may read state; the control socket belongs to it. */
   readonly group: string;
+  /** Who may answer prompts besides root: names or numbers of users. */
+  readonly promptUsers: readonly (string | number)[];
   of(profile: string): ProfileSettings;
 }
 
@@ -28,6 +48,11 @@ const defaultMtu = 1380;
 
 export const defaultProfileSettings: ProfileSettings = {
   ...defaultConnectionSettings,
+  // A person must find a telephone, and RADIUS servers with a second factor wait for it up to two minutes.
+  eapWaitMs: 180_000,
+  passwordSources: passwordSourceNames,
+  radiusRevocation: 'soft',
+  allowEapOnly: false,
   revocation: 'soft',
   mtu: defaultMtu,
   gatewayPort: 4500,
@@ -46,17 +71,29 @@ export const maxSettingsBytes = 256 * 1024;
 type Reader = (value: unknown) => Partial<ProfileSettings> | string;
 
 const path =
-  (field: 'certificate' | 'key' | 'pkcs12' | 'pkcs12PasswordFile' | 'gatewayCa' | 'radiusCa' | 'passwordFile'): Reader =>
+  (
+    field:
+      | 'certificate'
+      | 'key'
+      | 'pkcs12'
+      | 'pkcs12PasswordFile'
+      | 'gatewayCa'
+      | 'radiusCa'
+      | 'passwordFile'
+      | 'pkcs11Module'
+      | 'pkcs11PinFile'
+      | 'certificateDirectory',
+  ): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
 const text =
-  (field: 'userName' | 'identity'): Reader =>
+  (field: 'userName' | 'identity' | 'pkcs11Token' | 'passwordCredential'): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && value.length <= 256 && !/\p{Cc}/u.test(value)
       ? { [field]: value }
       : 'a text of 1 to 256 printable characters in quotes is wanted';
 const flag =
-  (field: 'allowWeak' | 'allowUnenforced'): Reader =>
+  (field: 'allowWeak' | 'allowUnenforced' | 'allowEapOnly'): Reader =>
   (value) =>
     typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
 const number =
@@ -66,21 +103,47 @@ const number =
       ? { [field]: (value as number) * factor }
       : `a whole number from ${from} to ${to} is wanted`;
 
+const revocation =
+  (field: 'revocation' | 'radiusRevocation'): Reader =>
+  (value) =>
+    value === 'off' || value === 'soft' || value === 'hard' ? { [field]: value } : '"off", "soft" or "hard" is wanted';
+const sources: Reader = (value) => {
+  const isKnown = (name: unknown): name is PasswordSourceName => passwordSourceNames.some((known) => known === name);
+  if (!Array.isArray(value) || !value.every(isKnown) || new Set(value).size !== value.length)
+    return `a list of some of ${passwordSourceNames.map((name) => `"${name}"`).join(', ')} is wanted, each once`;
+  return { passwordSources: value };
+};
+
+/** A user by name or number. */
+function isUser(value: unknown): value is string | number {
+  if (typeof value === 'number') return Number.isInteger(value) && value >= 0 && value < 0xffff_ffff;
+  return typeof value === 'string' && /^[^\p{Cc}\s:/]{1,256}$/u.test(value);
+}
+
 /** Every key of a `[profile."NAME"]` table; docs/settings.md lists the same. */
 export const profileSettingKeys: { readonly [key: string]: Reader } = {
   certificate: path('certificate'),
   key: path('key'),
   pkcs12: path('pkcs12'),
   'pkcs12-password-file': path('pkcs12PasswordFile'),
+  'pkcs11-module': path('pkcs11Module'),
+  'pkcs11-token': text('pkcs11Token'),
+  'pkcs11-pin-file': path('pkcs11PinFile'),
+  'certificate-directory': path('certificateDirectory'),
   'gateway-ca': path('gatewayCa'),
   'radius-ca': path('radiusCa'),
   'user-name': text('userName'),
   'password-file': path('passwordFile'),
+  'password-sources': sources,
+  'password-credential': text('passwordCredential'),
+  'secret-service': (value) =>
+    isUser(value) ? { secretService: value } : 'the name of a user in quotes, or a number, is wanted',
   identity: text('identity'),
-  revocation: (value) =>
-    value === 'off' || value === 'soft' || value === 'hard' ? { revocation: value } : '"off", "soft" or "hard" is wanted',
+  revocation: revocation('revocation'),
+  'radius-revocation': revocation('radiusRevocation'),
   'allow-weak': flag('allowWeak'),
   'allow-unenforced': flag('allowUnenforced'),
+  'allow-eap-only': flag('allowEapOnly'),
   mtu: number('mtu', 1280, 9000),
   'gateway-port': number('gatewayPort', 1, 65_535),
   'keepalive-seconds': number('keepaliveSeconds', 5, 3600),
@@ -105,7 +168,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   const fault = (table: readonly string[], key: string | undefined, message: string): void => {
     faults.push({ ...locate(source, table, key), message });
   };
-  let group = 'aovpn';
+  let { group, promptUsers } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
   for (const [name, value] of Object.entries(document)) {
     if (name !== 'daemon' && name !== 'profile')
@@ -115,14 +178,22 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     else for (const [profile, table] of Object.entries(value)) readProfile(profile, table);
   }
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
-  return { settings: { group, of: (profile) => profiles.get(profile) ?? defaultProfileSettings } };
+  return { settings: { group, promptUsers, of: (profile) => profiles.get(profile) ?? defaultProfileSettings } };
 
   function readDaemon(table: Record<string, unknown>): void {
     for (const [key, value] of Object.entries(table)) {
-      if (key !== 'group') fault(['daemon'], key, `unknown key "${key}" in [daemon]; there is: group`);
-      else if (typeof value !== 'string' || !/^[a-z_][a-z0-9_-]{0,31}$/i.test(value))
-        fault(['daemon'], key, 'group: the name of a group in quotes is wanted');
-      else group = value;
+      switch (key) {
+        case 'group':
+          if (typeof value === 'string' && /^[a-z_][a-z0-9_-]{0,31}$/i.test(value)) group = value;
+          else fault(['daemon'], key, 'group: the name of a group in quotes is wanted');
+          break;
+        case 'prompt-users':
+          if (Array.isArray(value) && value.length <= 100 && value.every(isUser)) promptUsers = value;
+          else fault(['daemon'], key, 'prompt-users: a list of users, names in quotes or numbers, is wanted');
+          break;
+        default:
+          fault(['daemon'], key, `unknown key "${key}" in [daemon]; there are: ${daemonSettingKeys.join(', ')}`);
+      }
     }
   }
 
@@ -140,7 +211,10 @@ export function parseSettings(source: string): { readonly settings: Settings } |
 }
 
 /** In force when there is no settings file. */
-export const defaultSettings: Settings = { group: 'aovpn', of: () => defaultProfileSettings };
+export const defaultSettings: Settings = { group: 'aovpn', promptUsers: [], of: () => defaultProfileSettings };
+
+/** Every key of the `[daemon]` table; docs/settings.md lists the same. */
+export const daemonSettingKeys: readonly string[] = ['group', 'prompt-users'];
 
 export function formatFaults(file: string, faults: readonly SettingsFault[]): string {
   return faults.map(({ line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n');

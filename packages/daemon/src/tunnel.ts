@@ -1,11 +1,12 @@
-import { formatAddress, sameAddress, wipe, type IpAddress, type IpPrefix } from '@aovpn/bytes';
-import type { EapAction, EapEvent } from '@aovpn/eap';
+import { formatAddress, sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
+import type { RadiusStatus } from '@aovpn/api';
 import type { DataPlane, DataPlaneEvent, DataPlaneOptions, DataPlaneStats, OpenDataPlane, OuterPath } from '@aovpn/esp';
 import {
   startIkeSa,
   stepIkeSa,
   type GatewayVerdict,
   type IkeAction,
+  type IkeEnd,
   type IkeEvent,
   type IkeFacts,
   type IkeSa,
@@ -18,7 +19,8 @@ import {
   type TunnelConfiguration,
 } from '@aovpn/ike';
 import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem } from '@aovpn/supervisor';
-import type { Log } from './log.ts';
+import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
+import { TunnelEap, type EapPorts, type RadiusWait } from './tunnel-eap.ts';
 
 export interface TunnelOptions {
   readonly name: string;
@@ -30,25 +32,18 @@ export interface TunnelOptions {
 }
 
 /** What the tunnel has others do; every promise may reject with a host error. */
-export interface TunnelPorts {
+export interface TunnelPorts extends EapPorts {
   readonly crypto: MachineCrypto;
   readonly openDataPlane: OpenDataPlane;
-  readonly log: Log;
+  /** Gets what only a person can give (a password, a PIN) before anything is sent: gateways do not wait for people. */
+  prepare(): Promise<Problem | undefined>;
   sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
   verifyGateway(question: Extract<IkeAction, { readonly kind: 'verify-gateway' }>): Promise<GatewayVerdict>;
-  /** The password as UTF-8; undefined when there is none. The tunnel overwrites it after use. */
-  readPassword(): Promise<Uint8Array | undefined>;
   /** Whether anything on the gateway's port answers an IKE_SA_INIT of a stranger; resolves within some seconds. */
   probeGateway(address: IpAddress, port: number): Promise<boolean>;
-  /** A fresh TLS engine for one EAP conversation. */
-  createTlsEngine(): TlsEngine;
   /** Puts routes and names of this tunnel into force. */
   applyPlan(facts: TunnelNetwork): Promise<void>;
   removePlan(): Promise<void>;
-}
-
-export interface TlsEngine {
-  handle(action: Extract<EapAction, { readonly kind: 'tls-start' | 'tls-input' | 'tls-close' }>): Promise<EapEvent | undefined>;
 }
 
 /** What the policy room needs to know of a tunnel that is up. */
@@ -93,7 +88,7 @@ export class Tunnel {
   readonly #timers = new Map<IkeTimer, NodeJS.Timeout>();
   #plane: DataPlane | undefined;
   #sa: IkeSa | undefined;
-  #tls: TlsEngine | undefined;
+  readonly #eap: TunnelEap;
   #path: OuterPath | undefined;
   #network: TunnelNetwork | undefined;
   #selectors: readonly TrafficSelector[] = [];
@@ -102,6 +97,7 @@ export class Tunnel {
   #planApplied = false;
   #hintTaken = -Infinity;
   #silent = false;
+  #refused = false;
   #probing = false;
   #packetsOut = 0;
   #establishedAt = 0;
@@ -112,6 +108,7 @@ export class Tunnel {
     this.#options = options;
     this.#ports = ports;
     this.#report = report;
+    this.#eap = new TunnelEap(options.name, ports);
   }
 
   get path(): OuterPath | undefined {
@@ -121,6 +118,15 @@ export class Tunnel {
   /** Undefined until the tunnel is established. */
   get network(): TunnelNetwork | undefined {
     return this.#network;
+  }
+
+  /** What the RADIUS side keeps us waiting for. */
+  get wait(): RadiusWait | undefined {
+    return this.#eap.wait;
+  }
+
+  get radius(): RadiusStatus | undefined {
+    return this.#eap.radius;
   }
 
   open(): void {
@@ -170,6 +176,9 @@ export class Tunnel {
 
   async #begin(): Promise<void> {
     const { plane, gateway, gatewayPort, config } = this.#options;
+    const missing = await this.#ports.prepare();
+    if (this.#over) return;
+    if (missing) throw new ProblemError(missing);
     const opened = await this.#ports.openDataPlane(plane, (event) => this.#planeEvent(event));
     if (this.#over) return await opened.close();
     this.#plane = opened;
@@ -265,7 +274,19 @@ export class Tunnel {
           return { kind: 'gateway-verdict', request: action.request, verdict };
         });
       case 'eap':
-        return this.#eap(action.action);
+        return this.#answer(async () => {
+          const event = await this.#eap.handle(action.action);
+          return event && { kind: 'eap', event };
+        });
+      case 'eap-waiting':
+        this.#eap.quiet(action.since);
+        if (this.#eap.wait) log.info(this.#eap.wait.text, name);
+        return this.#report({ kind: 'facts' });
+      case 'eap-succeeded':
+        log.debug(`EAP ended well: ${action.method}`, name);
+        return void this.#eap
+          .succeeded(action.method)
+          .catch((error: unknown) => log.error(`after EAP: ${messageOf(error)}`, name));
       case 'install-child':
         this.#selectors = action.child.tsr;
         return this.#enqueue(async () => {
@@ -307,6 +328,7 @@ export class Tunnel {
       case 'probe-gateway':
         return void this.#probe();
       case 'ended':
+        this.#refused = secretRefused(action.end);
         return this.#finish(problemOfEnd(action.end, this.#options.authentication));
       case 'trace':
         return log.write(action.level, action.what, name);
@@ -341,43 +363,6 @@ export class Tunnel {
     });
   }
 
-  #eap(action: EapAction): void {
-    switch (action.kind) {
-      case 'need-secret':
-        return this.#answer(async () => {
-          const secret = action.retry ? undefined : await this.#ports.readPassword();
-          return { kind: 'eap', event: { kind: 'secret', request: action.request, secret } };
-        });
-      case 'tls-start':
-        this.#tls = this.#ports.createTlsEngine();
-        return this.#handleTls(action);
-      case 'tls-input':
-        return this.#handleTls(action);
-      case 'tls-close':
-        this.#handleTls(action);
-        this.#tls = undefined;
-        return;
-      case 'notification':
-        return this.#ports.log.info(`the RADIUS server says: ${action.text}`, this.#options.name);
-      case 'trace':
-        return this.#ports.log.debug(action.what, this.#options.name);
-      case 'reply':
-      case 'succeeded':
-      case 'failed':
-        // The IKE machine takes these itself; they never come out of it.
-        return;
-    }
-  }
-
-  #handleTls(action: Parameters<TlsEngine['handle']>[0]): void {
-    const engine = this.#tls;
-    if (!engine) return;
-    this.#answer(async () => {
-      const event = await engine.handle(action);
-      return event && { kind: 'eap', event };
-    });
-  }
-
   #arm(timer: IkeTimer, at: number): void {
     clearTimeout(this.#timers.get(timer));
     const delay = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(at - performance.now())));
@@ -395,7 +380,7 @@ export class Tunnel {
     ask().then(
       (event) => {
         if (event && !this.#over) this.#feed(event);
-        else if (event?.kind === 'eap' && event.event.kind === 'secret') wipe(event.event.secret);
+        else if (event?.kind === 'eap') TunnelEap.discard(event.event);
       },
       (error: unknown) => this.#fail(error),
     );
@@ -434,7 +419,7 @@ export class Tunnel {
   /** Plan first: a route into a device that is gone is worse than none. */
   async #clearAway(): Promise<void> {
     await within(cleanUpPatience, this.#work);
-    if (this.#tls) await within(cleanUpPatience, this.#tls.handle({ kind: 'tls-close' }));
+    await within(cleanUpPatience, this.#eap.end(this.#refused));
     try {
       if (this.#planApplied) await this.#ports.removePlan();
     } catch (error) {
@@ -444,20 +429,6 @@ export class Tunnel {
     this.#plane = undefined;
     this.#network = undefined;
   }
-}
-
-/** Any error as a problem: host errors and our own keep their code. */
-export function problemOfError(error: unknown): Problem {
-  if (error instanceof Error && 'code' in error && 'what' in error && 'cure' in error) {
-    const { code, what, cure } = error as Error & { readonly code: unknown; readonly what: unknown; readonly cure: unknown };
-    if (typeof code === 'string' && typeof what === 'string' && typeof cure === 'string')
-      return problemOfHost({ code, what, cure });
-  }
-  return problem('internal', messageOf(error));
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function samePath(a: OuterPath, b: OuterPath): boolean {
@@ -478,3 +449,12 @@ async function within(milliseconds: number, promise: Promise<unknown>): Promise<
     clearTimeout(timer);
   }
 }
+
+/** Whether the server did not like the secret that it was given. Methods that have no word for that just end. */
+function secretRefused(end: IkeEnd): boolean {
+  if (end.kind !== 'failed' || end.failure.kind !== 'eap') return false;
+  const { kind } = end.failure.failure;
+  return kind === 'wrong-password' || kind === 'rejected' || kind === 'password-expired';
+}
+
+export { messageOf } from './problem-error.ts';

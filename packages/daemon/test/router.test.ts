@@ -7,32 +7,46 @@ const root = { pid: 1, uid: 0, gid: 0, groups: [] };
 const member = { pid: 2, uid: 1000, gid: 1000, groups: [4, 777] };
 const other = { pid: 3, uid: 1001, gid: 1001, groups: [] };
 
+const nobody = (): boolean => false;
+
 suite('who may ask', () => {
-  test('root may do everything, the group may look, nobody else may do anything', () => {
-    for (const permission of ['read', 'write'] as const) {
-      assert.equal(mayAsk(root, permission, 777), true);
-      assert.equal(mayAsk(member, permission, 777), permission === 'read');
-      assert.equal(mayAsk({ ...member, groups: [], gid: 777 }, permission, 777), permission === 'read');
-      assert.equal(mayAsk(other, permission, 777), false);
-      assert.equal(mayAsk(other, permission, undefined), false);
-      assert.equal(mayAsk(root, permission, undefined), true);
+  test('root may do everything, the group may look, prompt users may answer, nobody else may do anything', () => {
+    for (const permission of ['read', 'write', 'answer'] as const) {
+      assert.equal(mayAsk(root, permission, 777, nobody), true);
+      assert.equal(mayAsk(member, permission, 777, nobody), permission === 'read');
+      assert.equal(mayAsk({ ...member, groups: [], gid: 777 }, permission, 777, nobody), permission === 'read');
+      assert.equal(mayAsk(other, permission, 777, nobody), false);
+      assert.equal(mayAsk(other, permission, undefined, nobody), false);
+      assert.equal(mayAsk(root, permission, undefined, nobody), true);
+      const jo = (uid: number): boolean => uid === member.uid;
+      assert.equal(mayAsk(member, permission, 777, jo), permission !== 'write');
+      assert.equal(mayAsk(other, permission, 777, jo), false);
     }
   });
 
   const warnings: string[] = [];
-  const router = createRouter({ log: { warn: (text: string) => warnings.push(text) } } as never, () => 777);
+  const promptUsers = new Set<number>();
+  const daemon = { log: { warn: (text: string) => warnings.push(text) }, mayAnswer: (uid: number) => promptUsers.has(uid) };
+  const router = createRouter(daemon as never, () => 777);
   const status = (answer: ReturnType<typeof router>): number | 'handled' =>
     typeof answer === 'function' ? 'handled' : 'status' in answer ? answer.status : 200;
 
   for (const [request, permission] of Object.entries(requestPermissions)) {
     const [method, path] = request.split(' ') as [string, string];
-    const segments = path.slice(1).replace(':name', 'corp').split('/');
+    const segments = path
+      .slice(1)
+      .replace(/:[a-z]+/, 'corp')
+      .split('/');
     const ask = (peer: typeof member): ReturnType<typeof router> => router({ method, segments, query: new Map(), peer });
     test(`${request} needs ${permission}`, () => {
+      promptUsers.clear();
       assert.equal(status(ask(root)), 'handled');
       assert.equal(status(ask(member)), permission === 'read' ? 'handled' : 403);
       assert.equal(status(ask(other)), 403);
       assert.match(warnings.at(-1)!, /user 1001 \(process 3\) was refused/);
+      promptUsers.add(member.uid);
+      assert.equal(status(ask(member)), permission === 'write' ? 403 : 'handled');
+      assert.equal(status(ask(other)), 403, 'another user is none');
     });
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { defaultProfileSettings, parseSettings, profileSettingKeys } from '../src/settings.ts';
+import { daemonSettingKeys, defaultProfileSettings, parseSettings, profileSettingKeys } from '../src/settings.ts';
 
 function faultsOf(source: string): string[] {
   const result = parseSettings(source);
@@ -43,10 +43,38 @@ child-lifetime-megabytes = 200
     assert.equal(settings.dpdMs, 10_000);
     assert.equal(settings.childLifetimeBytes, 200_000_000);
     assert.deepEqual(result.settings.of('other'), defaultProfileSettings);
+    assert.deepEqual(result.settings.promptUsers, []);
+  });
+
+  test('people and where their secrets are', () => {
+    const result = parseSettings(`
+[daemon]
+prompt-users = ["jo", 1001]
+[profile.a]
+password-sources = ["secret-service", "prompt"]
+secret-service = "jo"
+password-credential = "vpn"
+pkcs11-module = "/usr/lib/softhsm/libsofthsm2.so"
+pkcs11-token = "my card"
+`);
+    assert.ok('settings' in result);
+    assert.deepEqual(result.settings.promptUsers, ['jo', 1001]);
+    const { passwordSources, secretService, passwordCredential, pkcs11Token, eapWaitMs } = result.settings.of('a');
+    assert.deepEqual(
+      [passwordSources, secretService, passwordCredential, pkcs11Token, eapWaitMs],
+      [['secret-service', 'prompt'], 'jo', 'vpn', 'my card', 180_000],
+    );
   });
 
   const cases: readonly (readonly [string, RegExp])[] = [
     ['[daemon]\ngruop = "x"', /^2:1: unknown key "gruop"/],
+    ['[daemon]\nprompt-users = "jo"', /^2:1: prompt-users: a list of users/],
+    ['[daemon]\nprompt-users = ["jo", -1]', /^2:1: prompt-users/],
+    ['[daemon]\nprompt-users = ["a b"]', /^2:1: prompt-users/],
+    ['[profile.a]\npassword-sources = ["file", "file"]', /^2:1: password-sources: a list of some of "file"/],
+    ['[profile.a]\npassword-sources = ["mind"]', /^2:1: password-sources/],
+    ['[profile.a]\nsecret-service = true', /^2:1: secret-service: the name of a user/],
+    ['[profile.a]\nradius-revocation = "no"', /^2:1: radius-revocation: "off", "soft" or "hard"/],
     ['[profile.a]\nmtu = 1000', /^2:1: mtu: a whole number from 1280 to 9000/],
     ['[profile.a]\nmtu = "1400"', /^2:1: mtu: a whole number/],
     ['[profile.a]\n\n  allow-weak = 1', /^3:3: allow-weak: true or false/],
@@ -78,6 +106,6 @@ child-lifetime-megabytes = 200
     const { readFile } = await import('node:fs/promises');
     const text = await readFile(new URL('../../../docs/settings.md', import.meta.url), 'utf8');
     const listed = [...text.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(([, key]) => key);
-    assert.deepEqual(new Set(listed), new Set([...Object.keys(profileSettingKeys), 'group']));
+    assert.deepEqual(new Set(listed), new Set([...Object.keys(profileSettingKeys), ...daemonSettingKeys]));
   });
 });

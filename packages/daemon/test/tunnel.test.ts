@@ -3,10 +3,11 @@ import { suite, test } from 'node:test';
 import { parseAddress } from '@aovpn/bytes';
 import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath } from '@aovpn/esp';
 import { createEapCrypto, createIkeCrypto, HostError } from '@aovpn/host';
-import { compileIkeConfig, defaultConnectionSettings } from '@aovpn/supervisor';
+import { compileIkeConfig, defaultConnectionSettings, problem as problemNamed, type Problem } from '@aovpn/supervisor';
 import { parseProfile } from '@aovpn/profile';
 import { Log } from '../src/log.ts';
-import { problemOfError, Tunnel, type TunnelPorts, type TunnelReport } from '../src/tunnel.ts';
+import { problemOfError } from '../src/problem-error.ts';
+import { Tunnel, type TunnelPorts, type TunnelReport } from '../src/tunnel.ts';
 
 const xml = `<VPNProfile><NativeProfile><Servers>vpn.example</Servers><NativeProtocolType>IKEv2</NativeProtocolType>
 <Authentication><MachineMethod>Certificate</MachineMethod></Authentication></NativeProfile></VPNProfile>`;
@@ -45,7 +46,7 @@ function makePlane(fails: Partial<Record<keyof DataPlane, Error>> = {}) {
   return { plane, calls };
 }
 
-function makeTunnel({ plane }: { readonly plane: DataPlane }) {
+function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem) {
   const reports: TunnelReport[] = [];
   const lines: string[] = [];
   const { promise: ended, resolve } = Promise.withResolvers<Extract<TunnelReport, { readonly kind: 'ended' }>>();
@@ -67,7 +68,10 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }) {
     log: new Log({ level: 'debug', format: 'text', journal: false, write: (line) => lines.push(line), clock: Date.now }),
     sign: unasked,
     verifyGateway: unasked,
-    readPassword: unasked,
+    prepare: () => Promise.resolve(missing),
+    answerSecret: unasked,
+    secretAccepted: unasked,
+    secretUndecided: unasked,
     probeGateway: () => Promise.resolve(false),
     createTlsEngine: unasked,
     applyPlan: unasked,
@@ -106,6 +110,15 @@ suite('tunnel', () => {
     await ended;
   });
 
+  test('what only a person can give is missing: nothing is opened, nothing is sent', async () => {
+    const fake = makePlane();
+    const { tunnel, ended } = makeTunnel(fake, problemNamed('noPassword', 'nobody is there'));
+    tunnel.open();
+    const { problem } = await ended;
+    assert.equal(problem?.code, 'AOV-SUPERVISOR-342');
+    assert.deepEqual(fake.calls, []);
+  });
+
   test('a silent gateway ends it with the problem, once, after the plane is closed', async () => {
     const fake = makePlane();
     const { tunnel, reports, ended } = makeTunnel(fake);
@@ -142,10 +155,21 @@ suite('tunnel', () => {
     const fake = makePlane();
     const { tunnel, ended } = makeTunnel(fake);
     tunnel.open();
+    while (!fake.calls.includes('openDevice')) await Promise.resolve();
     tunnel.close(true, 'a person said down');
     assert.equal((await ended).problem, undefined);
     await until(() => fake.calls.includes('close'));
     assert.ok(!fake.calls.includes('sendIke'));
+  });
+
+  test('closed while a person is being asked: nothing is opened at all', async () => {
+    const fake = makePlane();
+    const { tunnel, ended } = makeTunnel(fake);
+    tunnel.open();
+    tunnel.close(true, 'a person said down');
+    assert.equal((await ended).problem, undefined);
+    await new Promise((next) => void setImmediate(next));
+    assert.deepEqual(fake.calls, []);
   });
 
   test('a plane that cannot go on ends it', async () => {

@@ -1,0 +1,311 @@
+import { createHash } from 'node:crypto';
+import {
+  HostError,
+  createTlsSessionCache,
+  type AskPin,
+  type GatewayVerifier,
+  type KeyRing,
+  type TlsSessionCache,
+} from '@aovpn/host';
+import type { CertificateChoice } from '@aovpn/policy';
+import { withoutPositions, type Profile } from '@aovpn/profile';
+import { compileIkeConfig, gatewayNamesOf, type CompiledIkeConfig, type ConnectionSpec, type Problem } from '@aovpn/supervisor';
+import type { Attendance } from './attendance.ts';
+import {
+  digestFiles,
+  findCredentials,
+  keyPlaces,
+  loadCredentials,
+  openRing,
+  type CredentialPaths,
+  type KeyPlaces,
+  type LoadedCredentials,
+} from './credentials.ts';
+import type { Log } from './log.ts';
+import { keyringDigest, passwordStores } from './password-stores.ts';
+import { Passwords } from './passwords.ts';
+import { messageOf, problemOfError } from './problem-error.ts';
+import type { StoredProfile } from './profile-store.ts';
+import type { PromptDesk } from './prompt-desk.ts';
+import { wantsSecret } from './secret-need.ts';
+import type { ProfileSettings } from './settings.ts';
+
+/** What is known of a profile that is in force, besides what it says. */
+export interface Candidate {
+  readonly stored: StoredProfile;
+  readonly settings: ProfileSettings;
+  readonly paths: CredentialPaths;
+  readonly keys: KeyPlaces;
+  readonly digest: string;
+  /** Differs when a tunnel would be another one. */
+  readonly tunnelKey: string;
+  readonly choice?: CertificateChoice;
+  readonly credentials?: LoadedCredentials;
+  readonly compiled?: CompiledIkeConfig;
+  readonly verifier?: GatewayVerifier;
+}
+
+/** What lives as long as the profile is there, through all of its versions. */
+export interface Keepsakes {
+  readonly passwords: Passwords;
+  readonly sessions: TlsSessionCache;
+  readonly ring: KeyRing;
+  /** The certificate that a person chose, for this version of the profile. */
+  readonly picked: { readonly id: string; readonly tunnelKey: string } | undefined;
+}
+
+interface Kept extends Keepsakes {
+  /** What the ring was opened for. */
+  readonly ringKey: string;
+  picked: Keepsakes['picked'];
+  /** What tokens and directories had when they were looked into last. */
+  seen: string;
+}
+
+export interface CandidateStoreOptions {
+  readonly configDir: string;
+  readonly profilesDir: string;
+  readonly settings: (name: string) => ProfileSettings;
+  readonly attendance: Attendance;
+  readonly desk: PromptDesk;
+  readonly log: Log;
+  /** A tunnel uses the credentials: tokens are left alone then. */
+  readonly inUse: (name: string) => boolean;
+  readonly createGatewayVerifier: (credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard') => GatewayVerifier;
+  /** A person has chosen a certificate. */
+  readonly onPicked: (name: string) => void;
+}
+
+/** Credentials of every profile in force, and what becomes of profile, settings and credentials together. */
+export class CandidateStore {
+  readonly #options: CandidateStoreOptions;
+  readonly #candidates = new Map<string, Candidate>();
+  readonly #kept = new Map<string, Kept>();
+
+  constructor(options: CandidateStoreOptions) {
+    this.#options = options;
+  }
+
+  get(name: string): Candidate | undefined {
+    return this.#candidates.get(name);
+  }
+
+  keepsakes(name: string): Keepsakes | undefined {
+    return this.#kept.get(name);
+  }
+
+  async remove(name: string): Promise<void> {
+    this.#candidates.delete(name);
+    const kept = this.#kept.get(name);
+    this.#kept.delete(name);
+    this.#options.desk.withdraw(name);
+    if (kept) await this.#drop(kept);
+  }
+
+  /** Overwrites secrets and lets go of tokens. */
+  async close(): Promise<void> {
+    for (const kept of this.#kept.values()) await this.#drop(kept);
+    this.#kept.clear();
+  }
+
+  /** Reads credentials if they or the profile differ; undefined: all is as it was. */
+  async load(stored: StoredProfile, force: boolean): Promise<ConnectionSpec | undefined> {
+    const { name, profile, intent } = stored;
+    const { configDir, profilesDir, log, inUse } = this.#options;
+    const settings = this.#options.settings(name);
+    const paths = await findCredentials(name, settings, configDir, profilesDir);
+    const keys = keyPlaces(paths, settings, configDir);
+    const tunnelKey = keyOf(tunnelParts(profile), settings);
+    const kept = await this.#keep(stored, settings, keys);
+    const before = this.#candidates.get(name);
+    if (keys.more.length > 0 && (force || !inUse(name))) kept.seen = await digestRing(kept.ring);
+    const digest = await this.#digest(profile, settings, paths, kept);
+    if (!force && before?.digest === digest) return undefined;
+    if (before && before.digest !== digest) kept.sessions.clear();
+    const picked = kept.picked?.tunnelKey === tunnelKey ? kept.picked.id : undefined;
+    const loaded = await loadCredentials(profile, paths, keys, kept.ring, picked);
+    let candidate: Candidate = { stored, settings, paths, keys, digest, tunnelKey };
+    let obstacle = 'problem' in loaded ? loaded.problem : undefined;
+    if (loaded.choice) candidate = { ...candidate, choice: loaded.choice };
+    if (!('problem' in loaded)) {
+      const made = await this.#compile(candidate, loaded, kept);
+      candidate = made.candidate;
+      obstacle = made.problem;
+    }
+    this.#candidates.set(name, candidate);
+    if (obstacle && inUse(name))
+      log.error(
+        `${obstacle.message} [${obstacle.code}]; the tunnel that runs goes on, the next one cannot begin. ${obstacle.cure}`,
+        name,
+      );
+    if (intent.alwaysOn.value) this.askForChoice(name);
+    return {
+      name,
+      tunnel: intent.tunnel,
+      automatic: intent.alwaysOn.value,
+      servers: gatewayNamesOf(profile),
+      tunnelKey,
+      retryKey: keyOf(tunnelKey, digest),
+      ...(obstacle && { problem: obstacle }),
+      outageMs: (intent.networkOutageSeconds.value ?? 0) * 1000,
+    };
+  }
+
+  /** Several certificates fit, and the profile wants a person to say which: asks, if somebody is there and was not asked yet. */
+  askForChoice(name: string): void {
+    const { desk, attendance, onPicked } = this.#options;
+    const candidate = this.#candidates.get(name);
+    const outcome = candidate?.choice?.outcome;
+    if (outcome?.kind !== 'ambiguous' || !attendance.attended) return;
+    if (desk.list().some(({ connection, kind }) => connection === name && kind === 'certificate')) return;
+    const question = {
+      connection: name,
+      kind: 'certificate',
+      text: `Which certificate is yours for "${name}"`,
+      choices: outcome.candidates.map(({ id, subject, issuer, notAfter, source }) => ({
+        id,
+        text: `${subject}, from ${issuer}, until ${new Date(notAfter).toISOString().slice(0, 10)} (${source})`,
+      })),
+    } as const;
+    void desk.ask(question).then((reply) => {
+      const kept = this.#kept.get(name);
+      if (reply.kind !== 'chosen' || !kept || this.#candidates.get(name)?.tunnelKey !== candidate?.tunnelKey) return;
+      kept.picked = { id: reply.choice, tunnelKey: candidate!.tunnelKey };
+      onPicked(name);
+    });
+  }
+
+  async #compile(
+    candidate: Candidate,
+    loaded: LoadedCredentials,
+    kept: Kept,
+  ): Promise<{ readonly candidate: Candidate; readonly problem: Problem | undefined }> {
+    const { settings, stored } = candidate;
+    const { profile } = stored;
+    try {
+      const facts = { ...loaded.facts, hasPassword: wantsSecret(profile) && (await this.#hasPassword(settings, kept)) };
+      const credentials: LoadedCredentials = { ...loaded, facts };
+      const userName = settings.userName ?? loaded.userName;
+      const compiled = compileIkeConfig(profile, { ...settings, ...(userName !== undefined && { userName }) }, facts);
+      const verifier = this.#options.createGatewayVerifier(credentials, settings.revocation);
+      if ('problem' in compiled) return { candidate: { ...candidate, credentials, verifier }, problem: compiled.problem };
+      return {
+        candidate: { ...candidate, credentials, verifier, compiled: withEapOnly(compiled, settings) },
+        problem: undefined,
+      };
+    } catch (error) {
+      return { candidate, problem: problemOfError(error) };
+    }
+  }
+
+  /** @throws {HostError} when the file is there and nobody should trust it: that is for the administrator to mend, not to be passed over */
+  async #hasPassword({ passwordSources }: ProfileSettings, { passwords }: Kept): Promise<boolean> {
+    const problem = await passwords.check();
+    if (problem instanceof HostError) throw problem;
+    if (await passwords.isKnown()) return true;
+    return passwordSources.includes('prompt') && this.#options.attendance.attended;
+  }
+
+  async #keep(stored: StoredProfile, settings: ProfileSettings, keys: KeyPlaces): Promise<Kept> {
+    const { name, profile } = stored;
+    const { desk, log, configDir, profilesDir } = this.#options;
+    const passwordOptions = {
+      connection: name,
+      log,
+      ask: (question: Parameters<PromptDesk['ask']>[0]) => desk.ask(question),
+      ...passwordStores({
+        connection: name,
+        settings,
+        configDir,
+        profilesDir,
+        remember: profile.rememberCredentials?.value === true,
+      }),
+    };
+    const ringKey = JSON.stringify(keys);
+    const known = this.#kept.get(name);
+    known?.passwords.reconfigure(passwordOptions);
+    if (known?.ringKey === ringKey) return known;
+    if (known)
+      await known.ring.close().catch((error: unknown) => log.warn(`a token was not let go of: ${messageOf(error)}`, name));
+    const kept: Kept = {
+      passwords: known?.passwords ?? new Passwords(passwordOptions),
+      sessions: known?.sessions ?? createTlsSessionCache(),
+      ring: openRing(keys, this.#askPin(name)),
+      ringKey,
+      picked: known?.picked,
+      seen: '',
+    };
+    this.#kept.set(name, kept);
+    return kept;
+  }
+
+  #askPin(connection: string): AskPin {
+    return async ({ label, serial, retry, countLow, finalTry }) => {
+      const warning = finalTry
+        ? 'One more wrong PIN locks the token.'
+        : countLow
+          ? 'A wrong PIN was given before; a few more lock the token.'
+          : undefined;
+      const reply = await this.#options.desk.ask({
+        connection,
+        kind: 'pin',
+        text: `PIN of the token "${label}" (${serial}) for "${connection}"`,
+        retry,
+        ...(warning !== undefined && { message: warning }),
+      });
+      return reply.kind === 'secret' ? reply.secret : undefined;
+    };
+  }
+
+  async #digest(profile: Profile, settings: ProfileSettings, paths: CredentialPaths, kept: Kept): Promise<string> {
+    const { attendance, configDir } = this.#options;
+    const pinFile = settings.pkcs11PinFile;
+    const files = await digestFiles(paths, pinFile === undefined ? [] : [pinFile], configDir);
+    const needsPerson = wantsSecret(profile) || kept.seen !== '';
+    return keyOf(
+      files,
+      kept.seen,
+      kept.picked?.id ?? '',
+      wantsSecret(profile) ? await keyringDigest(settings) : '',
+      needsPerson ? attendance.arrivals : 0,
+    );
+  }
+
+  async #drop({ passwords, sessions, ring }: Kept): Promise<void> {
+    passwords.forget();
+    sessions.clear();
+    await ring.close().catch((error: unknown) => this.#options.log.warn(`a token was not let go of: ${messageOf(error)}`));
+  }
+}
+
+async function digestRing(ring: KeyRing): Promise<string> {
+  const ids = (await ring.candidates()).map(({ id, hasKey }) => `${id} ${hasKey}`);
+  return [...ids, ...ring.problems().map(({ source, error }) => `${source} ${error.code}`)].sort().join('\n');
+}
+
+function withEapOnly(compiled: CompiledIkeConfig, { allowEapOnly }: ProfileSettings): CompiledIkeConfig {
+  const { config } = compiled;
+  if (!allowEapOnly || config.auth.kind !== 'eap') return compiled;
+  return { ...compiled, config: { ...config, auth: { ...config.auth, allowEapOnly } } };
+}
+
+/** The parts of a profile that a running tunnel was made from; routes and names are put into force without a new tunnel. */
+function tunnelParts(profile: Profile): unknown {
+  const { servers, nativeProtocolType, protocolList, cryptographySuite, authentication } = profile.nativeProfile ?? {};
+  const { disableIkev2Fragmentation, lockDown, trafficFilters, deviceTunnel } = profile;
+  return withoutPositions({
+    servers,
+    nativeProtocolType,
+    protocolList,
+    cryptographySuite,
+    authentication,
+    disableIkev2Fragmentation,
+    lockDown,
+    trafficFilters,
+    deviceTunnel,
+  });
+}
+
+function keyOf(...parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}

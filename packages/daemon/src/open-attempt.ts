@@ -1,0 +1,115 @@
+import type { RevocationChecker, TrustQuestion } from '@aovpn/host';
+import type { IkeSaConfig } from '@aovpn/ike';
+import { problem, type SupervisorAction } from '@aovpn/supervisor';
+import type { Candidate, Keepsakes } from './candidate-store.ts';
+import type { Platform } from './daemon.ts';
+import type { Log } from './log.ts';
+import type { PlanKeeper } from './plan-keeper.ts';
+import { problemOfError, ProblemError } from './problem-error.ts';
+import type { PromptDesk } from './prompt-desk.ts';
+import { passwordUserOf } from './secret-need.ts';
+import type { TrustMemory } from './trust-memory.ts';
+import { Tunnel, type TunnelReport } from './tunnel.ts';
+
+export interface AttemptContext {
+  readonly platform: Platform;
+  readonly plans: PlanKeeper;
+  readonly desk: PromptDesk;
+  readonly trust: TrustMemory;
+  readonly log: Log;
+  /** Of certificates of RADIUS servers. */
+  readonly revocation: RevocationChecker;
+  readonly device: string;
+  /** `SO_MARK` of our outer packets. */
+  readonly mark: number;
+}
+
+type Open = Extract<SupervisorAction, { readonly kind: 'open' }>;
+
+/** One attempt: everything that a tunnel needs of the machine and of people, tied together. @throws {ProblemError} */
+export function makeAttempt(
+  { name, candidate: place, more }: Pick<Open, 'name' | 'candidate' | 'more'>,
+  candidate: Candidate | undefined,
+  keepsakes: Keepsakes | undefined,
+  context: AttemptContext,
+  report: (report: TunnelReport) => void,
+): Tunnel {
+  const { compiled, credentials, verifier, settings, tunnelKey } = candidate ?? {};
+  if (!compiled || !credentials || !verifier || !settings || tunnelKey === undefined || !keepsakes)
+    throw new ProblemError(problem('internal', 'the credentials are gone'));
+  const { platform, plans, log } = context;
+  const { passwords, sessions } = keepsakes;
+  const { auth } = compiled.config;
+  const { credential, radiusAnchors, userName } = credentials;
+  return new Tunnel(
+    {
+      name,
+      config: more ? withShortInit(compiled.config) : compiled.config,
+      authentication: compiled.authentication,
+      gateway: place.address,
+      gatewayPort: settings.gatewayPort,
+      plane: { device: context.device, mtu: settings.mtu, mark: context.mark, keepaliveSeconds: settings.keepaliveSeconds },
+    },
+    {
+      crypto: platform.crypto,
+      openDataPlane: platform.openDataPlane,
+      log,
+      async prepare() {
+        try {
+          await credential?.unlock();
+        } catch (error) {
+          return problemOfError(error);
+        }
+        const user = auth.kind === 'eap' ? passwordUserOf(auth.peer) : undefined;
+        return user === undefined ? undefined : await passwords.prepare(user);
+      },
+      sign: async (scheme, data) => {
+        if (!credential) throw new Error('there is no key');
+        return await credential.sign(scheme, data);
+      },
+      verifyGateway: ({ certificates, identity, names }) => verifier.verify({ certificates, identity, names }),
+      answerSecret: (question) => passwords.answer(question),
+      secretAccepted: () => passwords.succeeded(),
+      secretUndecided: (refused) => (refused ? passwords.refused() : passwords.undecided()),
+      probeGateway: (address, port) => platform.probeGateway(address, port),
+      createTlsEngine: (onServer) =>
+        platform.createTlsEngine({
+          ...(credential && { credential }),
+          roots: radiusAnchors.map(({ raw }) => new Uint8Array(raw)),
+          sessions,
+          // Another user, or another version of the profile, must not resume what this one began.
+          profileVersion: `${tunnelKey} ${settings.userName ?? userName ?? ''}`,
+          revocation: { policy: settings.radiusRevocation, checker: context.revocation },
+          askTrust: (question) => askTrust(name, tunnelKey, question, context),
+          onServer,
+        }),
+      applyPlan: (facts) => plans.add(name, facts),
+      removePlan: () => plans.remove(name),
+    },
+    report,
+  );
+}
+
+/** Once a person has said yes, that certificate is known for this version of the profile. */
+async function askTrust(
+  connection: string,
+  profile: string,
+  { subject, issuer, names, sha256, failure }: TrustQuestion,
+  { trust, desk }: AttemptContext,
+): Promise<boolean> {
+  if (await trust.has(connection, profile, sha256)) return true;
+  const reply = await desk.ask({
+    connection,
+    kind: 'trust',
+    text: `Is this the RADIUS server of "${connection}"`,
+    server: { subject, issuer, names, sha256, why: failure.detail },
+  });
+  if (reply.kind !== 'accepted') return false;
+  await trust.add(connection, profile, sha256);
+  return true;
+}
+
+/** With other places to try, a silent one gets about three seconds. */
+function withShortInit(config: IkeSaConfig): IkeSaConfig {
+  return { ...config, retransmit: { ...config.retransmit, initTries: 2 } };
+}
