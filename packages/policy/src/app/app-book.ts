@@ -71,7 +71,7 @@ function shareExecutables(apps: readonly KnownApp[]): ReadonlyMap<AppKey, readon
 }
 
 /** Whether the app is one path of a profile; catalogues cannot have such keys. */
-export function isPathApp(key: AppKey): boolean {
+function isPathApp(key: AppKey): boolean {
   return key.startsWith('x-');
 }
 

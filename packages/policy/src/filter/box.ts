@@ -129,7 +129,7 @@ function boxContains(outer: Box, inner: Box): boolean {
   return outer.every(({ from, to }, i) => from <= inner[i]!.from && inner[i]!.to <= to);
 }
 
-export function compareEdges(a: Edge, b: Edge): number {
+function compareEdges(a: Edge, b: Edge): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
