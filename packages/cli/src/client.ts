@@ -18,8 +18,10 @@ export interface Client {
 }
 
 export interface Parameters {
+  /** What stands for `:name` or `:id`. */
   readonly name?: string;
   readonly query?: Readonly<Record<string, string>>;
+  /** Octets go as they are, and are not kept. */
   readonly body?: unknown;
 }
 
@@ -31,7 +33,8 @@ export function connectClient(socketPath: string): Client {
     socketPath,
     async call<R extends keyof Requests>(request: R, parameters: Parameters = {}): Promise<Answer<R>> {
       const [method, pattern] = request.split(' ') as [string, string];
-      const path = pattern.replace(':name', encodeURIComponent(parameters.name ?? '')) + queryOf(parameters.query);
+      const path =
+        pattern.replace(/:(name|id)$|:name(?=\/)/, encodeURIComponent(parameters.name ?? '')) + queryOf(parameters.query);
       const response = await send(socketPath, method, path, parameters.body);
       const text = await bodyOf(socketPath, response);
       return answerOf(response.statusCode ?? 0, text) as Answer<R>;
@@ -63,13 +66,14 @@ async function send(
   signal?: AbortSignal,
 ): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const payload = body === undefined ? undefined : JSON.stringify(body);
+  const payload = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body);
+  const type = body instanceof Uint8Array ? 'application/octet-stream' : 'application/json';
   const request = httpRequest(
     {
       socketPath,
       method,
       path,
-      headers: payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+      headers: payload === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(payload) },
       ...(signal ? { signal } : { timeout: answerTimeout }),
     },
     resolve,

@@ -50,7 +50,9 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<nu
 }
 
 function findCommand(words: readonly string[]): Command | undefined {
-  return program.find((command) => command.name.split(' ').every((word, i) => words[i] === word));
+  const matching = program.filter((command) => command.name.split(' ').every((word, i) => words[i] === word));
+  // The longest name: "explain certificate" is not "explain" about a host of that name.
+  return matching.sort((a, b) => b.name.length - a.name.length)[0];
 }
 
 function parse(command: Command, argv: readonly string[]) {

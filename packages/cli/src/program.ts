@@ -3,6 +3,7 @@ import { completion } from './command/completion.ts';
 import { doctor } from './command/doctor.ts';
 import { down } from './command/down.ts';
 import { explain } from './command/explain.ts';
+import { explainCertificate } from './command/explain-certificate.ts';
 import { logs } from './command/logs.ts';
 import { man } from './command/man.ts';
 import { plan } from './command/plan.ts';
@@ -11,6 +12,7 @@ import { profileLint } from './command/profile-lint.ts';
 import { profileList } from './command/profile-list.ts';
 import { profileRemove } from './command/profile-remove.ts';
 import { profileShow } from './command/profile-show.ts';
+import { prompt } from './command/prompt.ts';
 import { status } from './command/status.ts';
 import { up } from './command/up.ts';
 
@@ -19,12 +21,14 @@ export const program: readonly Command[] = [
   status,
   up,
   down,
+  prompt,
   profileAdd,
   profileList,
   profileShow,
   profileLint,
   profileRemove,
   explain,
+  explainCertificate,
   plan,
   doctor,
   logs,

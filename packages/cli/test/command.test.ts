@@ -167,11 +167,11 @@ test('completion scripts are valid for their shell and know every command', () =
     'bash',
     [
       '-c',
-      `${completionScript.bash(program)}\nCOMP_WORDS=(aovpn profile l); COMP_CWORD=2; _aovpn; echo "\${COMPREPLY[@]}"; COMP_WORDS=(aovpn sta); COMP_CWORD=1; _aovpn; echo "\${COMPREPLY[@]}"`,
+      `${completionScript.bash(program)}\nCOMP_WORDS=(aovpn profile l); COMP_CWORD=2; _aovpn; echo "\${COMPREPLY[@]}"; COMP_WORDS=(aovpn explain cert); COMP_CWORD=2; _aovpn; echo "\${COMPREPLY[@]}"; COMP_WORDS=(aovpn explain certificate --j); COMP_CWORD=3; _aovpn; echo "\${COMPREPLY[@]}"; COMP_WORDS=(aovpn sta); COMP_CWORD=1; _aovpn; echo "\${COMPREPLY[@]}"`,
     ],
     { encoding: 'utf8' },
   );
-  assert.equal(offered.stdout, 'list lint\nstatus\n');
+  assert.equal(offered.stdout, 'list lint\ncertificate\n--json\nstatus\n');
   for (const shell of shells)
     for (const command of program)
       assert.ok(completionScript[shell](program).includes(command.name.split(' ').at(-1)!), `${shell}: ${command.name}`);

@@ -8,6 +8,7 @@ export interface SeenRequest {
   readonly method: string;
   readonly url: string;
   readonly body: string;
+  readonly type: string | undefined;
 }
 
 export type Answer = { readonly status: number; readonly body: unknown } | { readonly stream: readonly unknown[] };
@@ -44,5 +45,10 @@ export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
 }
 
 async function readRequest(request: IncomingMessage): Promise<SeenRequest> {
-  return { method: request.method ?? '', url: request.url ?? '', body: await text(request) };
+  return {
+    method: request.method ?? '',
+    url: request.url ?? '',
+    body: await text(request),
+    type: request.headers['content-type'],
+  };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ConnectionStatus } from '@aovpn/api';
 import { duration, size, statusText } from '../src/print/status.ts';
 import type { Terminal } from '../src/terminal.ts';
 import { daemonStatus } from './sample.ts';
@@ -49,6 +50,35 @@ test('status says state, reason, problem with its cure, and the profile line beh
 
 ! profile Contoso User new version refused: the last good one runs on; see: aovpn profile lint /etc/aovpn/profiles.d/Contoso User.xml`,
   );
+});
+
+test('trust in the RADIUS server stands apart from trust in the gateway', () => {
+  const [first] = daemonStatus.connections;
+  const shown = (radius: NonNullable<ConnectionStatus['crypto']>['radius']): string =>
+    statusText(
+      { ...daemonStatus, connections: [{ ...first!, crypto: { ...first!.crypto!, ...(radius && { radius }) } }] },
+      ['Contoso Device'],
+      plain,
+      Date.parse('2026-11-22T10:05:00.000Z'),
+    )
+      .split('\n')
+      .filter((line) => /gateway id|RADIUS|  server|  root|  TLS|  binding/.test(line))
+      .join('\n');
+  const server = { subject: 'CN=nps.corp.example', names: ['nps.corp.example'], root: 'CN=Corp Root' };
+  assert.equal(
+    shown({ method: 'PEAP, inner EAP-MSCHAPv2', tls: { version: '1.2', resumed: true, server }, cryptobinding: true }),
+    `  gateway id  vpn.contoso.example (certificate CN=vpn.contoso.example)
+  RADIUS      PEAP, inner EAP-MSCHAPv2
+    server    CN=nps.corp.example (nps.corp.example)
+    root      CN=Corp Root
+    TLS       1.2, a session of before resumed
+    binding   tunnel and inner method bound together`,
+  );
+  assert.match(
+    shown({ method: 'EAP-TTLS', tls: { version: '1.3', resumed: false } }),
+    /server {4}not checked: PerformServerValidation/,
+  );
+  assert.match(shown({ method: 'EAP-MSCHAPv2' }), /server {4}no certificate; it has proven that it knows the password/);
 });
 
 test('without profiles it says how to add one', () => {

@@ -1,35 +1,49 @@
 import type { ConnectionStatus } from '@aovpn/api';
+import { answerPrompt } from '../answer-prompt.ts';
+import { canAsk } from '../ask.ts';
 import { CommandError, ExitCode, type Command } from '../command.ts';
 import { pickConnection } from '../pick-connection.ts';
 import { duration } from '../print/status.ts';
 import { printable } from '../terminal.ts';
+
+/** Seconds, once a person or a second factor is waited for. */
+const patience = 240;
 
 export const up: Command = {
   name: 'up',
   summary: 'bring a connection up, and undo an earlier down',
   description: [
     'Brings the connection up and waits until traffic flows, telling each step. It also ends the hold that down placed, so that the connection stays up by itself from then on.',
+    'What only a person can answer (a password, a one-time code) is asked for here on a terminal; elsewhere aovpn prompt answers it.',
     'When it fails, the problem is printed with its code, whose side it is on and what to do; the daemon keeps trying.',
   ],
   positionals: [{ name: 'NAME', optional: true, complete: 'connection' }],
   options: [
-    { name: 'wait', value: 'SECONDS', summary: 'give up waiting after so long (default 60); the daemon goes on trying' },
+    {
+      name: 'wait',
+      value: 'SECONDS',
+      summary:
+        'give up waiting after so long (default 60, and 240 where a person or a second factor is waited for); the daemon goes on trying',
+    },
     { name: 'no-wait', summary: 'return at once' },
   ],
   examples: [{ command: 'aovpn up', what: 'with one profile its name is not needed' }],
   async run({ client, options, positionals, terminal }) {
-    const seconds = Number(options['wait'] ?? 60);
+    let seconds = Number(options['wait'] ?? 60);
     if (!(seconds > 0)) throw new CommandError(ExitCode.usage, '--wait takes a number of seconds above 0');
     const name = await pickConnection(client, positionals[0]);
     const stop = new AbortController();
-    const limit = setTimeout(() => stop.abort(), seconds * 1000);
+    let limit = setTimeout(() => stop.abort(), seconds * 1000);
     const started = performance.now();
+    const asks = canAsk() && options['no-wait'] !== true;
     try {
       // Listening starts before asking, so that no change is missed.
-      const events = client.stream('/v1/events', stop.signal);
+      const events = client.stream(asks ? '/v1/events?prompts=1' : '/v1/events', stop.signal);
       const upcoming = events[Symbol.asyncIterator]();
       let next = upcoming.next();
       next.catch(() => {});
+      // The daemon must know that somebody is here before it is told to connect.
+      if (asks) await next;
       await client.call('POST /v1/connections/:name/up', { name });
       if (options['no-wait'] === true) return ExitCode.done;
       let connection = await find();
@@ -40,6 +54,11 @@ export const up: Command = {
             `${terminal.style('dim', `${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s`)}  ${printable(line)}`,
           );
         shown = line;
+        if (connection.waitingFor && options['wait'] === undefined && seconds < patience) {
+          seconds = patience;
+          clearTimeout(limit);
+          limit = setTimeout(() => stop.abort(), seconds * 1000 - (performance.now() - started));
+        }
         if (connection.state === 'up') return ExitCode.done;
         if (connection.problem && (connection.state === 'waiting' || connection.state === 'blocked')) throw failed(connection);
         for (;;) {
@@ -50,6 +69,8 @@ export const up: Command = {
               : new CommandError(ExitCode.noDaemon, 'the daemon stopped');
           next = upcoming.next();
           next.catch(() => {});
+          if (asks && value.kind === 'prompt' && value.prompt.connection === name)
+            await answerPrompt(value.prompt, client, terminal);
           if (value.kind === 'status' && value.connection.name === name) {
             connection = value.connection;
             break;

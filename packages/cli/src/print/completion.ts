@@ -16,15 +16,18 @@ function bash(commands: readonly Command[]): string {
     '  local cur="${COMP_WORDS[COMP_CWORD]}" line="${COMP_WORDS[*]:1:COMP_CWORD-1}"',
     '  COMPREPLY=()',
     '  case "$line" in',
-    ...commands.map((command) => {
-      const words = optionWords(command).join(' ');
-      const positional = command.positionals[0];
-      const extra = positional ? bashPositional(positional) : '';
-      return `    "${command.name}"*) COMPREPLY=($(compgen -W "${words}${extra}" -- "$cur"))${completesFile(positional) ? '; COMPREPLY+=($(compgen -f -- "$cur"))' : ''} ;;`;
-    }),
-    ...groups(commands).map(
-      (group) => `    "${group}") COMPREPLY=($(compgen -W "${secondWords(commands, group).join(' ')}" -- "$cur")) ;;`,
-    ),
+    // "explain certificate" before "explain": the first pattern that matches is taken.
+    ...[...commands]
+      .sort((a, b) => b.name.length - a.name.length)
+      .map((command) => {
+        const words = [...optionWords(command), ...secondWords(commands, command.name)].join(' ');
+        const positional = command.positionals[0];
+        const extra = positional ? bashPositional(positional) : '';
+        return `    "${command.name}"*) COMPREPLY=($(compgen -W "${words}${extra}" -- "$cur"))${completesFile(positional) ? '; COMPREPLY+=($(compgen -f -- "$cur"))' : ''} ;;`;
+      }),
+    ...groups(commands)
+      .filter((group) => !commands.some(({ name }) => name === group))
+      .map((group) => `    "${group}") COMPREPLY=($(compgen -W "${secondWords(commands, group).join(' ')}" -- "$cur")) ;;`),
     `    *) COMPREPLY=($(compgen -W "${firstWords(commands).join(' ')} --help --version" -- "$cur")) ;;`,
     '  esac',
     '}',

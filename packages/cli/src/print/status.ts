@@ -1,4 +1,4 @@
-import type { ConnectionState, ConnectionStatus, DaemonStatus } from '@aovpn/api';
+import type { ConnectionState, ConnectionStatus, DaemonStatus, RadiusStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
 
 const stateStyles: Record<ConnectionState, Style> = {
@@ -70,6 +70,7 @@ function connectionText(connection: ConnectionStatus, terminal: Terminal, now: n
     add('ESP', connection.crypto.child);
     add('gateway id', `${connection.crypto.gatewayIdentity} (certificate ${connection.crypto.gatewaySubject})`);
     add('signed in', connection.crypto.authentication);
+    if (connection.crypto.radius) for (const [label, value] of radiusRows(connection.crypto.radius)) add(label, value);
     const flags = [
       connection.crypto.mobike && 'MOBIKE',
       connection.crypto.fragmentation && 'fragmentation',
@@ -86,6 +87,23 @@ function connectionText(connection: ConnectionStatus, terminal: Terminal, now: n
     );
   }
   return lines.join('\n');
+}
+
+/** Trust in the RADIUS server, which stands apart from trust in the gateway. */
+function radiusRows({ method, tls, cryptobinding }: RadiusStatus): readonly (readonly [string, string])[] {
+  const rows: [string, string][] = [['RADIUS', method]];
+  if (!tls) return [...rows, ['  server', 'no certificate; it has proven that it knows the password']];
+  const { server, version, resumed } = tls;
+  rows.push(
+    server
+      ? ['  server', `${server.subject}${server.names.length > 0 ? ` (${server.names.join(', ')})` : ''}`]
+      : ['  server', 'not checked: PerformServerValidation is false in the profile'],
+  );
+  if (server) rows.push(['  root', server.root]);
+  rows.push(['  TLS', `${version}${resumed ? ', a session of before resumed' : ''}`]);
+  if (cryptobinding !== undefined)
+    rows.push(['  binding', cryptobinding ? 'tunnel and inner method bound together' : 'none between tunnel and inner method']);
+  return rows;
 }
 
 /** Milliseconds as the largest two units that say something. */
