@@ -127,6 +127,9 @@ export class CandidateStore {
     let candidate: Candidate = { stored, settings, paths, keys, digest, tunnelKey };
     let obstacle = 'problem' in loaded ? loaded.problem : undefined;
     if (loaded.choice) candidate = { ...candidate, choice: loaded.choice };
+    if (loaded.choice?.outcome.kind === 'chosen')
+      for (const { reason, line } of loaded.choice.outcome.objections)
+        log.warn(`the certificate was named explicitly, although ${reason}${line === undefined ? '' : ` (line ${line})`}`, name);
     if (!('problem' in loaded)) {
       const made = await this.#compile(candidate, loaded, kept);
       candidate = made.candidate;

@@ -169,6 +169,12 @@ async function explicitOf(files: KeySource | undefined): Promise<ExplicitCertifi
   }
 }
 
+/** With a choice: nothing is wrong with any file, but no certificate is the right one. */
+export interface CredentialProblem {
+  readonly problem: Problem;
+  readonly choice?: CertificateChoice;
+}
+
 /** Reads what this profile needs, and nothing else. What cannot be used is a problem, not an exception. */
 export async function loadCredentials(
   profile: Profile,
@@ -176,12 +182,11 @@ export async function loadCredentials(
   keys: KeyPlaces,
   ring: KeyRing,
   picked?: string,
-): Promise<LoadedCredentials | { readonly problem: Problem; readonly choice?: CertificateChoice }> {
-  let choice: CertificateChoice | undefined;
+): Promise<LoadedCredentials | CredentialProblem> {
   try {
     const { gatewayCa, radiusCa } = paths;
     const decided = await decideCertificate(profile, keys, ring, picked);
-    choice = decided?.choice;
+    const choice = decided?.choice;
     const credential = decided && (await credentialOf(decided, keys, ring));
     const gatewayAnchors = await readAnchors(gatewayCa ?? systemAnchors);
     const radiusAnchors = radiusServerOf(profile) ? await readAnchors(radiusCa ?? systemAnchors) : [];
@@ -201,7 +206,7 @@ export async function loadCredentials(
       ...(choice && { choice }),
     };
   } catch (error) {
-    return { problem: problemOfError(error), ...(choice && { choice }) };
+    return { problem: problemOfError(error) };
   }
 }
 

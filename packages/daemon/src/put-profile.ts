@@ -97,7 +97,8 @@ async function checkCredentials(
     const ring = openRing({ files: keys.files, more: [] });
     const loaded = await loadCredentials(profile, paths, keys, ring);
     await ring.close();
-    if ('problem' in loaded) {
+    // Whether there is a certificate for it yet is a matter of the connection, which says so by itself.
+    if ('problem' in loaded && !loaded.choice) {
       const { code, message, cure } = loaded.problem;
       throw Object.assign(new DaemonError('AOV-DAEMON-515', `${message.replaceAll(`${directory}/`, 'the given ')} [${code}]`), {
         cure,
