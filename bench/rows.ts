@@ -1,3 +1,5 @@
+import { filterLoad, filterThroughput } from './b12-filters.ts';
+import { unwatchedExec, watchedExec } from './b13-exec.ts';
 import { largeProfile } from './b14-large-profile.ts';
 import { smallProfile } from './b14-profile.ts';
 import { memory } from './b15-memory.ts';
@@ -30,6 +32,10 @@ export const rows: readonly Row[] = [
   roaming,
   rekey,
   healing,
+  filterLoad,
+  filterThroughput,
+  watchedExec,
+  unwatchedExec,
   smallProfile,
   largeProfile,
   memory,

@@ -12,6 +12,11 @@ export {
   type LineSink,
 } from './control/server.ts';
 export { notifyService } from './control/service-notification.ts';
+export type { AppCgroups } from './cgroup/app-cgroups.ts';
+export type { ExecWatchEvent, WatchReport } from './apps/exec-watch.ts';
+export { cleanUpFilters, openFilters, type FilterEvent, type Filters, type FiltersOptions } from './filter/filters.ts';
+export type { FilteredPlan, FilterReport, RoutesStep } from './filter/apply-filters.ts';
+export { nftVersion } from './filter/nft.ts';
 export {
   openNetwork,
   toHostFacts,

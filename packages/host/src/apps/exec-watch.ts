@@ -5,7 +5,7 @@ import process from 'node:process';
 import { Worker } from 'node:worker_threads';
 import type { AppKey } from '@aovpn/policy';
 import { openMembers, type AppCgroup, type AppCgroups } from '../cgroup/app-cgroups.ts';
-import { filterError, messageOf } from '../filter/errors.ts';
+import { filterError, messageOf } from '../filter/filter-error.ts';
 import { markExecutable, openExecPermission, unmarkExecutable } from '../sys/fanotify.ts';
 import { identityKey, identityOfPath, type FileIdentity } from '../sys/file-identity.ts';
 import {

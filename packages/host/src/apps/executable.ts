@@ -170,7 +170,7 @@ function interpreterOf(path: string): FileIdentity | undefined {
   if (!first?.startsWith('#!')) return undefined;
   const [program, argument] = first.slice(2).split('\n')[0]!.trim().split(/\s+/);
   if (!program) return undefined;
-  if (!/\/env$/.test(program) || argument === undefined || argument.startsWith('-')) return identityOfPath(program);
+  if (!program.endsWith('/env') || argument === undefined || argument.startsWith('-')) return identityOfPath(program);
   for (const directory of searchPath) {
     const file = identityOfPath(join(directory, argument));
     if (file) return file;

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } f
 import { join } from 'node:path';
 import type { AppKey } from '@aovpn/policy';
 import { openCgroupDirectory, type AppCgroup, type AppCgroups } from '../cgroup/app-cgroups.ts';
-import { filterError, messageOf } from '../filter/errors.ts';
+import { filterError, messageOf } from '../filter/filter-error.ts';
 import {
   attachedSocketPrograms,
   attachSocketProgram,
@@ -45,7 +45,7 @@ export interface SocketMarks {
 const programName = 'aovpn_mark';
 
 /** @param pins directory in a bpf file system, made when needed; false: attach to the cgroup itself. Found by itself unless given. */
-export function openSocketMarks(cgroups: AppCgroups, pins: string | false = findPins()): SocketMarks {
+export function openSocketMarks(cgroups: AppCgroups, pins: string | false | undefined = findPins()): SocketMarks {
   const pinOf = (key: AppKey): string | undefined => (pins === false ? undefined : join(pins, key));
   const tags = new Map<string, string>();
 

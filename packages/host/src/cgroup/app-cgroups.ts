@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { AppKey } from '@aovpn/policy';
-import { filterError, messageOf } from '../filter/errors.ts';
+import { filterError, messageOf } from '../filter/filter-error.ts';
 import { findCgroupRoot, nftCgroupName, type CgroupRoot } from './cgroup-root.ts';
 
 /** One app's cgroup as it is now. */

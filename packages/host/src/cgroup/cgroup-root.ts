@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { filterError } from '../filter/errors.ts';
+import { filterError } from '../filter/filter-error.ts';
 
 /** Where this machine has its cgroup v2 hierarchy. */
 export interface CgroupRoot {

@@ -1,9 +1,10 @@
 import { printRuleset, type AppKey, type AppPlan, type CgroupName, type Plan, type RulesetFacts } from '@aovpn/policy';
+import { pathsOfApp } from '../apps/app-path.ts';
 import type { ExecWatch, WatchedApp, WatchReport } from '../apps/exec-watch.ts';
 import type { SocketMarks } from '../bpf/socket-mark.ts';
 import type { AppCgroup, AppCgroups } from '../cgroup/app-cgroups.ts';
 import { printBlockRuleset } from './block-ruleset.ts';
-import { filterError, messageOf } from './errors.ts';
+import { filterError, messageOf } from './filter-error.ts';
 import type { Ruleset } from './ruleset.ts';
 import type { Sysctls } from './sysctl.ts';
 
@@ -76,7 +77,7 @@ export async function applyFilters(
 }
 
 /** Everything of ours, with no memory of what ran before; what could not be removed, with the reason. */
-export async function cleanUpFilters(parts: Omit<FilterParts, 'watch' | 'standing'>): Promise<readonly string[]> {
+export async function cleanUpParts(parts: Omit<FilterParts, 'watch' | 'standing'>): Promise<readonly string[]> {
   const problems: string[] = [];
   const attempt = async (what: string, act: () => unknown): Promise<void> => {
     try {
@@ -123,8 +124,8 @@ function classify(
   return watch?.setApps(apps.map(watchedApp));
 }
 
-function watchedApp({ key, executables, triggers }: AppPlan): WatchedApp {
-  return { key, executables, tell: triggers.length > 0 };
+function watchedApp(app: AppPlan): WatchedApp {
+  return { key: app.key, executables: pathsOfApp(app), tell: app.triggers.length > 0 };
 }
 
 function removeRest({ cgroups, marks }: FilterParts, apps: readonly AppPlan[]): void {

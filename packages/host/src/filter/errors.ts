@@ -1,4 +1,4 @@
-import { HostError, type HostErrorEntry } from '../host-error.ts';
+import type { HostErrorEntry } from '../host-error.ts';
 
 /** What can go wrong with traffic filters, app cgroups, the exec watch and socket marks: 600–699. */
 export const filterErrors = {
@@ -60,14 +60,3 @@ export const filterErrors = {
 } as const satisfies Record<string, HostErrorEntry>;
 
 export type FilterErrorName = keyof typeof filterErrors;
-
-/** An error of the table, with what happened this time. */
-export function filterError(name: FilterErrorName, what: string, cause?: unknown): HostError {
-  const { code, cure } = filterErrors[name];
-  return new HostError(code, what, cure, cause);
-}
-
-/** What a thrown thing says. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -8,7 +8,7 @@ import { findCgroupRoot, nftCgroupName, type CgroupRoot } from '../cgroup/cgroup
 import { HostError } from '../host-error.ts';
 import {
   applyFilters,
-  cleanUpFilters,
+  cleanUpParts,
   findDrift,
   type FilteredPlan,
   type FilterParts,
@@ -16,7 +16,7 @@ import {
   type RoutesStep,
   type StandingCgroups,
 } from './apply-filters.ts';
-import { messageOf } from './errors.ts';
+import { messageOf } from './filter-error.ts';
 import { openRuleset } from './ruleset.ts';
 import { openSysctls } from './sysctl.ts';
 
@@ -70,7 +70,7 @@ const restMs = 200;
 /** @throws {HostError} AOV-HOST-600 */
 export async function openFilters(options: FiltersOptions): Promise<Filters> {
   const root = options.cgroupRoot ?? findCgroupRoot();
-  const cgroups = openAppCgroups({ root, ...(options.cgroupName === undefined ? {} : { name: options.cgroupName }) });
+  const cgroups = openCgroups(options, root);
   let watch: ExecWatch | undefined;
   try {
     watch = await openExecWatch({
@@ -86,7 +86,7 @@ export async function openFilters(options: FiltersOptions): Promise<Filters> {
   const parts: FilterParts = {
     cgroups,
     ruleset: openRuleset(),
-    marks: options.pins === undefined ? openSocketMarks(cgroups) : openSocketMarks(cgroups, options.pins),
+    marks: openSocketMarks(cgroups, options.pins),
     sysctls: openSysctls(options.runDirectory),
     standing: () => findStanding(root, wanted),
     ...(watch ? { watch } : {}),
@@ -198,7 +198,7 @@ export async function openFilters(options: FiltersOptions): Promise<Filters> {
         watch?.setApps([]);
         inForce = emptyPlan;
         wanted = emptyPlan;
-        return cleanUpFilters(parts);
+        return cleanUpParts(parts);
       }),
     close: () =>
       inTurn(async () => {
@@ -209,6 +209,31 @@ export async function openFilters(options: FiltersOptions): Promise<Filters> {
         await watch?.close();
       }),
   };
+}
+
+/**
+ * Removes everything of ours with no memory of what ran before; what could not be removed, with the reason. Not to be called while another
+ * daemon of ours runs.
+ */
+export async function cleanUpFilters(options: Omit<FiltersOptions, 'onEvent' | 'maxHoldMs'> = {}): Promise<readonly string[]> {
+  const ruleset = openRuleset();
+  const sysctls = openSysctls(options.runDirectory);
+  try {
+    const cgroups = openCgroups(options, options.cgroupRoot ?? findCgroupRoot());
+    return await cleanUpParts({ cgroups, ruleset, sysctls, marks: openSocketMarks(cgroups, options.pins) });
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    // Without cgroups there are no apps, and only the rest to be removed.
+    const gone = await ruleset.remove().then(
+      () => [],
+      (second: unknown) => [messageOf(second)],
+    );
+    return [...gone, ...sysctls.restore()];
+  }
+}
+
+function openCgroups({ cgroupName }: Pick<FiltersOptions, 'cgroupName'>, root: CgroupRoot): AppCgroups {
+  return openAppCgroups({ root, ...(cgroupName === undefined ? {} : { name: cgroupName }) });
 }
 
 /** systemd's slice of system services, and the cgroups of units that are apps. */

@@ -86,7 +86,7 @@ export function openNftEvents(table: string): NftEvents {
         }
       }
     },
-    watch: (callback) => void socket.watch(callback).unref(),
+    watch: (callback) => socket.watch(callback).unref(),
     close: () => socket.close(),
   };
 }

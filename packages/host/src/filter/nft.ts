@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { filterError } from './errors.ts';
+import { filterError } from './filter-error.ts';
 
 /** What nft is found with; nothing of the caller's environment decides which program runs as root. */
 const searchPath = '/usr/sbin:/usr/bin:/sbin:/bin';

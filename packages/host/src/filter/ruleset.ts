@@ -1,6 +1,6 @@
 import { nftTable } from '@aovpn/policy';
 import { SysError } from '../sys/index.ts';
-import { filterError } from './errors.ts';
+import { filterError } from './filter-error.ts';
 import { openNftEvents, rulesetGeneration, type NftTransaction } from './nfnetlink.ts';
 import { describeRefusal, runNft } from './nft.ts';
 

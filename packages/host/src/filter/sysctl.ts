@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { filterError, messageOf } from './errors.ts';
+import { filterError, messageOf } from './filter-error.ts';
 
 /**
  * Kernel settings that a plan needs, each with the value it had before: in a file below `/run`, as settings do not outlive a reboot

@@ -7,9 +7,9 @@ import { after, afterEach, before, beforeEach, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { emptyPlan, type Plan } from '@aovpn/policy';
 import { openSocketMarks } from '../../src/bpf/socket-mark.ts';
-import { openAppCgroups, openCgroupDirectory } from '../../src/cgroup/app-cgroups.ts';
-import { applyFilters, cleanUpFilters, type FilterParts, type RoutesStep } from '../../src/filter/apply-filters.ts';
-import { openFilters, type FilterEvent, type Filters } from '../../src/filter/filters.ts';
+import { openCgroupDirectory } from '../../src/cgroup/app-cgroups.ts';
+import { applyFilters, cleanUpParts, type FilterParts, type RoutesStep } from '../../src/filter/apply-filters.ts';
+import { cleanUpFilters, openFilters, type FilterEvent, type Filters } from '../../src/filter/filters.ts';
 import { openRuleset } from '../../src/filter/ruleset.ts';
 import { openSysctls } from '../../src/filter/sysctl.ts';
 import { HostError } from '../../src/host-error.ts';
@@ -227,7 +227,7 @@ if (job === 'apply-and-wait') {
           );
           await until(`${what}: everything is as before`, () => state() === before);
           assert.equal(await tell(split, world.outside, 4, 'tcp'), world.phys[4]);
-          await cleanUpFilters(parts());
+          await cleanUpParts(parts());
         });
       }
 
@@ -240,7 +240,7 @@ if (job === 'apply-and-wait') {
         await assert.rejects(applyFilters(parts(), first, next, failing(routesOf(next), routesOf(first))), /routes on purpose/);
         await routesOf(first).apply();
         await until('everything is as before', () => state() === before);
-        await cleanUpFilters(parts());
+        await cleanUpParts(parts());
       });
 
       test('and putting back fails too: nothing passes through the tunnel, and a forced app reaches nothing', async () => {
@@ -261,7 +261,7 @@ if (job === 'apply-and-wait') {
         for (const family of [4, 6] as const) assert.equal(await tell(split, world.inside, family, 'udp unconnected'), '');
         assert.match(run('nft', 'list', 'table', 'inet', 'aovpn'), /socket cgroupv2 level 2/);
         assert.equal(await tell(split, world.outside, 4, 'tcp'), world.phys[4], 'the machine itself is not blocked');
-        await cleanUpFilters(parts());
+        await cleanUpParts(parts());
       });
 
       test('and nothing can be blocked either: it says so', async () => {
@@ -270,7 +270,7 @@ if (job === 'apply-and-wait') {
           applyFilters(parts({ ruleset }), emptyPlan, splitPlan()),
           (error) => error instanceof HostError && error.code === 'AOV-HOST-610',
         );
-        await cleanUpFilters(parts());
+        await cleanUpParts(parts());
       });
     });
 
@@ -395,15 +395,9 @@ if (job === 'apply-and-wait') {
       assert.equal(await tell(forced, world.outside, 4, 'tcp'), world.tunnel[4]);
       await filters.close();
 
-      const cgroups = openAppCgroups({ name: cgroupName() });
-      const left = {
-        cgroups,
-        ruleset: openRuleset(),
-        marks: openSocketMarks(cgroups, pins),
-        sysctls: openSysctls(fixture.directory),
-      };
+      const left = { cgroupName: cgroupName(), pins, runDirectory: fixture.directory };
       assert.deepEqual(await cleanUpFilters(left), []);
-      assert.ok(!existsSync(cgroups.path));
+      assert.ok(!existsSync(fixture.cgroups.path));
       assert.ok(!existsSync(pins));
       assert.doesNotMatch(run('nft', 'list', 'tables'), /aovpn/);
       assert.equal(readFileSync(sourceMark, 'utf8').trim(), '0');
