@@ -1,4 +1,4 @@
-import { decodeUtf8, encodeUtf8, equal } from '@aovpn/bytes';
+import { decodeUtf8, encodeUtf8, equal, wipe } from '@aovpn/bytes';
 import type { EapAction, EapCrypto, EapEvent, EapFailure, TlsChannel } from './peer-contract.ts';
 import { eapType, readPacket, writeNak, writeResponse, type EapRequest } from './packet.ts';
 import { printable } from './printable.ts';
@@ -64,10 +64,14 @@ export function startConversation(terms: Terms): EapState {
 
 /** One step of an EAP conversation as peer, be it with the authenticator or in a tunnel. See `stepEap`. */
 export function stepConversation(crypto: EapCrypto, state: EapState, event: EapEvent): EapStep {
-  if (state.phase === 'over') return { state, actions: [trace('an event after the end of EAP is ignored')] };
-  if (event.kind === 'packet') return receivePacket(crypto, state, event.packet.slice());
   const { thinking, run } = state;
+  if (state.phase === 'over') {
+    forgetAnswer(event);
+    return { state, actions: [trace('an event after the end of EAP is ignored')] };
+  }
+  if (event.kind === 'packet') return receivePacket(crypto, state, event.packet.slice());
   if (!thinking || !run || thinking.question !== event.request) {
+    forgetAnswer(event);
     return { state, actions: [trace(`an answer to question ${event.request} comes too late and is ignored`)] };
   }
   const step = state.terms.method.answer(crypto, run.state, event);
@@ -77,6 +81,19 @@ export function stepConversation(crypto: EapCrypto, state: EapState, event: EapE
 /** Ends a conversation that ended well without an EAP-Success of its own, or that is given up. */
 export function forgetConversation(state: EapState): void {
   if (state.run) state.terms.method.forget(state.run.state);
+  // In a tunnel a Response can hold a password as it is (EAP-GTC).
+  wipe(state.last?.response);
+}
+
+/** Whether the server knows a password or code of ours and has not shown yet what it thinks of it. */
+export function awaitsVerdict({ terms, run }: EapState): boolean {
+  return run !== undefined && terms.method.awaitsVerdict?.(run.state) === true;
+}
+
+/** Nobody will take what is secret in an answer that came too late. */
+function forgetAnswer(event: EapEvent): void {
+  if (event.kind === 'secret') wipe(event.secret);
+  if (event.kind === 'tls-output' && event.state.kind === 'established') wipe(event.state.keyMaterial, event.state.challenge);
 }
 
 function receivePacket(crypto: EapCrypto, state: EapState, bytes: Uint8Array): EapStep {
@@ -98,7 +115,8 @@ function receiveFailure(state: EapState): EapStep {
     const detail = `the server offers ${state.refused}, the profile allows ${state.terms.method.name} only`;
     return fail(state, { kind: 'method-mismatch', detail });
   }
-  return fail(state, { kind: 'rejected', detail: state.run ? 'EAP-Failure' : 'EAP-Failure before any method had begun' });
+  const detail = state.run ? 'EAP-Failure' : 'EAP-Failure before any method had begun';
+  return fail(state, explain(state, { kind: 'rejected', detail }));
 }
 
 function receiveSuccess(state: EapState, identifier: number): EapStep {
@@ -123,7 +141,7 @@ function receiveRequest(crypto: EapCrypto, state: EapState, request: EapRequest,
   if (state.last && equal(state.last.packet, packet)) {
     return {
       state,
-      actions: [trace('a repeated Request gets the same Response'), { kind: 'reply', packet: state.last.response }],
+      actions: [trace('a repeated Request gets the same Response'), { kind: 'reply', packet: state.last.response.slice() }],
     };
   }
   if (state.requests >= requestLimit) return fail(state, { kind: 'out-of-order', detail: `more than ${requestLimit} Requests` });
@@ -193,12 +211,13 @@ function settle(state: EapState, request: EapRequest, packet: Uint8Array, step: 
   }
   if (step.reply) {
     const replied = reply(next, request, packet, writeResponse(request, state.terms.method.type, step.reply));
+    wipe(step.reply);
     next = replied.state;
     actions.push(...replied.actions);
   }
   const { outcome } = step;
   if (outcome?.kind === 'failed') {
-    const ended = fail(next, outcome.failure);
+    const ended = fail(next, explain(next, outcome.failure));
     return { state: ended.state, actions: [...actions, ...ended.actions] };
   }
   if (outcome) {
@@ -210,6 +229,7 @@ function settle(state: EapState, request: EapRequest, packet: Uint8Array, step: 
     } else {
       next = { ...next, phase: 'complete' };
       actions.push(succeeded(outcome));
+      wipe(outcome.msk);
     }
   }
   return { state: next, actions };
@@ -220,11 +240,20 @@ function succeeded({ msk, method }: Succeeded): EapAction {
   return { kind: 'succeeded', msk: msk.slice(), method };
 }
 
+/** With a copy of the Response: a tunnel overwrites what it has encrypted, and we what we keep for a repetition. */
 function reply(state: EapState, request: EapRequest, packet: Uint8Array, response: Uint8Array): EapStep {
+  wipe(state.last?.response);
   return {
     state: { ...state, last: { packet, identifier: request.identifier, response } },
-    actions: [{ kind: 'reply', packet: response }],
+    actions: [{ kind: 'reply', packet: response.slice() }],
   };
+}
+
+/** RADIUS servers often have no word for a wrong password but a rejection: what came right before it speaks for itself. */
+function explain(state: EapState, failure: EapFailure): EapFailure {
+  if (failure.kind !== 'rejected' || failure.number !== undefined || !awaitsVerdict(state)) return failure;
+  const detail = `${failure.detail}; the server gives no reason, so most likely the user name, password or code is wrong`;
+  return { ...failure, detail, unexplained: true };
 }
 
 function fail(state: EapState, failure: EapFailure): EapStep {

@@ -102,7 +102,10 @@ export interface TlsFailure {
     | 'not-yet-valid'
     | 'wrong-name'
     | 'wrong-eku' // not meant for a server
+    | 'weak' // a key or signature that is too weak, or a certificate that cannot be read
+    | 'invalid-root' // there is a path, but its root is out of its time or no authority
     | 'revoked'
+    | 'revocation-unknown' // and the settings want to know it
     | 'no-client-certificate'
     | 'client-certificate-refused'
     | 'alert'
@@ -172,4 +175,6 @@ export interface EapFailure {
   readonly tls?: TlsFailure;
   /** The method's own error number where it has one (MS-CHAPv2: 691, 648, …; RFC 2759 §6). */
   readonly number?: number;
+  /** `rejected` without a word of why, right after a password or code: most likely that one, or the user name, is wrong. */
+  readonly unexplained?: true;
 }

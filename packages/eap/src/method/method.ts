@@ -64,6 +64,8 @@ export interface EapMethod<K extends MethodKind, S = K extends keyof MethodState
   /** A new Request of this method; `identifier` is the EAP one. */
   receive(crypto: EapCrypto, state: S, data: Uint8Array, identifier: number): MethodStep<S>;
   answer(crypto: EapCrypto, state: S, answer: MethodAnswer): MethodStep<S>;
+  /** Whether a password or code was given and the server has not shown yet what it thinks of it. Left out: the method has none. */
+  awaitsVerdict?(state: S): boolean;
   /** Overwrites what is secret in a state that will not be used again. */
   forget(state: S): void;
 }
@@ -73,4 +75,4 @@ export function failed<S>(state: S, kind: EapFailure['kind'], detail: string, mo
 }
 
 /** A method that has its configuration, and whose state only itself can read. */
-export type AnyMethod = Pick<EapMethod<MethodKind, unknown>, 'type' | 'name' | 'receive' | 'answer' | 'forget'>;
+export type AnyMethod = Pick<EapMethod<MethodKind, unknown>, 'type' | 'name' | 'receive' | 'answer' | 'awaitsVerdict' | 'forget'>;

@@ -2,6 +2,7 @@ import { encodeUtf8 } from '@aovpn/bytes';
 import { eapType } from '../packet.ts';
 import {
   forgetLogon,
+  hasResponded,
   startLogon,
   takeChallenge,
   takeFailure,
@@ -40,6 +41,7 @@ export const mschapV2Method: EapMethod<'mschapv2'> = {
     if (answer.kind !== 'secret') return failed(logon, 'out-of-order', 'an answer that nobody asked for');
     return inPackets(takeSecret(crypto, logon, answer.secret));
   },
+  awaitsVerdict: hasResponded,
   forget: forgetLogon,
 };
 

@@ -1,5 +1,6 @@
 import { wipe } from '@aovpn/bytes';
 import type { EapAction, EapCrypto, EapFailure } from '../peer-contract.ts';
+import { awaitsVerdict } from '../conversation.ts';
 import { answerInner, forgetInner, receiveInner, startInnerPeer, type InnerPeer, type InnerStep } from '../inner/inner-peer.ts';
 import { eapType } from '../packet.ts';
 import { compoundKeys, compoundSessionKey } from '../peap/compound-key.ts';
@@ -70,6 +71,7 @@ export const peapMethod: EapMethod<'peap'> = {
   }),
   receive: (crypto, state, data, identifier) => follow(crypto, { ...state, identifier }, receiveTunnel(state.tunnel, data)),
   answer: (crypto, state, answer) => takeAnswer(crypto, state, answer),
+  awaitsVerdict: ({ inner }) => inner !== undefined && awaitsVerdict(inner.conversation),
   forget: ({ tunnel, inner, proven, ending }) => {
     forgetTunnel(tunnel);
     if (inner) forgetInner(inner);
@@ -122,7 +124,9 @@ function takeInner(crypto: EapCrypto, before: PeapState, step: InnerStep): Step 
   if (ask) return { state: { ...state, innerAsks: true }, ask, actions };
   if (!response) return withActions(actions, follow(crypto, state, flushTunnel(state.tunnel)));
   const ending = outcome?.kind === 'failed' ? outcome : undefined;
-  return withActions(actions, write(crypto, { ...state, ending }, compressInner(response, state.whole)));
+  const data = compressInner(response, state.whole);
+  wipe(response);
+  return withActions(actions, write(crypto, { ...state, ending }, data));
 }
 
 /** A method that may go on takes its success back with each new step; any other success stays. */

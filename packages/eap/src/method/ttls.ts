@@ -17,6 +17,7 @@ import {
   beginPhase2,
   challengeLengthOf,
   forgetPhase2,
+  phase2AwaitsVerdict,
   receivePhase2,
   startPhase2,
   understoodBy,
@@ -65,6 +66,7 @@ export const ttlsMethod: EapMethod<'ttls'> = {
         return failed(state, 'out-of-order', 'an answer that nobody asked for');
     }
   },
+  awaitsVerdict: ({ phase2 }) => phase2AwaitsVerdict(phase2),
   forget: ({ tunnel, phase2 }) => {
     forgetTunnel(tunnel);
     forgetPhase2(phase2);

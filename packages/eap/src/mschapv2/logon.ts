@@ -169,6 +169,11 @@ export function takeSecret(crypto: EapCrypto, logon: Logon, secret: Uint8Array |
   }
 }
 
+/** Whether the server has our Response and has not answered it. */
+export function hasResponded({ phase }: Logon): boolean {
+  return phase.kind === 'responded';
+}
+
 /** Overwrites what is secret in a logon that will not be used again. */
 export function forgetLogon({ phase }: Logon): void {
   switch (phase.kind) {

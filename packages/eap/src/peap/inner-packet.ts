@@ -33,9 +33,9 @@ export function expandInner(data: Uint8Array, identifier: number): InnerPacket |
   return { packet: concat(header, data), type, identifier, whole: false };
 }
 
-/** A Response as it goes into the tunnel. */
+/** A Response as it goes into the tunnel; always a copy. */
 export function compressInner(response: Uint8Array, whole: boolean): Uint8Array {
-  return whole ? response : response.slice(headerLength);
+  return response.slice(whole ? 0 : headerLength);
 }
 
 /** A Response of the EAP TLV Extensions Method, always with its header ([MS-PEAP] §2.2.8.1). */

@@ -119,18 +119,16 @@ export function answerTunnel(tunnel: Tunnel, answer: MethodAnswer): TunnelStep {
     if (records.length === 0) return fail(tunnel, 'malformed', "a TLS flight that ends in the middle of the server's turn");
     return send(tunnel, records, 0);
   }
+  // From here on the keys have an owner that overwrites them, also if it ends right away.
+  const established: Tunnel = { ...tunnel, phase: { kind: 'method', records }, session: state };
   if (state.resumed && !options.resume)
-    return fail(tunnel, 'server-not-proven', 'the server resumed a TLS session that was not offered');
+    return fail(established, 'server-not-proven', 'the server resumed a TLS session that was not offered');
   if (state.keyMaterial.length !== keyMaterialLength)
-    return fail(tunnel, 'tls', `TLS exported ${state.keyMaterial.length} octets of key material`);
+    return fail(established, 'tls', `TLS exported ${state.keyMaterial.length} octets of key material`);
   // What comes before our Finished has left cannot be the server's word on us (RFC 9190 §2.1.1).
   if (data.length > 0 && records.length > 0)
-    return fail(tunnel, 'out-of-order', 'application data before our part of the TLS handshake');
-  const established: TunnelSession = state;
-  return {
-    tunnel: { ...tunnel, phase: { kind: 'method', records }, session: established },
-    news: { kind: 'established', session: established, data },
-  };
+    return fail(established, 'out-of-order', 'application data before our part of the TLS handshake');
+  return { tunnel: established, news: { kind: 'established', session: state, data } };
 }
 
 /** The method sends `data` in the tunnel; the tunnel overwrites it once it is encrypted. Only when the method has the turn. */

@@ -44,6 +44,7 @@ export function forgetInnerEap({ peer }: InnerEap): void {
 function inAvps(before: InnerEap, { peer, response, ask, outcome, actions }: InnerStep): Step {
   const goesOn = response !== undefined || ask !== undefined;
   const said = response && { write: writeAvps([avpType.eapMessage, response]) };
+  wipe(response);
   if (outcome?.kind === 'failed') return { state: { ...before, peer }, ...said, outcome, actions };
   // The tunnel's keys are EAP-TTLS's; those of the method inside are not mixed in (RFC 5281 §8).
   wipe(outcome?.msk);

@@ -1,5 +1,7 @@
 import type { EapCrypto, EapMethodConfig } from '../peer-contract.ts';
+import { awaitsVerdict } from '../conversation.ts';
 import type { MethodAnswer } from '../method/method.ts';
+import { hasResponded } from '../mschapv2/logon.ts';
 import { avpType, type Avp, type AvpType } from './avp.ts';
 import { answerChap, beginChap, chapChallengeLength, receiveChap, startChap, type Chap } from './chap.ts';
 import { answerInnerEap, beginInnerEap, forgetInnerEap, receiveInnerEap, startInnerEap, type InnerEap } from './eap.ts';
@@ -55,7 +57,7 @@ export function understoodBy(state: Phase2): readonly AvpType[] {
     case 'mschap':
       return [];
     case 'mschapv2':
-      return [avpType.msChap2Success, avpType.msChapError];
+      return [avpType.msChap2Success, avpType.msChapError, avpType.msChapDomain];
     case 'eap':
       return [avpType.eapMessage];
   }
@@ -96,6 +98,20 @@ export function answerPhase2(crypto: EapCrypto, state: Phase2, answer: MethodAns
       return answerMsChapV2(crypto, state, answer);
     case 'eap':
       return answerInnerEap(crypto, state, answer);
+  }
+}
+
+/** Whether a password or code has left and the server has not shown yet what it thinks of it. */
+export function phase2AwaitsVerdict(state: Phase2): boolean {
+  switch (state.kind) {
+    case 'pap':
+    case 'chap':
+    case 'mschap':
+      return state.phase === 'sent';
+    case 'mschapv2':
+      return hasResponded(state.logon);
+    case 'eap':
+      return awaitsVerdict(state.peer.conversation);
   }
 }
 

@@ -211,6 +211,16 @@ suite('PEAP with EAP-MSCHAPv2 inside ([MS-PEAP] §3.1.5)', () => {
     find(script.packet(inTunnel(4, expanded)), 'need-secret');
   });
 
+  test('an inner Request with its header that comes again gets the same Response again', () => {
+    const script = tunnel();
+    const vendor = fromHex('0109000dfe00013700000001aa');
+    script.reply(inTunnel(4, vendor));
+    const first = said(script);
+    assert.match(first, /^02/);
+    script.reply(inTunnel(5, vendor));
+    assert.equal(said(script), first);
+  });
+
   test('FreeRADIUS sends the inner Identity with its header, and takes the answer without', () => {
     const script = tunnel();
     script.reply(inTunnel(4, fromHex('0104000501')));
