@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from '@aovpn/api';
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import type { IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane } from '@aovpn/esp';
 import {
   createRevocationChecker,
@@ -24,6 +24,7 @@ import {
   type SupervisorOccurrence,
   type SupervisorState,
 } from '@aovpn/supervisor';
+import { AppStore } from './app-store.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
 import { certificateReport } from './certificate-report.ts';
@@ -32,16 +33,19 @@ import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import { HeldFile } from './held-file.ts';
+import { lookUpIdentities } from './identity-lookup.ts';
 import type { Log } from './log.ts';
+import { NetworkFollower } from './network-follower.ts';
 import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
-import { PlanKeeper } from './plan-keeper.ts';
+import { PlanKeeper, type TrafficFacts } from './plan-keeper.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { PromptDesk } from './prompt-desk.ts';
 import { resolveGateway } from './resolve-gateway.ts';
 import type { SettingsFile } from './settings-file.ts';
 import { StatusBoard } from './status-board.ts';
+import { TrafficControl, type FilterPlatform } from './traffic-control.ts';
 import { TrustMemory } from './trust-memory.ts';
 import type { Tunnel, TunnelReport } from './tunnel.ts';
 import { userId } from './user-database.ts';
@@ -51,6 +55,7 @@ import { version } from './version.ts';
 export interface Platform {
   readonly crypto: MachineCrypto;
   readonly network: Network;
+  readonly filters: FilterPlatform;
   readonly asker: UpstreamAsker;
   readonly openDataPlane: OpenDataPlane;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
@@ -62,11 +67,6 @@ export interface Platform {
 const outerMark = 0x61_6f_76;
 
 const rescanInterval = 10_000;
-const clockInterval = 5_000;
-/** A difference of the two clocks that is a jump and not a correction, milliseconds. */
-const clockJump = 5_000;
-/** Connecting begins once the network has been quiet for so long; tunnels that are up move at once. Milliseconds. */
-const networkQuiet = 250;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
 const stopPatience = 15_000;
 /** How long a person may think about a question, milliseconds: gateways and RADIUS servers wait less as a rule, and a machine forgets. */
@@ -81,12 +81,15 @@ export class Daemon {
   readonly log: Log;
   readonly store: ProfileStore;
   readonly plans: PlanKeeper;
+  readonly traffic: TrafficControl;
+  readonly apps: AppStore;
   readonly settings: SettingsFile;
   readonly platform: Platform;
   readonly profilesDir: string;
   readonly attendance: Attendance;
   readonly prompts: PromptDesk;
   readonly #board: StatusBoard;
+  readonly #network: NetworkFollower;
   readonly #candidates: CandidateStore;
   readonly #held: HeldFile;
   readonly #trust: TrustMemory;
@@ -97,12 +100,8 @@ export class Daemon {
   readonly #watches: { close(): void }[] = [];
   readonly #stopped = Promise.withResolvers<void>();
   #state: SupervisorState = startSupervisor([]);
-  #facts: NetworkFacts | undefined;
   /** Loading of files goes one after the other. */
   #loading: Promise<void> = Promise.resolve();
-  #networkTimer: NodeJS.Timeout | undefined;
-  #networkStale = false;
-  #networkBusy = false;
   #stopping = false;
 
   constructor(options: DaemonOptions, platform: Platform, settings: SettingsFile, log: Log) {
@@ -118,7 +117,27 @@ export class Daemon {
       log,
       clock: Date.now,
     });
-    this.plans = new PlanKeeper({ network: platform.network, mark: outerMark, intents: () => this.#intents(), log });
+    this.apps = new AppStore({ configDir: options.configDir, log });
+    this.traffic = new TrafficControl({ filters: platform.filters, log, onChange: () => this.#trafficChanged() });
+    this.plans = new PlanKeeper({
+      network: platform.network,
+      mark: outerMark,
+      intents: () => this.#intents(),
+      traffic: this.traffic,
+      facts: (intents) => this.#trafficFacts(intents),
+      log,
+    });
+    this.#network = new NetworkFollower({
+      network: platform.network,
+      log,
+      isUp: () => [...this.#state.connections.values()].some(({ phase }) => phase.kind === 'up'),
+      say: (occurrence) => this.#say(occurrence),
+      refresh: async (readFacts) => {
+        platform.asker.refresh();
+        await readFacts();
+        await this.plans.refresh();
+      },
+    });
     this.#held = new HeldFile(path.join(options.stateDir, 'held.json'), log);
     this.#trust = new TrustMemory(path.join(options.stateDir, 'radius-trust.json'), log);
     this.attendance = new Attendance(
@@ -165,9 +184,10 @@ export class Daemon {
         `cleared away what an earlier run left: ${left.rules} rules, ${left.routes} routes, devices ${left.devices.join(' ') || '–'}, resolver ${left.resolver}`,
       );
     }
-    for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
+    const filters = await this.platform.filters.cleanUp();
+    for (const what of [...left.problems, ...filters]) this.log.error(`could not be cleared away: ${what}`);
     this.#state = startSupervisor(await this.#held.read());
-    await this.#readNetwork();
+    await this.#network.read();
     await this.rescan();
     this.#watch();
   }
@@ -178,7 +198,6 @@ export class Daemon {
     this.#stopping = true;
     this.log.info('stopping');
     for (const watch of this.#watches) watch.close();
-    clearTimeout(this.#networkTimer);
     this.prompts.close();
     const patience = setTimeout(() => {
       this.log.error('a tunnel did not end in time');
@@ -264,7 +283,7 @@ export class Daemon {
 
   /** What the network was when it was last looked at. */
   get facts(): NetworkFacts | undefined {
-    return this.#facts;
+    return this.#network.facts;
   }
 
   /** For the doctor. */
@@ -289,56 +308,10 @@ export class Daemon {
 
   #watch(): void {
     const rescan = (): void => void this.rescan().catch(() => {});
-    const files = new DirectoryWatch([this.options.configDir, this.profilesDir], rescan, rescanInterval);
-    const network = this.platform.network.watchNetwork((change) => {
-      this.log.debug(`network: ${change.kinds.join(', ')} changed`);
-      clearTimeout(this.#networkTimer);
-      const moving = [...this.#state.connections.values()].some(({ phase }) => phase.kind === 'up');
-      if (moving) void this.#networkChanged();
-      else this.#networkTimer = setTimeout(() => void this.#networkChanged(), networkQuiet);
-    });
-    let wall = Date.now();
-    let monotonic = performance.now();
-    const clock = setInterval(() => {
-      const drift = Date.now() - wall - (performance.now() - monotonic);
-      wall = Date.now();
-      monotonic = performance.now();
-      if (Math.abs(drift) < clockJump) return;
-      this.log.info(`the clock jumped by ${Math.round(drift / 1000)} s: this machine slept, or its clock was set`);
-      this.#say({ kind: 'clock-jump' });
-      void this.#networkChanged();
-    }, clockInterval);
-    this.#watches.push(files, network, { close: () => clearInterval(clock) });
-  }
-
-  /** Takes in what is true now; a change while that is under way is looked at once more afterwards. */
-  async #networkChanged(): Promise<void> {
-    this.#networkStale = true;
-    if (this.#networkBusy) return;
-    this.#networkBusy = true;
-    while (this.#networkStale && !this.#stopping) {
-      this.#networkStale = false;
-      try {
-        this.platform.asker.refresh();
-        await this.#readNetwork();
-        await this.plans.refresh();
-      } catch (error) {
-        this.log.error(`after a change of the network: ${messageOf(error)}`);
-      }
-    }
-    this.#networkBusy = false;
-  }
-
-  async #readNetwork(): Promise<void> {
-    const facts = await this.platform.network.networkFacts();
-    this.#facts = facts;
-    const usable = facts.addresses.filter(({ device }) => facts.running.includes(device));
-    const has = (family: 4 | 6): boolean => usable.some(({ prefix }) => prefix.address.family === family);
-    const fingerprint = [
-      ...usable.map(({ device, prefix }) => `${device} ${formatAddress(prefix.address)}`).sort(),
-      ...facts.defaultRoutes.map(({ family, device, gateway }) => `${family} ${device} ${gateway ? formatAddress(gateway) : ''}`),
-    ].join('\n');
-    this.#say({ kind: 'network', network: { v4: has(4), v6: has(6), fingerprint } });
+    const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
+    const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
+    this.#network.watch();
+    this.#watches.push(files, this.#network);
   }
 
   async #rescan(): Promise<void> {
@@ -352,7 +325,8 @@ export class Daemon {
       if (stored && !changes.some((change) => change.kind === 'in-force' && change.stored.name === name))
         await this.#load(stored, settingsChanged);
     }
-    if (changes.length > 0)
+    const appsChanged = this.apps.isLoaded && (await this.apps.load());
+    if (changes.length > 0 || appsChanged)
       await this.plans.refresh().catch((error: unknown) => this.log.error(`the plan could not be applied: ${messageOf(error)}`));
   }
 
@@ -384,6 +358,9 @@ export class Daemon {
   #say(occurrence: SupervisorOccurrence): void {
     const { state, actions } = stepSupervisor(this.#state, { ...occurrence, random: Math.random() }, performance.now());
     this.#state = state;
+    const released = this.#released();
+    if (this.#releasedBefore !== undefined && released !== this.#releasedBefore && !this.#stopping) this.#refreshSoon();
+    this.#releasedBefore = released;
     const changed = new Set<string>();
     for (const action of actions) {
       if (action.kind === 'changed') changed.add(action.name);
@@ -503,6 +480,44 @@ export class Daemon {
   #publishProfile(name: string): void {
     const profile: ProfileStatus | undefined = this.store.status(name);
     if (profile) this.#board.tell({ kind: 'profile', profile });
+  }
+
+  /** Filters of a profile, and who counts as an app, show in the status of its connection. */
+  #trafficChanged(): void {
+    if (this.#trafficTold) return;
+    this.#trafficTold = true;
+    setImmediate(() => {
+      this.#trafficTold = false;
+      for (const name of this.#state.connections.keys()) this.#board.publish(name);
+    });
+  }
+
+  async #trafficFacts(intents: ReadonlyMap<string, Intent>): Promise<TrafficFacts> {
+    const needed = [...intents.values()].some(({ filters, triggers }) => filters.length > 0 || triggers.length > 0);
+    if (!needed) return {};
+    await this.apps.load();
+    const identities = await lookUpIdentities(intents.values(), this.apps.mappings);
+    return { apps: this.apps.catalogue, identities, released: this.#releasedNames() };
+  }
+
+  /** Profiles whose tunnel nobody wants now: what they force into it goes its normal way. */
+  #releasedNames(): ReadonlySet<string> {
+    const released = [...this.#state.connections.values()].filter(({ held, phase }) => held || phase.kind === 'idle');
+    return new Set(released.map(({ spec }) => spec.name));
+  }
+
+  #released(): string {
+    return JSON.stringify([...this.#releasedNames()].sort());
+  }
+
+  #refreshSoon(): void {
+    setImmediate(() => {
+      const forcing = [...this.#intents().values()].some(({ filters }) =>
+        filters.some(({ routing }) => routing?.value === 'ForceTunnel'),
+      );
+      if (this.#stopping || !forcing) return;
+      this.plans.refresh().catch((error: unknown) => this.log.error(`the plan could not be applied: ${messageOf(error)}`));
+    });
   }
 
   #intents(): ReadonlyMap<string, Intent> {

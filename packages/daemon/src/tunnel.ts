@@ -456,5 +456,3 @@ function secretRefused(end: IkeEnd): boolean {
   const { kind } = end.failure.failure;
   return kind === 'wrong-password' || kind === 'rejected' || kind === 'password-expired';
 }
-
-export { messageOf } from './problem-error.ts';
