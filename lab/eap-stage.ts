@@ -107,6 +107,18 @@ export class EapStage implements AsyncDisposable {
     await this.product.put(name, eapProfile(wish, profile), credentials);
   }
 
+  /** Puts certificates with their keys into a directory of the client, for the profile's filter to choose from. @returns the setting */
+  async directory(issued: Readonly<Record<string, Issued>>): Promise<string> {
+    const place = '/etc/aovpn/certificates';
+    await this.world.client.run(['rm', '-rf', place]);
+    this.world.client.write(`${place}/README`, 'certificates of the user\n');
+    for (const [name, { chainPem, keyPem }] of Object.entries(issued)) {
+      this.world.client.write(`${place}/${name}.pem`, chainPem);
+      this.world.client.write(`${place}/${name}.key`, keyPem, 0o600);
+    }
+    return 'certificate-directory = "certificates"';
+  }
+
   /** Puts both roots beside a profile that may come later. */
   trustRoots(name: string, radiusRoot: string = this.world.pki.radiusRoot.certificatePem): void {
     this.world.client.write(`/etc/aovpn/profiles.d/${name}.ca.pem`, this.world.pki.root.certificatePem);

@@ -12,6 +12,8 @@ export interface RadiusTrust {
 export interface CertificateWish {
   readonly kind: 'tls';
   readonly trust: RadiusTrust;
+  /** SimpleCertSelection; default true: of several certificates one is picked. */
+  readonly simple?: boolean;
   /** CredentialsSource/SmartCard instead of the certificate store. */
   readonly smartCard?: boolean;
   readonly filter?: {
@@ -69,10 +71,10 @@ function mschapv2(): string {
   return `<EapType xmlns="${provisioning}/MsChapV2ConnectionPropertiesV1"><UseWinLogonCredentials>false</UseWinLogonCredentials></EapType>`;
 }
 
-function tls({ trust, smartCard, filter }: CertificateWish): string {
+function tls({ trust, simple, smartCard, filter }: CertificateWish): string {
   const more = `${provisioning}/EapTlsConnectionPropertiesV2`;
   return `<EapType xmlns="${provisioning}/EapTlsConnectionPropertiesV1">
-            <CredentialsSource>${smartCard ? '<SmartCard/>' : '<CertificateStore><SimpleCertSelection>true</SimpleCertSelection></CertificateStore>'}</CredentialsSource>
+            <CredentialsSource>${smartCard ? '<SmartCard/>' : `<CertificateStore><SimpleCertSelection>${simple ?? true}</SimpleCertSelection></CertificateStore>`}</CredentialsSource>
             ${serverValidation(trust)}
             <DifferentUsername>false</DifferentUsername>
             ${checks(trust, more)}

@@ -51,13 +51,17 @@ export class RadiusRelay {
 
   #says(word: string): Promise<void> {
     return new Promise((resolve, reject) => {
+      let heard = false;
       const listen = (line: string): void => {
         if (line !== word) return;
+        heard = true;
         this.#lines.off('line', listen);
         resolve();
       };
       this.#lines.on('line', listen);
-      void this.#running.exited.then(() => reject(new Error(`the RADIUS relay ended:\n${this.#running.output()}`)));
+      void this.#running.exited.then((exit) => {
+        if (!heard) reject(new Error(`the RADIUS relay ended (${JSON.stringify(exit)}):\n${this.#running.output()}`));
+      });
     });
   }
 }

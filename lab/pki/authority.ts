@@ -200,6 +200,10 @@ export class Authority {
     return this.#seal(body);
   }
 
+  crlPem(): string {
+    return der.pem('X509 CRL', this.crl());
+  }
+
   /** What `openssl ocsp -index` reads: one line for each certificate ever issued. */
   index(): string {
     const stamp = (date: Date): string =>

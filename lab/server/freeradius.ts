@@ -89,9 +89,7 @@ export class FreeRadius {
     host.write(`${home}/server.key`, options.certificate.keyPem, 0o600);
     host.write(`${home}/authorities.pem`, [...options.authorities, ...(options.revocationLists ?? [])].join(''));
     host.write(`${home}/users`, usersFile(options.users));
-    host.write(`${home}/change-password`, changePassword, 0o700);
     host.write(`${home}/sessions/.keep`, '');
-    host.write(`${home}/changed/.keep`, '');
     host.write(`${home}/radiusd.conf`, radiusdConf(options, this.#logFile), 0o600);
     this.#starts++;
     const argv = ['freeradius', '-f', '-xx', '-l', this.#logFile, '-d', home, '-n', 'radiusd'];
@@ -153,12 +151,6 @@ export class FreeRadius {
     return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
-  /** The new password that a user has set by MS-CHAPv2, if any. */
-  changedPassword(user: string): string | undefined {
-    const file = this.host.file(`${home}/changed/${user}`);
-    return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
-  }
-
   get #logFile(): string {
     return `${this.host.directory}/log/freeradius-${this.#starts}.log`;
   }
@@ -182,13 +174,6 @@ function usersFile(users: FreeRadiusOptions['users']): string {
 
 /** Single quotes: nothing is expanded. */
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-
-/** Called with user and new password, which it keeps where the story looks. */
-const changePassword = `#!/bin/sh
-umask 077
-printf %s "$2" > ${home}/changed/"$1"
-echo ok
-`;
 
 function radiusdConf(options: FreeRadiusOptions, log: string): string {
   const result = (outcome: string, where: string): string => {
@@ -249,17 +234,10 @@ modules {
   files { usersfile = ${home}/users }
   pap { normalise = no }
   chap { }
-  exec {
-    wait = yes
-    input_pairs = request
-    shell_escape = no
-    timeout = 5
-  }
   mschap {
     use_mppe = yes
     with_ntdomain_hack = yes
     allow_retry = ${options.retry === false ? 'no' : 'yes'}
-    passchange { local_cpw = "%{exec:${home}/change-password %{mschap:User-Name} %{MS-CHAP-New-Cleartext-Password}}" }
   }
   linelog result {
     filename = ${home}/results

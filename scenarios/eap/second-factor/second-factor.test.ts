@@ -35,13 +35,24 @@ suite('eap/second-factor', { concurrency: true }, () => {
     await waits('telling', { hold: { answer: 4, ms: 30_000 }, notify: { text, everyMs: 5000 } }, 30, text);
   });
 
-  async function waits(name: string, settings: RadiusRelaySettings, seconds: number, text?: string): Promise<void> {
-    const started = performance.now();
-    const { trust } = stage;
-    const wish: EapWish = { kind: 'peap', trust, inner: { kind: 'mschapv2' }, anonymous: name };
+  test('somebody who never answers is given up, in time that is in the settings', async () => {
+    const name = 'never';
+    await stage.product.settings(`[profile."${name}"]\neap-wait-seconds = 60\n`);
+    await hold(name, { hold: { answer: 4, ms: 1_000_000 } });
+    const { problem } = await stage.product.waitForProblem(name, 100_000);
+    assert.equal(problem?.code, 'AOV-EAP-233');
+    assert.equal(problem.windows, 718);
+    assert.equal(problem.side, 'radius');
+    assert.match((await stage.product.aovpn(['doctor', name])).stdout, /AOV-EAP-233/);
+    await stage.product.remove(name);
+  });
+
+  /** Puts a profile in place whose conversation is the only one that waits like this. */
+  function hold(name: string, settings: RadiusRelaySettings): Promise<void> {
     const mine = turn.then(async () => {
       const { held } = relay;
       await relay.set(settings);
+      const wish: EapWish = { kind: 'peap', trust: stage.trust, inner: { kind: 'mschapv2' }, anonymous: name };
       await stage.put(name, wish, stage.password(), { names: {}, routes: [route[name]!] });
       for (let wait = 0; relay.held === held; wait++) {
         assert.ok(wait < 1000, `nothing was held: ${JSON.stringify(await stage.product.connection(name))}`);
@@ -50,8 +61,12 @@ suite('eap/second-factor', { concurrency: true }, () => {
       await relay.set({ ...(settings.notify && { notify: settings.notify }) });
     });
     turn = mine.catch(() => undefined);
-    await mine;
+    return mine;
+  }
 
+  async function waits(name: string, settings: RadiusRelaySettings, seconds: number, text?: string): Promise<void> {
+    const started = performance.now();
+    await hold(name, settings);
     // After a few seconds it is said that it is the server's turn; nothing is a failure yet.
     const waiting = await stage.product.waitFor(
       name,
@@ -76,6 +91,7 @@ suite('eap/second-factor', { concurrency: true }, () => {
   const route: Readonly<Record<string, { readonly address: string; readonly prefixSize: number }>> = {
     silent: { address: network.corp.web4, prefixSize: 32 },
     middle: { address: network.corp.dns4, prefixSize: 32 },
+    never: { address: network.corp.dns6, prefixSize: 128 },
     telling: { address: network.corp.web6, prefixSize: 128 },
   };
 });
