@@ -295,7 +295,7 @@ function withEapOnly(compiled: CompiledIkeConfig, { allowEapOnly }: ProfileSetti
 /** The parts of a profile that a running tunnel was made from; routes and names are put into force without a new tunnel. */
 function tunnelParts(profile: Profile): unknown {
   const { servers, nativeProtocolType, protocolList, cryptographySuite, authentication } = profile.nativeProfile ?? {};
-  const { disableIkev2Fragmentation, lockDown, trafficFilters, deviceTunnel } = profile;
+  const { disableIkev2Fragmentation, lockDown, deviceTunnel } = profile;
   return withoutPositions({
     servers,
     nativeProtocolType,
@@ -304,7 +304,6 @@ function tunnelParts(profile: Profile): unknown {
     authentication,
     disableIkev2Fragmentation,
     lockDown,
-    trafficFilters,
     deviceTunnel,
   });
 }

@@ -19,6 +19,7 @@ import {
   reviewProfile,
   startSupervisor,
   stepSupervisor,
+  unwantedConnections,
   type Problem,
   type SupervisorAction,
   type SupervisorOccurrence,
@@ -33,12 +34,11 @@ import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import { HeldFile } from './held-file.ts';
-import { lookUpIdentities } from './identity-lookup.ts';
 import type { Log } from './log.ts';
 import { NetworkFollower } from './network-follower.ts';
 import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
-import { PlanKeeper, type TrafficFacts } from './plan-keeper.ts';
+import { PlanKeeper } from './plan-keeper.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { PromptDesk } from './prompt-desk.ts';
@@ -103,6 +103,7 @@ export class Daemon {
   /** Loading of files goes one after the other. */
   #loading: Promise<void> = Promise.resolve();
   #stopping = false;
+  #trafficTold = false;
 
   constructor(options: DaemonOptions, platform: Platform, settings: SettingsFile, log: Log) {
     this.options = options;
@@ -124,7 +125,7 @@ export class Daemon {
       mark: outerMark,
       intents: () => this.#intents(),
       traffic: this.traffic,
-      facts: (intents) => this.#trafficFacts(intents),
+      facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
     });
     this.#network = new NetworkFollower({
@@ -311,7 +312,7 @@ export class Daemon {
     const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
     const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
     this.#network.watch();
-    this.#watches.push(files, this.#network);
+    this.#watches.push(files, this.#network, this.plans.watch());
   }
 
   async #rescan(): Promise<void> {
@@ -356,11 +357,11 @@ export class Daemon {
   // The supervisor
 
   #say(occurrence: SupervisorOccurrence): void {
+    const unwanted = [...unwantedConnections(this.#state)].join('/');
     const { state, actions } = stepSupervisor(this.#state, { ...occurrence, random: Math.random() }, performance.now());
     this.#state = state;
-    const released = this.#released();
-    if (this.#releasedBefore !== undefined && released !== this.#releasedBefore && !this.#stopping) this.#refreshSoon();
-    this.#releasedBefore = released;
+    // What its apps may do without it changes with the wish.
+    if (!this.#stopping && [...unwantedConnections(state)].join('/') !== unwanted) this.plans.refreshSoon();
     const changed = new Set<string>();
     for (const action of actions) {
       if (action.kind === 'changed') changed.add(action.name);
@@ -489,34 +490,6 @@ export class Daemon {
     setImmediate(() => {
       this.#trafficTold = false;
       for (const name of this.#state.connections.keys()) this.#board.publish(name);
-    });
-  }
-
-  async #trafficFacts(intents: ReadonlyMap<string, Intent>): Promise<TrafficFacts> {
-    const needed = [...intents.values()].some(({ filters, triggers }) => filters.length > 0 || triggers.length > 0);
-    if (!needed) return {};
-    await this.apps.load();
-    const identities = await lookUpIdentities(intents.values(), this.apps.mappings);
-    return { apps: this.apps.catalogue, identities, released: this.#releasedNames() };
-  }
-
-  /** Profiles whose tunnel nobody wants now: what they force into it goes its normal way. */
-  #releasedNames(): ReadonlySet<string> {
-    const released = [...this.#state.connections.values()].filter(({ held, phase }) => held || phase.kind === 'idle');
-    return new Set(released.map(({ spec }) => spec.name));
-  }
-
-  #released(): string {
-    return JSON.stringify([...this.#releasedNames()].sort());
-  }
-
-  #refreshSoon(): void {
-    setImmediate(() => {
-      const forcing = [...this.#intents().values()].some(({ filters }) =>
-        filters.some(({ routing }) => routing?.value === 'ForceTunnel'),
-      );
-      if (this.#stopping || !forcing) return;
-      this.plans.refresh().catch((error: unknown) => this.log.error(`the plan could not be applied: ${messageOf(error)}`));
     });
   }
 

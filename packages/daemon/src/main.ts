@@ -16,7 +16,7 @@ import { DaemonError } from './daemon-error.ts';
 import { Daemon } from './daemon.ts';
 import { Log } from './log.ts';
 import { helpText, parseOptions, type DaemonOptions } from './options.ts';
-import { linuxPlatform } from './platform.ts';
+import { linuxFilters, linuxPlatform } from './platform.ts';
 import { createRouter } from './router.ts';
 import { SettingsFile } from './settings-file.ts';
 import { messageOf } from './problem-error.ts';
@@ -65,7 +65,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
   setNoNewPrivileges();
   const settings = await SettingsFile.open(path.join(options.configDir, 'aovpn.toml'), log);
   log.info(`aovpnd ${version}, process ${process.pid}, Node ${process.versions.node}`);
-  const platform = linuxPlatform(options.stateDir);
+  const platform = linuxPlatform(options);
   const daemon = new Daemon(options, platform, settings, log);
   const { promise: asked, resolve: stop } = Promise.withResolvers<string>();
   let dying = false;
@@ -110,11 +110,12 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
   log.info('stopped');
 }
 
-async function cleanUpOnly({ stateDir }: DaemonOptions, log: Log): Promise<void> {
-  const { rules, routes, devices, resolver, problems } = await cleanUp({ stateDirectory: stateDir });
+async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {
+  const { rules, routes, devices, resolver, problems } = await cleanUp({ stateDirectory: options.stateDir });
+  const left = [...problems, ...(await linuxFilters(options).cleanUp())];
   log.info(`removed: ${rules} rules, ${routes} routes, devices ${devices.join(' ') || '–'}; resolver: ${resolver}`);
-  for (const what of problems) log.error(`could not be removed: ${what}`);
-  if (problems.length > 0) process.exitCode = exitCode.failed;
+  for (const what of left) log.error(`could not be removed: ${what}`);
+  if (left.length > 0) process.exitCode = exitCode.failed;
 }
 
 /** What must be so before anything is touched. @throws {DaemonError} AOV-DAEMON-503 to 505 */

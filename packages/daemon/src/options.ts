@@ -6,10 +6,14 @@ export interface DaemonOptions {
   readonly configDir: string;
   readonly stateDir: string;
   readonly runDir: string;
+  /** Name of the cgroup that holds those of the apps. */
+  readonly cgroup: string;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
   readonly task: 'run' | 'help' | 'version' | 'clean-up';
 }
+
+export const defaultCgroup = 'aovpn';
 
 const levels: readonly string[] = ['error', 'warn', 'info', 'debug'] satisfies readonly LogLevel[];
 
@@ -20,6 +24,7 @@ Usage: aovpnd [options]
   --config-dir DIR    profiles.d/*.xml, credentials and aovpn.toml (/etc/aovpn)
   --state-dir DIR     what must survive a restart (/var/lib/aovpn)
   --run-dir DIR       control socket and lock (/run/aovpn)
+  --cgroup NAME       cgroup that holds those of the apps, below the root of cgroup v2 (aovpn)
   --log-level LEVEL   error, warn, info or debug (info)
   --log-format FORM   text or json (text)
   --clean-up          remove what a killed daemon left behind, and end
@@ -40,6 +45,7 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
         'config-dir': { type: 'string', default: '/etc/aovpn' },
         'state-dir': { type: 'string', default: '/var/lib/aovpn' },
         'run-dir': { type: 'string', default: '/run/aovpn' },
+        cgroup: { type: 'string', default: defaultCgroup },
         'log-level': { type: 'string', default: 'info' },
         'log-format': { type: 'string', default: 'text' },
         'clean-up': { type: 'boolean', default: false },
@@ -53,10 +59,12 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     for (const name of ['config-dir', 'state-dir', 'run-dir'] as const) {
       if (!values[name].startsWith('/')) throw new TypeError(`--${name} takes an absolute path`);
     }
+    if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(values.cgroup)) throw new TypeError('--cgroup takes a name of a–z, 0–9, _ and -');
     return {
       configDir: values['config-dir'],
       stateDir: values['state-dir'],
       runDir: values['run-dir'],
+      cgroup: values.cgroup,
       logLevel: values['log-level'] as LogLevel,
       logFormat: values['log-format'],
       task: values.help ? 'help' : values.version ? 'version' : values['clean-up'] ? 'clean-up' : 'run',

@@ -2,10 +2,12 @@ import type { IpPrefix } from '@aovpn/bytes';
 import { toHostFacts, type Network } from '@aovpn/host';
 import type { TrafficSelector } from '@aovpn/ike';
 import { rangeToPrefixes } from '@aovpn/bytes';
-import { compilePlan, emptyPlan, type Intent, type LiveTunnel, type Plan } from '@aovpn/policy';
+import { compilePlan, emptyPlan, printChanges, type Intent, type LiveTunnel, type Plan, type PlanInput } from '@aovpn/policy';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
+import type { TrafficControl } from './traffic-control.ts';
 import type { TunnelNetwork } from './tunnel.ts';
+import { userId } from './user-database.ts';
 
 export interface PlanKeeperOptions {
   readonly network: Network;
@@ -13,8 +15,18 @@ export interface PlanKeeperOptions {
   readonly mark: number;
   /** What profiles in force want, by name. */
   readonly intents: () => ReadonlyMap<string, Intent>;
+  readonly traffic: TrafficControl;
+  /** What filters and apps of these profiles need to know of the machine. */
+  readonly facts: (intents: ReadonlyMap<string, Intent>) => Promise<TrafficFacts>;
   readonly log: Log;
 }
+
+export type TrafficFacts = Pick<PlanInput, 'apps' | 'identities' | 'released'>;
+
+/** After putting something back the next time waits so long, milliseconds: a quarrel with another program must not use up the machine. */
+const repairRest = 200;
+/** systemd-resolved asks as a user of its own. */
+const resolvedUser = 'systemd-resolve';
 
 /** Keeps the machine like the plan of all tunnels that are up: compiled anew and applied whenever one of them, a profile or the network changes. */
 export class PlanKeeper {
@@ -60,30 +72,101 @@ export class PlanKeeper {
     await mine;
   }
 
+  /** The same after whatever is under way now; what fails is logged. Nothing to do where no profile forces an app into its tunnel. */
+  refreshSoon(): void {
+    const { intents, log } = this.#options;
+    setImmediate(() => {
+      const forcing = [...intents().values()].some(({ filters }) =>
+        filters.some(({ routing }) => routing?.value === 'ForceTunnel'),
+      );
+      if (forcing) this.refresh().catch((error: unknown) => log.error(`the plan could not be applied: ${messageOf(error)}`));
+    });
+  }
+
   /** The end: nothing of any tunnel stays. */
   async clear(): Promise<void> {
     this.#live.clear();
-    const { network } = this.#options;
+    const { network, traffic } = this.#options;
     await this.#turn;
-    const report = await network.cleanUp();
+    // Ways into the tunnels go before what guards them.
+    const { problems } = await network.cleanUp();
+    const left = await traffic.clear();
     this.#plan = emptyPlan;
-    for (const what of report.problems) this.#options.log.error(`left behind: ${what}`);
+    for (const what of [...problems, ...left]) this.#options.log.error(`left behind: ${what}`);
+  }
+
+  /** Puts routes and rules back when somebody else changes them. */
+  watch(): { close(): void } {
+    const { network, log } = this.#options;
+    let rest: NodeJS.Timeout | undefined;
+    let again = false;
+    const repair = (): void => {
+      again = false;
+      rest = setTimeout(() => {
+        rest = undefined;
+        if (again) repair();
+      }, repairRest);
+      rest.unref();
+      this.refresh().catch((error: unknown) => log.error(`routes could not be put back: ${messageOf(error)}`));
+    };
+    const watch = network.watchPlan((changes) => {
+      log.warn(
+        `routes or rules were changed by somebody else and are put back: ${printChanges(changes).trim().replaceAll('\n', '; ')}`,
+      );
+      if (rest) again = true;
+      else repair();
+    });
+    return {
+      close: () => {
+        clearTimeout(rest);
+        watch.close();
+      },
+    };
+  }
+
+  /** The plan that would be in force if a profile were another one; nothing is changed. */
+  async preview(changed: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[]): Promise<Plan> {
+    return await this.#compile(changed, assumed);
   }
 
   async #apply(): Promise<void> {
-    const { network, mark, intents, log } = this.#options;
-    const known = intents();
-    const tunnels: LiveTunnel[] = [];
+    const { network, traffic, intents, log } = this.#options;
+    const plan = await this.#compile(intents());
+    const before = this.#plan;
+    await traffic.apply(before, plan, {
+      apply: async () => {
+        const report = await network.applyPlan(plan);
+        if (report.changes.length > 0) log.debug(`plan applied, ${report.changes.length} changes`);
+        for (const line of report.resolver.done) log.info(`names: ${line}`);
+      },
+      undo: async () => void (await network.applyPlan(before)),
+    });
+    this.#plan = plan;
+    this.#tellProblems(before, plan);
+  }
+
+  async #compile(known: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[] = []): Promise<Plan> {
+    const { network, mark, facts } = this.#options;
+    const tunnels = [...assumed];
     for (const [name, tunnel] of this.#live) {
       const intent = known.get(name);
       if (intent) tunnels.push({ intent, facts: factsOf(name, tunnel) });
     }
-    const idle = [...known.values()].filter(({ name }) => !this.#live.has(name));
-    const plan = compilePlan({ tunnels, idle, host: toHostFacts(await network.networkFacts(), mark) });
-    const report = await network.applyPlan(plan);
-    this.#plan = plan;
-    if (report.changes.length > 0) log.debug(`plan applied, ${report.changes.length} changes`);
-    for (const line of report.resolver.done) log.info(`names: ${line}`);
+    const live = new Set(tunnels.map(({ intent }) => intent.name));
+    const idle = [...known.values()].filter(({ name }) => !live.has(name));
+    const host = toHostFacts(await network.networkFacts(), mark);
+    const resolver = host.resolver === 'systemd-resolved' ? userId(resolvedUser) : undefined;
+    const resolverUsers = resolver === undefined ? [] : [{ from: resolver, to: resolver }];
+    return compilePlan({ tunnels, idle, host: { ...host, resolverUsers }, ...(await facts(known)) });
+  }
+
+  #tellProblems(before: Plan, { problems }: Plan): void {
+    const { log } = this.#options;
+    const told = new Set(before.problems.map(({ profile, code, path, message }) => [profile, code, path, message].join('\n')));
+    for (const { severity, code, profile, at, path, message } of problems) {
+      if (severity === 'info' || told.has([profile, code, path, message].join('\n'))) continue;
+      log.warn(`line ${at.line} ${path}: ${message} [${code}]`, profile);
+    }
   }
 }
 

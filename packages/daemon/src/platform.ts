@@ -1,26 +1,41 @@
 import {
+  cleanUpFilters,
   createEapCrypto,
   createGatewayVerifier,
   createIkeCrypto,
   createTlsEngine,
   createUpstreamAsker,
+  openFilters,
   openNetwork,
   openUserspaceDataPlane,
   probeGateway,
 } from '@aovpn/host';
 import type { Platform } from './daemon.ts';
+import { defaultCgroup, type DaemonOptions } from './options.ts';
+import type { FilterPlatform } from './traffic-control.ts';
 
 /** This machine. @throws {HostError} AOV-HOST-300 */
-export function linuxPlatform(stateDir: string): Platform {
+export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir' | 'cgroup'>): Platform {
+  const { stateDir } = options;
   const crypto = { ...createEapCrypto(), ...createIkeCrypto() };
   return {
     crypto,
     network: openNetwork({ stateDirectory: stateDir }),
+    filters: linuxFilters(options),
     asker: createUpstreamAsker(),
     openDataPlane: openUserspaceDataPlane,
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
     probeGateway: async (address, port) => (await probeGateway(crypto, address, port)).answered,
     createTlsEngine,
+  };
+}
+
+/** Another daemon may have cgroups of another name, and what is pinned belongs to the usual one. */
+export function linuxFilters({ runDir, cgroup }: Pick<DaemonOptions, 'runDir' | 'cgroup'>): FilterPlatform {
+  const place = { cgroupName: cgroup, runDirectory: runDir, ...(cgroup === defaultCgroup ? {} : { pins: false as const }) };
+  return {
+    open: (onEvent) => openFilters({ onEvent, ...place }),
+    cleanUp: () => cleanUpFilters(place),
   };
 }

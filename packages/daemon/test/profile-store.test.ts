@@ -107,12 +107,15 @@ suite('profile store', () => {
   test('what this machine cannot do is no reason to give up what works', async () => {
     write('corp.xml', xml('a.example'));
     await store.scan();
-    write('corp.xml', xml('a.example', '<TrafficFilter><Protocol>6</Protocol></TrafficFilter>'));
+    const lockDown = xml('a.example')
+      .replace('<DeviceTunnel>true</DeviceTunnel>', '<LockDown>true</LockDown>')
+      .replace('SplitTunnel', 'ForceTunnel');
+    write('corp.xml', lockDown);
     assert.deepEqual(await kinds(), ['refused corp']);
     assert.equal(store.status('corp')?.state, 'kept');
-    assert.ok(store.status('corp')?.diagnostics.some(({ code }) => code === 'AOV-SUPERVISOR-331'));
+    assert.ok(store.status('corp')?.diagnostics.some(({ code }) => code === 'AOV-SUPERVISOR-330'));
     // The same as a first version is in force: its connection says why it is blocked.
-    write('other.xml', xml('a.example', '<TrafficFilter><Protocol>6</Protocol></TrafficFilter>'));
+    write('other.xml', lockDown);
     assert.deepEqual(await kinds(), ['in-force other']);
   });
 

@@ -271,7 +271,7 @@ export const policyDivergences = [
     id: 'not-enforced-yet',
     title: 'Elements that the plan has a place for, still empty',
     windows:
-      'TrafficFilter, AppTrigger, AutoTrigger, LockDown, EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
+      'The start of an application of AppTrigger and a name of AutoTrigger bring the tunnel up; LockDown, EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
     here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
     why: 'Their work follows; nobody should believe that it is done.',
   },

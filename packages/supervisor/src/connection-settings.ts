@@ -2,7 +2,7 @@
 export interface ConnectionSettings {
   /** Offer algorithms that are too weak to be used unasked, where the profile (or a gateway at its defaults) wants them. */
   readonly allowWeak: boolean;
-  /** Connect although LockDown or TrafficFilter of the profile are not enforced. */
+  /** Connect although LockDown of the profile is not enforced. */
   readonly allowUnenforced: boolean;
   /** User name for EAP; for EAP-TLS the certificate has one as a rule. */
   readonly userName?: string;

@@ -8,7 +8,7 @@ export { compileEapConfig } from './compile-eap-config.ts';
 export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
 export { startSupervisor, stepSupervisor } from './step.ts';
 export { supervisorTimes } from './turn.ts';
-export { viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
+export { unwantedConnections, viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
 export { compileIkeConfig, type CompiledIkeConfig } from './compile-ike-config.ts';
 export { defaultConnectionSettings, type ConnectionSettings } from './connection-settings.ts';
 export { gatewayNamesOf, reviewProfile } from './review-profile.ts';

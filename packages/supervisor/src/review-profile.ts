@@ -6,9 +6,8 @@ import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 
 /**
- * Whether this machine can do what the profile asks for, credentials aside. What a profile wants as protection (LockDown,
- * TrafficFilter) and we cannot give fails closed, unless the settings say otherwise; what is merely not acted upon is a note of
- * the policy room. The answer is the first problem, or undefined.
+ * Whether this machine can do what the profile asks for, credentials aside. What a profile wants as protection (LockDown)
+ * and we cannot give fails closed, unless the settings say otherwise; what is merely not acted upon is a note of the policy room. The answer is the first problem, or undefined.
  */
 export function reviewProfile(
   profile: Profile,
@@ -19,11 +18,8 @@ export function reviewProfile(
     if (!profile.pluginProfile) return problem('noServers', 'there is no NativeProfile');
     return problem('plugin', profile.pluginProfile.pluginPackageFamilyName?.value ?? `line ${profile.pluginProfile.at.line}`);
   }
-  if (!settings.allowUnenforced) {
-    if (profile.lockDown?.value === true) return problem('lockDown', `line ${profile.lockDown.at.line}`);
-    const filter = profile.trafficFilters[0];
-    if (filter) return problem('trafficFilter', `line ${filter.at.line}`);
-  }
+  if (!settings.allowUnenforced && profile.lockDown?.value === true)
+    return problem('lockDown', `line ${profile.lockDown.at.line}`);
   if (gatewayNamesOf(profile).length === 0) return problem('noServers');
   return reviewProtocol(profile) ?? reviewAuthentication(profile) ?? problemOfSuite(profile, settings.allowWeak);
 }

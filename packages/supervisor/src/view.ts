@@ -22,6 +22,13 @@ export function viewSupervisor(state: SupervisorState): readonly ConnectionView[
   return [...state.connections.values()].map(viewConnection).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Connections whose tunnel nobody wants now: a person said down, or nobody has asked for it yet. */
+export function unwantedConnections({ connections }: SupervisorState): ReadonlySet<string> {
+  return new Set(
+    [...connections.values()].filter(({ held, phase }) => held || phase.kind === 'idle').map(({ spec }) => spec.name),
+  );
+}
+
 export function viewConnection(connection: Connection): ConnectionView {
   const { spec, phase, since, tries, problem, connectedAt } = connection;
   const candidate = 'candidate' in phase ? phase.candidate : undefined;

@@ -420,7 +420,6 @@ suite('what we cannot do fails closed', () => {
   const filter = { at: { line: 30, column: 1 }, protocol: on(31, 6) };
   const cases = [
     ['LockDown', profile({}, { lockDown: on(9, true) }), 'AOV-SUPERVISOR-330'],
-    ['TrafficFilter', profile({}, { trafficFilters: [filter] }), 'AOV-SUPERVISOR-331'],
     ['SSTP', profile({ nativeProtocolType: on(4, 'SSTP') }), 'AOV-SUPERVISOR-312'],
     ['L2TP', profile({ nativeProtocolType: on(4, 'L2TP') }), 'AOV-SUPERVISOR-312'],
     [

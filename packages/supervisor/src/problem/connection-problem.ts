@@ -108,12 +108,4 @@ export const connectionProblems = {
     'LockDown is not enforced yet, and the profile must not run without it',
     'To connect without that protection all the same: allow-unenforced = true for this profile in aovpn.toml.',
   ),
-  trafficFilter: row(
-    'AOV-SUPERVISOR-331',
-    undefined,
-    'profile',
-    'never',
-    'TrafficFilter is not enforced yet, and the profile must not run without it',
-    'To connect without that protection all the same: allow-unenforced = true for this profile in aovpn.toml.',
-  ),
 } as const;
