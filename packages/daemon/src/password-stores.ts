@@ -33,7 +33,7 @@ export function passwordStores(places: PasswordPlaces): Pick<PasswordOptions, 's
 }
 
 /** The file, whether it is there or not. */
-export function passwordFileOf({ connection, settings, configDir, profilesDir }: PasswordPlaces): string {
+function passwordFileOf({ connection, settings, configDir, profilesDir }: PasswordPlaces): string {
   return settings.passwordFile === undefined
     ? path.join(profilesDir, `${connection}${credentialEndings.password}`)
     : path.resolve(configDir, settings.passwordFile);

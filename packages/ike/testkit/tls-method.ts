@@ -12,7 +12,7 @@ const code = { request: 1, success: 3, failure: 4 } as const;
 const start = 0x20;
 
 /** 128 octets that both ends would have exported from TLS. */
-export const keyMaterial: Uint8Array = Uint8Array.from({ length: 128 }, (_, i) => i);
+const keyMaterial: Uint8Array = Uint8Array.from({ length: 128 }, (_, i) => i);
 
 /**
  * EAP-TLS as a server sees it, with one octet of "TLS" in each direction and version 1.2 (RFC 5216 §2.1): the machine does not look
