@@ -50,7 +50,7 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
     }
     case 'eap': {
       const silence = failure.failure.kind === 'rejected' ? silenceOf(failure) : undefined;
-      return silence ? problem('eapRadiusSilent', silence) : problemOfEap(failure.failure, authentication);
+      return silence ? problem('eapRadiusSilent', silence) : problemOfEap(failure.failure);
     }
     case 'ts-unacceptable':
       return problem('tsUnacceptable');
@@ -74,13 +74,13 @@ function silenceOf(failure: object): string | undefined {
   return `the gateway gave up after ${Math.round(quietMs / 1000)} seconds of silence`;
 }
 
-function problemOfEap(failure: EapFailure, authentication: AuthenticationKind): Problem {
+function problemOfEap(failure: EapFailure): Problem {
   if (failure.tls) return problemOfTls(failure.tls);
   const { number, detail, kind } = failure;
   const numbered = number === undefined ? undefined : numberedProblems[number];
   if (numbered) return problem(numbered, detail);
-  // Methods that show the secret as it is have no word of their own for a wrong one: RADIUS rejects, and that is all.
-  const name = kind === 'rejected' && secretKinds.has(authentication) ? 'eapSecretRefused' : eapProblems[kind];
+  // RADIUS often has no word for a wrong password: it rejects, and that is all.
+  const name = failure.unexplained ? 'eapSecretRefused' : eapProblems[kind];
   return problem(name, detail, number !== undefined && number >= 600 && number < 1000 ? { windows: number } : undefined);
 }
 
@@ -170,6 +170,9 @@ const tlsProblems: { readonly [R in TlsFailure['reason']]: ProblemName } = {
   expired: 'eapTlsExpired',
   'not-yet-valid': 'eapTlsNotYetValid',
   'wrong-eku': 'eapTlsWrongEku',
+  weak: 'eapTlsWeak',
+  'invalid-root': 'eapTlsInvalidRoot',
+  'revocation-unknown': 'eapTlsRevocationUnknown',
   'wrong-name': 'eapTlsWrongName',
   revoked: 'eapTlsRevoked',
   'no-client-certificate': 'eapTlsNoClientCertificate',
@@ -199,14 +202,6 @@ const clientAlertProblems: Readonly<Record<number, ProblemName>> = {
   49: 'eapTlsClientOther',
   116: 'eapTlsNoClientCertificate',
 };
-
-const secretKinds: ReadonlySet<AuthenticationKind> = new Set<AuthenticationKind>([
-  'peap-gtc',
-  'ttls-pap',
-  'ttls-chap',
-  'ttls-mschap',
-  'ttls-gtc',
-]);
 
 const choiceProblems: { readonly [C in NoCertificateCause]: ProblemName } = {
   'no-candidate': 'noUserCertificate',

@@ -92,8 +92,12 @@ suite('the catalogue of problems', () => {
       [{ kind: 'cryptobinding-missing' }, 'AOV-EAP-221', 824, 'radius'],
       [{ kind: 'identity-mismatch' }, 'AOV-EAP-222', 867, 'radius'],
     ]),
-    ...(['ttls-pap', 'ttls-chap', 'ttls-mschap', 'ttls-gtc', 'peap-gtc'] as const).flatMap((kind) =>
-      eap(kind, [[{ kind: 'rejected' }, 'AOV-EAP-219', 691, 'credentials']]),
+    ...(['ttls-pap', 'ttls-mschapv2', 'ttls-gtc', 'peap-mschapv2', 'mschapv2'] as const).flatMap((kind) =>
+      eap(kind, [
+        // Right after the password, or at another moment.
+        [{ kind: 'rejected', unexplained: true }, 'AOV-EAP-219', 691, 'credentials'],
+        [{ kind: 'rejected' }, 'AOV-EAP-201', 812, 'radius'],
+      ]),
     ),
     ...eap('eap-tls', [
       [tls('untrusted'), 'AOV-EAP-211', 864, 'radius'],
@@ -101,6 +105,9 @@ suite('the catalogue of problems', () => {
       [tls('not-yet-valid'), 'AOV-EAP-231', 858, 'host'],
       [tls('wrong-name'), 'AOV-EAP-213', 866, 'radius'],
       [tls('wrong-eku'), 'AOV-EAP-232', 857, 'radius'],
+      [tls('weak'), 'AOV-EAP-234', 860, 'radius'],
+      [tls('invalid-root'), 'AOV-EAP-235', 865, 'radius'],
+      [tls('revocation-unknown'), 'AOV-EAP-236', 860, 'radius'],
       [tls('revoked'), 'AOV-EAP-214', 859, 'radius'],
       [tls('no-client-certificate'), 'AOV-EAP-215', 798, 'certificate'],
       [tls('client-certificate-refused'), 'AOV-EAP-216', 853, 'certificate'],

@@ -19,8 +19,8 @@ interface Entry extends RememberedSession {
 
 /** How long a session may be resumed, milliseconds: ten hours, as Windows' TLS clients do; RFC 8446 §4.6.1 allows seven days. */
 const lifetime = 10 * 3_600_000;
-/** Of one scope. */
-const ticketLimit = 4;
+/** Tickets of one connection that are kept, the newest. */
+export const ticketLimit = 4;
 /** Scopes that are remembered at once. */
 const scopeLimit = 8;
 

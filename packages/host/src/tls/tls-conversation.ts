@@ -6,8 +6,8 @@ import { concat } from '@aovpn/bytes';
 import type { EapEvent, TlsChannel, TlsFailure, TlsKeying, TlsServerTrust } from '@aovpn/eap';
 import type { Credential } from '../keys/credential.ts';
 import { exportKeys } from './keying.ts';
-import { overwrite, type RememberedSession } from './session-cache.ts';
-import { alertFor, tlsFailureOf } from './tls-failure.ts';
+import { overwrite, ticketLimit, type RememberedSession } from './session-cache.ts';
+import { alertFor, onlyAlert, tlsFailureOf } from './tls-failure.ts';
 import { receivedCertificates, verifyServer, type ServerJudge, type VerifiedServer } from './verify-server.ts';
 
 type TlsOutput = Extract<EapEvent, { readonly kind: 'tls-output' }>;
@@ -90,6 +90,8 @@ export class TlsConversation {
     });
     this.#socket.on('session', (session: Buffer) => {
       this.#sessions.push(Buffer.from(session));
+      // A server may send tickets without end; each holds its certificate as well.
+      if (this.#sessions.length > ticketLimit) this.#sessions.shift()!.fill(0);
       this.#news++;
     });
     this.#socket.on('error', (error) => {
@@ -124,7 +126,8 @@ export class TlsConversation {
       }
     }
     if (this.#secure && !this.#failure && !this.#established) this.#establish();
-    return this.#output(request, records);
+    // OpenSSL answers a flight before it reads what comes behind it: a failure can lie above our certificate for an impostor.
+    return this.#output(request, this.#failure && !this.#established ? onlyAlert(records) : records);
   }
 
   /** Encrypts application data and gives back its records. Nothing is taken before the server has proven itself. */
@@ -202,7 +205,11 @@ export class TlsConversation {
   #establish(): void {
     const resumed = this.#options.offer !== undefined && this.#socket.isSessionReused();
     // What the server has refused once it will refuse again.
-    if (!resumed) this.#sessions = this.#sessions.filter((session) => !this.#options.offer?.sessions.includes(session));
+    if (!resumed) {
+      const { sessions = [] } = this.#options.offer ?? {};
+      this.#sessions = this.#sessions.filter((session) => !sessions.includes(session));
+      for (const session of sessions) session.fill(0);
+    }
     const [shown] = receivedCertificates(this.#socket);
     const isBelieved = this.#believed !== undefined && (sameOctets(shown, this.#believed[0]) || (resumed && shown === undefined));
     if (!this.#server || !isBelieved) {

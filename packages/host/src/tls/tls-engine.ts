@@ -49,6 +49,8 @@ class Engine implements TlsEngine {
   readonly #judge: ServerJudge;
   readonly #sessions: SessionCache | undefined;
   readonly #channels = new Map<TlsChannel, Channel>();
+  /** The start that counts, until the channel is closed: a person may take a while to give a PIN. */
+  readonly #starts = new Map<TlsChannel, TlsStart>();
   readonly #rootsDigest: string;
 
   constructor(options: TlsEngineOptions) {
@@ -79,6 +81,7 @@ class Engine implements TlsEngine {
 
   async #start(action: TlsStart): Promise<EapEvent> {
     this.#close(action.channel, false);
+    this.#starts.set(action.channel, action);
     const { credential, onServer } = this.#options;
     if (action.clientCertificate) {
       if (!credential) {
@@ -93,6 +96,11 @@ class Engine implements TlsEngine {
       }
     }
     const scope = this.#scopeOf(action);
+    const offer = action.resume ? await this.#offer(action, scope) : undefined;
+    if (this.#starts.get(action.channel) !== action) {
+      if (offer) overwrite(offer);
+      return failedOutput(action.request, { reason: 'protocol', detail: 'TLS was given up before it began' });
+    }
     let conversation: TlsConversation;
     try {
       conversation = new TlsConversation({
@@ -100,7 +108,7 @@ class Engine implements TlsEngine {
         trust: action.trust,
         keying: action.keying,
         credential: action.clientCertificate ? credential : undefined,
-        offer: action.resume ? await this.#offer(action, scope) : undefined,
+        offer,
         judge: this.#judge,
         onServer,
       });
@@ -108,12 +116,12 @@ class Engine implements TlsEngine {
       // The key has gone since, or OpenSSL does not take it.
       return failedOutput(action.request, keyFailure(error));
     }
-    this.#close(action.channel, false);
     this.#channels.set(action.channel, { conversation, scope });
     return conversation.exchange(action.request, undefined);
   }
 
   #close(channel: TlsChannel, remember: boolean): void {
+    this.#starts.delete(channel);
     const open = this.#channels.get(channel);
     if (!open) return;
     this.#channels.delete(channel);

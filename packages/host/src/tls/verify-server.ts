@@ -73,7 +73,7 @@ export async function verifyServer(question: ServerQuestion, judge: ServerJudge)
     certificates = question.certificates.map(parseCertificate);
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
-    return refused('untrusted', error.message);
+    return refused('weak', error.message);
   }
   const [leaf] = certificates;
   if (!leaf) return refused('untrusted', 'the RADIUS server showed no certificate');
@@ -157,9 +157,24 @@ async function ask(
   return { kind: 'believed', server: { subject: leaf.subject, names, validated: true, asked: true } };
 }
 
-function failureOf({ reason, detail }: Extract<PathResult, { kind: 'refused' }>): TlsFailure {
-  const isExpired = reason === 'expired' || reason === 'not-yet-valid';
-  return { reason: isExpired ? 'expired' : 'untrusted', detail: `the RADIUS server's certificate: ${detail}` };
+function failureOf({ reason, ofAnchor, detail: found }: Extract<PathResult, { kind: 'refused' }>): TlsFailure {
+  const detail = `the RADIUS server's certificate: ${found}`;
+  if (ofAnchor === true) return { reason: 'invalid-root', detail };
+  switch (reason) {
+    case 'expired':
+    case 'not-yet-valid':
+    case 'wrong-eku':
+    case 'weak':
+      return { reason, detail };
+    case 'malformed':
+      return { reason: 'weak', detail };
+    case 'no-certificate':
+    case 'revoked':
+    case 'revocation-unknown':
+    case 'untrusted':
+    case 'wrong-name':
+      return { reason: 'untrusted', detail };
+  }
 }
 
 function nameProblem(leaf: ParsedCertificate, trust: TlsServerTrust): TlsFailure | undefined {
@@ -188,9 +203,9 @@ async function revocationProblem(
     delay(revocationTime, undefined, { signal: late.signal, ref: false }).catch(() => undefined),
   ]);
   late.abort();
-  if (verdict) return verdict.kind === 'refused' ? revoked(verdict.detail) : undefined;
+  if (verdict) return verdict.kind === 'refused' ? revoked(verdict.detail, verdict.reason) : undefined;
   return revocation.policy === 'hard'
-    ? revoked(`nobody says within ${revocationTime / 1000} s whether it is revoked`)
+    ? revoked(`nobody says within ${revocationTime / 1000} s whether it is revoked`, 'revocation-unknown')
     : undefined;
 }
 
@@ -202,8 +217,8 @@ function stapledStatus(
   return stapled && leaf && issuer ? checkOcspResponse(stapled, leaf, issuer, now) : undefined;
 }
 
-function revoked(detail: string): TlsFailure {
-  return { reason: 'revoked', detail: `the RADIUS server's certificate: ${detail}` };
+function revoked(detail: string, reason: 'revoked' | 'revocation-unknown' = 'revoked'): TlsFailure {
+  return { reason, detail: `the RADIUS server's certificate: ${detail}` };
 }
 
 function dnsNamesOf(certificate: ParsedCertificate): string[] {

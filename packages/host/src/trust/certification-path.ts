@@ -26,10 +26,18 @@ export type PathResult =
       /** Leaf first, anchor last. */ readonly path: readonly ParsedCertificate[];
       readonly trace: readonly string[];
     }
-  | { readonly kind: 'refused'; readonly reason: GatewayRefusal; readonly detail: string; readonly trace: readonly string[] };
+  | {
+      readonly kind: 'refused';
+      readonly reason: GatewayRefusal;
+      /** It is the path's anchor that this speaks against. */
+      readonly ofAnchor?: true;
+      readonly detail: string;
+      readonly trace: readonly string[];
+    };
 
 interface Problem {
   readonly reason: GatewayRefusal;
+  readonly ofAnchor?: true;
   readonly detail: string;
 }
 
@@ -92,7 +100,7 @@ function problemOf(path: readonly ParsedCertificate[], request: PathRequest): Pr
       criticalProblem(certificate) ??
       (i === 0 ? leafProblem(certificate, request.purposes) : authorityProblem(path, i, request.purposes)) ??
       constraintProblem(path, i);
-    if (problem) return problem;
+    if (problem) return i > 0 && i === path.length - 1 ? { ...problem, ofAnchor: true } : problem;
   }
   return undefined;
 }

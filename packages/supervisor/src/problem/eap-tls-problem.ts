@@ -114,4 +114,28 @@ export const eapTlsProblems = {
     "The RADIUS server's certificate is not meant for a server",
     'Issue it with the extended key usage serverAuth (1.3.6.1.5.5.7.3.1).',
   ),
+  eapTlsWeak: row(
+    'AOV-EAP-234',
+    860,
+    'radius',
+    'slow',
+    "The RADIUS server's certificate is too weak, or cannot be read",
+    'Issue it, and the authorities above it, with RSA of 2048 bits or more, or ECDSA, and SHA-256 or better.',
+  ),
+  eapTlsInvalidRoot: row(
+    'AOV-EAP-235',
+    865,
+    'radius',
+    'slow',
+    "The root above the RADIUS server's certificate is not valid",
+    "Renew the root, and name the new one in TrustedRootCA. If it has not expired, this machine's clock is wrong.",
+  ),
+  eapTlsRevocationUnknown: row(
+    'AOV-EAP-236',
+    860,
+    'radius',
+    'slow',
+    "Nobody can tell whether the RADIUS server's certificate is revoked",
+    'Make the revocation list or OCSP service reachable from outside, let the RADIUS server staple its OCSP response, or set radius-revocation = "soft" for this profile.',
+  ),
 } as const;
