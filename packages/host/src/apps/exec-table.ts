@@ -43,7 +43,7 @@ export const slotFlag = {
 
 const slotColumn = { members: 0, flags: 1 } as const;
 const slotColumns = 2;
-export const ringColumn = { pid: 0, slot: 1, errno: 2 } as const;
+const ringColumn = { pid: 0, slot: 1, errno: 2 } as const;
 const ringColumns = 3;
 /** A row of the table: file, slot + 1 (0: empty), the interpreter whose event belongs to the same start (all 0: none). */
 const column = { devMajor: 0, devMinor: 1, inoLow: 2, inoHigh: 3, slot: 4, next: 5 } as const;

@@ -71,7 +71,10 @@ export interface ExecWatch {
    * made anew. @throws {HostError} AOV-HOST-601, AOV-HOST-602
    */
   setApps(apps: readonly WatchedApp[]): WatchReport;
-  /** Starts of the app wait until it is let go, `maxHoldMs` at the longest. */
+  /**
+   * Starts of the app wait until it is let go, `maxHoldMs` at the longest. Not for what this process starts itself: Node's `spawn` returns
+   * when `execve` is through, and this thread sleeps until then.
+   */
   hold(app: AppKey, on: boolean): void;
   /** Whether starts are seen now. */
   readonly watching: boolean;

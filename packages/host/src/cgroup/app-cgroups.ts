@@ -117,7 +117,7 @@ export function openAppCgroups(options: { readonly root?: CgroupRoot; readonly n
 }
 
 /** Path of a process' cgroup in the v2 hierarchy, as seen from ours; undefined when there is no such process. */
-export function cgroupOf(pid: number): string | undefined {
+function cgroupOf(pid: number): string | undefined {
   try {
     // cgroups(7): the line of the v2 hierarchy is `0::` and the path.
     return /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1];

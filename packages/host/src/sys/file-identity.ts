@@ -1,6 +1,5 @@
 import koffi from 'koffi';
 import { addressOf } from './libc.ts';
-import { check } from './sys-error.ts';
 import { littleEndian } from './socket-address.ts';
 
 /**
@@ -34,13 +33,6 @@ export const statxOffset = { ino: 32, devMajor: 136, devMinor: 140 } as const;
 export function statxInto(fd: number, at: number): number {
   const result = nativeStatx(fd, '', AT_EMPTY_PATH, STATX_INO, at);
   return result < 0 ? -koffi.errno() : result;
-}
-
-/** @throws {SysError} */
-export function fileIdentity(fd: number): FileIdentity {
-  const buffer = new ArrayBuffer(statxLength);
-  check('statx', statxInto(fd, addressOf(buffer)));
-  return decode(new DataView(buffer));
 }
 
 /** Follows symbolic links; undefined when there is no such file or it may not be looked at. */

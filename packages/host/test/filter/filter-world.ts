@@ -211,7 +211,7 @@ export type Exchange = 'tcp' | 'udp connected' | 'udp unconnected';
 export const everyExchange: readonly Exchange[] = ['tcp', 'udp connected', 'udp unconnected'];
 
 /** Perl that asks a site from which address it was asked, and prints that; nothing when there is no answer within two seconds. */
-export function askSite(site: Site, family: 4 | 6, exchange: Exchange): string {
+function askSite(site: Site, family: 4 | 6, exchange: Exchange): string {
   const hex = Buffer.from(parseAddress(site[family])!.bytes).toString('hex');
   const name = family === 4 ? `pack("SnH8x8",2,${world.port},"${hex}")` : `pack("SnNH32N",10,${world.port},0,"${hex}",0)`;
   const socket = `socket(S,${family === 4 ? 2 : 10},${exchange === 'tcp' ? '1,6' : '2,17'});$SIG{ALRM}=sub{exit 1};alarm 2;`;
