@@ -16,6 +16,7 @@ import {
   type PromptKind,
   type PutProfile,
 } from '@aovpn/api';
+import { cgroupArguments } from './app.ts';
 import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
 import type { Running } from './running.ts';
 
@@ -60,7 +61,11 @@ export class Product {
   /** Starts the daemon without waiting for anything. */
   launch(options: StartOptions = {}): Running {
     const command = [process.execPath, repository('packages/daemon/bin/aovpnd.mjs')];
-    const argv = [...(options.through ? command.map(inCheckout) : command), ...(options.args ?? [])];
+    const argv = [
+      ...(options.through ? command.map(inCheckout) : command),
+      ...cgroupArguments(this.host),
+      ...(options.args ?? []),
+    ];
     this.#daemon = this.host.spawn([...(options.through ?? []), ...argv], {
       name: 'aovpnd',
       ...(options.env ? { env: options.env } : {}),

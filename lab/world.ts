@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { Application } from './application.ts';
+import { removeCgroups } from './app.ts';
 import { Capture } from './capture.ts';
 import { type GatewayOptions, Strongswan } from './gateway/strongswan.ts';
 import { Host } from './host.ts';
@@ -181,6 +182,7 @@ export class World implements AsyncDisposable {
     this.#closed ??= (async () => {
       for (const step of this.#closing.toReversed()) await step().catch(() => undefined);
       await end(this.#init);
+      removeCgroups(this.client);
       this.#removeHooks();
       rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
     })();

@@ -42,24 +42,29 @@ interface Held {
   readonly answer: RadiusPacket;
   readonly request: RadiusPacket;
   readonly until: number;
+  /** As the settings were when it began to wait. */
+  readonly notify: NonNullable<RadiusRelaySettings['notify']>;
   notified: number;
 }
 
 const { port, server } = JSON.parse(process.argv[2]!) as RadiusRelayPlace;
 let settings: RadiusRelaySettings = {};
 const front = createSocket('udp4');
-/** What the gateway repeats while it waits is known by this key. */
-const underWay = new Map<string, Asked>();
+/** What the gateway repeats is known by this key, while it waits and afterwards. */
+const underWay = new Set<string>();
+const answered = new Map<string, Buffer>();
 /** By the State that we gave out with a notification. */
 const held = new Map<string, Held>();
 let answers = 0;
 
 front.on('message', (datagram, from) => {
   const packet = parseRadius(datagram);
-  const key = `${from.port} ${packet.identifier} ${packet.authenticator.toString('hex')}`;
+  const key = keyOf({ packet, from });
+  const before = answered.get(key);
+  if (before) return front.send(before, from.port, from.address);
   if (underWay.has(key)) return;
   const asked = { packet, from };
-  underWay.set(key, asked);
+  underWay.add(key);
   if (!attributeOf(packet, radiusType.state)) answers = 0;
   const state = attributeOf(packet, radiusType.state)?.toString('latin1') ?? '';
   const waiting = held.get(state);
@@ -67,7 +72,7 @@ front.on('message', (datagram, from) => {
     held.delete(state);
     return void setTimeout(
       () => keepWaiting(asked, waiting),
-      Math.min(settings.notify?.everyMs ?? 0, waiting.until - Date.now()),
+      Math.max(0, Math.min(waiting.notify.everyMs, waiting.until - Date.now())),
     );
   }
   const back = createSocket('udp4');
@@ -85,7 +90,7 @@ function pass(asked: Asked, answer: RadiusPacket, datagram: Buffer): void {
   if (!waits) return reply(asked, datagram);
   process.stdout.write('holding\n');
   if (!notify) return void setTimeout(() => reply(asked, datagram), hold.ms);
-  keepWaiting(asked, { answer, request: asked.packet, until: Date.now() + hold.ms, notified: 0 });
+  keepWaiting(asked, { answer, request: asked.packet, until: Date.now() + hold.ms, notify, notified: 0 });
 }
 
 /** Answers with one more notification, or at last with what was held. */
@@ -103,7 +108,7 @@ function keepWaiting(asked: Asked, waiting: Held): void {
     ];
     return reply(asked, writeAnswer(asked.packet, server.secret, { code: answer.code, attributes, ...(msk && { msk }) }));
   }
-  const text = Buffer.from(settings.notify?.text ?? '', 'utf8');
+  const text = Buffer.from(waiting.notify.text, 'utf8');
   // Far from the numbers that the server counts up.
   const eap = Buffer.concat([Buffer.from([1, (last + 101) & 0xff, 0, 0, 2]), text]);
   eap.writeUInt16BE(eap.length, 2);
@@ -113,9 +118,15 @@ function keepWaiting(asked: Asked, waiting: Held): void {
   reply(asked, writeAnswer(asked.packet, server.secret, { code: radiusCode.challenge, attributes }));
 }
 
-function reply({ packet, from }: Asked, datagram: Buffer): void {
-  front.send(datagram, from.port, from.address);
-  underWay.delete(`${from.port} ${packet.identifier} ${packet.authenticator.toString('hex')}`);
+function reply(asked: Asked, datagram: Buffer): void {
+  const key = keyOf(asked);
+  front.send(datagram, asked.from.port, asked.from.address);
+  underWay.delete(key);
+  answered.set(key, datagram);
+}
+
+function keyOf({ packet, from }: Asked): string {
+  return `${from.port} ${packet.identifier} ${packet.authenticator.toString('hex')}`;
 }
 
 createInterface({ input: process.stdin })
