@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, suite, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HostError } from '../../src/host-error.ts';
 import { CKM, CKR } from '../../src/keys/pkcs11/constant.ts';
 import type { AskPin, PinQuestion } from '../../src/keys/pkcs11/pin.ts';
@@ -64,6 +65,48 @@ suite('a card that counts wrong PINs', () => {
     for (let i = 0; i < 5; i++) await fails('AOV-HOST-157', token.sign(id, mechanism, data));
     assert.deepEqual(card.pinsTried, ['9999']);
     assert.equal(card.tries, 2);
+  });
+
+  test('several tunnels at once with the same wrong PIN cost one try', async () => {
+    const card = newCard();
+    const login = card.login.bind(card);
+    // A card takes its time.
+    card.login = async (...args) => {
+      for (let i = 0; i < 50; i++) await nextTurn();
+      return login(...args);
+    };
+    const pinFile = pinFileOf('9999');
+    const outcomes = await Promise.allSettled([1, 2, 3].map(() => tokenOf(card, pinFile).sign(id, mechanism, data)));
+    assert.ok(outcomes.every(({ status }) => status === 'rejected'));
+    assert.deepEqual(card.pinsTried, ['9999']);
+    const typed = [person('8888'), person('8888'), person('8888')];
+    await Promise.allSettled(typed.map(({ askPin }) => tokenOf(card, undefined, askPin).sign(id, mechanism, data)));
+    assert.deepEqual(card.pinsTried, ['9999', '8888']);
+  });
+
+  test('several at once with different ones in files leave the last try', async () => {
+    const card = newCard();
+    const login = card.login.bind(card);
+    card.login = async (...args) => {
+      for (let i = 0; i < 50; i++) await nextTurn();
+      return login(...args);
+    };
+    const files = ['1', '2', '3', '4'].map(pinFileOf);
+    await Promise.allSettled(files.map((file) => tokenOf(card, file).sign(id, mechanism, data)));
+    assert.equal(card.pinsTried.length, 2);
+    assert.equal(card.tries, 1);
+  });
+
+  test('a wrong PIN is remembered whichever module it comes by', async () => {
+    const card = newCard();
+    await fails('AOV-HOST-152', tokenOf(card, pinFileOf('9999')).sign(id, mechanism, data));
+    const other = new Token(
+      { ...card.module, path: '/other.so' },
+      { ...card.name },
+      { pinFile: pinFileOf('9999'), askPin: undefined },
+    );
+    await fails('AOV-HOST-157', other.sign(id, mechanism, data));
+    assert.deepEqual(card.pinsTried, ['9999']);
   });
 
   test('the last try is nobody’s but a person’s, who is told', async () => {
@@ -175,6 +218,32 @@ suite('a key that wants the PIN every time (CKA_ALWAYS_AUTHENTICATE)', () => {
     assert.throws(() => token.signNow(id, mechanism, data), /PIN_INCORRECT/);
     await fails('AOV-HOST-152', token.unlock(id));
     assert.deepEqual(card.pinsTried, ['1234', '8888']);
+  });
+});
+
+suite('PINs for a single signature that turn out wrong', () => {
+  test('one that IKE used is not used again', async () => {
+    const card = newCard();
+    card.alwaysAuthenticate = true;
+    const { askPin } = person('1234', '8888', '8888');
+    const token = tokenOf(card, undefined, askPin);
+    await token.unlock(id);
+    await fails('AOV-HOST-156', token.sign(id, mechanism, data));
+    await fails('AOV-HOST-152', token.unlock(id));
+    assert.deepEqual(card.pinsTried, ['1234', '8888']);
+  });
+
+  test('taking another one makes nobody forget them', async () => {
+    const card = newCard();
+    card.alwaysAuthenticate = true;
+    const { askPin } = person('1234', '8888', '7777', '8888');
+    const token = tokenOf(card, undefined, askPin);
+    for (const _ of ['8888', '7777']) {
+      await token.unlock(id);
+      assert.throws(() => token.signNow(id, mechanism, data), /PIN_/);
+    }
+    await fails('AOV-HOST-152', token.unlock(id));
+    assert.deepEqual(card.pinsTried, ['1234', '8888', '7777']);
   });
 });
 

@@ -89,6 +89,7 @@ class NativeCryptoki implements Cryptoki {
       this.#hasLocks = false;
       result = this.#calls.call('C_Initialize', 0);
     }
+    settings.fill(0n);
     if (result !== CKR.OK && result !== CKR.CRYPTOKI_ALREADY_INITIALIZED) throw new CryptokiError('C_Initialize', result);
   }
 
@@ -201,16 +202,19 @@ class NativeCryptoki implements Cryptoki {
     const session = Number(handle[0]);
     const [mechanism, keep] = writeMechanism(wanted);
     const pin = contextPin?.slice();
+    const input = data.slice();
     try {
       must('C_SignInit', session, addressOf(mechanism), key);
       if (contextPin !== undefined) must('C_Login', session, 2, pin ? addressOf(pin) : 0, pin?.length ?? 0);
-      const input = data.slice();
       const signature = new Uint8Array(signatureLimit);
       const length = new BigUint64Array([BigInt(signatureLimit)]);
       must('C_Sign', session, addressOf(input), input.length, addressOf(signature), addressOf(length));
       return signature.slice(0, Number(length[0]));
     } finally {
+      // Being used here is also what keeps each until the calls are over: the module has their addresses only.
       pin?.fill(0);
+      input.fill(0);
+      mechanism.fill(0n);
       keep?.fill(0n);
       this.#calls.call('C_CloseSession', session);
     }

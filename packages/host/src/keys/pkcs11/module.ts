@@ -24,6 +24,8 @@ interface Shared {
 }
 
 const modules = new Map<string, Shared>();
+/** Modules whose C_Finalize is under way: whoever wants one again waits, or it would be finalised under their hands. */
+const closing = new Map<string, Promise<void>>();
 
 /**
  * Loads and initialises a module, or shares it. What is loaded runs with our rights, so only root may have been able to write it.
@@ -31,6 +33,7 @@ const modules = new Map<string, Shared>();
  */
 export async function acquireModule(wanted: string): Promise<TokenModule> {
   const file = await checkModule(wanted);
+  for (let end = closing.get(file); end; end = closing.get(file)) await end;
   let shared = modules.get(file);
   if (!shared) {
     let cryptoki: Cryptoki;
@@ -48,7 +51,12 @@ export async function acquireModule(wanted: string): Promise<TokenModule> {
   const release = async (): Promise<void> => {
     if (--own.users > 0) return;
     modules.delete(file);
-    await own.ready.then(() => cryptoki.finalize()).catch(() => undefined);
+    const end = own.ready
+      .then(() => cryptoki.finalize())
+      .catch(() => undefined)
+      .finally(() => closing.delete(file));
+    closing.set(file, end);
+    await end;
   };
   try {
     await own.ready;

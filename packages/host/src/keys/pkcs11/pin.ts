@@ -32,15 +32,17 @@ export interface PinSource {
 const askLimit = 3;
 
 /**
- * PINs that tokens have refused, as keyed digests, for as long as the process lives: none is tried twice, whoever brings it, since
- * three wrong ones lock a card.
+ * PINs that tokens have refused, as keyed digests, for as long as the process lives: none is tried twice, whoever brings it and by
+ * whichever module, since three wrong ones lock a card.
  */
 const refused = new Map<string, Set<string>>();
 const digestKey = randomBytes(32);
+/** The newest try of each token. Several tunnels may come with the same wrong PIN at once: each hears first of the one before. */
+const tries = new Map<string, Promise<unknown>>();
 
 /**
  * Gets a PIN and has it used, until one is right.
- * @param use logs in; its {@link CryptokiError} says whether the PIN was wrong
+ * @param use logs in; its {@link CryptokiError} says whether the PIN was wrong. Answers whether the PIN has been shown to be right
  * @throws {HostError} 152, 153, 154, 157, and what `use` throws
  */
 export async function withPin(
@@ -49,23 +51,22 @@ export async function withPin(
   source: PinSource,
   perSignature: boolean,
   readFlags: () => Promise<number>,
-  use: (pin: Uint8Array | null) => Promise<void>,
+  use: (pin: Uint8Array | null) => Promise<boolean>,
 ): Promise<void> {
   const name = `token "${token.label}"`;
   const locked = (cause?: unknown): Error => keysError('AOV-HOST-153', `the PIN of ${name} is locked`, { cause });
   let flags = await readFlags();
   if ((flags & CKF.USER_PIN_LOCKED) !== 0) throw locked();
-  /** true: right; false: wrong, and told so. */
+  /** true: not wrong; false: wrong, and told so. */
   const tryPin = async (pin: Uint8Array | null): Promise<boolean> => {
     try {
-      await use(pin);
-      if (pin) refused.delete(keyOf(token, module));
+      if ((await use(pin)) && pin) refused.delete(keyOf(token));
       return true;
     } catch (error) {
       if (!(error instanceof CryptokiError)) throw error;
       if (error.result === CKR.PIN_LOCKED) throw locked(error);
-      if (![CKR.PIN_INCORRECT, CKR.PIN_INVALID, CKR.PIN_LEN_RANGE].some((wrong) => wrong === error.result)) throw error;
-      if (pin) rememberRefused(token, module, pin);
+      if (!isWrongPin(error)) throw error;
+      if (pin) rememberRefused(token, pin);
       flags = await readFlags();
       return false;
     }
@@ -78,25 +79,24 @@ export async function withPin(
   let retry = false;
   let fileProblem: Error | undefined;
   if (source.pinFile !== undefined) {
-    const pin = await readSecretFile(source.pinFile);
+    const file = source.pinFile;
+    const pin = await readSecretFile(file);
     try {
-      if (wasRefused(token, module, pin)) {
-        fileProblem = keysError(
-          'AOV-HOST-157',
-          `the PIN in ${source.pinFile} was refused by ${name} before, and is not tried again`,
-        );
-      } else if ((flags & CKF.USER_PIN_FINAL_TRY) !== 0) {
+      fileProblem = await inTurn(token, async () => {
+        if (wasRefused(token, pin))
+          return keysError('AOV-HOST-157', `the PIN in ${file} was refused by ${name} before, and is not tried again`);
+        flags = await readFlags();
         // A program must not be what locks somebody's card.
-        fileProblem = keysError('AOV-HOST-157', `one more wrong PIN locks ${name}, so the one in ${source.pinFile} is not tried`);
-      } else if (await tryPin(pin)) {
-        return;
-      } else {
+        if ((flags & CKF.USER_PIN_FINAL_TRY) !== 0)
+          return keysError('AOV-HOST-157', `one more wrong PIN locks ${name}, so the one in ${file} is not tried`);
+        if (await tryPin(pin)) return undefined;
         retry = true;
-        fileProblem = keysError('AOV-HOST-152', `${name} refused the PIN in ${source.pinFile}`);
-      }
+        return keysError('AOV-HOST-152', `${name} refused the PIN in ${file}`);
+      });
     } finally {
       pin.fill(0);
     }
+    if (!fileProblem) return;
   }
   for (let asked = 0; source.askPin && asked < askLimit; asked++) {
     if ((flags & CKF.USER_PIN_LOCKED) !== 0) throw locked();
@@ -112,7 +112,7 @@ export async function withPin(
     if (!pin) break;
     try {
       // The same wrong one again costs an answer, not one of the card's few tries.
-      if (!wasRefused(token, module, pin) && (await tryPin(pin))) return;
+      if (await inTurn(token, async () => !wasRefused(token, pin) && (await tryPin(pin)))) return;
     } finally {
       pin.fill(0);
     }
@@ -124,22 +124,38 @@ export async function withPin(
   throw keysError('AOV-HOST-154', `${name} wants a PIN, and nobody gave one`);
 }
 
-function keyOf({ label, serial }: TokenInfo, module: string): string {
-  return JSON.stringify([module, label, serial]);
-}
-
-function digest(token: TokenInfo, module: string, pin: Uint8Array): string {
-  return createHmac('sha256', digestKey).update(keyOf(token, module)).update('\0').update(pin).digest('hex');
-}
-
-function wasRefused(token: TokenInfo, module: string, pin: Uint8Array): boolean {
-  return refused.get(keyOf(token, module))?.has(digest(token, module, pin)) === true;
+/** Whether a token says that the PIN is wrong. */
+export function isWrongPin(error: unknown): boolean {
+  if (!(error instanceof CryptokiError)) return false;
+  return [CKR.PIN_INCORRECT, CKR.PIN_INVALID, CKR.PIN_LEN_RANGE].some((wrong) => wrong === error.result);
 }
 
 /** For a PIN that was tried elsewhere. */
-export function rememberRefused(token: TokenInfo, module: string, pin: Uint8Array): void {
-  const key = keyOf(token, module);
+export function rememberRefused(token: TokenInfo, pin: Uint8Array): void {
+  const key = keyOf(token);
   const digests = refused.get(key) ?? new Set();
-  digests.add(digest(token, module, pin));
+  digests.add(digest(token, pin));
   refused.set(key, digests);
+}
+
+async function inTurn<T>(token: TokenInfo, attempt: () => Promise<T>): Promise<T> {
+  const key = keyOf(token);
+  const next = (tries.get(key) ?? Promise.resolve()).then(attempt);
+  tries.set(
+    key,
+    next.catch(() => undefined),
+  );
+  return next;
+}
+
+function keyOf({ label, serial, model }: TokenInfo): string {
+  return JSON.stringify([label, serial, model]);
+}
+
+function digest(token: TokenInfo, pin: Uint8Array): string {
+  return createHmac('sha256', digestKey).update(keyOf(token)).update('\0').update(pin).digest('hex');
+}
+
+function wasRefused(token: TokenInfo, pin: Uint8Array): boolean {
+  return refused.get(keyOf(token))?.has(digest(token, pin)) === true;
 }

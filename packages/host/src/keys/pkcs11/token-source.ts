@@ -15,7 +15,7 @@ export class TokenSource {
   readonly #source: Pkcs11Source;
   readonly #askPin: AskPin | undefined;
   readonly #tokens = new Map<string, Token>();
-  #module: TokenModule | undefined;
+  #module: Promise<TokenModule> | undefined;
 
   constructor(source: Pkcs11Source, askPin: AskPin | undefined) {
     this.#source = source;
@@ -27,11 +27,16 @@ export class TokenSource {
     const problems: KeySourceProblem[] = [];
     const name = this.#source.token === undefined ? `module ${this.#source.module}` : `token "${this.#source.token}"`;
     try {
-      this.#module ??= await acquireModule(this.#source.module);
-      const names = await this.#names(this.#module);
+      // The promise is kept: two who look at once must not take the module twice and let go of it once.
+      this.#module ??= acquireModule(this.#source.module);
+      const module = await this.#module.catch((error: unknown) => {
+        this.#module = undefined;
+        throw error;
+      });
+      const names = await this.#names(module);
       if (names.length === 0) throw keysError('AOV-HOST-151', `${name} is in no reader`);
       for (const tokenName of names) {
-        const token = this.#token(this.#module, tokenName);
+        const token = this.#token(module, tokenName);
         try {
           const { found: certificates, problem } = await this.#lookAt(token);
           found.push(...certificates);
@@ -49,8 +54,12 @@ export class TokenSource {
   async close(): Promise<void> {
     for (const token of this.#tokens.values()) await token.close();
     this.#tokens.clear();
-    await this.#module?.release();
+    const module = this.#module;
     this.#module = undefined;
+    await module?.then(
+      (taken) => taken.release(),
+      () => undefined,
+    );
   }
 
   async #lookAt(token: Token): Promise<{ found: FoundCertificate[]; problem: KeySourceProblem['error'] | undefined }> {

@@ -1,9 +1,9 @@
 import { HostError } from '../../host-error.ts';
 import { keysError } from '../keys-error.ts';
 import { CKA, CKC_X_509, CKF, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKR, CKU_USER, nameOfResult } from './constant.ts';
-import { CryptokiError, type Cryptoki, type Mechanism, type TokenInfo } from './cryptoki.ts';
+import { CryptokiError, type Cryptoki, type Mechanism, type SignRequest, type TokenInfo } from './cryptoki.ts';
 import type { TokenModule } from './module.ts';
-import { rememberRefused, withPin, type PinSource } from './pin.ts';
+import { isWrongPin, rememberRefused, withPin, type PinSource } from './pin.ts';
 
 /** Which token: by label and, once seen, by serial number. */
 export interface TokenName {
@@ -113,10 +113,11 @@ export class Token {
         const request = { session, mechanism, key: handle, data };
         if (!alwaysAuthenticate) return await this.#cryptoki.sign(request);
         const held = this.#dropContextPin();
-        if (held !== undefined) return await this.#cryptoki.sign({ ...request, contextPin: held }).finally(() => held?.fill(0));
+        if (held !== undefined) return await this.#signWithHeld(link, { ...request, contextPin: held });
         let signature: Uint8Array = new Uint8Array();
         await this.#withPin(link, this.#pins, true, async (pin) => {
           signature = await this.#cryptoki.sign({ ...request, contextPin: pin });
+          return true;
         });
         return signature;
       } finally {
@@ -138,9 +139,7 @@ export class Token {
       const request = { mechanism, key: key.handle, data, ...(contextPin !== undefined && { contextPin }) };
       return this.#cryptoki.signNow(link.slot, request);
     } catch (error) {
-      if (contextPin && error instanceof CryptokiError && error.result === CKR.PIN_INCORRECT) {
-        rememberRefused(link.info, this.#module.path, contextPin);
-      }
+      if (contextPin && isWrongPin(error)) rememberRefused(link.info, contextPin);
       if (isGone(error)) this.#forget();
       throw this.#explain(error);
     } finally {
@@ -234,8 +233,11 @@ export class Token {
     await this.#withPin(link, pins, false, async (pin) => {
       try {
         await this.#cryptoki.login(link.session, CKU_USER, pin);
+        return true;
       } catch (error) {
-        if (!(error instanceof CryptokiError && error.result === CKR.USER_ALREADY_LOGGED_IN)) throw error;
+        // Somebody of this process is in; this PIN was not looked at.
+        if (error instanceof CryptokiError && error.result === CKR.USER_ALREADY_LOGGED_IN) return false;
+        throw error;
       }
     });
     link.isOpen = true;
@@ -243,11 +245,22 @@ export class Token {
 
   /** Gets the PIN that the next signature needs, without using it: what is wrong with it shows when signing. */
   async #takeContextPin(link: Link): Promise<void> {
-    await this.#withPin(link, this.#pins, true, async (pin) => {
+    await this.#withPin(link, this.#pins, true, (pin) => {
       this.#contextPin = pin?.slice() ?? null;
-      await Promise.resolve();
+      return Promise.resolve(false);
     });
     this.#contextTimer = setTimeout(() => this.#dropContextPin()?.fill(0), contextPinTime).unref();
+  }
+
+  async #signWithHeld(link: Link, request: SignRequest & { readonly contextPin: Uint8Array | null }): Promise<Uint8Array> {
+    try {
+      return await this.#cryptoki.sign(request);
+    } catch (error) {
+      if (request.contextPin && isWrongPin(error)) rememberRefused(link.info, request.contextPin);
+      throw error;
+    } finally {
+      request.contextPin?.fill(0);
+    }
   }
 
   #dropContextPin(): Uint8Array | null | undefined {
@@ -261,7 +274,7 @@ export class Token {
     link: Link,
     pins: PinSource,
     perSignature: boolean,
-    use: (pin: Uint8Array | null) => Promise<void>,
+    use: (pin: Uint8Array | null) => Promise<boolean>,
   ): Promise<void> {
     const readFlags = async (): Promise<number> => (await this.#cryptoki.tokenInfo(link.slot)).flags;
     await withPin(link.info, this.#module.path, pins, perSignature, readFlags, use);
