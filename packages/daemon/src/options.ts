@@ -59,7 +59,8 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     for (const name of ['config-dir', 'state-dir', 'run-dir'] as const) {
       if (!values[name].startsWith('/')) throw new TypeError(`--${name} takes an absolute path`);
     }
-    if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(values.cgroup)) throw new TypeError('--cgroup takes a name of a–z, 0–9, _ and -');
+    if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(values.cgroup))
+      throw new TypeError('--cgroup takes a name of letters, digits, _ and -');
     return {
       configDir: values['config-dir'],
       stateDir: values['state-dir'],

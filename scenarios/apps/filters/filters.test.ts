@@ -47,7 +47,7 @@ suite('apps/filters', () => {
       assertRefused(await plain.ask('tcp', web, 81), 'TCP 81');
       assertRefused(await plain.ask('connected', web, corp.echoPort + 1), 'UDP 8');
       assertRefused(await plain.ask('connected', dns, corp.echoPort), 'UDP 7 elsewhere');
-      assertRefused(await plain.ask('tcp', dns, 53), 'TCP 53');
+      assertRefused(await plain.ask('tcp', dns, 53, { uid: 1000 }), 'TCP 53 of a user');
     }
     // ICMP is a protocol like any other: of the two, only that of IPv4 has a filter.
     assert.equal((await plain.ask('ping', corp.web4, 0)).said, 'pong');

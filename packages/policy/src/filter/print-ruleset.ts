@@ -229,10 +229,10 @@ class RulesetText {
   #refusals(): void {
     const established = '# the kernel still speaks for a socket that its program has closed: it was judged when it had an owner';
     this.#chain('refuse_out', [
-      `meta skuid 0-${highestId} counter reject with icmpx admin-prohibited`,
+      ...refusals(`meta skuid 0-${highestId}`),
       established,
       'ct state established accept',
-      'counter reject with icmpx admin-prohibited',
+      ...refusals(),
     ]);
     this.#chain('refuse_in', [
       'socket wildcard { 0, 1 } counter drop',
@@ -266,7 +266,7 @@ class RulesetText {
         .map(({ prefix }) => formatPrefix(prefix));
       if (direct.length > 0) lines.push(`${ip(family)} daddr { ${direct.join(', ')} } return`);
     }
-    return [...lines, 'counter reject with icmpx admin-prohibited'];
+    return [...lines, ...refusals()];
   }
 
   /**
@@ -283,8 +283,7 @@ class RulesetText {
       const chain = device === undefined ? 'refuse_names' : `names_${table}`;
       const targets = device === undefined ? refused : led;
       if (device !== undefined && dns.length === 0) continue;
-      if (!this.#names.has(chain))
-        this.#chain(chain, device === undefined ? ['counter reject with icmpx admin-prohibited'] : this.#nameRules(force));
+      if (!this.#names.has(chain)) this.#chain(chain, device === undefined ? refusals() : this.#nameRules(force));
       if (device !== undefined) devices.add(device);
       for (const cgroup of this.#facts.appCgroups.get(key) ?? []) targets.push({ cgroup, verdict: `goto ${chain}` });
     }
@@ -364,6 +363,15 @@ class RulesetText {
     for (let i = 2; this.#names.has(`out_${name}`); i++) name = `${wanted}_${i}`;
     return name;
   }
+}
+
+/**
+ * A program must hear of it at once. A TCP socket does not heed ICMP while connect(2) still holds it, and would try again after a second; a
+ * reset it heeds.
+ */
+function refusals(condition?: string): string[] {
+  const prefix = condition === undefined ? '' : `${condition} `;
+  return [`${prefix}meta l4proto tcp counter reject with tcp reset`, `${prefix}counter reject with icmpx admin-prohibited`];
 }
 
 function accessRules({ allow, users, groups }: AccessEntry, goto: string): string[] {
