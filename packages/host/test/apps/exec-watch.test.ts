@@ -356,6 +356,22 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
       });
     }
 
+    test('divergence: a daemon that is stopped (SIGSTOP) keeps starts waiting until it goes on or is killed, as its watchdog does', async () => {
+      const program = fixture.program('stopped');
+      const url = (path: string): string => new URL(path, import.meta.url).href;
+      const name = fixture.cgroups.path.split('/').at(-1)!;
+      const modules = [url('../../src/apps/exec-watch.ts'), url('../../src/cgroup/app-cgroups.ts')];
+      const host = background(process.execPath, '--input-type=module', '-e', daemon, ...modules, name, program, 'free');
+      assert.equal(await firstWord(host), 'watching');
+      host.kill('SIGSTOP');
+      const child = background(program, '-e', `$|=1;${tellCgroup}`);
+      const said = firstWord(child);
+      const waits = new Promise<string>((resolve) => setTimeout(() => resolve('waits'), 300));
+      assert.equal(await Promise.race([said, waits]), 'waits');
+      host.kill('SIGKILL');
+      assert.equal(keyIn(fixture.cgroups, await said), undefined, 'it goes on, and is nobody');
+    });
+
     test('a main thread that hangs holds nobody up', async () => {
       const program = fixture.program('busy');
       watch.setApps([{ key: 'app-a', executables: [program] }]);

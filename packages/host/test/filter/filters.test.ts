@@ -372,6 +372,34 @@ if (job === 'apply-and-wait') {
       });
     });
 
+    test('a systemd unit is an app by its own cgroup, also after it was started again', async () => {
+      // A hierarchy of its own below a directory, so that no unit of this machine is touched.
+      const root = { path: `${fixture.cgroups.path}-root`, depth: 1 };
+      const unit = join(root.path, 'system.slice', 'sample.service');
+      mkdirSync(unit, { recursive: true });
+      const units = await openFilters({
+        onEvent: (event) => events.push(event),
+        cgroupRoot: root,
+        pins: false,
+        runDirectory: fixture.directory,
+      });
+      try {
+        const plan = planOf([appFilter(split)]);
+        const app = { ...plan.apps[0]!, units: ['sample.service', '../../escape.service', 'absent.service'] };
+        await units.apply({ ...plan, apps: [app] }, routesOf(plan));
+        assert.equal(await tellFrom(unit, world.inside, 4, 'udp unconnected'), world.tunnel[4]);
+        assert.equal(await tellFrom(join(root.path, 'system.slice'), world.inside, 4, 'udp unconnected'), '', 'another service');
+        rmdirSync(unit);
+        mkdirSync(unit);
+        await until('the ruleset knows the new one', () => repairs().length > 0);
+        assert.equal(await tellFrom(unit, world.inside, 4, 'udp unconnected'), world.tunnel[4]);
+      } finally {
+        await units.cleanUp();
+        await units.close();
+        for (const path of [unit, join(root.path, 'system.slice'), root.path]) rmdirSync(path);
+      }
+    });
+
     test('after kill -9 everything still holds, a new daemon takes it over, and cleaning up needs no memory', async () => {
       const file = fileURLToPath(import.meta.url);
       const child = spawn(process.execPath, [file, 'apply-and-wait', cgroupName(), fixture.directory, forced], {
