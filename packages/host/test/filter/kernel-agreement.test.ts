@@ -105,7 +105,7 @@ inOwnNamespace(import.meta.url, () => {
       const echo = remote.family === 4 ? '8,0,0,0,0,0,0,1' : '128,0,0,0,0,0,0,1';
       const act =
         protocol === 6
-          ? `connect(S,${to}) or $!==115 or $!==113 or $!==13 or die "connect $!"`
+          ? `connect(S,${to}) or $!==115 or $!==113 or $!==111 or $!==13 or die "connect $!"`
           : protocol === 17
             ? `send(S,"x",0,${to})`
             : `send(S,pack("C*",${echo}),0,${to})`;
