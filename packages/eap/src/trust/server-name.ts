@@ -1,10 +1,5 @@
-import {
-  compileNameExpression,
-  takesAnyHostName,
-  takesName,
-  type ExpressionFault,
-  type NameExpression,
-} from './name-expression.ts';
+import { compileNameExpression, type ExpressionFault } from './compile-name-expression.ts';
+import { takesAnyHostName, takesName, type NameExpression } from './name-expression.ts';
 
 /** The names of a RADIUS server's certificate. */
 export interface CertificateNames {

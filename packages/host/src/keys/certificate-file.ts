@@ -22,9 +22,14 @@ export function decodeCertificate(der: Uint8Array, path: string): ParsedCertific
   }
 }
 
+/** Whether a certificate in PEM is in the file, readable or not. */
+export function holdsCertificate(file: Uint8Array): boolean {
+  return asBuffer(file).includes('BEGIN CERTIFICATE');
+}
+
 /** Whether a private key is in the file, readable or not. */
 export function holdsPrivateKey(file: Uint8Array): boolean {
-  return Buffer.from(file).includes('PRIVATE KEY-----');
+  return asBuffer(file).includes('PRIVATE KEY-----');
 }
 
 /** The one private key of a PEM file. @throws {HostError} 111, 113, 115 */
@@ -43,14 +48,19 @@ export function readPrivateKey(file: Uint8Array, path: string): KeyObject {
   const type = types[block.label];
   if (!type) throw keysError('AOV-HOST-115', `${path} holds a "${block.label}"`);
   try {
-    return createPrivateKey({ key: Buffer.from(block.der), format: 'der', type });
+    return createPrivateKey({ key: asBuffer(block.der), format: 'der', type });
   } catch (error) {
     throw keysError('AOV-HOST-111', `the private key in ${path} cannot be decoded`, { cause: error });
   } finally {
-    block.der.fill(0);
+    for (const { der } of blocks) der.fill(0);
   }
 }
 
 function blocksOf(file: Uint8Array): PemBlock[] {
-  return readPemBlocks(Buffer.from(file).toString('latin1'));
+  return readPemBlocks(asBuffer(file).toString('latin1'));
+}
+
+/** The same octets, not a copy that nobody overwrites. */
+function asBuffer(octets: Uint8Array): Buffer {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
 }

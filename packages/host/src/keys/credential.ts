@@ -67,10 +67,12 @@ export async function loadCredential(files: CredentialFiles): Promise<Credential
   const keyPath = files.key ?? files.certificate;
   const keyFile = await readKeyFile(keyPath);
   const certificateFile = keyPath === files.certificate ? keyFile : await readCertificateFile(files.certificate);
-  const key = readPrivateKey(keyFile, keyPath);
-  const certificates = readCertificates(certificateFile, files.certificate);
-  keyFile.fill(0);
-  return fromFile(key, certificates, files.certificate);
+  try {
+    const key = readPrivateKey(keyFile, keyPath);
+    return fromFile(key, readCertificates(certificateFile, files.certificate), files.certificate);
+  } finally {
+    keyFile.fill(0);
+  }
 }
 
 async function loadPkcs12(path: string, passwordPath: string | undefined): Promise<Credential> {

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { HostError } from '../host-error.ts';
 import type { ParsedCertificate } from '../trust/certificate.ts';
-import { holdsPrivateKey, readCertificates, readPrivateKey } from './certificate-file.ts';
+import { holdsCertificate, holdsPrivateKey, readCertificates, readPrivateKey } from './certificate-file.ts';
 import { readPkcs12 } from './credential.ts';
 import type { Findings, FoundCertificate, KeySource, KeySourceProblem } from './key-source.ts';
 import { keysError } from './keys-error.ts';
@@ -76,11 +76,17 @@ export async function lookIntoDirectory({ path: directory }: Extract<KeySource, 
     if (!content) continue;
     if (holdsPrivateKey(content)) {
       const key = await readKeyFile(file)
-        .then((octets) => readPrivateKey(octets, file))
+        .then((octets) => {
+          try {
+            return readPrivateKey(octets, file);
+          } finally {
+            octets.fill(0);
+          }
+        })
         .catch(note(`file ${file}`));
       if (key) keys.push({ key, file });
     }
-    if (!/\.key$/i.test(file) && (!holdsPrivateKey(content) || Buffer.from(content).includes('BEGIN CERTIFICATE'))) {
+    if (!/\.key$/i.test(file) && (!holdsPrivateKey(content) || holdsCertificate(content))) {
       try {
         const parsed = readCertificates(content, file);
         certificates.push(...parsed.map((certificate, i) => ({ certificate, file, isFirst: i === 0 })));

@@ -28,5 +28,10 @@ export function readPemBlocks(text: string): PemBlock[] {
 
 function decode(label: string, body: readonly string[]): PemBlock {
   const hasHeaders = body.some((line) => line.includes(':'));
-  return { label, der: hasHeaders ? new Uint8Array() : new Uint8Array(Buffer.from(body.join(''), 'base64')), hasHeaders };
+  if (hasHeaders) return { label, der: new Uint8Array(), hasHeaders };
+  // Buffer.from takes memory that others will get; a private key must not stay there.
+  const pooled = Buffer.from(body.join(''), 'base64');
+  const der = new Uint8Array(pooled);
+  pooled.fill(0);
+  return { label, der, hasHeaders };
 }

@@ -58,6 +58,8 @@ export async function openPkcs12(file: Uint8Array, password: string, path: strin
   } catch (error) {
     if (error instanceof HostError) throw error;
     throw keysError('AOV-HOST-121', `${path} cannot be decoded as PKCS#12`, { cause: error });
+  } finally {
+    opener.forget();
   }
 }
 
@@ -82,6 +84,12 @@ class Opener {
     this.#checkMac(mac, contents);
     for (const info of children(decode(contents))) await this.#readContentInfo(info);
     return { keys: this.#keys, certificates: this.#certificates };
+  }
+
+  /** Overwrites the password. */
+  forget(): void {
+    this.#utf8.fill(0);
+    this.#bmp.fill(0);
   }
 
   #checkMac(mac: unknown, contents: Uint8Array): void {
@@ -210,13 +218,14 @@ class Opener {
 
 function decipher(name: string, key: Uint8Array, iv: Uint8Array, ciphertext: Uint8Array): Uint8Array {
   const cipher = createDecipheriv(name, key, iv);
-  const plain = Buffer.concat([cipher.update(ciphertext), cipher.final()]);
-  key.fill(0);
-  return new Uint8Array(plain);
+  const parts = [cipher.update(ciphertext), cipher.final()];
+  const plain = concat(...parts);
+  for (const secret of [key, ...parts]) secret.fill(0);
+  return plain;
 }
 
 function privateKey(der: Uint8Array): KeyObject {
-  return createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' });
+  return createPrivateKey({ key: Buffer.from(der.buffer, der.byteOffset, der.byteLength), format: 'der', type: 'pkcs8' });
 }
 
 /** `text` repeated to a whole number of blocks; nothing stays nothing. */

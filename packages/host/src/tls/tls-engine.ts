@@ -64,6 +64,17 @@ class Engine implements TlsEngine {
   }
 
   async handle(action: TlsAction): Promise<EapEvent | undefined> {
+    try {
+      return await this.#handle(action);
+    } catch (error) {
+      // A fault of ours or of what we use, perhaps found by a server. It must not end the daemon, and nothing is believed after it.
+      this.#close(action.channel, false);
+      const detail = `unexpected: ${error instanceof Error ? error.message : String(error)}`;
+      return action.kind === 'tls-close' ? undefined : failedOutput(action.request, { reason: 'protocol', detail });
+    }
+  }
+
+  async #handle(action: TlsAction): Promise<EapEvent | undefined> {
     switch (action.kind) {
       case 'tls-start':
         return this.#start(action);

@@ -11,6 +11,7 @@ import { loadCredential, type Credential } from '../../src/keys/credential.ts';
 import { createTlsEngine, type TlsEngine } from '../../src/tls/tls-engine.ts';
 import { authority, rsaKey, server as serverExtensions, TestPki } from '../trust/test-pki.ts';
 import { AnchorStore } from '../../src/trust/anchor-store.ts';
+import { createRevocationChecker } from '../../src/trust/revocation.ts';
 import { TlsConversation } from '../../src/tls/tls-conversation.ts';
 import { handle, handshake, TestServer, type TestServerOptions } from './tls-server.ts';
 
@@ -84,6 +85,24 @@ suite('a hostile TLS server', () => {
       assert.ok(again.state.kind === 'established' || again.state.kind === 'failed');
     });
   }
+});
+
+suite('a fault of ours that a server finds', () => {
+  test('is a failure, and nothing is believed after it', async () => {
+    const checker = createRevocationChecker();
+    checker.check = () => Promise.reject(new Error('a fault'));
+    const tls = createTlsEngine({
+      roots: [root.der],
+      credential: await ourCertificate(),
+      revocation: { policy: 'soft', checker },
+    });
+    const server = new TestServer({ certificate: radius, version: 'TLSv1.3', clientRoots: [root] });
+    const { output } = await handshake(tls, server, { trust, keying: peap, clientCertificate: true });
+    assert.ok(output.state.kind === 'failed');
+    assert.deepEqual([output.state.failure.detail, output.records.length], ['unexpected: a fault', 0]);
+    const after = await handle(tls, { kind: 'tls-input', request: 9, channel: 'outer', records: Uint8Array.of(22) });
+    assert.equal(after.state.kind, 'failed');
+  });
 });
 
 suite('a TLS server with tickets without end', () => {
