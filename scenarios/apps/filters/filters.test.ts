@@ -1,20 +1,13 @@
 // Traffic filters on a real tunnel: what passes is what the profile says, both ways and in both families, and the rest is refused at once.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { App, type Asked } from '../../../lab/app.ts';
+import { App, assertRefused } from '../../../lab/app.ts';
 import { network } from '../../../lab/network.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
 
 const { corp } = network;
 const listenPort = 4711;
-
-/** Refused by this machine itself: the program hears of it and need not wait. */
-export function assertRefused(asked: Asked, what: string): void {
-  assert.ok(asked.said === undefined, `${what} got through: ${JSON.stringify(asked)}`);
-  assert.ok(['ECONNREFUSED', 'EHOSTUNREACH', 'EACCES', 'EPERM'].includes(asked.error!), `${what}: ${JSON.stringify(asked)}`);
-  assert.ok(asked.ms < 900, `${what} took ${asked.ms} ms`);
-}
 
 suite('apps/filters', () => {
   let stage: Stage;
