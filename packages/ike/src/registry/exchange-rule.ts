@@ -67,6 +67,13 @@ export const exchangeRules: readonly ExchangeRule[] = [
     when: 'EAP',
   },
   rule('ike-auth-first', ExchangeType.IKE_AUTH, true, [one('IDr'), certificates, one('AUTH'), ...childInAuth], 'RFC 7296 §1.2'),
+  rule(
+    'ike-auth-eap-only',
+    ExchangeType.IKE_AUTH,
+    false,
+    [one('IDi'), certificates, requests, maybe('IDr'), ...childInAuth],
+    'RFC 5998 §3',
+  ),
   rule('ike-auth-eap-only', ExchangeType.IKE_AUTH, true, [one('IDr'), one('EAP')], 'RFC 5998 §3'),
   rule('ike-auth-eap', ExchangeType.IKE_AUTH, false, [one('EAP')], 'RFC 7296 §2.16'),
   rule('ike-auth-eap', ExchangeType.IKE_AUTH, true, [one('EAP')], 'RFC 7296 §2.16'),

@@ -49,6 +49,7 @@ const p: Record<string, Payload> = {
 const exchanges: Record<ExchangeTopic, number> = {
   'ike-sa-init': 34,
   'ike-auth-first': 35,
+  'ike-auth-eap-only': 35,
   'ike-auth-eap': 35,
   'ike-auth-final': 35,
   'create-child': 36,
@@ -76,6 +77,8 @@ const good: readonly (readonly [topic: ExchangeTopic, response: boolean, notatio
   ['ike-auth-first', true, 'IDr, CERT, CERT, AUTH, EAP'],
   ['ike-auth-first', true, 'IDr, CERT, AUTH, error'],
   ['ike-auth-first', true, 'error'],
+  ['ike-auth-eap-only', false, 'IDi, CERTREQ, CP, SA, TSi, TSr, N'],
+  ['ike-auth-eap-only', true, 'IDr, EAP'],
   ['ike-auth-eap', false, 'EAP'],
   ['ike-auth-eap', true, 'EAP, N'],
   ['ike-auth-eap', true, 'error'],
@@ -113,6 +116,8 @@ suite('violations', () => {
     ['ike-auth-first', true, 'IDr, AUTH, SA, TSi', 'TSr is missing'],
     ['ike-auth-first', true, 'IDr, AUTH, AUTH, SA, TSi, TSr', 'AUTH appears 2 times'],
     ['ike-auth-first', true, 'error, AUTH, AUTH', 'AUTH appears 2 times'],
+    ['ike-auth-eap-only', true, 'IDr, AUTH, EAP', 'AUTH has no place in this message'],
+    ['ike-auth-eap-only', false, 'IDi, AUTH, SA, TSi, TSr', 'AUTH has no place in this message'],
     ['ike-auth-eap', true, 'EAP, EAP', 'EAP appears 2 times'],
     ['ike-auth-eap', true, 'AUTH, SA, TSi, TSr', 'EAP is missing'],
     ['ike-auth-final', true, 'SA, TSi, TSr', 'AUTH is missing'],
@@ -131,7 +136,7 @@ suite('violations', () => {
         violations.some((violation) => violation.what === what),
         JSON.stringify(violations),
       );
-      assert.match(violations[0]!.reference, /RFC 7296 §/);
+      assert.match(violations[0]!.reference, /RFC (?:7296|5998) §/);
     });
   }
 
