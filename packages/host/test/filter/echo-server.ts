@@ -16,7 +16,7 @@ const listen = async (address: string): Promise<void> => {
 for (const address of process.argv.slice(3)) await listen(address);
 createServer((connection) => {
   connection.on('error', () => undefined);
-  connection.end(connection.remoteAddress?.replace(/^::ffff:/, ''));
+  connection.end(connection.remoteAddress?.replace(/^::ffff:/, '') ?? '');
 }).listen(port, () => process.stdout.write('listening\n'));
 process.stdin.on('close', () => process.exit());
 process.stdin.resume();
