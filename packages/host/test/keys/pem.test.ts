@@ -6,7 +6,7 @@ import { readPemBlocks } from '../../src/keys/pem.ts';
 
 suite('a private key in PEM', () => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
   const der = privateKey.export({ type: 'pkcs8', format: 'der' });
 
   test('leaves nothing in the memory that all small Buffers share', () => {
