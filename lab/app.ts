@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { copyFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Host } from './host.ts';
@@ -90,6 +91,13 @@ export class App {
   run(script: string, args: readonly string[] = []): Promise<string> {
     return this.host.exec([this.file, '-e', script, ...args], { timeoutMs: 60_000 });
   }
+}
+
+/** Refused by this machine itself: the program hears of it and need not wait. */
+export function assertRefused(asked: Asked, what: string): void {
+  assert.ok(asked.said === undefined, `${what} got through: ${JSON.stringify(asked)}`);
+  assert.ok(['ECONNREFUSED', 'EHOSTUNREACH', 'EACCES', 'EPERM'].includes(asked.error!), `${what}: ${JSON.stringify(asked)}`);
+  assert.ok(asked.ms < 900, `${what} took ${asked.ms} ms`);
 }
 
 const names = 'EHOSTUNREACH ENETUNREACH EACCES EPERM ECONNREFUSED EINVAL ENOENT';

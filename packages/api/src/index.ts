@@ -2,3 +2,4 @@ export type * from './status.ts';
 export * from './request.ts';
 export type * from './certificate-report.ts';
 export * from './prompt.ts';
+export type * from './traffic.ts';

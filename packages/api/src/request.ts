@@ -1,5 +1,6 @@
 import type { Prompt, PromptAnswer } from './prompt.ts';
 import type { CertificateReport } from './certificate-report.ts';
+import type { AppsReport, AppWhich, DiffProfile, PlanDiff, PlanText } from './traffic.ts';
 import type { DaemonStatus, DiagnosticLine, DoctorReport, Explanation, ProfileStatus } from './status.ts';
 
 /** Where the daemon listens unless told otherwise. */
@@ -26,8 +27,15 @@ export interface Requests {
   'DELETE /v1/profiles/:name': { answer: { readonly removed: string } };
   'POST /v1/connections/:name/up': { answer: { readonly accepted: true } };
   'POST /v1/connections/:name/down': { answer: { readonly accepted: true } };
+  /** Query: `target=` a name, an address, a connection in any usual form, `app:NAME` or `pid:NUMBER`; optionally `app=NAME` or `pid=NUMBER` for whose it is. */
   'GET /v1/explain': { answer: Explanation };
-  'GET /v1/plan': { answer: { readonly text: string } };
+  /** Query: `profile=NAME` for the items of one profile. */
+  'GET /v1/plan': { answer: PlanText };
+  /** What would change if this profile were in force; nothing is changed. */
+  'POST /v1/diff': { body: DiffProfile; answer: PlanDiff };
+  'GET /v1/apps': { answer: AppsReport };
+  /** Query: `pid=NUMBER`. */
+  'GET /v1/apps/which': { answer: AppWhich };
   /** Query: `connection=NAME`, all connections without it. */
   'GET /v1/doctor': { answer: DoctorReport };
   /** Query: `connection=NAME`, the only connection without it. */
@@ -71,6 +79,10 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'POST /v1/connections/:name/down': 'write',
   'GET /v1/explain': 'read',
   'GET /v1/plan': 'read',
+  // It has a profile parsed: what may be put into force may be tried.
+  'POST /v1/diff': 'write',
+  'GET /v1/apps': 'read',
+  'GET /v1/apps/which': 'read',
   'GET /v1/doctor': 'read',
   'GET /v1/certificates': 'read',
   'GET /v1/prompts': 'read',

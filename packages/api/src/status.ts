@@ -1,4 +1,5 @@
 import type { Prompt, PromptOutcome } from './prompt.ts';
+import type { FiltersStatus, TrafficStatus } from './traffic.ts';
 
 /** All times are ISO 8601 in UTC; all addresses and prefixes canonical text; all sizes octets. */
 
@@ -112,6 +113,10 @@ export interface ConnectionStatus {
   readonly routing: 'SplitTunnel' | 'ForceTunnel';
   readonly routes: readonly RouteStatus[];
   readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
+  /** Only with traffic filters, and only while the tunnel is up. */
+  readonly filters?: FiltersStatus;
+  /** Keys of the apps that filters and triggers of the profile name. */
+  readonly apps?: readonly string[];
   readonly crypto?: CryptoStatus;
   readonly connectedAt?: string;
   readonly traffic?: {
@@ -155,6 +160,8 @@ export interface DaemonStatus {
   readonly resolverTrace: readonly string[];
   readonly connections: readonly ConnectionStatus[];
   readonly profiles: readonly ProfileStatus[];
+  /** Absent: filters and apps are not needed by any profile. */
+  readonly traffic?: TrafficStatus;
 }
 
 /** Answer to `explain`: each line is one step of the decision, the last one its outcome. */

@@ -3,6 +3,7 @@ import { formatAddress, formatPrefix } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
 import { formatBecause, type Intent, type Plan } from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
+import { appsOf, filtersStatus } from './traffic-report.ts';
 import type { TunnelNetwork } from './tunnel.ts';
 
 interface Moment {
@@ -46,6 +47,8 @@ export function connectionStatus({
   waitingFor,
 }: StatusParts): ConnectionStatus {
   const { name, tunnel, state, reason, attempts, candidate } = view;
+  const filters = filtersStatus(plan, name);
+  const apps = appsOf(plan, name, network?.device);
   const problem = moments.problem && problemStatus(moments.problem.problem, moments.problem.iso);
   return {
     name,
@@ -75,6 +78,8 @@ export function connectionStatus({
           because: formatBecause(rule.because),
         })),
     },
+    ...(filters && { filters }),
+    ...(apps.length > 0 && { apps }),
     ...(network && {
       crypto: {
         ike: network.facts.ikeSuite,

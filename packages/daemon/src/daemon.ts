@@ -46,6 +46,7 @@ import { resolveGateway } from './resolve-gateway.ts';
 import type { SettingsFile } from './settings-file.ts';
 import { StatusBoard } from './status-board.ts';
 import { TrafficControl, type FilterPlatform } from './traffic-control.ts';
+import { trafficStatus, withPlanProblems } from './traffic-report.ts';
 import { TrustMemory } from './trust-memory.ts';
 import type { Tunnel, TunnelReport } from './tunnel.ts';
 import { userId } from './user-database.ts';
@@ -123,7 +124,7 @@ export class Daemon {
     this.plans = new PlanKeeper({
       network: platform.network,
       mark: outerMark,
-      intents: () => this.#intents(),
+      intents: () => this.intents(),
       traffic: this.traffic,
       facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
@@ -265,6 +266,7 @@ export class Daemon {
 
   async status(): Promise<DaemonStatus> {
     const facts = await this.platform.network.networkFacts();
+    const traffic = trafficStatus(this.plans.plan, this.traffic);
     return {
       version,
       pid: process.pid,
@@ -272,8 +274,14 @@ export class Daemon {
       resolver: facts.resolver.owner,
       resolverTrace: facts.resolver.trace,
       connections: await this.connections(),
-      profiles: this.store.statuses(),
+      profiles: this.profiles(),
+      ...(traffic && { traffic }),
     };
+  }
+
+  /** With what the plan in force says of them. */
+  profiles(): readonly ProfileStatus[] {
+    return this.store.statuses().map((profile) => withPlanProblems(profile, this.plans.plan));
   }
 
   async connections(): Promise<readonly ConnectionStatus[]> {
@@ -493,7 +501,8 @@ export class Daemon {
     });
   }
 
-  #intents(): ReadonlyMap<string, Intent> {
+  /** What profiles in force want, by name. */
+  intents(): ReadonlyMap<string, Intent> {
     return new Map(
       this.store.names().flatMap((name) => {
         const intent = this.store.get(name)?.intent;

@@ -44,6 +44,11 @@ export class PlanKeeper {
     return this.#plan;
   }
 
+  /** Whether a tunnel of that name is in. */
+  isLive(name: string): boolean {
+    return this.#live.has(name);
+  }
+
   /** Takes a tunnel in. @throws {HostError} and then the tunnel is not in */
   async add(name: string, tunnel: TunnelNetwork): Promise<void> {
     this.#live.set(name, tunnel);

@@ -1,4 +1,4 @@
-import type { PromptAnswer, PutProfile } from '@aovpn/api';
+import type { DiffProfile, PromptAnswer, PutProfile } from '@aovpn/api';
 import { DaemonError } from './daemon-error.ts';
 
 const credentialFields = [
@@ -30,6 +30,15 @@ export function readPutProfile(body: unknown): PutProfile {
   if (given['userName'] !== undefined && /\p{Cc}/u.test(given['userName'] as string))
     refuse('credentials.userName has control characters');
   return { xmlBase64, credentials: given };
+}
+
+/** Checks the body of `POST /v1/diff`. @throws {DaemonError} AOV-DAEMON-513 */
+export function readDiffProfile(body: unknown): DiffProfile {
+  const fields = record(body, 'the body');
+  only(fields, ['name', 'xmlBase64'], 'the body');
+  const { name } = fields;
+  if (typeof name !== 'string') refuse('name is not a text');
+  return { name: name as string, xmlBase64: base64(fields['xmlBase64'], 'xmlBase64') };
 }
 
 /** Checks the body of `POST /v1/prompts/:id`; octets are a secret. @throws {DaemonError} AOV-DAEMON-513 */

@@ -1,14 +1,16 @@
 import { lookup } from 'node:dns/promises';
 import { requestPermissions, type ErrorAnswer, type Permission, type Requests } from '@aovpn/api';
-import { parseAddress } from '@aovpn/bytes';
+import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import type { ControlAnswer, ControlRequest, LineSink, Peer } from '@aovpn/host';
-import { explain, printPlan } from '@aovpn/policy';
 import { parseProfile } from '@aovpn/profile';
 import { DaemonError, type DaemonErrorCode } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { doctorReport } from './doctor.ts';
+import { explainQuestion } from './explain-question.ts';
+import { diffProfile } from './plan-diff.ts';
 import { removeProfile, storeProfile } from './put-profile.ts';
-import { readPromptAnswer, readPutProfile } from './request-schema.ts';
+import { readDiffProfile, readPromptAnswer, readPutProfile } from './request-schema.ts';
+import { appsReport, planText, whichApp } from './traffic-report.ts';
 
 type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs';
 
@@ -18,6 +20,10 @@ const permissions: { readonly [R in RequestName]: Permission } = {
   'GET /v1/events': 'read',
   'GET /v1/logs': 'read',
 };
+
+const withBody: ReadonlySet<RequestName> = new Set(['PUT /v1/profiles/:name', 'POST /v1/prompts/:id', 'POST /v1/diff']);
+/** How much of a question is read: a line of ss or conntrack is shorter. */
+const maxQuestion = 1000;
 
 /** How long `explain` waits for the system's resolver, milliseconds. */
 const lookupPatience = 5_000;
@@ -77,8 +83,7 @@ async function answer(
   { query, peer }: ControlRequest,
   body: unknown,
 ): Promise<ControlAnswer> {
-  if (body !== undefined && name !== 'PUT /v1/profiles/:name' && name !== 'POST /v1/prompts/:id')
-    throw new DaemonError('AOV-DAEMON-513', 'this request has no body');
+  if (body !== undefined && !withBody.has(name)) throw new DaemonError('AOV-DAEMON-513', 'this request has no body');
   const ok = <R extends keyof Requests>(_request: R, value: Requests[R]['answer']): ControlAnswer => ({
     status: 200,
     body: value,
@@ -87,7 +92,7 @@ async function answer(
     case 'GET /v1/status':
       return ok(name, await daemon.status());
     case 'GET /v1/profiles':
-      return ok(name, daemon.store.statuses());
+      return ok(name, daemon.profiles());
     case 'GET /v1/profiles/:name': {
       const profile = daemon.store.status(parameter);
       if (!profile) throw new DaemonError('AOV-DAEMON-512', parameter);
@@ -109,12 +114,23 @@ async function answer(
       return ok(name, { accepted: true });
     case 'GET /v1/explain': {
       const target = query.get('target');
-      if (target === undefined || target === '' || target.length > 253)
+      if (target === undefined || target === '' || target.length > maxQuestion)
         throw new DaemonError('AOV-DAEMON-513', 'explain needs ?target=');
-      return ok(name, explain(daemon.plans.plan, target, await addressesOf(target)));
+      const asker = { app: query.get('app'), pid: query.get('pid') };
+      return ok(name, await explainQuestion(daemon, target, asker, addressesOf));
     }
     case 'GET /v1/plan':
-      return ok(name, { text: printPlan(daemon.plans.plan) });
+      return ok(name, planText(daemon.plans.plan));
+    case 'POST /v1/diff':
+      return ok(name, await diffProfile(daemon, readDiffProfile(body)));
+    case 'GET /v1/apps':
+      return ok(name, await appsReport(daemon.plans.plan, daemon.traffic, daemon.apps));
+    case 'GET /v1/apps/which': {
+      const pid = query.get('pid') ?? '';
+      const found = /^[1-9]\d{0,8}$/.test(pid) ? whichApp(Number(pid), daemon.plans.plan, daemon.traffic) : undefined;
+      if (!found) throw new DaemonError('AOV-DAEMON-513', `there is no process ${JSON.stringify(pid.slice(0, 20))}`);
+      return ok(name, found);
+    }
     case 'GET /v1/doctor': {
       const connection = query.get('connection');
       if (connection !== undefined && !daemon.store.has(connection)) throw new DaemonError('AOV-DAEMON-512', connection);
@@ -143,7 +159,7 @@ function streamEvents(daemon: Daemon, sink: LineSink, watches: boolean): () => v
     sink.write(event);
   });
   const leave = watches ? daemon.attendance.watch() : undefined;
-  for (const profile of daemon.store.statuses()) sink.write({ kind: 'profile', profile });
+  for (const profile of daemon.profiles()) sink.write({ kind: 'profile', profile });
   for (const prompt of daemon.prompts.list()) sink.write({ kind: 'prompt', prompt });
   daemon.connections().then(
     (connections) => {
@@ -175,7 +191,7 @@ function streamLogs(daemon: Daemon, sink: LineSink, connection: string | undefin
 }
 
 /** As any program of this machine would find them. */
-async function addressesOf(target: string): Promise<NonNullable<Parameters<typeof explain>[2]>> {
+async function addressesOf(target: string): Promise<readonly IpAddress[]> {
   if (parseAddress(target)) return [];
   const { promise: late, resolve } = Promise.withResolvers<readonly { readonly address: string }[]>();
   const timer = setTimeout(() => resolve([]), lookupPatience);

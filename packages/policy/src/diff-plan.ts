@@ -63,10 +63,11 @@ export function diffPlan(from: Plan, to: Plan): readonly PlanChange[] {
 
 /** Changes as text, one a line: `+` added, `~` replaced, `-` removed. */
 export function printChanges(changes: readonly (PlanChange | FilterChange)[]): string {
-  return changes.map((change) => `${{ add: '+', replace: '~', remove: '-' }[change.op]} ${describe(change)}\n`).join('');
+  return changes.map((change) => `${{ add: '+', replace: '~', remove: '-' }[change.op]} ${describeChange(change)}\n`).join('');
 }
 
-function describe(change: PlanChange | FilterChange): string {
+/** One change without its sign. */
+export function describeChange(change: PlanChange | FilterChange): string {
   switch (change.kind) {
     case 'tunnel':
       return `device ${change.tunnel.device} mtu ${change.tunnel.mtu}`;

@@ -32,12 +32,14 @@ export { nftTable, printRuleset, type CgroupName, type RulesetFacts } from './fi
 export { emptyCatalogue, readAppCatalogue, type AppCatalogue, type AppFileFault, type KnownApp } from './app/app-catalogue.ts';
 export { appNameOf, type AppName } from './app/app-name.ts';
 export { matchesExecutable } from './app/executable.ts';
-export { printPlan, printRoute, printRule } from './print-plan.ts';
+export { listPlan, printPlan, printRoute, printRule, type PlanItem } from './print-plan.ts';
+export { describeRule } from './filter/describe-rule.ts';
+export { assumeHost, assumeTunnel, assumptionsOf } from './assumed-facts.ts';
 export { diffFilters, type FilterChange } from './filter/diff-filters.ts';
 export { decidePacket, type Packet, type PacketDecision, type SocketOwner, type Verdict } from './filter/decide-packet.ts';
 export { explainApp, explainFlow, explainProgram, type ProgramFacts, type TrafficExplanation } from './explain-traffic.ts';
 export { parseFlow, type Flow } from './flow-text.ts';
-export { diffPlan, printChanges, sameRoute, sameRule, type PlanChange } from './diff-plan.ts';
+export { describeChange, diffPlan, printChanges, sameRoute, sameRule, type PlanChange } from './diff-plan.ts';
 export { lookUpRoute, type RouteVerdict } from './route-lookup.ts';
 export {
   explain,

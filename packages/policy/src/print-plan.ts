@@ -6,63 +6,79 @@ import { describeApp } from './filter/diff-filters.ts';
 import { routeProtocol } from './linux-number.ts';
 import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
+/** One line of a plan: what it is in the words of Linux, and why. */
+export interface PlanItem {
+  readonly section: 'devices' | 'routes' | 'rules' | 'names' | 'filters' | 'apps' | 'problems';
+  /** The heading above it. */
+  readonly heading: string;
+  readonly text: string;
+  readonly because?: Because;
+}
+
+/** The plan line by line, in the order in which {@link printPlan} shows it. */
+export function listPlan(plan: Plan): readonly PlanItem[] {
+  const items: PlanItem[] = [];
+  let section: PlanItem['section'] = 'devices';
+  let heading = 'devices';
+  const begin = (next: PlanItem['section'], title: string = next): void => {
+    section = next;
+    heading = title;
+  };
+  const add = (text: string, because?: Because): void => void items.push({ section, heading, text, ...(because && { because }) });
+  for (const { device, mtu, addresses, metric, because } of plan.tunnels) {
+    add(`ip link set dev ${device} mtu ${mtu} up`, {
+      ...because,
+      why: `${because.why}; interface metric ${metric.v4}/${metric.v6}`,
+    });
+    for (const prefix of addresses) {
+      const nodad = prefix.address.family === 6 ? ' nodad' : '';
+      add(`ip address add ${formatPrefix(prefix)} dev ${device} noprefixroute${nodad}`, {
+        ...because,
+        why: 'assigned by the gateway',
+      });
+    }
+  }
+  begin('routes');
+  for (const route of plan.routes) add(printRoute(route), route.because);
+  begin('rules');
+  for (const rule of plan.rules) add(printRule(rule), rule.because);
+  begin('names', `names, through ${plan.dns.resolver === 'stub' ? 'our own stub resolver' : 'systemd-resolved'}`);
+  for (const rule of plan.dns.rules) {
+    const device = rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`;
+    add(`name ${rule.name} ${describeServers(rule, plan.dns)}${device}`, rule.because);
+    for (const loser of rule.instead) add(`# not ${rule.name} of ${formatBecause(loser)}`);
+  }
+  for (const { domain, because } of plan.dns.search) add(`search ${domain}`, because);
+  for (const { device, rules, unusable, because } of plan.filters) {
+    begin('filters', `filters of ${device}: answers, and what one of these allows`);
+    for (const rule of rules) add(`filter ${device} allow ${describeRule(rule)}`, rule.because);
+    for (const dead of unusable) add(`filter ${device} never`, dead.because);
+    add(`filter ${device} refuse everything else`, because);
+  }
+  begin('apps');
+  for (const app of plan.apps) add(describeApp(app), app.because);
+  begin('problems');
+  for (const { code, severity, profile, at, path, message } of plan.problems)
+    add(`# ${severity} ${code} profile ${JSON.stringify(profile)} line ${at.line} ${path}: ${message}`);
+  return items;
+}
+
 /**
  * The plan as text that a Linux administrator can review: devices, routes and rules in the words of `ip`, then names.
  * Every line ends with the reason, `# profile "X" line N: why`.
  */
 export function printPlan(plan: Plan): string {
-  const lines: Line[] = [];
-  const heading = (text: string): void => {
-    lines.push({ text: `${lines.length > 0 ? '\n' : ''}# ${text}` });
-  };
-  if (plan.tunnels.length > 0) heading('devices');
-  for (const { device, mtu, addresses, metric, because } of plan.tunnels) {
-    lines.push({
-      text: `ip link set dev ${device} mtu ${mtu} up`,
-      because: { ...because, why: `${because.why}; interface metric ${metric.v4}/${metric.v6}` },
-    });
-    for (const prefix of addresses) {
-      const noprefixroute = prefix.address.family === 6 ? ' nodad' : '';
-      lines.push({
-        text: `ip address add ${formatPrefix(prefix)} dev ${device} noprefixroute${noprefixroute}`,
-        because: { ...because, why: 'assigned by the gateway' },
-      });
-    }
-  }
-  if (plan.routes.length > 0) heading('routes');
-  for (const route of plan.routes) lines.push({ text: printRoute(route), because: route.because });
-  if (plan.rules.length > 0) heading('rules');
-  for (const rule of plan.rules) lines.push({ text: printRule(rule), because: rule.because });
-  if (plan.dns.rules.length > 0 || plan.dns.search.length > 0)
-    heading(`names, through ${plan.dns.resolver === 'stub' ? 'our own stub resolver' : 'systemd-resolved'}`);
-  for (const rule of plan.dns.rules) {
-    lines.push({
-      text: `name ${rule.name} ${describeServers(rule, plan.dns)}${rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`}`,
-      because: rule.because,
-    });
-    for (const loser of rule.instead) lines.push({ text: `# not ${rule.name} of ${formatBecause(loser)}` });
-  }
-  for (const { domain, because } of plan.dns.search) lines.push({ text: `search ${domain}`, because });
-  for (const { device, rules, unusable, because } of plan.filters) {
-    heading(`filters of ${device}: answers, and what one of these allows`);
-    for (const rule of rules) lines.push({ text: `filter ${device} allow ${describeRule(rule)}`, because: rule.because });
-    for (const dead of unusable) lines.push({ text: `filter ${device} never`, because: dead.because });
-    lines.push({ text: `filter ${device} refuse everything else`, because });
-  }
-  if (plan.apps.length > 0) heading('apps');
-  for (const app of plan.apps) lines.push({ text: describeApp(app), because: app.because });
-  if (plan.problems.length > 0) heading('problems');
-  for (const { code, severity, profile, at, path, message } of plan.problems)
-    lines.push({ text: `# ${severity} ${code} profile ${JSON.stringify(profile)} line ${at.line} ${path}: ${message}` });
-  if (lines.length === 0) return '# nothing: no tunnel, the machine is as it was\n';
+  const items = listPlan(plan);
+  if (items.length === 0) return '# nothing: no tunnel, the machine is as it was\n';
   // Reasons in one column, but no longer line than needed for a stray long one.
-  const column = lines.reduce((widest, { text, because }) => Math.min(72, Math.max(widest, because ? text.length : 0)), 0);
-  return `${lines.map(({ text, because }) => (because ? `${text.padEnd(column)}  # ${formatBecause(because)}` : text)).join('\n')}\n`;
-}
-
-interface Line {
-  readonly text: string;
-  readonly because?: Because;
+  const column = items.reduce((widest, { text, because }) => Math.min(72, Math.max(widest, because ? text.length : 0)), 0);
+  let last = '';
+  const lines = items.flatMap(({ heading, text, because }, i) => {
+    const above = heading === last ? [] : [`${i > 0 ? '\n' : ''}# ${heading}`];
+    last = heading;
+    return [...above, because ? `${text.padEnd(column)}  # ${formatBecause(because)}` : text];
+  });
+  return `${lines.join('\n')}\n`;
 }
 
 /** One route as an `ip` command without its reason. */

@@ -62,7 +62,7 @@ export async function applyFilters(
 ): Promise<FilterReport> {
   let routed = false;
   try {
-    if (next.apps.some(({ force }) => force)) parts.sysctls.set(sourceMark, '1');
+    for (const name of settingsFor(next)) parts.sysctls.set(name, '1');
     const cgroups = ensureCgroups(parts, next.apps);
     const ruleset = printRuleset(asPlan(next), rulesetFacts(parts, next.apps));
     await parts.ruleset.apply(ruleset);
@@ -106,8 +106,22 @@ export function findDrift(
     else if (known.has(key) && known.get(key) !== cgroup.id) drift.push(`the cgroup of ${key} is another one`);
     else if (force && !marks.isSet(cgroup, force)) drift.push(`the sockets of ${key} are no longer marked`);
   }
-  if (plan.apps.some(({ force }) => force) && !sysctls.isSet(sourceMark, '1')) drift.push(`${sourceMark} is no longer 1`);
+  for (const name of settingsFor(plan)) if (!sysctls.isSet(name, '1')) drift.push(`${name} is no longer 1`);
   return drift;
+}
+
+/** Kernel settings that must be 1. */
+function settingsFor({ apps }: FilteredPlan): readonly string[] {
+  const local = localNameDevices(apps).map((device) => `net.ipv4.conf.${device}.route_localnet`);
+  return [...(apps.some(({ force }) => force) ? [sourceMark] : []), ...local];
+}
+
+/** Tunnels to whose name servers queries are led that a program sends to a resolver on this machine (127.0.0.0/8). */
+function localNameDevices(apps: readonly AppPlan[]): readonly string[] {
+  const devices = apps.flatMap(({ force }) =>
+    force?.device !== undefined && force.dns?.some(({ family }) => family === 4) ? [force.device] : [],
+  );
+  return [...new Set(devices)];
 }
 
 function ensureCgroups({ cgroups }: FilterParts, apps: readonly AppPlan[]): Map<AppKey, AppCgroup> {
@@ -141,6 +155,7 @@ function rulesetFacts({ cgroups, standing }: FilterParts, apps: readonly AppPlan
   return {
     appCgroups: new Map(apps.map(({ key }) => [key, [{ path: `${nftName}/${key}`, level }, ...(other.get(key) ?? [])]])),
     systemCgroups: system,
+    routeLocalnet: localNameDevices(apps).length > 0,
   };
 }
 

@@ -67,6 +67,8 @@ export function openSysctls(directory = '/run/aovpn'): Sysctls {
         try {
           if (read(name) === ours) writeFileSync(pathOf(name), before);
         } catch (error) {
+          // Of a device that is gone.
+          if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
           problems.push(`${name}: ${messageOf(error)}`);
         }
       }

@@ -1,0 +1,74 @@
+import type { Explanation } from '@aovpn/api';
+import { parseAddress, type IpAddress } from '@aovpn/bytes';
+import { explain, explainApp, explainFlow, explainProgram, parseFlow, type ProgramFacts } from '@aovpn/policy';
+import { DaemonError } from './daemon-error.ts';
+import type { Daemon } from './daemon.ts';
+import { programOf } from './traffic-report.ts';
+
+/** Whose traffic it is, as far as the question says. */
+export interface Asker {
+  readonly app?: string | undefined;
+  readonly pid?: string | undefined;
+}
+
+/**
+ * The answer to `aovpn explain`: a name, an address, a connection in any usual form, `app:NAME` or `pid:NUMBER`.
+ * @param look asks the system's resolver about a name
+ * @throws {DaemonError} AOV-DAEMON-513 when the question names what is not there
+ */
+export async function explainQuestion(
+  daemon: Pick<Daemon, 'plans' | 'traffic' | 'apps'>,
+  target: string,
+  asker: Asker,
+  look: (name: string) => Promise<readonly IpAddress[]>,
+): Promise<Explanation> {
+  const { plan } = daemon.plans;
+  if (target.startsWith('pid:')) return explainProgram(plan, processOf(daemon, target.slice(4)));
+  if (target.startsWith('app:')) return explainKnown(daemon, target.slice(4));
+  const flow = parseFlow(target);
+  const owner = ownerOf(daemon, asker, flow?.pid);
+  if (flow) return explainFlow(plan, flow, owner);
+  const address = parseAddress(target);
+  if (owner) {
+    // Whose it is decides: of a name, what its first address comes to.
+    const to = address ?? (await look(target))[0];
+    if (to) return explainFlow(plan, { destination: { address: to } }, owner);
+  }
+  if (!address && /[\\/%]/.test(target)) return explainKnown(daemon, target);
+  return explain(plan, target, address ? [] : await look(target));
+}
+
+function explainKnown({ plans, apps }: Pick<Daemon, 'plans' | 'apps'>, name: string): Explanation {
+  const found = explainApp(plans.plan, name, apps.catalogue);
+  if (!found)
+    throw new DaemonError(
+      'AOV-DAEMON-513',
+      `no profile in force names an app ${JSON.stringify(name.slice(0, 80))} (aovpn app list)`,
+    );
+  return found;
+}
+
+function ownerOf(
+  daemon: Pick<Daemon, 'plans' | 'traffic'>,
+  { app, pid }: Asker,
+  pasted: number | undefined,
+): ProgramFacts | undefined {
+  if (app !== undefined) {
+    const known = daemon.plans.plan.apps.find(({ key, title }) => key === app || title.toLowerCase() === app.toLowerCase());
+    if (!known)
+      throw new DaemonError(
+        'AOV-DAEMON-513',
+        `no profile in force names an app ${JSON.stringify(app.slice(0, 80))} (aovpn app list)`,
+      );
+    return { uid: 1000, gid: 1000, app: known.key };
+  }
+  if (pid !== undefined) return processOf(daemon, pid);
+  // A process of a pasted line may have ended meanwhile.
+  return pasted === undefined ? undefined : programOf(pasted, daemon.traffic);
+}
+
+function processOf({ traffic }: Pick<Daemon, 'traffic'>, text: string): ProgramFacts {
+  const program = /^\d{1,9}$/.test(text) ? programOf(Number(text), traffic) : undefined;
+  if (!program) throw new DaemonError('AOV-DAEMON-513', `there is no process ${JSON.stringify(text.slice(0, 20))}`);
+  return program;
+}
