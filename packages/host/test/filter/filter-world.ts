@@ -48,6 +48,9 @@ export async function buildWorld(): Promise<void> {
     `ip address add ${world.tunnel[6]}/128 dev aov0 nodad`,
     'ip link set phys0 up',
     'ip link set aov0 up',
+    // Nobody waits for the neighbour: what is sent has arrived.
+    'ip neighbour add 192.0.2.1 lladdr 02:00:00:00:00:02 dev phys0',
+    'ip -6 neighbour add 2001:db8:1::1 lladdr 02:00:00:00:00:02 dev phys0',
     'ip route add default via 192.0.2.1 dev phys0',
     'ip -6 route add default via 2001:db8:1::1 dev phys0',
   ])
@@ -59,6 +62,8 @@ export async function buildWorld(): Promise<void> {
     'address add 2001:db8:1::1/64 dev p0 nodad',
     'link set p0 up',
     'link set t0 up',
+    `neighbour add ${world.phys[4]} lladdr 02:00:00:00:00:01 dev p0`,
+    `-6 neighbour add ${world.phys[6]} lladdr 02:00:00:00:00:01 dev p0`,
     ...[world.outside, world.inside].flatMap((site) => [
       `address add ${site[4]}/32 dev lo`,
       `address add ${site[6]}/128 dev lo nodad`,
