@@ -35,10 +35,6 @@ export class KeySources {
     return this.#tokens.get('token, RSA')!.environment;
   }
 
-  token(source: KeySource): SoftHsm | undefined {
-    return this.#tokens.get(source);
-  }
-
   /** What lies beside a profile, and what the settings say, for a user whose key is there. */
   async speakFor(
     stage: EapStage,

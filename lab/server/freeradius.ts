@@ -22,20 +22,12 @@ export interface FreeRadiusOptions {
   readonly users: Readonly<Record<string, RadiusUser>>;
   /** The only version of TLS that is spoken. */
   readonly tls?: '1.2' | '1.3';
-  /** What is offered first; the peer may ask for another one. */
-  readonly defaultMethod?: 'mschapv2' | 'tls' | 'ttls' | 'peap' | 'gtc' | 'md5';
-  /** What is offered first inside PEAP, and inside TTLS when the peer speaks EAP there. */
-  readonly innerMethod?: 'mschapv2' | 'tls' | 'gtc' | 'md5';
   /** Octets of TLS in one EAP packet. */
   readonly fragmentSize?: number;
   /** Sessions may be resumed. */
   readonly fastReconnect?: boolean;
   /** PEM revocation lists of the authorities; when given, every user certificate is looked up. */
   readonly revocationLists?: readonly string[];
-  /** A wrong MS-CHAPv2 password may be tried again (`R=1`). */
-  readonly retry?: boolean;
-  /** Send PEAP's `Session ticket` and such only where the client asks; false leaves MS-CHAP-Error out, as older servers do. */
-  readonly sendError?: boolean;
 }
 
 /** One authentication as the server saw it. */
@@ -56,7 +48,7 @@ export interface RadiusResult {
 }
 
 export const radiusSecret = 'lab-radius-secret';
-export const radiusPort = 1812;
+const radiusPort = 1812;
 const home = '/run/freeradius';
 
 /** Debian's FreeRADIUS with a configuration of its own on a host of a world; nothing of /etc/freeradius is read. */
@@ -113,15 +105,6 @@ export class FreeRadius {
     await this.stop();
     this.#options = next;
     await this.start();
-  }
-
-  /** Stops the server in its tracks: it answers nothing. */
-  async freeze(): Promise<void> {
-    await this.#running?.signal('SIGSTOP');
-  }
-
-  async thaw(): Promise<void> {
-    await this.#running?.signal('SIGCONT');
   }
 
   /** Every result since the server was started, oldest first. */
@@ -237,7 +220,7 @@ modules {
   mschap {
     use_mppe = yes
     with_ntdomain_hack = yes
-    allow_retry = ${options.retry === false ? 'no' : 'yes'}
+    allow_retry = yes
   }
   linelog result {
     filename = ${home}/results
@@ -249,36 +232,36 @@ modules {
     Access-Reject = "${result('reject', '%{Virtual-Server}')}"
   }
   eap outer-eap {
-    default_eap_type = ${options.defaultMethod ?? 'peap'}
+    default_eap_type = peap
     timer_expire = 200
     max_sessions = 1024
     md5 { }
     gtc { auth_type = PAP }
-    mschapv2 { send_error = ${options.sendError === false ? 'no' : 'yes'} }
+    mschapv2 { send_error = yes }
     ${tlsConfig('outer-tls', options)}
     tls { tls = outer-tls }
     ttls {
       tls = outer-tls
-      default_eap_type = ${options.innerMethod ?? 'mschapv2'}
+      default_eap_type = mschapv2
       copy_request_to_tunnel = no
       use_tunneled_reply = no
       virtual_server = inner
     }
     peap {
       tls = outer-tls
-      default_eap_type = ${options.innerMethod ?? 'mschapv2'}
+      default_eap_type = mschapv2
       copy_request_to_tunnel = no
       use_tunneled_reply = no
       virtual_server = inner
     }
   }
   eap inner-eap {
-    default_eap_type = ${options.innerMethod ?? 'mschapv2'}
+    default_eap_type = mschapv2
     timer_expire = 200
     max_sessions = 1024
     md5 { }
     gtc { auth_type = PAP }
-    mschapv2 { send_error = ${options.sendError === false ? 'no' : 'yes'} }
+    mschapv2 { send_error = yes }
     ${tlsConfig('inner-tls', { ...options, fastReconnect: false, fragmentSize: Math.min(options.fragmentSize ?? 1024, 900) })}
     tls { tls = inner-tls }
   }

@@ -12,7 +12,6 @@ export interface HostapdOptions {
   /** What runs inside PEAP and TTLS; default MS-CHAPv2 with the passwords. `TLS`: everybody by certificate. */
   readonly inner?: 'MSCHAPV2' | 'TLS';
   readonly fastReconnect?: boolean;
-  readonly fragmentSize?: number;
 }
 
 /** hostapd answers from the first address of its host, whichever it was asked at. Another port than FreeRADIUS, so that both can stand there. */
@@ -98,7 +97,7 @@ server_cert=${home}/server.pem
 private_key=${home}/server.key
 radius_server_clients=${home}/clients
 radius_server_auth_port=${hostapdServer.port}
-fragment_size=${options.fragmentSize ?? 1024}
+fragment_size=1024
 tls_session_lifetime=${options.fastReconnect ? 3600 : 0}
 tls_flags=[DISABLE-TLSv1.3][DISABLE-TLSv1.0][DISABLE-TLSv1.1]
 `;

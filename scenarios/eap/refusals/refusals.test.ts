@@ -12,7 +12,7 @@ import type { RadiusCertificateKind } from '../../../lab/pki/pki.ts';
 import { repository } from '../../../lab/product.ts';
 import { accounts } from '../../../lab/radius-accounts.ts';
 import { OpensslRadius } from '../../../lab/server/openssl-radius.ts';
-import type { FreeRadiusOptions } from '../../../lab/server/freeradius.ts';
+import { type FreeRadiusOptions, radiusServer } from '../../../lab/server/freeradius.ts';
 import type { Credentials } from '../../../lab/stage.ts';
 
 interface Trouble {
@@ -238,6 +238,18 @@ suite('eap/refusals', () => {
   test('a server without cryptobinding, and the profile requires it', async () => {
     const wish = { ...peap(), cryptobinding: true } as EapWish;
     await refuses({ wish, code: 'AOV-EAP-221', windows: 824, side: 'radius' });
+  });
+
+  test('a RADIUS server that is silent, and the gateway gives up before we do', async () => {
+    const relay = await stage.relay();
+    await relay.set({ silent: true });
+    await stage.world.gateway.configure({ radius: relay.server, radiusPatienceSeconds: 2 });
+    try {
+      await refuses({ code: /^AOV-EAP-(201|233)$/, side: 'radius', unseen: true });
+    } finally {
+      await relay.set({});
+      await stage.world.gateway.configure({ radius: radiusServer, radiusPatienceSeconds: 150 });
+    }
   });
 
   async function refuses(trouble: Trouble): Promise<void> {
