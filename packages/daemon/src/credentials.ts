@@ -197,6 +197,7 @@ export async function loadCredentials(
       facts: {
         ...(credential && { certificate: certificateFacts(credential) }),
         hasPassword: false,
+        anyRadiusRoot: radiusCa === undefined,
         gatewayAuthorities: gatewayAnchors.map(keyHash),
       },
       ...(credential && { credential }),

@@ -453,6 +453,7 @@ async function within(milliseconds: number, promise: Promise<unknown>): Promise<
 /** Whether the server did not like the secret that it was given. Methods that have no word for that just end. */
 function secretRefused(end: IkeEnd): boolean {
   if (end.kind !== 'failed' || end.failure.kind !== 'eap') return false;
-  const { kind } = end.failure.failure;
-  return kind === 'wrong-password' || kind === 'rejected' || kind === 'password-expired';
+  const { kind, unexplained } = end.failure.failure;
+  // A refusal after the server has shown that it knows the password says nothing against the password.
+  return kind === 'wrong-password' || kind === 'password-expired' || (kind === 'rejected' && unexplained === true);
 }

@@ -44,6 +44,7 @@ function compileMethod(
     case 'peap': {
       const inner = compileInner(eap.inner, line, settings, facts);
       if ('problem' in inner) return inner;
+      if (inner.method.kind === 'gtc' && believesAnybody(eap.serverValidation, facts)) return secretForAnybody('EAP-GTC', line);
       const { requireCryptoBinding, fastReconnect, serverValidation, anonymousUserName } = eap;
       return {
         identity: outerIdentity(anonymousUserName, inner.identity),
@@ -54,6 +55,8 @@ function compileMethod(
       const { phase2, serverValidation, anonymousIdentity } = eap;
       const trust = trustOf(serverValidation);
       if (phase2.kind !== 'eap') {
+        if ((phase2.kind === 'pap' || phase2.kind === 'chap') && believesAnybody(serverValidation, facts))
+          return secretForAnybody(phase2.kind.toUpperCase(), line);
         return {
           identity: outerIdentity(anonymousIdentity, userName),
           method: { kind: 'ttls', trust, inner: { kind: phase2.kind, userName } },
@@ -61,6 +64,7 @@ function compileMethod(
       }
       const inner = compileInner(phase2.inner, line, settings, facts);
       if ('problem' in inner) return inner;
+      if (inner.method.kind === 'gtc' && believesAnybody(serverValidation, facts)) return secretForAnybody('EAP-GTC', line);
       return {
         identity: outerIdentity(anonymousIdentity, inner.identity),
         method: { kind: 'ttls', trust, inner: { kind: 'eap', ...inner } },
@@ -122,6 +126,18 @@ export function outerIdentity(anonymous: string | undefined, userName: string): 
   const realm = userName.lastIndexOf('@');
   // A user name without realm would leave nothing at all: then the name that RFC 7542 §2.4 knows.
   return realm < 0 ? anonymous || 'anonymous' : anonymous + userName.slice(realm);
+}
+
+/** Whether any server with a certificate of any public authority would do. No validation at all is refused before. */
+function believesAnybody(validation: ServerValidation, { anyRadiusRoot }: CredentialFacts): boolean {
+  const { serverNames, trustedRoots } = trustOf(validation);
+  return anyRadiusRoot === true && serverNames.length === 0 && trustedRoots.length === 0;
+}
+
+function secretForAnybody(method: string, line: number): { readonly problem: Problem } {
+  return {
+    problem: problem('secretForAnybody', `${method} shows it as it is, and any public certificate would do, line ${line}`),
+  };
 }
 
 /** Left unchecked only when the profile says so in so many words. */

@@ -24,6 +24,8 @@ export interface CredentialFacts {
   readonly certificateProblem?: Problem;
   /** There is somebody or something to ask for the password: a file, a keyring, or a person at a prompt. */
   readonly hasPassword: boolean;
+  /** The RADIUS server's root may be any that the system trusts: no list of our own narrows it down. */
+  readonly anyRadiusRoot?: boolean;
   /** SHA-1 of the SubjectPublicKeyInfo of each authority that may have issued the gateway's certificate. */
   readonly gatewayAuthorities: readonly Uint8Array[];
 }

@@ -10,7 +10,7 @@ export const supervisorTimes = {
   /** Longest wait for name resolution. */
   resolve: 20_000,
   /** Longest wait for a tunnel to come up: room for a person's second factor. */
-  open: 240_000,
+  open: 900_000,
   /** How long the gateway may take to acknowledge our goodbye. */
   close: 4_000,
   /** Without network we try all the same after this long: a missed event must not strand the machine. */

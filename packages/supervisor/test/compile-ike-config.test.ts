@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { decodeUtf8, formatAddress } from '@aovpn/bytes';
-import type { EapPeapSettings, EapTtlsSettings, Profile } from '@aovpn/profile';
+import type { EapPeapSettings, EapSettings, EapTtlsSettings, Profile } from '@aovpn/profile';
 import { compileIkeConfig, type CompiledIkeConfig } from '../src/compile-ike-config.ts';
 import type { CredentialFacts } from '../src/credential-facts.ts';
 import { compileProposals } from '../src/compile-proposals.ts';
@@ -341,6 +341,26 @@ suite('identity and credentials', () => {
       { kind: 'eap', identity: userName, method: { kind: 'mschapv2', userName } },
     ]);
     assert.equal(inner({ kind: 'eap', inner: tls })[0], 'ttls-tls');
+  });
+
+  test('no secret in the clear for whoever has a public certificate', () => {
+    const anybody = { ...validation, serverNames: [], trustedRootCa: [] };
+    const gtc = { method: 'gtc' } as const;
+    const userName = 'jo@corp.example';
+    const from = (eap: EapSettings, anyRadiusRoot: boolean) =>
+      compiled(eapProfile(eap), { userName }, { ...facts, anyRadiusRoot });
+    for (const eap of [
+      ttlsAround({ kind: 'pap' }, anybody),
+      ttlsAround({ kind: 'chap' }, anybody),
+      ttlsAround({ kind: 'eap', inner: gtc }, anybody),
+      peapAround(gtc, { serverValidation: anybody }),
+    ]) {
+      assert.equal(problemOf(eapProfile(eap), { userName }, { ...facts, anyRadiusRoot: true }).code, 'AOV-SUPERVISOR-352');
+      assert.ok(from(eap, false), 'roots of our own narrow it down');
+    }
+    assert.ok(from(ttlsAround({ kind: 'pap' }, { ...anybody, serverNames: ['nps.corp.example'] }), true));
+    assert.ok(from(ttlsAround({ kind: 'pap' }, { ...anybody, trustedRootCa: ['ab'.repeat(20)] }), true));
+    assert.ok(from(ttlsAround({ kind: 'mschapv2', useWinLogonCredentials: false }, anybody), true));
   });
 
   test('DifferentUsername: the name in the certificate is not used', () => {

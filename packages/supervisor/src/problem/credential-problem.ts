@@ -103,7 +103,7 @@ export const credentialProblems = {
     undefined,
     'profile',
     'never',
-    'The profile would hand the password to a RADIUS server that nobody checks',
-    'Switch server validation on, with TrustedRootCA and ServerNames; or use EAP-MSCHAPv2 inside.',
+    'The profile would hand the password to whoever comes as the RADIUS server',
+    'Switch server validation on, with TrustedRootCA or ServerNames (or radius-ca in aovpn.toml); or use EAP-MSCHAPv2 inside.',
   ),
 } as const;
