@@ -182,6 +182,10 @@ export interface Explanation {
     readonly steps: readonly ExplanationStep[];
   };
   readonly summary: string;
+  /** What filters say of one connection, app or process; `accept` where none applies. */
+  readonly verdict?: 'accept' | 'refuse';
+  /** What would turn that round, most likely first. */
+  readonly changes?: readonly ExplanationStep[];
 }
 
 export interface ExplanationStep {

@@ -1,5 +1,9 @@
 import type { Command } from './command.ts';
+import { appLearn } from './command/app-learn.ts';
+import { appList } from './command/app-list.ts';
+import { appWhich } from './command/app-which.ts';
 import { completion } from './command/completion.ts';
+import { diff } from './command/diff.ts';
 import { doctor } from './command/doctor.ts';
 import { down } from './command/down.ts';
 import { explain } from './command/explain.ts';
@@ -30,6 +34,10 @@ export const program: readonly Command[] = [
   explain,
   explainCertificate,
   plan,
+  diff,
+  appList,
+  appWhich,
+  appLearn,
   doctor,
   logs,
   completion,

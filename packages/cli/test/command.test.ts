@@ -50,7 +50,11 @@ test('mistakes in the command line are told with exit code 2', async () => {
   for (const [args, words] of [
     [['stats'], /no command "stats"[\s\S]*did you mean/],
     [['status', '--wacht'], /wacht/],
-    [['explain'], /HOST\|ADDRESS is missing/],
+    [['explain'], /TARGET is missing/],
+    [['explain', '--app', 'a', '--pid', '1'], /exclude each other/],
+    [['app', 'which', 'firefox'], /no process id/],
+    [['app', 'learn'], /PROGRAM or --watch is missing/],
+    [['diff', '-'], /--name is missing/],
     [['down', 'a', 'b'], /"b" is one argument too many/],
     [['completion', 'tcsh'], /one of: bash, zsh, fish/],
   ] as const) {

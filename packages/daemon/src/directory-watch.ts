@@ -35,7 +35,11 @@ export class DirectoryWatch {
       try {
         const watcher = watch(directory, () => {
           clearTimeout(this.#quiet);
-          this.#quiet = setTimeout(this.#onChange, quietMs);
+          this.#quiet = setTimeout(() => {
+            // One of the others may have been made just now.
+            this.#begin();
+            this.#onChange();
+          }, quietMs);
         });
         watcher.on('error', () => this.#drop(directory));
         watcher.on('close', () => this.#drop(directory));

@@ -124,6 +124,7 @@ suite('apps/per-app', () => {
       assert.ok(wait < 20, 'the app stays held back after down');
     }
     await world.gateway.start();
+    await product.up('corp');
   });
 
   test('Claims: by user and by group, and by members of a group of the directory', async () => {

@@ -1,22 +1,45 @@
 import type { Explanation, ExplanationStep } from '@aovpn/api';
-import { ExitCode, type Command } from '../command.ts';
+import { CommandError, ExitCode, type Command } from '../command.ts';
 import { printable, type Style, type Terminal } from '../terminal.ts';
 
 export const explain: Command = {
   name: 'explain',
-  summary: 'say which tunnel, route and DNS server a host or address gets, and the profile line that decided it',
+  summary:
+    'say which tunnel, route, DNS server and filters a host, connection, app or process gets, and the profile line that decided it',
   description: [
-    'Says for a host name or an address where its packets go and who resolves the name: every step of the decision in order, with the profile line behind it.',
+    'Says where packets go, who resolves a name and what filters let through: every step of the decision in order, with the profile line behind it.',
+    'A connection may be written as ADDRESS:PORT/PROTOCOL, or pasted as ss, conntrack and tcpdump print it (in quotes, as ">" means something to shells).',
+    'With --app or --pid the answer is about traffic of that app or process; without a TARGET it says what that one may do.',
     'The answer is about what is in force now.',
   ],
-  positionals: [{ name: 'HOST|ADDRESS' }],
-  options: [{ name: 'json', summary: 'print the explanation as JSON' }],
+  positionals: [{ name: 'TARGET', optional: true, many: true }],
+  options: [
+    { name: 'app', value: 'NAME', summary: 'whose traffic it is: an app that a profile names, by key, title or path' },
+    { name: 'pid', value: 'PID', summary: 'whose traffic it is: a process' },
+    { name: 'json', summary: 'print the explanation as JSON' },
+  ],
   examples: [
     { command: 'aovpn explain intranet.corp.example', what: 'a name' },
     { command: 'aovpn explain 10.1.2.3', what: 'an address' },
+    { command: 'aovpn explain --app outlook 10.1.2.3:443/tcp', what: 'a connection of an app' },
+    { command: "aovpn explain 'tcp 10.30.0.5:4455 > 10.1.2.3:443'", what: 'a connection that was seen' },
+    { command: 'aovpn explain --pid 4711', what: 'what a process may do' },
   ],
   async run({ client, options, positionals, terminal }) {
-    const answer = await client.call('GET /v1/explain', { query: { target: positionals[0]! } });
+    const { app, pid } = options;
+    const asker: { app?: string; pid?: string } = {
+      ...(typeof app === 'string' && { app }),
+      ...(typeof pid === 'string' && { pid }),
+    };
+    if (asker.app !== undefined && asker.pid !== undefined)
+      throw new CommandError(ExitCode.usage, '--app and --pid exclude each other');
+    let target = positionals.join(' ');
+    if (target === '') {
+      const who = asker.app === undefined ? asker.pid && `pid:${asker.pid}` : `app:${asker.app}`;
+      if (!who) throw new CommandError(ExitCode.usage, 'TARGET is missing', 'see: aovpn explain --help');
+      target = who;
+    }
+    const answer = await client.call('GET /v1/explain', { query: { target, ...asker } });
     terminal.out(options['json'] === true ? JSON.stringify(answer, null, 2) : explanationText(answer, terminal));
     return ExitCode.done;
   },
@@ -49,10 +72,12 @@ function explanationText(answer: Explanation, terminal: Terminal): string {
       ...stepLines(address.steps, terminal),
     );
   }
+  if (answer.changes && answer.changes.length > 0)
+    lines.push('', 'what would change it:', ...stepLines(answer.changes, terminal));
   return lines.join('\n');
 }
 
-function stepLines(steps: readonly ExplanationStep[], terminal: Terminal): string[] {
+export function stepLines(steps: readonly ExplanationStep[], terminal: Terminal): string[] {
   return steps.map((step, i) => {
     const source =
       step.profile === undefined || step.profile === ''

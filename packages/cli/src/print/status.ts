@@ -1,5 +1,6 @@
-import type { ConnectionState, ConnectionStatus, DaemonStatus, RadiusStatus } from '@aovpn/api';
+import type { ConnectionState, ConnectionStatus, DaemonStatus, RadiusStatus, TrafficStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
+import { trafficNotices, trafficRows } from './traffic.ts';
 
 const stateStyles: Record<ConnectionState, Style> = {
   up: 'good',
@@ -15,7 +16,7 @@ const stateStyles: Record<ConnectionState, Style> = {
 /** `status` for people: one block a connection. `now` is milliseconds since the epoch. */
 export function statusText(status: DaemonStatus, names: readonly string[], terminal: Terminal, now: number): string {
   const wanted = status.connections.filter((connection) => names.length === 0 || names.includes(connection.name));
-  const blocks = wanted.map((connection) => connectionText(connection, terminal, now));
+  const blocks = wanted.map((connection) => connectionText(connection, status.traffic, terminal, now));
   const refused = status.profiles.filter(
     (profile) => profile.state !== 'in-force' && (names.length === 0 || names.includes(profile.name)),
   );
@@ -26,10 +27,16 @@ export function statusText(status: DaemonStatus, names: readonly string[], termi
       `${terminal.style('bad', '!')} profile ${printable(profile.name)} ${words}; see: aovpn profile lint ${printable(profile.file)}`,
     );
   }
+  if (status.traffic) blocks.push(...trafficNotices(status.traffic, terminal));
   return blocks.length === 0 ? 'no profiles; add one: aovpn profile add FILE' : blocks.join('\n\n');
 }
 
-function connectionText(connection: ConnectionStatus, terminal: Terminal, now: number): string {
+function connectionText(
+  connection: ConnectionStatus,
+  traffic: TrafficStatus | undefined,
+  terminal: Terminal,
+  now: number,
+): string {
   const style: Terminal['style'] = (name, text) => terminal.style(name, text);
   const lines = [
     `${style(stateStyles[connection.state], '●')} ${style('strong', printable(connection.name))} (${connection.tunnel} tunnel): ${style(stateStyles[connection.state], connection.state)}`,
@@ -65,6 +72,7 @@ function connectionText(connection: ConnectionStatus, terminal: Terminal, now: n
   for (const rule of connection.dns.rules) {
     add('  name', `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}`, rule.because);
   }
+  for (const [label, value, because] of trafficRows(connection, traffic)) add(label, value, because);
   if (connection.crypto) {
     add('IKE', connection.crypto.ike);
     add('ESP', connection.crypto.child);
@@ -80,10 +88,10 @@ function connectionText(connection: ConnectionStatus, terminal: Terminal, now: n
     add('features', flags.join(', '));
   }
   if (connection.traffic) {
-    const { traffic } = connection;
+    const counts = connection.traffic;
     add(
       'traffic',
-      `${size(traffic.bytesIn)} in, ${size(traffic.bytesOut)} out${traffic.dropped > 0 ? `, ${traffic.dropped} packets dropped` : ''}`,
+      `${size(counts.bytesIn)} in, ${size(counts.bytesOut)} out${counts.dropped > 0 ? `, ${counts.dropped} packets dropped` : ''}`,
     );
   }
   return lines.join('\n');
