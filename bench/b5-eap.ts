@@ -82,7 +82,7 @@ export const eapHandshakes: readonly Row[] = handshakes.map(({ id, name, wish, c
               const first = await firstIkeDatagram(capture, since);
               await down(stage);
               // The daemon writes so many lines of one kind in ten seconds and no more.
-              await sleep(400);
+              await sleep(800);
               return up - first;
             },
           },
@@ -138,7 +138,7 @@ export const peapConversation: Row = {
               await product.waitForState(connection, 'up');
               const took = conversation(await capture.packets(), since);
               await down(stage);
-              await sleep(400);
+              await sleep(800);
               return took;
             },
           },
