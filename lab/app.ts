@@ -40,6 +40,8 @@ export interface AskOptions {
   readonly timeoutMs?: number;
   /** What is sent; default `who`. Over TCP it is the path that is fetched. */
   readonly text?: string;
+  /** The program is started now, and asks when this file is there. */
+  readonly after?: string;
 }
 
 /** A program with a file of its own, as filters name it. What it runs is told when it is started. */
@@ -61,7 +63,7 @@ export class App {
     kind: 'tcp' | 'udp' | 'connected' | 'name' | 'ping',
     address: string,
     port: number,
-    { uid, gid, timeoutMs = 1000, text = 'who' }: AskOptions = {},
+    { uid, gid, timeoutMs = 1000, text = 'who', after }: AskOptions = {},
   ): Promise<Asked> {
     const owner =
       uid === undefined && gid === undefined
@@ -72,8 +74,9 @@ export class App {
             ...(gid === undefined ? [] : [`--regid=${gid}`]),
             '--clear-groups',
           ];
-    const argv = [...owner, this.file, '-e', asking, kind, address, String(port), text, String(timeoutMs / 1000)];
-    const { stdout, stderr } = await this.host.run(argv, { timeoutMs: timeoutMs + 10_000 });
+    const begin = after === undefined ? [this.file] : [this.file, '-e', waiting, after, this.file];
+    const argv = [...owner, ...begin, '-e', asking, kind, address, String(port), text, String(timeoutMs / 1000)];
+    const { stdout, stderr } = await this.host.run(argv, { timeoutMs: timeoutMs + (after === undefined ? 10_000 : 60_000) });
     const [verdict, detail = '', ms = '0', ...rest] = stdout.split('\n');
     if (verdict === 'said') return { said: rest.join('\n').trim(), from: detail, ms: Number(ms) };
     if (verdict === 'error') return { error: detail, ms: Number(ms) };
@@ -144,6 +147,8 @@ else { connect($socket, $to) or fail(); defined send($socket, $text, 0) or fail(
 defined recv($socket, my $answer, 4096, 0) or fail();
 end('said', own(), $kind eq 'name' ? inet_ntop(AF_INET, substr($answer, -4)) : $answer);
 `;
+
+const waiting = 'my $file = shift; select(undef, undef, undef, 0.02) until -e $file; exec @ARGV';
 
 const listening = `
 use strict; use Socket qw(:all);

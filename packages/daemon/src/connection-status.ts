@@ -117,12 +117,15 @@ function problemStatus({ code, windows, side, message, cure }: Problem, at: stri
 }
 
 function routesOf(name: string, plan: Plan): readonly RouteStatus[] {
-  return plan.routes
-    .filter(({ kind, because }) => because.profile === name && kind !== 'unreachable')
-    .map(({ kind, prefix, metric, because }) => ({
-      prefix: formatPrefix(prefix),
-      kind: kind === 'tunnel' ? 'tunnel' : 'excluded',
-      ...(kind === 'tunnel' && { metric }),
-      because: formatBecause(because),
-    }));
+  return (
+    plan.routes
+      // Those of apps with ForceTunnel are told with the apps.
+      .filter(({ kind, table, because }) => because.profile === name && kind !== 'unreachable' && table === undefined)
+      .map(({ kind, prefix, metric, because }) => ({
+        prefix: formatPrefix(prefix),
+        kind: kind === 'tunnel' ? 'tunnel' : 'excluded',
+        ...(kind === 'tunnel' && { metric }),
+        because: formatBecause(because),
+      }))
+  );
 }

@@ -17,6 +17,7 @@ import type { Daemon } from './daemon.ts';
 import { passwordStores } from './password-stores.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { ProfileSettings } from './settings.ts';
+import { checkTraffic } from './traffic-doctor.ts';
 
 const day = 86_400_000;
 /** Addresses of one gateway that are probed. */
@@ -31,6 +32,7 @@ export async function doctorReport(daemon: Daemon, connection: string | undefine
   const groups = await Promise.all([
     checkNetwork(daemon),
     checkClock(),
+    checkTraffic(daemon),
     ...names.map(async (name) => {
       try {
         return (await checkConnection(daemon, name)).map((check) => ({ ...check, connection: name }));

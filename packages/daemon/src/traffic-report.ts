@@ -62,10 +62,10 @@ function appStatus(app: Plan['apps'][number], traffic: TrafficControl): AppStatu
 export function filtersStatus(plan: Plan, name: string): FiltersStatus | undefined {
   const filter = plan.filters.find(({ profile }) => profile === name);
   if (!filter) return undefined;
-  const rules = filter.rules
-    .slice(0, shownRules)
-    .map((rule) => ({ text: describeRule(rule), because: formatBecause(rule.because) }));
-  return { rules, count: filter.rules.length, unusable: filter.unusable.length };
+  // Those for name servers come by themselves, and are no news.
+  const own = filter.rules.filter(({ number }) => number > 0);
+  const rules = own.slice(0, shownRules).map((rule) => ({ text: describeRule(rule), because: formatBecause(rule.because) }));
+  return { rules, count: own.length, unusable: filter.unusable.length };
 }
 
 /** The keys of the apps that a profile names. */
