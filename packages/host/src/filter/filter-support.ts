@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { appMarkMask, appMarkOf } from '@aovpn/policy';
 import { markProgram } from '../bpf/mark-program.ts';
 import { findCgroupRoot, nftCgroupName } from '../cgroup/cgroup-root.ts';
@@ -39,11 +40,8 @@ export async function readFilterSupport(): Promise<readonly FilterSupport[]> {
     attempt('exec watch', filterErrors.noExecWatch.cure, () => {
       const fd = openExecPermission();
       try {
-        // Asked for a file that nobody executes; the question ends with the descriptor.
-        markExecutable(fd, '/proc/self/maps');
-      } catch (error) {
-        if (!/EINVAL|EPERM/.test(messageOf(error))) return 'fanotify, open-exec permission';
-        throw error;
+        // For a file that nobody executes; the question ends with the descriptor.
+        markExecutable(fd, fileURLToPath(import.meta.url));
       } finally {
         closeDescriptor(fd);
       }
