@@ -186,11 +186,13 @@ export class Daemon {
         `cleared away what an earlier run left: ${left.rules} rules, ${left.routes} routes, devices ${left.devices.join(' ') || '–'}, resolver ${left.resolver}`,
       );
     }
-    const filters = await this.platform.filters.cleanUp();
-    for (const what of [...left.problems, ...filters]) this.log.error(`could not be cleared away: ${what}`);
+    for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
     this.#state = startSupervisor(await this.#held.read());
     await this.#network.read();
     await this.rescan();
+    // What guards forced apps is replaced by the first plan in one go, not removed before: they had a moment in the open otherwise.
+    if (this.traffic.state.state === 'off')
+      for (const what of await this.platform.filters.cleanUp()) this.log.error(`could not be cleared away: ${what}`);
     this.#watch();
   }
 
@@ -209,13 +211,13 @@ export class Daemon {
     await this.#stopped.promise;
     clearTimeout(patience);
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    await this.abandon();
+    await this.abandon('remove');
   }
 
   /** The promised state by the shortest way: after a bug, or as the last step of an orderly end. */
-  async abandon(): Promise<void> {
+  async abandon(guards: 'remove' | 'keep'): Promise<void> {
     try {
-      await this.plans.clear();
+      await this.plans.clear(guards);
       await this.#candidates.close();
       await this.platform.network.close();
     } catch (error) {

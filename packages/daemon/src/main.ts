@@ -76,7 +76,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     process.exitCode = exitCode.failed;
     // No tunnel can be trusted after this: clear away and end; the service manager starts us anew.
     const patience = setTimeout(() => process.exit(exitCode.failed), 10_000);
-    void daemon.abandon().finally(() => {
+    void daemon.abandon('keep').finally(() => {
       clearTimeout(patience);
       process.exit(exitCode.failed);
     });
@@ -112,7 +112,9 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
 
 async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {
   const { rules, routes, devices, resolver, problems } = await cleanUp({ stateDirectory: options.stateDir });
-  const left = [...problems, ...(await linuxFilters(options).cleanUp())];
+  // systemd.exec(5): after a crash what refuses stays for the next start; whoever asks for a clean-up by hand means all of it.
+  const crashed = (process.env['SERVICE_RESULT'] ?? 'success') !== 'success';
+  const left = [...problems, ...(crashed ? [] : await linuxFilters(options).cleanUp())];
   log.info(`removed: ${rules} rules, ${routes} routes, devices ${devices.join(' ') || '–'}; resolver: ${resolver}`);
   for (const what of left) log.error(`could not be removed: ${what}`);
   if (left.length > 0) process.exitCode = exitCode.failed;

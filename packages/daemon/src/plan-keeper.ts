@@ -88,14 +88,17 @@ export class PlanKeeper {
     });
   }
 
-  /** The end: nothing of any tunnel stays. */
-  async clear(): Promise<void> {
+  /**
+   * The end: nothing of any tunnel stays.
+   * @param guards `keep`: what refuses stays until the next start, as after a bug; apps that belong into a tunnel then reach nothing
+   */
+  async clear(guards: 'remove' | 'keep'): Promise<void> {
     this.#live.clear();
     const { network, traffic } = this.#options;
     await this.#turn;
     // Ways into the tunnels go before what guards them.
     const { problems } = await network.cleanUp();
-    const left = await traffic.clear();
+    const left = guards === 'keep' ? [] : await traffic.clear();
     this.#plan = emptyPlan;
     for (const what of [...problems, ...left]) this.#options.log.error(`left behind: ${what}`);
   }
