@@ -38,7 +38,7 @@ export function readDiffProfile(body: unknown): DiffProfile {
   only(fields, ['name', 'xmlBase64'], 'the body');
   const { name } = fields;
   if (typeof name !== 'string') refuse('name is not a text');
-  return { name: name as string, xmlBase64: base64(fields['xmlBase64'], 'xmlBase64') };
+  return { name, xmlBase64: base64(fields['xmlBase64'], 'xmlBase64') };
 }
 
 /** Checks the body of `POST /v1/prompts/:id`; octets are a secret. @throws {DaemonError} AOV-DAEMON-513 */

@@ -1,5 +1,5 @@
 import type { FilterEvent, Filters, HostError, RoutesStep, WatchReport } from '@aovpn/host';
-import type { AppKey, Plan } from '@aovpn/policy';
+import type { AppKey, AppPlan, Plan } from '@aovpn/policy';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 
@@ -187,6 +187,12 @@ function withFiltersThatGo(previous: Plan, next: Plan): Plan | undefined {
   if (going.length === 0) return undefined;
   const keys = new Set(next.apps.map(({ key }) => key));
   // Their ways are over; only who they are still counts.
-  const apps = previous.apps.filter(({ key }) => !keys.has(key)).map(({ force: _, ...app }) => app);
+  const apps = previous.apps.filter(({ key }) => !keys.has(key)).map(withoutWay);
   return { ...next, filters: [...next.filters, ...going], apps: [...next.apps, ...apps] };
+}
+
+function withoutWay(app: AppPlan): AppPlan {
+  const copy: { -readonly [K in keyof AppPlan]: AppPlan[K] } = { ...app };
+  delete copy.force;
+  return copy;
 }

@@ -49,7 +49,15 @@ export {
   type PlanExplanationStep,
 } from './explain.ts';
 export { compileNameMatcher, isWithin, normaliseDomain, normaliseRuleName } from './domain-name.ts';
-export { appMarkMask, appMarkOf, devicePrefix, routeProtocol, routingTable, routingTables, rulePriorities } from './linux-number.ts';
+export {
+  appMarkMask,
+  appMarkOf,
+  devicePrefix,
+  routeProtocol,
+  routingTable,
+  routingTables,
+  rulePriorities,
+} from './linux-number.ts';
 export type { CertificateCandidate } from './certificate/candidate.ts';
 export {
   certificatePurposeOf,

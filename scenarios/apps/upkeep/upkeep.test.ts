@@ -141,7 +141,7 @@ suite('apps/upkeep', () => {
     const pid = traffic!.apps.find(({ executables }) => executables.includes(office.file))!.pids[0]!;
     assert.equal((await explain(`target=${target}&pid=${pid}`)).verdict, 'accept');
     for (const [args, words] of [
-      [['app', 'list'], new RegExp(`${office.file}`)],
+      [['app', 'list'], new RegExp(office.file)],
       [['app', 'which', String(pid)], /is x?-?.*office/],
       [['explain', '--pid', String(pid)], /accepted: it may use/],
       [['explain', `${corp.web4}:80/tcp`], /refused: no filter of .* fits[\s\S]*what would change it/],
