@@ -5,11 +5,12 @@ import { decideCertificate } from './credentials.ts';
 
 /** Looks into every source now and judges what is there; asks nobody for a PIN. */
 export async function certificateReport(
-  { stored, keys, tunnelKey }: Candidate,
+  { stored, paths, keys, tunnelKey }: Candidate,
   { ring, picked }: Keepsakes,
 ): Promise<CertificateReport> {
   const connection = stored.name;
-  const decided = await decideCertificate(stored.profile, keys, ring, picked?.tunnelKey === tunnelKey ? picked.id : undefined);
+  const mine = picked?.tunnelKey === tunnelKey ? picked.id : undefined;
+  const decided = await decideCertificate(stored.profile, paths, keys, ring, mine);
   if (!decided) {
     const text = `"${connection}" uses no client certificate.\n`;
     return { connection, outcome: 'not-needed', text, certificates: [], problems: [] };

@@ -144,6 +144,7 @@ export function openRing({ files, more }: KeyPlaces, askPin?: AskPin): KeyRing {
 /** Which certificate speaks for us, and what of the sources could not be looked into; undefined: the profile uses none. */
 export async function decideCertificate(
   profile: Profile,
+  paths: CredentialPaths,
   { files }: KeyPlaces,
   ring: KeyRing,
   picked?: string,
@@ -151,15 +152,24 @@ export async function decideCertificate(
   const purpose = certificatePurposeOf(profile);
   if (purpose === undefined) return undefined;
   const explicit = (await explicitOf(files)) ?? (picked === undefined ? undefined : { id: picked, why: 'your choice' });
-  const candidates = await ring.candidates();
+  const candidates = await ring.candidates(await knownAuthorities(paths));
   const wish = compileCertificateWish(profile, purpose, explicit);
   return { choice: chooseCertificate(candidates, wish, Date.now()), problems: ring.problems() };
+}
+
+/**
+ * Authorities that the profile's own files name, so that a filter finds a root that no file of the certificate holds; the system's are known
+ * to the ring. Nothing is believed for it, so what is wrong with a file is told where it counts.
+ */
+async function knownAuthorities({ gatewayCa, radiusCa }: CredentialPaths): Promise<readonly X509Certificate[]> {
+  const own = [gatewayCa, radiusCa].filter((file) => file !== undefined);
+  return (await Promise.all(own.map((file) => readAnchors(file).catch(() => [])))).flat();
 }
 
 /** A file beside the profile, or named in the settings, is meant for it, whatever else there is. */
 async function explicitOf(files: KeySource | undefined): Promise<ExplicitCertificate | undefined> {
   if (!files) return undefined;
-  const ring = openKeyRing([files]);
+  const ring = openKeyRing([files], { authorities: [] });
   try {
     const found = await ring.candidates();
     const named = found.find(({ hasKey }) => hasKey) ?? found[0];
@@ -185,7 +195,7 @@ export async function loadCredentials(
 ): Promise<LoadedCredentials | CredentialProblem> {
   try {
     const { gatewayCa, radiusCa } = paths;
-    const decided = await decideCertificate(profile, keys, ring, picked);
+    const decided = await decideCertificate(profile, paths, keys, ring, picked);
     const choice = decided?.choice;
     const credential = decided && (await credentialOf(decided, keys, ring));
     const gatewayAnchors = await readAnchors(gatewayCa ?? systemAnchors);

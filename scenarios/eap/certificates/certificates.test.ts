@@ -82,6 +82,13 @@ suite('eap/certificates', () => {
     for (const name of ['right', ...Object.keys(others)]) assert.ok(stdout.includes(`/${name}.pem`), name);
   });
 
+  test('the filter names the root, which is beside the profile and in no file of the certificates', async () => {
+    await settings(await stage.directory({ right, ...others }));
+    const root = stage.world.pki.root.thumbprint;
+    await stage.connect(profile, wish({ filter: { ...filter(), issuers: [root] } }), {});
+    assert.equal(stage.radius.results().at(-1)?.certificate, 'right');
+  });
+
   test('a profile that wants a smart card gets it, though there are certificates in files', async () => {
     await settings(await stage.directory({ right }), ...cardSettings());
     await stage.connect(profile, wish({ smartCard: true }), {});

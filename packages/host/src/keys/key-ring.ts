@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import type { CertificateCandidate } from '@aovpn/policy';
 import { AnchorStore } from '../trust/anchor-store.ts';
 import type { ParsedCertificate } from '../trust/certificate.ts';
@@ -19,8 +19,11 @@ export interface KeyRingOptions {
 
 /** Every certificate that could speak for this machine or user, wherever it is. */
 export interface KeyRing {
-  /** Looks afresh; asks nobody for a PIN; never rejects. The same certificate in two sources is named once, with its key if one has it. */
-  candidates(): Promise<CertificateCandidate[]>;
+  /**
+   * Looks afresh; asks nobody for a PIN; never rejects. The same certificate in two sources is named once, with its key if one has it.
+   * `above`: more certificates that may be above a candidate, beside `authorities`.
+   */
+  candidates(above?: readonly X509Certificate[]): Promise<CertificateCandidate[]>;
   /** What went wrong when it looked last. */
   problems(): readonly KeySourceProblem[];
   /**
@@ -49,13 +52,14 @@ class Ring implements KeyRing {
     this.#options = options;
   }
 
-  async candidates(): Promise<CertificateCandidate[]> {
+  async candidates(above: readonly X509Certificate[] = []): Promise<CertificateCandidate[]> {
     const { found, others } = await this.#look();
     const known = [...found.map(({ certificate }) => certificate), ...others];
     this.#anchors ??= authorities(this.#options.authorities);
+    const anchors = above.length > 0 ? this.#anchors.withAlso(above) : this.#anchors;
     const candidates = new Map<string, CertificateCandidate>();
     for (const { certificate, source, onToken, hasKey } of found) {
-      const candidate = describeCandidate(certificate, { source, onToken, hasKey }, known, this.#anchors);
+      const candidate = describeCandidate(certificate, { source, onToken, hasKey }, known, anchors);
       if (candidates.get(candidate.id)?.hasKey !== true) candidates.set(candidate.id, candidate);
     }
     return [...candidates.values()];

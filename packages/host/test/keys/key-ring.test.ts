@@ -92,6 +92,16 @@ suite('key ring: candidates', () => {
     assert.deepEqual((await ring.candidates())[0]?.issuerHashes, []);
   });
 
+  test('authorities that are named for one look count beside the others', async () => {
+    const source = { kind: 'pem', certificate: client.certificatePath } as const;
+    const ring = openKeyRing([source], { authorities });
+    const above = async (also?: readonly X509Certificate[]): Promise<readonly string[] | undefined> =>
+      (await ring.candidates(also))[0]?.issuerHashes;
+    assert.deepEqual(await above(), []);
+    assert.deepEqual(await above([middle.x509]), [hash('sha1', middle), hash('sha1', root)]);
+    assert.deepEqual(await above(), []);
+  });
+
   test('a problem of one source hides no other', async () => {
     const ring = openKeyRing(
       [
