@@ -455,5 +455,5 @@ function secretRefused(end: IkeEnd): boolean {
   if (end.kind !== 'failed' || end.failure.kind !== 'eap') return false;
   const { kind, unexplained } = end.failure.failure;
   // A refusal after the server has shown that it knows the password says nothing against the password.
-  return kind === 'wrong-password' || kind === 'password-expired' || (kind === 'rejected' && unexplained === true);
+  return kind === 'wrong-password' || kind === 'password-expired' || (kind === 'rejected' && unexplained === 'secret');
 }

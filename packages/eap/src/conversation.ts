@@ -1,5 +1,5 @@
 import { decodeUtf8, encodeUtf8, equal, wipe } from '@aovpn/bytes';
-import type { EapAction, EapCrypto, EapEvent, EapFailure, TlsChannel } from './peer-contract.ts';
+import type { EapAction, EapCrypto, EapEvent, EapFailure, Proof, TlsChannel } from './peer-contract.ts';
 import { eapType, readPacket, writeNak, writeResponse, type EapRequest } from './packet.ts';
 import { printable } from './printable.ts';
 import type { BoundMethod } from './method/bind.ts';
@@ -85,9 +85,9 @@ export function forgetConversation(state: EapState): void {
   wipe(state.last?.response);
 }
 
-/** Whether the server knows a password or code of ours and has not shown yet what it thinks of it. */
-export function awaitsVerdict({ terms, run }: EapState): boolean {
-  return run !== undefined && terms.method.awaitsVerdict?.(run.state) === true;
+/** What the server knows of us by now, as long as it has not shown what it thinks of it. */
+export function awaitsVerdict({ terms, run }: EapState): Proof | undefined {
+  return run && terms.method.awaitsVerdict(run.state);
 }
 
 /** Nobody will take what is secret in an answer that came too late. */
@@ -249,11 +249,16 @@ function reply(state: EapState, request: EapRequest, packet: Uint8Array, respons
   };
 }
 
-/** RADIUS servers often have no word for a wrong password but a rejection: what came right before it speaks for itself. */
+/** RADIUS servers often have no word but a rejection, for a wrong password and a bad certificate alike: what came right before it tells. */
 function explain(state: EapState, failure: EapFailure): EapFailure {
-  if (failure.kind !== 'rejected' || failure.number !== undefined || !awaitsVerdict(state)) return failure;
-  const detail = `${failure.detail}; the server gives no reason, so most likely the user name, password or code is wrong`;
-  return { ...failure, detail, unexplained: true };
+  const proof = awaitsVerdict(state);
+  if (failure.kind !== 'rejected' || failure.number !== undefined || !proof) return failure;
+  const cause = {
+    secret: 'the user name, password or code is wrong',
+    certificate: 'it does not like the certificate that it has just been shown',
+  }[proof];
+  const detail = `${failure.detail}; the server gives no reason, so most likely ${cause}`;
+  return { ...failure, detail, unexplained: proof };
 }
 
 function fail(state: EapState, failure: EapFailure): EapStep {

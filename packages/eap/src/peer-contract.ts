@@ -156,6 +156,9 @@ export type EapAction =
   | { readonly kind: 'notification'; readonly text: string }
   | { readonly kind: 'trace'; readonly what: string };
 
+/** What speaks for the user. `secret`: a password or code, with the user name. */
+export type Proof = 'secret' | 'certificate';
+
 export interface EapFailure {
   readonly kind:
     | 'rejected' // EAP-Failure, or the method's own failure
@@ -175,6 +178,6 @@ export interface EapFailure {
   readonly tls?: TlsFailure;
   /** The method's own error number where it has one (MS-CHAPv2: 691, 648, …; RFC 2759 §6). */
   readonly number?: number;
-  /** `rejected` without a word of why, right after a password or code: most likely that one, or the user name, is wrong. */
-  readonly unexplained?: true;
+  /** `rejected` without a word of why, right after this was shown: most likely that is what the server does not like. */
+  readonly unexplained?: Proof;
 }

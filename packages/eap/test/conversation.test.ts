@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { encodeUtf8, fromHex } from '@aovpn/bytes';
+import { concat, encodeUtf8, fromHex } from '@aovpn/bytes';
 import { answerInner, forgetInner, receiveInner, startInnerPeer } from '../src/inner/inner-peer.ts';
-import type { EapAction, EapFailure } from '../src/peer-contract.ts';
+import type { EapAction, EapEvent, EapFailure } from '../src/peer-contract.ts';
 import { testCrypto } from './crypto.ts';
-import { failure, mschapChallenge, mschapText, request, success } from './packet-writer.ts';
+import { failure, mschapChallenge, mschapText, request, success, tls } from './packet-writer.ts';
 import { find, passwordUser, Script, tlsUser } from './script.ts';
 import { TtlsScript } from './ttls/ttls-script.ts';
 
@@ -111,7 +111,7 @@ suite('a rejection without a word of why', () => {
     test(`right after the password, EAP-TTLS/${kind}: most likely that`, () => {
       const script = ttls(kind);
       const found = failed(script.packet(failure(script.identifier)));
-      assert.deepEqual([found.kind, found.unexplained], ['rejected', true]);
+      assert.deepEqual([found.kind, found.unexplained], ['rejected', 'secret']);
       assert.match(found.detail, /^EAP-Failure; the server gives no reason/);
     });
   }
@@ -119,7 +119,7 @@ suite('a rejection without a word of why', () => {
   test('EAP-MSCHAPv2 without a Failure Request', () => {
     const { script, request: number } = askedForPassword();
     script.step({ kind: 'secret', request: number, secret: encodeUtf8('wrong') });
-    assert.equal(failed(script.packet(failure(5))).unexplained, true);
+    assert.equal(failed(script.packet(failure(5))).unexplained, 'secret');
   });
 
   test('before the password, and after the server has proven that it knows it: something else', () => {
@@ -136,6 +136,53 @@ suite('a rejection without a word of why', () => {
     const tls = new Script(tlsUser, crypto);
     tls.packet(request(1, 13, Uint8Array.of(0x20)));
     assert.equal(failed(tls.packet(failure(1))).unexplained, undefined);
+  });
+
+  // Handshake record of a TLS 1.2 client: Certificate of three octets more than an empty list, or an empty one.
+  const shown = fromHex('1603030010 0b000006 000003 aabbcc'.replaceAll(' ', ''));
+  const nothingShown = fromHex('1603030007 0b000003 000000'.replaceAll(' ', ''));
+  const secondHello = fromHex('1603030004 01000000'.replaceAll(' ', ''));
+  const none = new Uint8Array();
+  const keyMaterial = (): Uint8Array => new Uint8Array(128).fill(7);
+  type TlsState = Extract<EapEvent, { kind: 'tls-output' }>['state'];
+  const handshaking: TlsState = { kind: 'handshaking' };
+  const established = (version: '1.2' | '1.3'): TlsState =>
+    ({ kind: 'established', version, resumed: false, keyMaterial: keyMaterial(), sessionId: none }) as const;
+
+  /** The client's second flight, TLS standing where `state` says; then the server's answer to that, if any. */
+  function flown(flight: Uint8Array, state: TlsState): Script {
+    const script = new Script(tlsUser);
+    const answer = (request: number, records: Uint8Array, now: TlsState): void => {
+      script.step({ kind: 'tls-output', request, records, state: now, applicationData: none });
+    };
+    answer(find(script.packet(tls(1, 0x20)), 'tls-start').request, secondHello, handshaking);
+    answer(find(script.packet(tls(2, 0, Uint8Array.of(1))), 'tls-input').request, flight, state);
+    return script;
+  }
+
+  for (const [version, script] of [
+    ['1.2', () => flown(shown, handshaking)],
+    ['1.3', () => flown(Uint8Array.of(0x17), established('1.3'))],
+  ] as const) {
+    test(`right after our certificate, EAP-TLS with TLS ${version}: most likely that`, () => {
+      const found = failed(script().packet(failure(2)));
+      assert.deepEqual([found.kind, found.unexplained], ['rejected', 'certificate']);
+      assert.match(found.detail, /certificate that it has just been shown/);
+    });
+  }
+
+  test('before our certificate was shown, or once the server has taken it: something else', () => {
+    const early = new Script(tlsUser);
+    const { request: number } = find(early.packet(tls(1, 0x20)), 'tls-start');
+    early.step({ kind: 'tls-output', request: number, records: secondHello, state: handshaking, applicationData: none });
+    assert.equal(failed(early.packet(failure(1))).unexplained, undefined);
+    for (const flight of [nothingShown, secondHello, shown.subarray(0, 9), concat(shown, new Uint8Array(1500))]) {
+      assert.equal(failed(flown(flight, handshaking).packet(failure(2))).unexplained, undefined, `${flight.length} octets`);
+    }
+    const taken = flown(shown, handshaking);
+    const { request: next } = find(taken.packet(tls(3, 0, Uint8Array.of(2))), 'tls-input');
+    taken.step({ kind: 'tls-output', request: next, records: none, state: established('1.2'), applicationData: none });
+    assert.equal(failed(taken.packet(failure(3))).unexplained, undefined);
   });
 
   test('with a number there is a reason', () => {

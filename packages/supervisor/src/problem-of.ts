@@ -1,4 +1,4 @@
-import type { EapFailure, TlsFailure } from '@aovpn/eap';
+import type { EapFailure, Proof, TlsFailure } from '@aovpn/eap';
 import type { GatewayRefusal, IkeEnd, IkeFailure } from '@aovpn/ike';
 import type { CertificateChoice, NoCertificateCause } from '@aovpn/policy';
 import type { AuthenticationKind } from './authentication.ts';
@@ -79,8 +79,7 @@ function problemOfEap(failure: EapFailure): Problem {
   const { number, detail, kind } = failure;
   const numbered = number === undefined ? undefined : numberedProblems[number];
   if (numbered) return problem(numbered, detail);
-  // RADIUS often has no word for a wrong password: it rejects, and that is all.
-  const name = failure.unexplained ? 'eapSecretRefused' : eapProblems[kind];
+  const name = failure.unexplained ? unexplainedProblems[failure.unexplained] : eapProblems[kind];
   return problem(name, detail, number !== undefined && number >= 600 && number < 1000 ? { windows: number } : undefined);
 }
 
@@ -163,6 +162,12 @@ const eapProblems: { readonly [K in EapFailure['kind']]: ProblemName } = {
   'out-of-order': 'eapOutOfOrder',
   malformed: 'eapMalformed',
   tls: 'eapTlsProtocol',
+};
+
+/** RADIUS often has no word for a wrong password or a certificate that it does not like: it rejects, and that is all. */
+const unexplainedProblems: { readonly [P in Proof]: ProblemName } = {
+  secret: 'eapSecretRefused',
+  certificate: 'eapTlsClientCertificateRefused',
 };
 
 const tlsProblems: { readonly [R in TlsFailure['reason']]: ProblemName } = {

@@ -88,6 +88,7 @@ suite('the catalogue of problems', () => {
     ]),
     ...eap('peap-tls', [
       [{ kind: 'rejected' }, 'AOV-EAP-201', 812, 'radius'],
+      [{ kind: 'rejected', unexplained: 'certificate' }, 'AOV-EAP-216', 853, 'certificate'],
       [{ kind: 'cryptobinding-invalid' }, 'AOV-EAP-220', 823, 'radius'],
       [{ kind: 'cryptobinding-missing' }, 'AOV-EAP-221', 824, 'radius'],
       [{ kind: 'identity-mismatch' }, 'AOV-EAP-222', 867, 'radius'],
@@ -95,7 +96,7 @@ suite('the catalogue of problems', () => {
     ...(['ttls-pap', 'ttls-mschapv2', 'ttls-gtc', 'peap-mschapv2', 'mschapv2'] as const).flatMap((kind) =>
       eap(kind, [
         // Right after the password, or at another moment.
-        [{ kind: 'rejected', unexplained: true }, 'AOV-EAP-219', 691, 'credentials'],
+        [{ kind: 'rejected', unexplained: 'secret' }, 'AOV-EAP-219', 691, 'credentials'],
         [{ kind: 'rejected' }, 'AOV-EAP-201', 812, 'radius'],
       ]),
     ),

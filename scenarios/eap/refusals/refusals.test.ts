@@ -176,7 +176,21 @@ suite('eap/refusals', () => {
           const credentials = stage.certificate(issued());
           const revocationLists = code === 'AOV-EAP-228' ? [stage.world.pki.root.crlPem()] : [];
           const radius = { tls: version, revocationLists };
-          await refuses({ wish: wish?.() ?? tls(), credentials, radius, code: /^AOV-EAP-2(01|16)$/, side: /radius|certificate/ });
+          const expected = { code: 'AOV-EAP-216', windows: 853, side: 'certificate' } as const;
+          await refuses({ wish: wish?.() ?? tls(), credentials, radius, ...expected });
+        });
+      }
+    }
+
+    for (const method of ['PEAP', 'EAP-TTLS'] as const) {
+      for (const version of ['1.2', '1.3'] as const) {
+        test(`inside of ${method}, TLS ${version}, and the server keeps the reason to itself`, async () => {
+          const credentials = stage.certificate(stage.world.pki.user('p256', 'alice', 'unknown-authority'));
+          const inner = tls();
+          const wish: EapWish =
+            method === 'PEAP' ? { kind: 'peap', trust: stage.trust, inner } : { kind: 'ttls', trust: stage.trust, inner };
+          const expected = { code: 'AOV-EAP-216', windows: 853, side: 'certificate' } as const;
+          await refuses({ wish, credentials, radius: { tls: version }, ...expected });
         });
       }
     }

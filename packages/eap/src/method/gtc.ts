@@ -32,7 +32,7 @@ export const gtcMethod: EapMethod<'gtc'> = {
   begin: ({ userName }) => ({ userName, phase: 'server', question: undefined, questions: 0, previous: undefined }),
   receive: (_crypto, state, data) => receive(state, data),
   answer: (crypto, state, answer) => takeSecret(crypto, state, answer),
-  awaitsVerdict: ({ previous }) => previous !== undefined,
+  awaitsVerdict: ({ previous }) => (previous ? 'secret' : undefined),
   forget: ({ previous }) => wipe(previous),
 };
 

@@ -5,6 +5,7 @@ import type {
   EapFailure,
   EapMethodConfig,
   InnerMethodConfig,
+  Proof,
   TlsChannel,
 } from '../peer-contract.ts';
 import type { GtcState } from './gtc.ts';
@@ -64,8 +65,8 @@ export interface EapMethod<K extends MethodKind, S = K extends keyof MethodState
   /** A new Request of this method; `identifier` is the EAP one. */
   receive(crypto: EapCrypto, state: S, data: Uint8Array, identifier: number): MethodStep<S>;
   answer(crypto: EapCrypto, state: S, answer: MethodAnswer): MethodStep<S>;
-  /** Whether a password or code was given and the server has not shown yet what it thinks of it. Left out: the method has none. */
-  awaitsVerdict?(state: S): boolean;
+  /** What was given to the server, as long as it has not shown yet what it thinks of it. */
+  awaitsVerdict(state: S): Proof | undefined;
   /** Overwrites what is secret in a state that will not be used again. */
   forget(state: S): void;
 }

@@ -41,7 +41,7 @@ export const mschapV2Method: EapMethod<'mschapv2'> = {
     if (answer.kind !== 'secret') return failed(logon, 'out-of-order', 'an answer that nobody asked for');
     return inPackets(takeSecret(crypto, logon, answer.secret));
   },
-  awaitsVerdict: hasResponded,
+  awaitsVerdict: (state) => (hasResponded(state) ? 'secret' : undefined),
   forget: forgetLogon,
 };
 

@@ -71,7 +71,7 @@ export const peapMethod: EapMethod<'peap'> = {
   }),
   receive: (crypto, state, data, identifier) => follow(crypto, { ...state, identifier }, receiveTunnel(state.tunnel, data)),
   answer: (crypto, state, answer) => takeAnswer(crypto, state, answer),
-  awaitsVerdict: ({ inner }) => inner !== undefined && awaitsVerdict(inner.conversation),
+  awaitsVerdict: ({ inner }) => inner && awaitsVerdict(inner.conversation),
   forget: ({ tunnel, inner, proven, ending }) => {
     forgetTunnel(tunnel);
     if (inner) forgetInner(inner);

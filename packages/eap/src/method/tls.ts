@@ -1,5 +1,6 @@
 import { wipe } from '@aovpn/bytes';
 import { eapType } from '../packet.ts';
+import { showsCertificate } from '../tls/certificate-message.ts';
 import { isCommitment } from '../tls/fragment.ts';
 import {
   answerTunnel,
@@ -17,6 +18,8 @@ export interface TlsState {
   readonly tunnel: Tunnel;
   /** TLS 1.3: the server's protected success indication has come (RFC 9190 §2.1.1). TLS 1.2 has none. */
   readonly committed: boolean;
+  /** Our certificate is in what we said last: TLS goes on only if the server takes it. */
+  readonly shown: boolean;
   readonly msk: Uint8Array | undefined;
 }
 
@@ -37,10 +40,15 @@ export const tlsMethod: EapMethod<'tls'> = {
       versioned: false,
     }),
     committed: false,
+    shown: false,
     msk: undefined,
   }),
   receive: (_crypto, state, data) => follow(state, receiveTunnel(state.tunnel, data)),
-  answer: (_crypto, state, answer) => follow(state, answerTunnel(state.tunnel, answer)),
+  answer: (_crypto, state, answer) => {
+    const shown = answer.kind === 'tls-output' && answer.state.kind === 'handshaking' && showsCertificate(answer.records);
+    return follow({ ...state, shown }, answerTunnel(state.tunnel, answer));
+  },
+  awaitsVerdict: ({ tunnel, shown }) => (shown && tunnel.phase.kind === 'server' ? 'certificate' : undefined),
   forget: ({ tunnel, msk }) => {
     forgetTunnel(tunnel);
     wipe(msk);
@@ -53,9 +61,11 @@ function follow(before: TlsState, step: TunnelStep): Step {
   switch (news?.kind) {
     case undefined:
       return { ...pick(step), state };
-    case 'established':
-      // With TLS 1.2 the server has nothing to add.
-      return takeData({ ...state, committed: news.session.version === '1.2' }, news.session, news.data);
+    case 'established': {
+      // With TLS 1.2 the server has nothing to add; with 1.3 the flight that ends the handshake for us has our certificate.
+      const isOver = news.session.version === '1.2';
+      return takeData({ ...state, committed: isOver, shown: !isOver }, news.session, news.data);
+    }
     case 'data':
       return takeData(state, state.tunnel.session, news.data);
     case 'sent':

@@ -1,4 +1,4 @@
-import type { EapCrypto, EapMethodConfig } from '../peer-contract.ts';
+import type { EapCrypto, EapMethodConfig, Proof } from '../peer-contract.ts';
 import { awaitsVerdict } from '../conversation.ts';
 import type { MethodAnswer } from '../method/method.ts';
 import { hasResponded } from '../mschapv2/logon.ts';
@@ -101,15 +101,15 @@ export function answerPhase2(crypto: EapCrypto, state: Phase2, answer: MethodAns
   }
 }
 
-/** Whether a password or code has left and the server has not shown yet what it thinks of it. */
-export function phase2AwaitsVerdict(state: Phase2): boolean {
+/** What has left, as long as the server has not shown what it thinks of it. */
+export function phase2AwaitsVerdict(state: Phase2): Proof | undefined {
   switch (state.kind) {
     case 'pap':
     case 'chap':
     case 'mschap':
-      return state.phase === 'sent';
+      return state.phase === 'sent' ? 'secret' : undefined;
     case 'mschapv2':
-      return hasResponded(state.logon);
+      return hasResponded(state.logon) ? 'secret' : undefined;
     case 'eap':
       return awaitsVerdict(state.peer.conversation);
   }

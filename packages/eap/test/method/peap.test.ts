@@ -299,6 +299,17 @@ suite('PEAP with EAP-TLS inside', () => {
     find(script.packet(extensions(7, resultSuccess, cryptobinding(innerCmk))), 'succeeded');
   });
 
+  test('a rejection right after our Finished, in the tunnel or outside of it: most likely for the certificate', () => {
+    for (const packet of [extensions(6, resultFailure), failure(5)]) {
+      const script = finished();
+      const found = find(script.packet(packet), 'failed').failure;
+      assert.deepEqual([found.kind, found.unexplained], ['rejected', 'certificate']);
+    }
+    const taken = finished();
+    taken.reply(inner(6, request(6, 13, concat(Uint8Array.of(0), record.ticket))));
+    assert.equal(find(taken.packet(extensions(7, resultFailure)), 'failed').failure.unexplained, undefined, 'TLS went on');
+  });
+
   test('an alert after our Finished: the certificate is refused', () => {
     const script = finished();
     assertFailed(script.packet(inner(6, request(6, 13, concat(Uint8Array.of(0), Uint8Array.of(0x77))))), 'tls');
