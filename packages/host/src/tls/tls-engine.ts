@@ -4,6 +4,7 @@ import type { Credential } from '../keys/credential.ts';
 import { AnchorStore } from '../trust/anchor-store.ts';
 import type { RevocationChecker, RevocationPolicy } from '../trust/revocation.ts';
 import { overwrite, SessionCache, type SessionScope, type TlsSessionCache } from './session-cache.ts';
+import { serverMemory } from './server-memory.ts';
 import { TlsConversation, type ConversationOptions } from './tls-conversation.ts';
 import { verifyServer, type ServerJudge, type TrustQuestion, type VerifiedServer } from './verify-server.ts';
 
@@ -55,7 +56,7 @@ class Engine implements TlsEngine {
 
   constructor(options: TlsEngineOptions) {
     this.#options = options;
-    const roots = options.roots.length > 0 ? AnchorStore.fromDer(options.roots) : AnchorStore.fromSystem();
+    const roots = options.roots.length > 0 ? serverMemory.roots(options.roots) : AnchorStore.fromSystem();
     this.#rootsDigest = roots.digest();
     const { askTrust, revocation } = options;
     const now = options.now ?? ((): Date => new Date());

@@ -10,6 +10,7 @@ import { checkOcspResponse } from '../trust/ocsp.ts';
 import { oid } from '../trust/oid.ts';
 import type { RevocationStatus } from '../trust/revocation-status.ts';
 import type { RevocationChecker, RevocationPolicy } from '../trust/revocation.ts';
+import { serverMemory } from './server-memory.ts';
 
 const certificateCount = 12;
 /** For all revocation questions of one server together, milliseconds: behind us an authenticator waits. */
@@ -70,7 +71,7 @@ export async function verifyServer(question: ServerQuestion, judge: ServerJudge)
   const { trust } = question;
   let certificates: ParsedCertificate[];
   try {
-    certificates = question.certificates.map(parseCertificate);
+    certificates = question.certificates.map((der) => serverMemory.read(der));
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     return refused('weak', error.message);
@@ -88,7 +89,10 @@ export async function verifyServer(question: ServerQuestion, judge: ServerJudge)
   const anchor = path.at(-1)!;
   const server = { ...facts, rootSubject: anchor.subject, rootSha1: thumbprint(anchor, 'sha1') };
   const wrongName = nameProblem(leaf, trust);
-  if (!wrongName) return { kind: 'believed', server };
+  if (!wrongName) {
+    serverMemory.keep(certificates);
+    return { kind: 'believed', server };
+  }
   const answer = await ask(leaf, { failure: wrongName, askable: true }, question, judge);
   return answer.kind === 'believed' ? { kind: 'believed', server: { ...server, asked: true } } : answer;
 }
@@ -121,7 +125,7 @@ async function findAnchoredPath(
   trust: TlsServerTrust,
   judge: ServerJudge,
 ): Promise<Problem | { readonly path: readonly ParsedCertificate[] }> {
-  const anchors = trust.trustedRoots.length > 0 ? judge.roots.withThumbprints(trust.trustedRoots) : judge.roots;
+  const anchors = trust.trustedRoots.length > 0 ? serverMemory.narrowed(judge.roots, trust.trustedRoots) : judge.roots;
   if (anchors.size === 0) {
     const detail = `none of the roots that the profile names (SHA-1 ${trust.trustedRoots.join(', ')}) is in the trust store`;
     return { failure: { reason: 'untrusted', detail }, askable: true };
