@@ -25,6 +25,9 @@ export type TrafficFacts = Pick<PlanInput, 'apps' | 'identities' | 'released'>;
 
 /** After putting something back the next time waits so long, milliseconds: a quarrel with another program must not use up the machine. */
 const repairRest = 200;
+/** After a failure, milliseconds; doubled each time. */
+const firstRetry = 1000;
+const longestRetry = 60_000;
 /** systemd-resolved asks as a user of its own. */
 const resolvedUser = 'systemd-resolve';
 
@@ -34,6 +37,9 @@ export class PlanKeeper {
   readonly #live = new Map<string, TunnelNetwork>();
   #turn: Promise<unknown> = Promise.resolve();
   #plan: Plan = emptyPlan;
+  #failures = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #cleared = false;
 
   constructor(options: PlanKeeperOptions) {
     this.#options = options;
@@ -74,7 +80,29 @@ export class PlanKeeper {
       () => this.#apply(),
     );
     this.#turn = mine.catch(() => {});
-    await mine;
+    try {
+      await mine;
+      this.#failures = 0;
+      clearTimeout(this.#retry);
+      this.#retry = undefined;
+    } catch (error) {
+      this.#tryAgainLater();
+      throw error;
+    }
+  }
+
+  /** What is in force is not what is wanted: nobody else would try again before the next change. */
+  #tryAgainLater(): void {
+    if (this.#retry || this.#cleared) return;
+    const delay = Math.min(longestRetry, firstRetry * 2 ** this.#failures++);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      if (!this.#cleared)
+        this.refresh().catch((error: unknown) =>
+          this.#options.log.error(`the plan still cannot be applied: ${messageOf(error)}`),
+        );
+    }, delay);
+    this.#retry.unref();
   }
 
   /** The same after whatever is under way now; what fails is logged. Nothing to do where no profile forces an app into its tunnel. */
@@ -94,6 +122,8 @@ export class PlanKeeper {
    */
   async clear(guards: 'remove' | 'keep'): Promise<void> {
     this.#live.clear();
+    this.#cleared = true;
+    clearTimeout(this.#retry);
     const { network, traffic } = this.#options;
     await this.#turn;
     // Ways into the tunnels go before what guards them.

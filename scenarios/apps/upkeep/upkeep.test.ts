@@ -125,6 +125,33 @@ suite('apps/upkeep', () => {
     assert.equal((await product.connection('corp'))?.connectedAt, before?.connectedAt, 'it was the same tunnel all the time');
   });
 
+  test('what cannot be put into force leaves the plan before in force, says so, and is tried again', async () => {
+    const { product, world } = stage;
+    const port = '<TrafficFilter><Protocol>6</Protocol><RemotePortRanges>80</RemotePortRanges></TrafficFilter>';
+    const before = await ruleset();
+    const nft = (await world.client.exec(['sh', '-c', 'readlink -f "$(command -v nft)"'])).trim();
+    world.client.write('/run/no-nft', '#!/bin/sh\necho "no such luck" >&2\nexit 1\n', 0o755);
+    // Within the mount namespace of the client, which the daemon shares.
+    await world.client.exec(['mount', '--bind', '/run/no-nft', nft]);
+    await product.put('corp', certificateProfile({ extra: filters() + port }));
+    for (let wait = 0; (await product.status()).traffic?.state !== 'failed'; wait++) {
+      assert.ok(wait < 100, 'nobody says that it failed');
+      await sleep(20);
+    }
+    assertRefused(await other.ask('tcp', corp.web4, 80), 'what is not in force');
+    const { traffic } = await product.status();
+    assert.equal(traffic!.problem!.code, 'AOV-HOST-606');
+    assert.match((await product.aovpn(['status'])).stdout, /! filters: .*no such luck/);
+    assert.equal((await product.connection('corp'))?.state, 'up');
+    await world.client.exec(['umount', nft]);
+    for (let wait = 0; (await other.ask('tcp', corp.web4, 80)).said === undefined; wait++)
+      assert.ok(wait < 60, 'it is not tried again');
+    await product.put('corp', certificateProfile({ extra: filters() }));
+    assertRefused(await other.ask('tcp', corp.web4, 80), 'what is no longer allowed');
+    assert.equal(await ruleset(), before);
+    await holds();
+  });
+
   test('what people are told: explain, app list, which, plan, doctor', async () => {
     const { product, world } = stage;
     const explain = async (query: string): Promise<Explanation> =>

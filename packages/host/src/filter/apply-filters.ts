@@ -52,6 +52,7 @@ const noRoutes: RoutesStep = { apply: () => Promise.resolve(), undo: () => Promi
  * cgroups, as the ruleset names them; the ruleset, which refuses apps that are not yet in their cgroup and forced apps that are not yet
  * on their way; routes and rules; marks, whose rules exist by now; the exec watch; and only then what is no longer needed goes.
  * When a step fails everything goes back the way it came. When even that fails, the tunnels are blocked.
+ * @param previous what is in force; the same as `next` for a repair
  * @throws {HostError} what the step said; AOV-HOST-609, AOV-HOST-610
  */
 export async function applyFilters(
@@ -60,12 +61,21 @@ export async function applyFilters(
   next: FilteredPlan,
   routes: RoutesStep = noRoutes,
 ): Promise<FilterReport> {
-  let routed = false;
+  let cgroups: Map<AppKey, AppCgroup>;
+  let ruleset: string;
   try {
     for (const name of settingsFor(next)) parts.sysctls.set(name, '1');
-    const cgroups = ensureCgroups(parts, next.apps);
-    const ruleset = printRuleset(asPlan(next), rulesetFacts(parts, next.apps));
+    cgroups = ensureCgroups(parts, next.apps);
+    ruleset = printRuleset(asPlan(next), rulesetFacts(parts, next.apps));
     await parts.ruleset.apply(ruleset);
+  } catch (error) {
+    // A repair does not know what is in force; otherwise nothing that lets through or refuses has changed.
+    if (previous === next) throw await goBack(parts, previous, next, noRoutes, error);
+    tidy(parts, previous.apps);
+    throw error;
+  }
+  let routed = false;
+  try {
     await routes.apply();
     routed = true;
     const watch = classify(parts, next.apps, cgroups);
@@ -147,6 +157,15 @@ function removeRest({ cgroups, marks }: FilterParts, apps: readonly AppPlan[]): 
   const there = cgroups.list().map(({ key }) => key);
   for (const key of new Set([...marks.pinned(), ...there])) if (!wanted.get(key)?.force) marks.remove(key);
   for (const key of there) if (!wanted.has(key)) cgroups.remove(key);
+}
+
+/** Empty cgroups of a plan that did not come harm nobody: what fails here is tried again with the next plan. */
+function tidy(parts: FilterParts, apps: readonly AppPlan[]): void {
+  try {
+    removeRest(parts, apps);
+  } catch {
+    // The failure that is told is the first one.
+  }
 }
 
 function rulesetFacts({ cgroups, standing }: FilterParts, apps: readonly AppPlan[]): RulesetFacts {
