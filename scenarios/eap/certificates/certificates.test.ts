@@ -5,6 +5,7 @@ import type { CertificateReport } from '@aovpn/api';
 import { EapStage } from '../../../lab/eap-stage.ts';
 import type { CertificateWish } from '../../../lab/eap-xml.ts';
 import type { Issued } from '../../../lab/pki/authority.ts';
+import { eapProfile } from '../../../lab/profile-xml.ts';
 import { SoftHsm } from '../../../lab/softhsm.ts';
 
 const profile = 'choice';
@@ -92,6 +93,20 @@ suite('eap/certificates', () => {
   test('a profile that wants a smart card gets it, though there are certificates in files', async () => {
     await settings(await stage.directory({ right }), ...cardSettings());
     await stage.connect(profile, wish({ smartCard: true }), {});
+    assert.equal(stage.radius.results().at(-1)?.certificate, 'carla');
+  });
+
+  test('a profile for a smart card is added on the command line, with the authority of the gateway', async () => {
+    const { client, pki } = stage.world;
+    await settings(...cardSettings());
+    stage.trustRoots(profile);
+    await client.exec(['rm', `/etc/aovpn/profiles.d/${profile}.ca.pem`]);
+    client.write(`/run/incoming/${profile}.xml`, eapProfile(wish({ smartCard: true })));
+    client.write('/run/incoming/ca.pem', pki.root.certificatePem);
+    const incoming = [`/run/incoming/${profile}.xml`, '--gateway-ca', '/run/incoming/ca.pem'];
+    const { status, stderr } = await stage.product.aovpn(['profile', 'add', ...incoming]);
+    assert.equal(status, 0, stderr);
+    await stage.product.waitForState(profile, 'up');
     assert.equal(stage.radius.results().at(-1)?.certificate, 'carla');
   });
 
