@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import process from 'node:process';
-import { createInterface } from 'node:readline';
 import type { DaemonEvent, ErrorAnswer, Requests } from '@aovpn/api';
 import { CommandError, ExitCode } from './command.ts';
 
@@ -42,15 +41,25 @@ export function connectClient(socketPath: string): Client {
     async *stream(path, signal) {
       const response = await send(socketPath, 'GET', path, undefined, signal);
       if (response.statusCode !== 200) answerOf(response.statusCode ?? 0, await bodyOf(socketPath, response));
+      // Whoever stops reading does not want to hear either how the daemon went away.
+      response.on('error', () => {});
       try {
-        for await (const line of createInterface({ input: response })) {
-          if (line !== '') yield JSON.parse(line) as DaemonEvent;
-        }
+        for await (const line of linesOf(response)) yield JSON.parse(line) as DaemonEvent;
       } catch (error) {
         if (!signal.aborted) throw explainTransport(socketPath, error as NodeJS.ErrnoException);
       }
     },
   };
+}
+
+async function* linesOf(response: IncomingMessage): AsyncIterable<string> {
+  response.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of response) {
+    const lines = (rest + (chunk as string)).split('\n');
+    rest = lines.pop()!;
+    yield* lines.filter((line) => line !== '');
+  }
 }
 
 function queryOf(query: Readonly<Record<string, string>> | undefined): string {

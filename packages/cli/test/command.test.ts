@@ -190,3 +190,18 @@ test('the manual page is roff without warnings and has every command and option'
   }
   assert.ok(!/^\.(?!TH|SH|SS|TP|PP|B|I|br)/m.test(stdout), 'only known requests');
 });
+
+test('a daemon that dies between two looks at it: one sentence and a code, no stack', async () => {
+  let looks = 0;
+  await using daemon = await fakeDaemon(({ url }) => {
+    if (url.startsWith('/v1/events')) return { stream: [{ kind: 'removed', name: 'gone' }], open: true };
+    return looks++ === 0 ? { status: 200, body: daemonStatus } : 'dies';
+  });
+  for (let round = 0; round < 3; round++) {
+    looks = 0;
+    const { stderr, exitCode } = await aovpn(['status', '--watch', '--json'], daemon);
+    assert.equal(exitCode, 3, stderr);
+    assert.match(stderr, /^aovpn: the daemon (went away|stopped)[^]*what to do/);
+    assert.doesNotMatch(stderr, /node:/);
+  }
+});

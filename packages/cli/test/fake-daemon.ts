@@ -11,7 +11,12 @@ export interface SeenRequest {
   readonly type: string | undefined;
 }
 
-export type Answer = { readonly status: number; readonly body: unknown } | { readonly stream: readonly unknown[] };
+export type Answer =
+  | { readonly status: number; readonly body: unknown }
+  /** `open`: more may follow. */
+  | { readonly stream: readonly unknown[]; readonly open?: boolean }
+  /** The daemon dies, and every connection with it. */
+  | 'dies';
 
 /** A listener on a real Unix socket that answers as the test says; disposing it removes everything. */
 export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
@@ -22,10 +27,12 @@ export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
     void readRequest(request).then((one) => {
       seen.push(one);
       const said = answer(one);
-      if ('stream' in said) {
+      if (said === 'dies') {
+        server.closeAllConnections();
+      } else if ('stream' in said) {
         response.writeHead(200, { 'content-type': 'application/x-ndjson' });
         for (const line of said.stream) response.write(`${JSON.stringify(line)}\n`);
-        response.end();
+        if (said.open !== true) response.end();
       } else {
         response.writeHead(said.status, { 'content-type': 'application/json' });
         response.end(JSON.stringify(said.body));
