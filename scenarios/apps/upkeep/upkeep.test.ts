@@ -187,6 +187,21 @@ suite('apps/upkeep', () => {
     assert.equal((await world.client.run(['test', '-e', `/proc/${pid}`])).status, 1);
   });
 
+  test('killed and started again under a forced app that never stops asking: not one answer comes by another way', async () => {
+    const { product, world } = stage;
+    const asking = forced.run(asksAllTheTime, [internet.web4, String(corp.echoPort), network.client.home.v4, '/run/enough']);
+    await sleep(500);
+    await product.kill();
+    await sleep(300);
+    await product.start();
+    await product.waitForState('corp', 'up');
+    await sleep(500);
+    world.client.write('/run/enough', '');
+    const [direct, through] = (await asking).trim().split(' ').map(Number);
+    assert.equal(direct, 0, 'answers past the tunnel');
+    assert.ok(through! > 5, `${through} answers through the tunnel`);
+  });
+
   test('the daemon is killed: forced apps fail closed, the next start clears away and all holds again', async () => {
     const { product, world } = stage;
     const { client } = world;
@@ -217,3 +232,16 @@ suite('apps/upkeep', () => {
     assert.equal((await world.client.exec(['cat', '/proc/sys/net/ipv4/conf/all/src_valid_mark'])).trim(), '0');
   });
 });
+
+/** A new socket each time; prints how many answers came to the machine's own address, and how many to another one. */
+const asksAllTheTime = `
+use strict; use Socket; my ($to, $port, $home, $enough) = @ARGV; my ($direct, $through) = (0, 0);
+until (-e $enough) {
+  socket(my $socket, PF_INET, SOCK_DGRAM, 17);
+  next unless connect($socket, pack_sockaddr_in($port, inet_aton($to))) && defined send($socket, 'who', 0);
+  my $ready = ''; vec($ready, fileno($socket), 1) = 1;
+  next unless select($ready, undef, undef, 0.03) > 0 && defined recv($socket, my $answer, 99, 0);
+  inet_ntoa((unpack_sockaddr_in(getsockname($socket)))[1]) eq $home ? $direct++ : $through++;
+}
+print "$direct $through";
+`;
