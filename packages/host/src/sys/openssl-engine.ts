@@ -52,6 +52,9 @@ const rsaMethodSetPrivate = self.func('RSA_meth_set_priv_enc', 'int', ['size_t',
 const rsaSetMethod = self.func('int RSA_set_method(size_t, size_t)') as (rsa: number, method: number) => number;
 const rsaSize = self.func('int RSA_size(size_t)') as (rsa: number) => number;
 
+const rsaFree = self.func('void RSA_free(size_t)') as (rsa: number) => void;
+const ecFree = self.func('void EC_KEY_free(size_t)') as (ec: number) => void;
+
 const ecDefault = self.func('size_t EC_KEY_OpenSSL()') as () => number;
 const ecMethodNew = self.func('size_t EC_KEY_METHOD_new(size_t)') as (method: number) => number;
 const ecMethodGetSign = self.func('void EC_KEY_METHOD_get_sign(size_t, size_t, size_t, size_t)') as (
@@ -76,13 +79,24 @@ const ecSize = self.func('int ECDSA_size(size_t)') as (ec: number) => number;
 const paddings: Readonly<Record<number, 'pkcs1' | 'none'>> = { 1: 'pkcs1', 3: 'none' };
 
 interface Registered {
-  key: ForeignKey;
-  /** EVP_PKEY; lives as long as the process, so that its RSA or EC_KEY can be told by its address. */
+  readonly identifier: string;
+  readonly key: ForeignKey;
+  /** EVP_PKEY. */
   readonly native: number;
+  /** Its RSA or EC_KEY, which lives at least as long as this, so that it can be told by its address. */
+  readonly inner: number;
 }
 
+const byOwner = new WeakMap<object, Registered>();
 const byIdentifier = new Map<string, Registered>();
 const byNative = new Map<number, Registered>();
+/** A TLS context that outlives the owner keeps what is native, and cannot sign any more. */
+const abandoned = new FinalizationRegistry<Registered>(({ identifier, native, inner }) => {
+  byIdentifier.delete(identifier);
+  byNative.delete(inner);
+  keyFree(native);
+});
+let count = 0;
 /** Memory that OpenSSL points to for ever. */
 const forever: Uint8Array[] = [];
 let engineName: string | undefined;
@@ -90,38 +104,57 @@ let rsaMethod = 0;
 let ecMethod = 0;
 
 /**
- * Makes a key known. `identifier` stands for its public key; the same identifier again replaces where its signatures come from.
- * @returns what `privateKeyEngine` of `node:tls` wants
+ * Makes a key known for as long as its owner is not collected; once for each owner, however many have the same public key. `key` must not
+ * refer to the owner.
+ * @returns what `node:tls` wants
  * @throws {Error} when OpenSSL does not take it
  */
-export function registerForeignKey(identifier: string, spki: Uint8Array, key: ForeignKey): string {
+export function registerForeignKey(
+  owner: object,
+  spki: Uint8Array,
+  key: ForeignKey,
+): { readonly privateKeyEngine: string; readonly privateKeyIdentifier: string } {
   engineName ??= openEngine();
-  const known = byIdentifier.get(identifier);
-  if (known) {
-    known.key = key;
-    return engineName;
+  let registered = byOwner.get(owner);
+  if (!registered) {
+    registered = makeNative(String(++count), spki, key);
+    byOwner.set(owner, registered);
+    byIdentifier.set(registered.identifier, registered);
+    byNative.set(registered.inner, registered);
+    abandoned.register(owner, registered);
   }
+  return { privateKeyEngine: engineName, privateKeyIdentifier: registered.identifier };
+}
+
+/** Keys that are known now. */
+export function foreignKeyCount(): number {
+  return byIdentifier.size;
+}
+
+function makeNative(identifier: string, spki: Uint8Array, key: ForeignKey): Registered {
   const der = Uint8Array.from(spki);
   const place = new BigUint64Array([BigInt(addressOf(der))]);
   const publicKey = readPublicKey(0, addressOf(place), der.length);
   if (publicKey === 0) throw new Error('OpenSSL cannot read the public key');
   const native = keyNew();
+  const inner = key.rsaPrivate ? keyGetRsa(publicKey) : keyGetEc(publicKey);
   try {
-    // EVP_PKEY_get1 gives a reference of our own, which is kept: the address must not be used again for another key.
-    const inner = key.rsaPrivate ? keyGetRsa(publicKey) : keyGetEc(publicKey);
     const isSet =
       inner !== 0 &&
       (key.rsaPrivate
         ? rsaSetMethod(inner, rsaMethod) === 1 && keySetRsa(native, inner) === 1
         : ecSetMethod(inner, ecMethod) === 1 && keySetEc(native, inner) === 1);
-    if (!isSet) throw new Error('OpenSSL does not take the key');
-    const registered = { key, native };
-    byIdentifier.set(identifier, registered);
-    byNative.set(inner, registered);
+    if (!isSet) {
+      keyFree(native);
+      throw new Error('OpenSSL does not take the key');
+    }
+    return { identifier, key, native, inner };
   } finally {
+    // Each of the EVP_PKEYs has a reference of its own.
+    if (key.rsaPrivate) rsaFree(inner);
+    else ecFree(inner);
     keyFree(publicKey);
   }
-  return engineName;
 }
 
 function openEngine(): string {

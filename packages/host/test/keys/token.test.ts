@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
+import type { SecureContext } from 'node:tls';
 import { runInNewContext } from 'node:vm';
 import type { SignatureScheme } from '@aovpn/ike';
 import { verifySignature } from '../../src/crypto/signature.ts';
@@ -13,6 +14,7 @@ import type { Credential } from '../../src/keys/credential.ts';
 import { openKeyRing, type KeyRing } from '../../src/keys/key-ring.ts';
 import type { KeySource } from '../../src/keys/key-source.ts';
 import type { PinQuestion } from '../../src/keys/pkcs11/pin.ts';
+import { foreignKeyCount } from '../../src/sys/openssl-engine.ts';
 import { createTlsEngine } from '../../src/tls/tls-engine.ts';
 import { parseCertificate } from '../../src/trust/certificate.ts';
 import { handshake, TestServer } from '../tls/tls-server.ts';
@@ -266,6 +268,51 @@ suite('PKCS#11: TLS client authentication', () => {
     assert.equal(questions[0]?.label, 'asked');
     assert.equal(questions[0]?.retry, false);
     assert.deepEqual([...answers[0]!], [0, 0, 0, 0, 0, 0], 'the PIN is still in memory');
+  });
+
+  for (const certificate of [rsa, p256]) {
+    test(`two connections with the same certificate sign each for itself, ${certificate.name}`, async () => {
+      const rings = [ringOf({ pinFile }), ringOf({ pinFile })] as const;
+      const [first, second] = await Promise.all(rings.map((ring) => ring.credential(idOf(certificate))));
+      const run = async (credential: Credential, context: SecureContext): Promise<string> => {
+        const ready = { ...credential, unlock: () => Promise.resolve(), secureContext: () => context };
+        const engine = createTlsEngine({ credential: ready, roots: [root.der] });
+        const tlsServer = new TestServer({ certificate: radius, version: 'TLSv1.3', clientRoots: [root] });
+        const { output } = await handshake(engine, tlsServer, { trust, keying: { kind: 'eap-tls' }, clientCertificate: true });
+        return output.state.kind === 'failed' ? output.state.failure.detail : output.state.kind;
+      };
+      await first!.unlock();
+      await second!.unlock();
+      const contexts = [first!.secureContext({}), second!.secureContext({})] as const;
+      await rings[1].close();
+      assert.match(await run(second!, contexts[1]), /AOV-HOST-155/, 'its own token is not ready');
+      assert.equal(first!.takeFailure(), undefined, 'it is no failure of the other');
+      assert.equal(await run(first!, contexts[0]), 'established');
+    });
+  }
+
+  test('keys that nobody uses any more are let go of, also by OpenSSL', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const before = foreignKeyCount();
+    const ring = ringOf({ pinFile });
+    const use = async (): Promise<void> => {
+      const credential = await ring.credential(idOf(rsa));
+      credential.secureContext({});
+      credential.secureContext({});
+    };
+    for (let i = 0; i < 5; i++) await use();
+    assert.ok(foreignKeyCount() <= before + 5, 'one for each credential, however often it is used');
+    for (let i = 0; i < 50 && foreignKeyCount() >= before + 5; i++) {
+      collect();
+      await nextTurn();
+    }
+    assert.ok(foreignKeyCount() < before + 5, 'none was let go of');
+    const credential = await ring.credential(idOf(rsa));
+    const engine = createTlsEngine({ credential, roots: [root.der] });
+    const tlsServer = new TestServer({ certificate: radius, version: 'TLSv1.2', clientRoots: [root] });
+    const run = await handshake(engine, tlsServer, { trust, keying: { kind: 'eap-tls' }, clientCertificate: true });
+    assert.equal(run.output.state.kind, 'established');
   });
 
   test('no PIN: TLS does not start, and the key room says why', async () => {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { concat } from '@aovpn/bytes';
 import type { SignatureScheme } from '@aovpn/ike';
@@ -51,7 +51,8 @@ class TokenKey implements PrivateKey {
   readonly #isRsa: boolean;
   /** OpenSSL pads RSA-PSS itself and wants the bare RSA operation then. */
   readonly #canPadAnyhow: boolean;
-  #failure: HostError | undefined;
+  /** Apart from the key itself, which OpenSSL's callbacks must not keep alive. */
+  readonly #trouble: Trouble = { failure: undefined };
 
   constructor(
     token: Token,
@@ -69,7 +70,7 @@ class TokenKey implements PrivateKey {
   }
 
   async unlock(): Promise<void> {
-    this.#failure = undefined;
+    this.#trouble.failure = undefined;
     await this.#token.unlock(this.#id);
   }
 
@@ -90,40 +91,43 @@ class TokenKey implements PrivateKey {
   }
 
   tlsOptions(): SecureContextOptions {
-    const { spki } = this.#certificate;
-    const identifier = createHash('sha256').update(spki).digest('hex');
-    const privateKeyEngine = registerForeignKey(identifier, spki, this.#foreignKey());
-    const options = { privateKeyEngine, privateKeyIdentifier: identifier };
+    const foreign = foreignKey(this.#token, this.#id, this.#certificate, this.#trouble);
+    const options = registerForeignKey(this, this.#certificate.spki, foreign);
     // Without it there is still TLS 1.2 with the older padding.
     return this.#canPadAnyhow ? options : { ...options, maxVersion: 'TLSv1.2', sigalgs: pkcs1SignatureAlgorithms };
   }
 
   takeFailure(): HostError | undefined {
-    const failure = this.#failure;
-    this.#failure = undefined;
+    const { failure } = this.#trouble;
+    this.#trouble.failure = undefined;
     return failure;
   }
+}
 
-  #foreignKey(): ForeignKey {
-    const now = (type: number, data: Uint8Array): Uint8Array => {
-      try {
-        return this.#token.signNow(this.#id, { type }, data);
-      } catch (error) {
-        if (error instanceof HostError) this.#failure = error;
-        throw error;
-      }
-    };
-    if (this.#isRsa) {
-      return { rsaPrivate: (input, padding) => now(padding === 'pkcs1' ? CKM.RSA_PKCS : CKM.RSA_X_509, input) };
+interface Trouble {
+  failure: HostError | undefined;
+}
+
+function foreignKey(token: Token, id: Uint8Array, { key }: ParsedCertificate, trouble: Trouble): ForeignKey {
+  const now = (type: number, data: Uint8Array): Uint8Array => {
+    try {
+      return token.signNow(id, { type }, data);
+    } catch (error) {
+      if (error instanceof HostError) trouble.failure = error;
+      throw error;
     }
-    return { ecdsaSign: (digest) => ecdsaToDer(now(CKM.ECDSA, digest.subarray(0, this.#orderLength()))) };
+  };
+  if (key.asymmetricKeyType === 'rsa') {
+    return { rsaPrivate: (input, padding) => now(padding === 'pkcs1' ? CKM.RSA_PKCS : CKM.RSA_X_509, input) };
   }
+  const length = orderLength(key);
+  return { ecdsaSign: (digest) => ecdsaToDer(now(CKM.ECDSA, digest.subarray(0, length))) };
+}
 
-  /** What of a digest counts (FIPS 186-5 §6.4.1); orders and digests both have whole octets, but for P-521, which takes all. */
-  #orderLength(): number {
-    const sizes: Readonly<Record<string, number>> = { prime256v1: 32, secp384r1: 48 };
-    return sizes[this.#certificate.key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 66;
-  }
+/** What of a digest counts (FIPS 186-5 §6.4.1), octets; orders and digests both have whole octets, but for P-521, which takes all. */
+function orderLength(key: KeyObject): number {
+  const sizes: Readonly<Record<string, number>> = { prime256v1: 32, secp384r1: 48 };
+  return sizes[key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 66;
 }
 
 function mechanismOf(scheme: SignatureScheme): Mechanism {
