@@ -100,6 +100,22 @@ export const eapCases: readonly FindingCase[] = [
     what: 'names ignored',
     text: methodProfile(13, tls(`${validation}<AcceptServerName>false</AcceptServerName>${someFilter}`)),
   },
+  {
+    code: '186',
+    what: 'neither root nor name',
+    text: methodProfile(13, tls(validation.replace(/<ServerNames>.*<\/TrustedRootCA>/, '') + someFilter)),
+  },
+  {
+    code: '186',
+    what: 'neither root nor a name that counts',
+    text: methodProfile(
+      13,
+      tls(
+        `${validation.replace(/<TrustedRootCA>.*<\/TrustedRootCA>/, '')}<AcceptServerName>false</AcceptServerName>${someFilter}`,
+      ),
+    ),
+    only: false,
+  },
   { code: '163', what: 'blank names', text: methodProfile(13, tls(validation.replace('radius.example.com', ' ') + someFilter)) },
   {
     code: '164',

@@ -1,7 +1,7 @@
 import { readServerName } from '@aovpn/eap';
 import type { CertificateChoice } from '@aovpn/policy';
 import type { EapSettings, EapTlsSettings, InnerEapSettings, Profile, ServerValidation } from '@aovpn/profile';
-import { authenticationOf } from './authentication.ts';
+import { authenticationOf, type AuthenticationPlan } from './authentication.ts';
 import { outerIdentity } from './compile-eap-config.ts';
 import { problem } from './problem-catalogue.ts';
 import { problemOfCertificateChoice } from './problem-of.ts';
@@ -60,7 +60,9 @@ export function reviewAuthentication(profile: Profile, facts: AuthenticationFact
   if (facts.choice) checks.push(...checkCertificate(facts.choice, facts));
   if (plan.usesPassword) checks.push(...checkPassword(profile, facts));
   for (const [where, validation] of validationsOf(profile)) {
-    checks.push(...checkRoots(where, validation, facts), ...checkNames(where, validation, profile));
+    const anybody = checkAnybody(where, validation, plan, facts);
+    if (anybody) checks.push(anybody);
+    else checks.push(...checkRoots(where, validation, facts), ...checkNames(where, validation, profile));
   }
   return checks;
 }
@@ -144,6 +146,29 @@ function isTls(inner: InnerEapSettings | undefined): inner is EapTlsSettings {
   return inner?.method === 'tls';
 }
 
+/** Validation is on, and nothing narrows it down. */
+function checkAnybody(
+  where: string,
+  { performServerValidation, trustedRootCa, serverNames, acceptServerName }: ServerValidation,
+  { usesPassword }: AuthenticationPlan,
+  { radiusRoots, gatewayRoots }: AuthenticationFacts,
+): AuthenticationCheck | undefined {
+  const isNamed = serverNames.length > 0 && acceptServerName !== false;
+  if (performServerValidation === false || trustedRootCa.length > 0 || isNamed) return undefined;
+  if (!radiusRoots.isSystem || radiusRoots.roots.length === 0) return undefined;
+  const risk = usesPassword ? ', and can work out the password' : '';
+  return {
+    name: `${where}: trust`,
+    verdict: 'warning',
+    found: `whoever has a certificate of any of the system's ${radiusRoots.roots.length} authorities is believed${risk}: there is neither TrustedRootCA nor ServerNames nor NAME.radius-ca.pem${confusion(gatewayRoots)}`,
+    cure: 'Add TrustedRootCA and ServerNames to the profile, or put the root of the RADIUS server into NAME.radius-ca.pem.',
+  };
+}
+
+function confusion({ isSystem, place }: AuthenticationFacts['gatewayRoots']): string {
+  return isSystem ? '' : `; ${place} counts for the gateway only`;
+}
+
 function checkRoots(where: string, validation: ServerValidation, facts: AuthenticationFacts): readonly AuthenticationCheck[] {
   const name = `${where}: root`;
   const { radiusRoots, gatewayRoots, now } = facts;
@@ -195,11 +220,10 @@ function checkAnyRoot(name: string, { radiusRoots, gatewayRoots }: Authenticatio
     };
   }
   if (!radiusRoots.isSystem) return { name, verdict: 'ok', found: `any of ${radiusRoots.roots.length} in ${radiusRoots.place}` };
-  const confused = gatewayRoots.isSystem ? '' : `; ${gatewayRoots.place} counts for the gateway only`;
   return {
     name,
     verdict: 'warning',
-    found: `any of the system's ${radiusRoots.roots.length} roots will do${confused}`,
+    found: `any of the system's ${radiusRoots.roots.length} roots will do${confusion(gatewayRoots)}`,
     cure: 'Add TrustedRootCA to the profile, or put the root of the RADIUS server into NAME.radius-ca.pem.',
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { chooseCertificate, compileCertificateWish, type CertificateCandidate } from '@aovpn/policy';
-import type { EapSettings, EapTlsSettings, ServerValidation } from '@aovpn/profile';
+import type { EapSettings, EapTlsSettings, InnerEapSettings, ServerValidation } from '@aovpn/profile';
 import { reviewAuthentication, type AuthenticationFacts, type RootFacts } from '../src/review-authentication.ts';
 import { eapProfile, profile } from './profile-sample.ts';
 
@@ -185,6 +185,30 @@ suite('what can be found without connecting', () => {
       /^warning .*any of the system's 2 roots will do; .*x\.ca\.pem counts for the gateway only/,
     );
     assert.match(faults(none, { radiusRoots: { ...system, roots: [] } })[0]!, /^failed .*no root is known/);
+  });
+
+  const anything = { serverNames: [], trustedRootCa: [] };
+  const radiusRoots = { roots: [root, other], place: 'the system', isSystem: true };
+
+  test('neither root nor name, and the system has the roots: anybody is believed', () => {
+    const found = faults(withTrust(anything), { radiusRoots });
+    assert.equal(found.length, 1);
+    assert.match(found[0]!, /^warning RADIUS server: trust: whoever has .* any of the system's 2 authorities is believed: there/);
+    assert.match(faults(withTrust({ trustedRootCa: [], acceptServerName: false }), { radiusRoots })[0]!, /is believed: there/);
+    assert.doesNotMatch(faults(withTrust(anything)).join('\n'), /is believed/, 'roots of its own');
+  });
+
+  test('the same with a password, which MSCHAPv2 does not keep from whoever ends the tunnel', () => {
+    const known = { radiusRoots, userName: 'jo', passwordPlaces: ['the prompt'] };
+    const serverValidation = { ...validation, ...anything };
+    const inner: EapSettings & InnerEapSettings = { method: 'mschapv2', useWinLogonCredentials: false };
+    const more = { fastReconnect: true, innerEapOptional: false, enableQuarantineChecks: false, requireCryptoBinding: true };
+    const ttls: EapSettings = { method: 'ttls', serverValidation, phase2: { kind: 'mschapv2', useWinLogonCredentials: false } };
+    for (const eap of [{ method: 'peap', serverValidation, ...more, inner }, ttls] as const) {
+      const found = faults(eap, known);
+      assert.equal(found.length, 1);
+      assert.match(found[0]!, /^warning RADIUS server: trust: .*is believed, and can work out the password/);
+    }
   });
 
   const roots: readonly [what: string, over: Partial<RootFacts>, found: RegExp][] = [

@@ -281,4 +281,12 @@ export const eapFindings = {
     here: 'The profile is not used.',
     cure: 'Switch server validation on, with TrustedRootCA (EAP-TTLS: TrustedRootCAHash) and ServerNames; or use EAP-MSCHAPv2 inside.',
   },
+  anyServerBelieved: {
+    number: 186,
+    severity: 'warning',
+    title: 'Neither a root certificate nor a name is given for the RADIUS server',
+    windows: 'Accepts every server with a certificate of any authority in its store, or asks the user.',
+    here: 'Every server with a certificate of any authority that the system trusts is believed, unless NAME.radius-ca.pem names roots.',
+    cure: 'Add TrustedRootCA with the SHA-1 thumbprint of the root of the RADIUS server, and ServerNames.',
+  },
 } as const satisfies Record<string, CatalogueEntry>;

@@ -43,9 +43,13 @@ export function readServerValidation(
       here: 'It is checked all the same: the roots configured for RADIUS on this machine count, with any name.',
     });
   } else {
-    if (trustedRootCa.length === 0) validation.say('trustedRootMissing', `ServerValidation has no ${elements.root}`);
-    if (serverNames.length === 0) validation.say('serverNamesMissing', 'ServerValidation has no ServerNames');
-    else if (acceptServerName === false) names!.say('serverNamesIgnored', 'AcceptServerName is false, so ServerNames is ignored');
+    const isNamed = serverNames.length > 0 && acceptServerName !== false;
+    if (trustedRootCa.length === 0 && !isNamed)
+      validation.say('anyServerBelieved', `ServerValidation has no ${elements.root} and no ServerNames that count`);
+    else if (trustedRootCa.length === 0) validation.say('trustedRootMissing', `ServerValidation has no ${elements.root}`);
+    else if (serverNames.length === 0) validation.say('serverNamesMissing', 'ServerValidation has no ServerNames');
+    if (serverNames.length > 0 && !isNamed)
+      names!.say('serverNamesIgnored', 'AcceptServerName is false, so ServerNames is ignored');
   }
   return {
     ...(validation && { at: positionOf(validation.element) }),
