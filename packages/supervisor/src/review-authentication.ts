@@ -1,5 +1,5 @@
 import { readServerName } from '@aovpn/eap';
-import type { CertificateChoice } from '@aovpn/policy';
+import type { CertificateChoice, CriterionResult } from '@aovpn/policy';
 import type { EapSettings, EapTlsSettings, InnerEapSettings, Profile, ServerValidation } from '@aovpn/profile';
 import { authenticationOf, type AuthenticationPlan } from './authentication.ts';
 import { outerIdentity } from './compile-eap-config.ts';
@@ -89,8 +89,13 @@ function checkCertificate(choice: CertificateChoice, { keyProblems, now }: Authe
       cure: isFatal ? problem('certificateExpired').cure : 'See what the profile wants: aovpn explain certificate',
     });
   }
-  for (const { reason } of judgedWarnings(choice)) {
-    checks.push({ name, verdict: 'warning', found: reason, cure: 'Let the authority put the user principal name into it.' });
+  for (const { criterion, reason, windows } of judgedWarnings(choice)) {
+    const found = windows === undefined ? reason : `${reason} [Windows ${windows}]`;
+    const cure =
+      criterion === 'authorities'
+        ? 'Get a certificate from an authority that is valid, with the certificates above it. Or the clock of this machine is wrong.'
+        : 'Let the authority put the user principal name into it.';
+    checks.push({ name, verdict: 'warning', found, cure });
   }
   if (objections.length > 0) return checks;
   const left = candidate.notAfter - now;
@@ -107,7 +112,7 @@ function checkCertificate(choice: CertificateChoice, { keyProblems, now }: Authe
   ];
 }
 
-function judgedWarnings({ judged, outcome }: CertificateChoice): readonly { readonly reason: string }[] {
+function judgedWarnings({ judged, outcome }: CertificateChoice): readonly CriterionResult[] {
   if (outcome.kind !== 'chosen') return [];
   const own = judged.find(({ candidate }) => candidate.id === outcome.candidate.id);
   return own?.criteria.filter(({ met }) => met === 'warning') ?? [];

@@ -113,6 +113,11 @@ suite('what can be found without connecting', () => {
       { extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] },
       /^failed certificate: .*serverAuth.*AOV-SUPERVISOR-346, Windows 798/,
     ],
+    [
+      'below a root that has expired',
+      { issuerSubjects: ['CN=CA'], issuerValidity: [{ notAfter: now - day, isRoot: true }] },
+      /^warning certificate: CN=CA, the root above it, expired on .* \[Windows 863\]/,
+    ],
     ['without key', { hasKey: false }, /^failed certificate: .*AOV-SUPERVISOR-351/],
     ['soon at its end', { notAfter: now + 3 * day }, /^warning certificate: .*valid for 3 days more/],
     ['very soon at its end', { notAfter: now + 60 * 60_000 }, /^warning certificate: .*valid for 60 minutes more/],

@@ -32,23 +32,35 @@ export function describeCandidate(
     notAfter: certificate.notAfter.getTime(),
     extendedKeyUsage: certificate.extendedKeyUsage,
     digitalSignature: certificate.keyUsage?.digitalSignature,
-    issuerHashes: issuers.map((issuer) => createHash('sha1').update(issuer.der).digest('hex')),
-    issuerSubjects: issuers.map((issuer) => formatName(issuer.pki.subject)),
+    issuerHashes: issuers.map(({ issuer }) => createHash('sha1').update(issuer.der).digest('hex')),
+    issuerSubjects: issuers.map(({ issuer }) => formatName(issuer.pki.subject)),
+    issuerValidity: issuers.map(({ issuer, notAfter }) => ({ notAfter, isRoot: issuer.x509.checkIssued(issuer.x509) })),
   };
 }
 
+interface Above {
+  readonly issuer: ParsedCertificate;
+  /** Of the one that is valid for longest, where several have signed as the same. */
+  readonly notAfter: number;
+}
+
 /** The way up, nearest first, as far as it is known here. Trust is no question of it; that names and signatures fit is. */
-function issuersOf(leaf: ParsedCertificate, known: readonly ParsedCertificate[], anchors: AnchorStore): ParsedCertificate[] {
+function issuersOf(leaf: ParsedCertificate, known: readonly ParsedCertificate[], anchors: AnchorStore): readonly Above[] {
   const path = [leaf];
+  const above: Above[] = [];
   while (path.length <= depthLimit) {
     const last = path.at(-1)!;
     const isNew = (other: ParsedCertificate): boolean => !path.some(({ x509 }) => x509.raw.equals(other.x509.raw));
     const candidates = [...known.filter(({ x509 }) => x509.subject === last.x509.issuer), ...anchors.issuersOf(last)];
-    const issuer = candidates.find((other) => isNew(other) && last.x509.checkIssued(other.x509) && last.x509.verify(other.key));
+    const fitting = candidates.filter(
+      (other) => isNew(other) && last.x509.checkIssued(other.x509) && last.x509.verify(other.key),
+    );
+    const [issuer] = fitting;
     if (!issuer) break;
     path.push(issuer);
+    above.push({ issuer, notAfter: Math.max(...fitting.map((other) => other.notAfter.getTime())) });
   }
-  return path.slice(1);
+  return above;
 }
 
 /** RFC 4514 §3, and what everybody writes for e-mail addresses. */

@@ -70,6 +70,10 @@ suite('key ring: candidates', () => {
         digitalSignature: true,
         issuerHashes: [hash('sha1', middle), hash('sha1', root)],
         issuerSubjects: [String.raw`CN=Corp Issuing,O=Example\, Inc.`, 'CN=Corp Root,DC=corp,DC=example'],
+        issuerValidity: [
+          { notAfter: new Date(middle.x509.validTo).getTime(), isRoot: false },
+          { notAfter: new Date(root.x509.validTo).getTime(), isRoot: true },
+        ],
       },
     ]);
     assert.deepEqual(ring.problems(), []);
@@ -100,6 +104,18 @@ suite('key ring: candidates', () => {
     assert.deepEqual(await above(), []);
     assert.deepEqual(await above([middle.x509]), [hash('sha1', middle), hash('sha1', root)]);
     assert.deepEqual(await above(), []);
+  });
+
+  test('an authority that was renewed with its key counts for as long as the newer certificate', async () => {
+    const key = ecKey();
+    const old = pki.issue('old root', { subject: '/CN=Renewed', extensions: authority, key, days: 10 });
+    const renewed = pki.issue('new root', { subject: '/CN=Renewed', extensions: authority, key, days: 20 });
+    const leaf = pki.issue('below', { issuer: old });
+    const ring = openKeyRing([{ kind: 'pem', certificate: leaf.certificatePath }], { authorities: [old.der, renewed.der] });
+    const [candidate] = await ring.candidates();
+    const ends = candidate!.issuerValidity!.map(({ notAfter }) => notAfter);
+    assert.equal(candidate!.issuerHashes[0], hash('sha1', old));
+    assert.equal(ends[0], new Date(renewed.x509.validTo).getTime());
   });
 
   test('a problem of one source hides no other', async () => {

@@ -103,6 +103,7 @@ suite('PKCS#11: what is there', () => {
       digitalSignature: true,
       issuerHashes: [createHash('sha1').update(root.der).digest('hex')],
       issuerSubjects: ['CN=root'],
+      issuerValidity: [{ notAfter: new Date(root.x509.validTo).getTime(), isRoot: true }],
     });
   });
 

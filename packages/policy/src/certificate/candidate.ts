@@ -26,4 +26,9 @@ export interface CertificateCandidate {
   readonly issuerHashes: readonly string[];
   /** Subjects of the same certificates, RFC 4514 text. */
   readonly issuerSubjects: readonly string[];
+  /**
+   * How long the same certificates are valid. An authority that has been renewed with the same name and key counts for as long as any of its
+   * certificates that are known here.
+   */
+  readonly issuerValidity?: readonly { readonly notAfter: number; readonly isRoot: boolean }[];
 }

@@ -10,7 +10,15 @@ import {
 } from './certificate-wish.ts';
 
 /** In the order in which they are looked at. */
-export type Criterion = 'source' | 'private key' | 'validity' | 'key usage' | 'issuer' | 'extended key usage' | 'user name';
+export type Criterion =
+  | 'source'
+  | 'private key'
+  | 'validity'
+  | 'key usage'
+  | 'issuer'
+  | 'authorities'
+  | 'extended key usage'
+  | 'user name';
 
 export interface CriterionResult {
   readonly criterion: Criterion;
@@ -19,6 +27,8 @@ export interface CriterionResult {
   readonly reason: string;
   /** Line of the profile that asks for it. */
   readonly line?: number;
+  /** What Windows shows once the server has refused it for that. */
+  readonly windows?: number;
 }
 
 export interface JudgedCertificate {
@@ -111,6 +121,7 @@ function causeOf({ criterion, reason }: CriterionResult): NoCertificateCause {
       return reason.startsWith('expired') ? 'expired' : 'not-yet-valid';
     case 'key usage':
     case 'issuer':
+    case 'authorities':
     case 'extended key usage':
     case 'user name':
       return 'filter';
@@ -124,6 +135,7 @@ function judge(candidate: CertificateCandidate, wanted: CertificateWish, now: nu
     judgeValidity(candidate, now),
     judgeKeyUsage(candidate),
     judgeIssuer(candidate, wanted),
+    ...judgeAuthorities(candidate, now),
     judgeExtendedKeyUsage(candidate, wanted),
     ...(wanted.forUser ? [judgeUserName(candidate)] : []),
   ];
@@ -189,6 +201,16 @@ function judgeIssuer(candidate: CertificateCandidate, { issuerHashes, issuerName
     return { criterion, met: found ? 'yes' : 'no', reason, ...lineIn(issuerName) };
   }
   return { criterion, met: 'yes', reason: `issued by ${issuer}; any issuer will do` };
+}
+
+/** What the server will find when it looks up the same way; nothing to say as long as all are valid. It may know newer ones than we do. */
+function judgeAuthorities({ issuerValidity = [], issuerSubjects }: CertificateCandidate, now: number): CriterionResult[] {
+  const index = issuerValidity.findIndex(({ notAfter }) => now > notAfter);
+  const expired = issuerValidity[index];
+  if (!expired) return [];
+  const what = expired.isRoot ? 'the root' : 'an authority';
+  const reason = `${issuerSubjects[index] ?? what}, ${what} above it, expired on ${dateText(expired.notAfter)}: the server will most likely refuse it`;
+  return [{ criterion: 'authorities', met: 'warning', reason, windows: expired.isRoot ? 863 : 854 }];
 }
 
 function judgeExtendedKeyUsage({ extendedKeyUsage: usage }: CertificateCandidate, wanted: CertificateWish): CriterionResult {

@@ -220,6 +220,21 @@ suite('what every certificate must be', () => {
     assert.equal(criterion(choice, 'user name')?.met, 'warning');
   });
 
+  test('an authority above it that has expired is a warning: the server decides, and may know a newer one', () => {
+    const above = (...ends: readonly number[]) =>
+      choose([candidate({ issuerValidity: ends.map((notAfter, i) => ({ notAfter, isRoot: i === 1 })) })]);
+    assert.equal(criterion(above(now, now), 'authorities'), undefined);
+    assert.equal(criterion(choose([candidate()]), 'authorities'), undefined, 'nobody knows');
+    for (const [choice, windows, reason] of [
+      [above(now + 1, now - 1), 863, /^CN=Corp Root CA,.*, the root above it, expired on 20/],
+      [above(now - 1, now - 1), 854, /^CN=Corp Issuing CA,.*, an authority above it, expired on 20/],
+    ] as const) {
+      const found = criterion(choice, 'authorities');
+      assert.deepEqual([found?.met, found?.windows, result(choice)], ['warning', windows, 'alice']);
+      assert.match(found!.reason, reason);
+    }
+  });
+
   test('a smart card means a token, and nothing else', () => {
     const source = '<SmartCard/>';
     assert.equal(result(choose([candidate()], undefined, { source })), 'none: no-token');
