@@ -1,6 +1,6 @@
 import type { RadiusStatus } from '@aovpn/api';
 import { wipe } from '@aovpn/bytes';
-import type { EapAction, EapEvent } from '@aovpn/eap';
+import type { EapAction, EapEvent, EapPeerConfig } from '@aovpn/eap';
 import type { TlsEngine, VerifiedServer } from '@aovpn/host';
 import type { Log } from './log.ts';
 import type { SecretQuestion } from './passwords.ts';
@@ -78,6 +78,16 @@ export class TunnelEap {
     this.#quietSince = since === undefined ? undefined : new Date(Date.now() + since - performance.now()).toISOString();
   }
 
+  /** Does what can be done before the gateway waits for us: opening all roots of the system takes tens of milliseconds. */
+  prepare({ method }: EapPeerConfig): void {
+    if (method.kind === 'mschapv2') return;
+    try {
+      this.#openEngine();
+    } catch {
+      // It is told when TLS is truly wanted: the server may choose otherwise.
+    }
+  }
+
   /** The event to hand to the machine, if any. Never rejects for what a server did. */
   async handle(action: EapAction): Promise<EapEvent | undefined> {
     switch (action.kind) {
@@ -88,10 +98,7 @@ export class TunnelEap {
         return { kind: 'secret', request, secret };
       }
       case 'tls-start':
-        this.#engine ??= this.#ports.createTlsEngine((server) => {
-          if (server.channel === 'outer') this.#server = server;
-        });
-        return await this.#handleTls(this.#engine, action);
+        return await this.#handleTls(this.#openEngine(), action);
       case 'tls-input':
       case 'tls-write':
       case 'tls-close':
@@ -131,6 +138,12 @@ export class TunnelEap {
   static discard(event: EapEvent): void {
     if (event.kind === 'secret') wipe(event.secret);
     if (event.kind === 'tls-output' && event.state.kind === 'established') wipe(event.state.keyMaterial, event.state.challenge);
+  }
+
+  #openEngine(): TlsEngine {
+    return (this.#engine ??= this.#ports.createTlsEngine((server) => {
+      if (server.channel === 'outer') this.#server = server;
+    }));
   }
 
   async #handleTls(engine: TlsEngine, action: TlsAction): Promise<EapEvent | undefined> {

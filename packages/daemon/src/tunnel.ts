@@ -183,7 +183,10 @@ export class Tunnel {
     if (this.#over) return await opened.close();
     this.#plane = opened;
     // The device comes before the first datagram: a machine without TUN must not authenticate in vain.
-    await opened.openDevice();
+    const device = opened.openDevice();
+    // Meanwhile workers start, and nobody waits for us yet.
+    if (config.auth.kind === 'eap') this.#eap.prepare(config.auth.peer);
+    await device;
     const path = await opened.connect(gateway, gatewayPort);
     if (this.#over) return;
     this.#path = path;
