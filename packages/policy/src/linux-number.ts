@@ -40,6 +40,9 @@ export const unreachableMetric = 100_000;
  */
 export const appMarkMask = 0x0f00_0000;
 
+/** The bit of a connection's mark (never of a packet's) that says that a filter let it pass; others are left as they are. */
+export const admittedMark = 0x1000_0000;
+
 /** Ways are numbered from 1; this one leads nowhere and takes all that are too many. */
 export const nowhereIndex = 15;
 

@@ -2,6 +2,7 @@ import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
 import type { NumberRange } from '@aovpn/profile';
 import type { AccessEntry, AppKey, FilterOwner, FilterPlan, FilterRule, ForcedPath, Plan } from '../plan.ts';
 import { tableOf } from '../plan.ts';
+import { admittedMark } from '../linux-number.ts';
 import { highestId } from './identity.ts';
 import { compileMatchSets, type MatchSet } from './match-set.ts';
 import { impliedNumber } from './name-server-rule.ts';
@@ -41,6 +42,15 @@ export function printRuleset(plan: Plan, facts: RulesetFacts): string {
   return `${start}\ntable ${nftTable} {\n${ruleset.text()}}\n`;
 }
 
+/**
+ * A connection that a filter let pass. Its answers pass as well, and only its: whoever may send from any address (IPV6_FREEBIND asks for no
+ * privilege), or sits in the local network, can make the kernel believe that the far side has begun a connection, beside the tunnel.
+ */
+const admitted = `ct mark & ${hex(admittedMark)} != 0`;
+
+/** Their header names the next hop, so that nobody sees where they really go; IPV6_RTHDR asks for no privilege, IP_OPTIONS neither on older kernels. */
+const sourceRoutes = ['ip option lsrr exists', 'ip option ssrr exists', 'exthdr rt exists'];
+
 const queries = 'meta l4proto { tcp, udp } th dport 53';
 
 class RulesetText {
@@ -56,9 +66,10 @@ class RulesetText {
 
   text(): string {
     const dispatch = { out: [] as string[], in: [] as string[], forwardOut: [] as string[], forwardIn: [] as string[] };
-    if (this.#plan.filters.length > 0) this.#refusals();
+    if (this.#plan.filters.length > 0) this.#verdicts();
     for (const filter of this.#plan.filters) {
-      const name = this.#unique(filter.device.replaceAll(/[^A-Za-z0-9]/g, '_'));
+      // No `_` in names from outside: it divides our own words, and chains of `corp` and `corp_system` would become one.
+      const name = this.#unique(filter.device.replaceAll(/[^A-Za-z0-9]/g, '-'));
       const device = JSON.stringify(filter.device);
       this.#filterChains(filter, name);
       dispatch.out.push(`${device} : goto out_${name}`);
@@ -83,7 +94,7 @@ class RulesetText {
   #filterChains(filter: FilterPlan, name: string): void {
     const out = filter.rules.filter(({ direction }) => direction === 'out');
     const inward = filter.rules.filter(({ direction }) => direction === 'in');
-    const begin = ['ct state established ct direction reply accept', 'ct state related accept'];
+    const begin = [`ct state established ct direction reply ${admitted} accept`, 'ct state related accept'];
 
     this.#content(
       `out_${name}_any`,
@@ -113,6 +124,7 @@ class RulesetText {
     this.#chain(`out_${name}`, [
       `# ${comment(`profile ${JSON.stringify(filter.profile)}${filter.because.at ? ` line ${filter.because.at.line}` : ''}: ${filter.because.why}`)}`,
       ...begin,
+      ...sourceRoutes.map((condition) => `${condition} goto refuse_out`),
       ...this.#jump(`out_${name}_any`),
       ...outApps,
       ...(users ? [`jump ${users}`] : []),
@@ -150,7 +162,7 @@ class RulesetText {
       const cgroups = this.#facts.appCgroups.get(key) ?? [];
       if (cgroups.length === 0) continue;
       const own = byApp.get(key) ?? [];
-      const chain = own.length > 0 ? `${prefix}_app_${key.replaceAll('-', '_')}` : other;
+      const chain = own.length > 0 ? `${prefix}_app_${key}` : other;
       if (own.length > 0) this.#appChain(chain, own, last);
       else if (!this.#names.has(other)) this.#chain(other, last);
       for (const cgroup of cgroups) targets.push({ cgroup, verdict: `goto ${chain}` });
@@ -219,25 +231,27 @@ class RulesetText {
       }
       lines.push(`# ${comment(ruleNumbers(match))}`);
       const expressions = match.fields.map(({ expression }) => expression);
-      if (match.fields.length === 0) lines.push('accept');
-      else if (match.kind === 'concatenated') lines.push(`${expressions.join(' . ')} @${names[0]} accept`);
-      else lines.push(`${expressions.map((expression, i) => `${expression} @${names[i]}`).join(' ')} accept`);
+      if (match.fields.length === 0) lines.push('goto admit');
+      else if (match.kind === 'concatenated') lines.push(`${expressions.join(' . ')} @${names[0]} goto admit`);
+      else lines.push(`${expressions.map((expression, i) => `${expression} @${names[i]}`).join(' ')} goto admit`);
     }
     if (lines.length > 0) this.#chain(name, lines);
   }
 
-  #refusals(): void {
+  #verdicts(): void {
+    // Neighbour discovery has no connection: the first line does not apply to it.
+    this.#chain('admit', [`ct mark set ct mark | ${hex(admittedMark)} accept`, 'accept']);
     const established = '# the kernel still speaks for a socket that its program has closed: it was judged when it had an owner';
     this.#chain('refuse_out', [
       ...refusals(`meta skuid 0-${highestId}`),
       established,
-      'ct state established accept',
+      `ct state established ${admitted} accept`,
       ...refusals(),
     ]);
     this.#chain('refuse_in', [
       'socket wildcard { 0, 1 } counter drop',
       established,
-      'ct state established accept',
+      `ct state established ${admitted} accept`,
       'counter drop',
     ]);
   }
@@ -360,7 +374,7 @@ class RulesetText {
 
   #unique(wanted: string): string {
     let name = wanted;
-    for (let i = 2; this.#names.has(`out_${name}`); i++) name = `${wanted}_${i}`;
+    for (let i = 2; this.#names.has(`out_${name}`); i++) name = `${wanted}.${i}`;
     return name;
   }
 }

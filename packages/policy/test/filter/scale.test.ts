@@ -99,6 +99,6 @@ suite('very many filters', () => {
     ]);
     const ruleset = rulesetOf(plan);
     assert.ok(ruleset.length < 100_000, `${ruleset.length} characters`);
-    assert.match(ruleset, /ip saddr @\S+ ip daddr @\S+ meta l4proto @\S+ th sport @\S+ th dport @\S+ accept/);
+    assert.match(ruleset, /ip saddr @\S+ ip daddr @\S+ meta l4proto @\S+ th sport @\S+ th dport @\S+ goto admit/);
   });
 });
