@@ -310,8 +310,10 @@ async function end(init: ChildProcess): Promise<void> {
   if (init.exitCode !== null || init.signalCode !== null) return;
   const closed = new Promise((resolve) => init.once('close', resolve));
   const first = firstChild(init.pid);
-  if (first !== undefined) process.kill(first, 'SIGKILL');
-  init.kill('SIGKILL');
+  // The first process ends only when the kernel has ended all others of the world, and unshare ends after it: killing unshare as
+  // well would have us go on while some of them are still dying.
+  if (first === undefined) init.kill('SIGKILL');
+  else process.kill(first, 'SIGKILL');
   await closed;
 }
 

@@ -1,7 +1,7 @@
 // `npm run demo`: the main story on a world made for it, in under two minutes. `--keep` leaves the world running with a shell to play in.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,7 +47,8 @@ try {
 if (process.exitCode === undefined) {
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isIn(name, namespaces));
   if (existsSync(world!.directory) || processes.length > 0) {
-    teller.say(`the world left something behind: ${world!.directory} ${processes.join(' ')}`);
+    const named = processes.map((pid) => `${pid} (${nameOf(pid)})`);
+    teller.say(`the world left something behind: ${world!.directory} ${named.join(', ')}`);
     process.exitCode = 1;
   }
 }
@@ -258,5 +259,13 @@ function isIn(pid: string, namespaces: readonly string[]): boolean {
     return namespaces.includes(readlinkSync(`/proc/${pid}/ns/net`));
   } catch {
     return false;
+  }
+}
+
+function nameOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim() || 'ended, not yet taken note of';
+  } catch {
+    return 'gone by now';
   }
 }
