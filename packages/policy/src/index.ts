@@ -28,7 +28,8 @@ export {
 export { filterProblems, type FilterProblem } from './filter/problem.ts';
 export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
 export { readSidMappings, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';
-export { nftTable, printRuleset, type CgroupName, type RulesetFacts } from './filter/print-ruleset.ts';
+export { nftTable, printRuleset, type RulesetFacts } from './filter/print-ruleset.ts';
+export type { CgroupName } from './filter/ruleset-line.ts';
 export { emptyCatalogue, readAppCatalogue, type AppCatalogue, type AppFileFault, type KnownApp } from './app/app-catalogue.ts';
 export { appNameOf, type AppName } from './app/app-name.ts';
 export { matchesExecutable } from './app/executable.ts';

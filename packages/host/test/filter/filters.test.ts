@@ -404,6 +404,21 @@ if (job === 'apply-and-wait') {
         await units.apply({ ...plan, apps: [app] }, routesOf(plan));
         assert.equal(await tellFrom(unit, world.inside, 4, 'udp unconnected'), world.tunnel[4]);
         assert.equal(await tellFrom(join(root.path, 'system.slice'), world.inside, 4, 'udp unconnected'), '', 'another service');
+        // systemd writes the dash of a template's name with a backslash.
+        const slice = join(root.path, 'system.slice', 'system-sam\\x2dple.slice');
+        mkdirSync(join(slice, 'sam-ple@1.service'), { recursive: true });
+        try {
+          const instance = { ...app, units: ['sam-ple@1.service'] };
+          await units.apply({ ...plan, apps: [instance] }, routesOf(plan));
+          assert.equal(
+            await tellFrom(join(slice, 'sam-ple@1.service'), world.inside, 4, 'udp unconnected'),
+            world.tunnel[4],
+            'an instance',
+          );
+          await units.apply({ ...plan, apps: [app] }, routesOf(plan));
+        } finally {
+          for (const path of [join(slice, 'sam-ple@1.service'), slice]) rmdirSync(path);
+        }
         rmdirSync(unit);
         mkdirSync(unit);
         await until('the ruleset knows the new one', () => repairs().length > 0);

@@ -1,18 +1,21 @@
-import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
-import type { NumberRange } from '@aovpn/profile';
-import type { AccessEntry, AppKey, FilterOwner, FilterPlan, FilterRule, ForcedPath, Plan } from '../plan.ts';
-import { tableOf } from '../plan.ts';
+import { formatAddress, formatPrefix } from '@aovpn/bytes';
 import { admittedMark } from '../linux-number.ts';
+import type { AppKey, FilterOwner, FilterPlan, FilterRule, ForcedPath, Plan } from '../plan.ts';
+import { tableOf } from '../plan.ts';
 import { highestId } from './identity.ts';
-import { compileMatchSets, type MatchSet } from './match-set.ts';
-import { impliedNumber } from './name-server-rule.ts';
-import { formatNumberRanges } from './number-ranges.ts';
-
-/** A cgroup as nftables names it: its path below /sys/fs/cgroup, and how deep it lies in its hierarchy. */
-export interface CgroupName {
-  readonly path: string;
-  readonly level: number;
-}
+import { compileMatchSets } from './match-set.ts';
+import {
+  accessRules,
+  byLevel,
+  comment,
+  hex,
+  idRanges,
+  ip,
+  quotedString,
+  refusals,
+  ruleNumbers,
+  type CgroupName,
+} from './ruleset-line.ts';
 
 /** What the text depends on besides the plan. The cgroups must exist when it is loaded. */
 export interface RulesetFacts {
@@ -70,7 +73,7 @@ class RulesetText {
     for (const filter of this.#plan.filters) {
       // No `_` in names from outside: it divides our own words, and chains of `corp` and `corp_system` would become one.
       const name = this.#unique(filter.device.replaceAll(/[^A-Za-z0-9]/g, '-'));
-      const device = JSON.stringify(filter.device);
+      const device = quotedString(filter.device);
       this.#filterChains(filter, name);
       dispatch.out.push(`${device} : goto out_${name}`);
       dispatch.in.push(`${device} : goto in_${name}`);
@@ -269,7 +272,7 @@ class RulesetText {
   }
 
   #keepRules({ device, table, mark }: ForcedPath): string[] {
-    const lines = device === undefined ? [] : [`oifname ${JSON.stringify(device)} return`];
+    const lines = device === undefined ? [] : [`oifname ${quotedString(device)} return`];
     const users = this.#plan.rules
       .filter((rule) => rule.family === 4 && rule.mark === mark && rule.users)
       .map((rule) => rule.users!);
@@ -310,7 +313,7 @@ class RulesetText {
       'nat',
     );
     if (led.length > 0 && this.#facts.routeLocalnet === true) {
-      const own = `{ ${[...devices].map((device) => JSON.stringify(device)).join(', ')} }`;
+      const own = `{ ${[...devices].map((device) => quotedString(device)).join(', ')} }`;
       this.#base('names_source', 'postrouting', '100', [`oifname ${own} ip saddr 127.0.0.0/8 masquerade`], 'nat');
       // With route_localnet the far side could reach what listens on loopback.
       this.#base('guard_loopback', 'prerouting', 'raw', [
@@ -345,8 +348,8 @@ class RulesetText {
     for (const { mark, mask, device } of ways.values()) {
       const others = hex(~mask >>> 0);
       const set = (target: string): string => `${target} mark set ${target} mark & ${others} | ${hex(mark)}`;
-      save.push(`oifname ${JSON.stringify(device)} meta mark & ${hex(mask)} == ${hex(mark)} ${set('ct')}`);
-      restore.push(`iifname ${JSON.stringify(device)} ct mark & ${hex(mask)} == ${hex(mark)} ${set('meta')}`);
+      save.push(`oifname ${quotedString(device!)} meta mark & ${hex(mask)} == ${hex(mark)} ${set('ct')}`);
+      restore.push(`iifname ${quotedString(device!)} ct mark & ${hex(mask)} == ${hex(mark)} ${set('meta')}`);
     }
     this.#base('save_marks', 'output', 'mangle', save);
     this.#base('restore_marks', 'prerouting', 'mangle', restore);
@@ -377,63 +380,4 @@ class RulesetText {
     for (let i = 2; this.#names.has(`out_${name}`); i++) name = `${wanted}.${i}`;
     return name;
   }
-}
-
-/**
- * A program must hear of it at once. A TCP socket does not heed ICMP while connect(2) still holds it, and would try again after a second; a
- * reset it heeds.
- */
-function refusals(condition?: string): string[] {
-  const prefix = condition === undefined ? '' : `${condition} `;
-  return [`${prefix}meta l4proto tcp counter reject with tcp reset`, `${prefix}counter reject with icmpx admin-prohibited`];
-}
-
-function accessRules({ allow, users, groups }: AccessEntry, goto: string): string[] {
-  const verdict = allow ? goto : 'return';
-  return [
-    ...(users.length > 0 ? [`meta skuid { ${idRanges(users)} } ${verdict}`] : []),
-    ...(groups.length > 0 ? [`meta skgid { ${idRanges(groups)} } ${verdict}`] : []),
-  ];
-}
-
-function idRanges(ranges: readonly NumberRange[]): string {
-  return formatNumberRanges(ranges).replaceAll(',', ', ');
-}
-
-/** One verdict map for each level, as nftables compares cgroups of one level at a time; deeper ones first. */
-function byLevel(targets: readonly { readonly cgroup: CgroupName; readonly verdict: string }[]): string[] {
-  const levels = new Map<number, string[]>();
-  const seen = new Set<string>();
-  for (const { cgroup, verdict } of targets) {
-    if (seen.has(cgroup.path)) continue;
-    seen.add(cgroup.path);
-    const element = `${JSON.stringify(cgroup.path)} : ${verdict}`;
-    const known = levels.get(cgroup.level);
-    if (known) known.push(element);
-    else levels.set(cgroup.level, [element]);
-  }
-  return [...levels]
-    .sort(([a], [b]) => b - a)
-    .map(([level, elements]) => `socket cgroupv2 level ${level} vmap { ${elements.join(', ')} }`);
-}
-
-function ruleNumbers({ rules }: MatchSet): string {
-  const shown = rules.slice(0, 8).map(({ number, because }) => `${number}${because.at ? ` (line ${because.at.line})` : ''}`);
-  const more = rules.length > 8 ? ` and ${rules.length - 8} more` : '';
-  if (rules.length > 0 && rules.every(({ number }) => number === impliedNumber)) return 'name servers';
-  return rules.length === 0 ? 'overlapping filters' : `filters ${shown.join(', ')}${more}`;
-}
-
-/** Text that stays on one line. */
-function comment(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f\u2028\u2029]/g, ' ');
-}
-
-function ip(family: IpFamily): string {
-  return family === 4 ? 'ip' : 'ip6';
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16).padStart(8, '0')}`;
 }
