@@ -10,7 +10,8 @@ export interface Packet {
   /** Passes through this machine. */
   readonly forwarded?: true;
   /**
-   * `original`: from the side that began the connection, its first packet included. `reply`: the other side, of a connection that exists.
+   * `original`: from the side that began the connection, its first packet included. `reply`: the other side, of a connection
+   * that a filter let pass; an answer to any other is judged like `original`.
    * `related`: an ICMP error about such a connection.
    */
   readonly state: 'original' | 'reply' | 'related';
