@@ -3,6 +3,19 @@ import { instantiateSum } from './wasm-sum.ts';
 import { webAssembly, type WasmMemory } from './web-assembly.ts';
 
 const pageSize = 65536;
+const word = 2 ** 32;
+
+/** The lower and the upper 32 bits of a pointer, both unsigned. */
+export function halvesOf(pointer: number): readonly [low: number, high: number] {
+  return [pointer % word, Math.floor(pointer / word)];
+}
+
+/** Writes `base + offset` as two words. The memory may lie across a multiple of 4 GiB, wherever the kernel put it. */
+export function writePointer(words: Int32Array, index: number, baseLow: number, baseHigh: number, offset: number): void {
+  const low = baseLow + offset;
+  words[index] = low | 0;
+  words[index + 1] = low < word ? baseHigh : baseHigh + 1;
+}
 
 /**
  * Memory that the kernel, OpenSSL, WebAssembly and JavaScript all work in. Positions are offsets from its beginning;
@@ -31,11 +44,7 @@ export class PacketMemory {
     this.words = new Int32Array(this.#memory.buffer);
     this.base = libc.addressOf(this.octets);
     this.sum = instantiateSum(this.#memory);
-    this.#baseLow = (this.base % 2 ** 32) | 0;
-    this.#baseHigh = Math.floor(this.base / 2 ** 32);
-    if (Math.floor((this.base + pages * pageSize) / 2 ** 32) !== this.#baseHigh) {
-      throw new RangeError('packet memory straddles a multiple of 4 GiB');
-    }
+    [this.#baseLow, this.#baseHigh] = halvesOf(this.base);
   }
 
   /** Sets aside octets for good. */
@@ -52,8 +61,7 @@ export class PacketMemory {
 
   /** Writes a 64-bit pointer to `target` into a structure at `at` (a multiple of 4). Every machine that Node runs on with koffi is little-endian. */
   setPointer(at: number, target: number): void {
-    this.words[at >> 2] = (this.#baseLow + target) | 0;
-    this.words[(at >> 2) + 1] = this.#baseHigh;
+    writePointer(this.words, at >> 2, this.#baseLow, this.#baseHigh, target);
   }
 
   /** A `size_t`. */
