@@ -1,5 +1,6 @@
 // Applications by name: who may use the tunnel, who must, and by which way their packets and their names go.
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { App, assertRefused } from '../../../lab/app.ts';
 import { network, publicCanary } from '../../../lab/network.ts';
@@ -151,7 +152,11 @@ suite('apps/per-app', () => {
       if ((await other.ask('tcp', corp.web4, 80, { uid: 4711 })).said === undefined) break;
       assert.ok(wait < 30, 'the user is still let in');
     }
-    assert.match(JSON.stringify((await product.status()).profiles), /AOV-POLICY-404/);
+    // Told as soon as all of the change is in force, which is a moment after the first refusal.
+    for (let wait = 0; !JSON.stringify((await product.status()).profiles).includes('AOV-POLICY-404'); wait++) {
+      assert.ok(wait < 50, 'nobody is told that the SID is unknown');
+      await sleep(100);
+    }
   });
 
   const hex = (address: string): string =>

@@ -331,9 +331,10 @@ class RulesetText {
       const servers = dns.filter((address) => address.family === family).map(formatAddress);
       if (servers.length === 0) continue;
       lines.push(`${ip(family)} daddr { ${servers.join(', ')} } return`);
-      lines.push(
-        `meta nfproto ipv${family} ct mark set ct mark & ${hex(~mask >>> 0)} | ${hex(mark)} dnat ${ip(family)} to ${servers[0]}`,
-      );
+      // Admitted here already: a query that a program meant for its own loopback still counts as leaving by "lo" where filters look.
+      const marks = hex((mark | admittedMark) >>> 0);
+      const others = hex(~(mask | admittedMark) >>> 0);
+      lines.push(`meta nfproto ipv${family} ct mark set ct mark & ${others} | ${marks} dnat ${ip(family)} to ${servers[0]}`);
     }
     return lines;
   }
