@@ -5,6 +5,7 @@ import { maxRequestBytes } from '@aovpn/api';
 import {
   cleanUp,
   lockInstance,
+  keepServiceWatchdog,
   notifyService,
   openControlServer,
   setNoNewPrivileges,
@@ -100,6 +101,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
       onError: (error) => log.error(`control: ${messageOf(error)}`),
     });
     notifyService(`READY=1\nSTATUS=${daemon.store.names().length} profiles`);
+    keepServiceWatchdog();
     log.info('ready');
     log.info(`${await asked} received`);
     notifyService('STOPPING=1');

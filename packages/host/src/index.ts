@@ -11,7 +11,7 @@ export {
   type ControlServerOptions,
   type LineSink,
 } from './control/server.ts';
-export { notifyService } from './control/service-notification.ts';
+export { keepServiceWatchdog, notifyService } from './control/service-notification.ts';
 export type { AppCgroups } from './cgroup/app-cgroups.ts';
 export type { ExecWatchEvent, WatchReport } from './apps/exec-watch.ts';
 export { cleanUpFilters, openFilters, type FilterEvent, type Filters, type FiltersOptions } from './filter/filters.ts';

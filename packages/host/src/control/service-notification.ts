@@ -23,3 +23,17 @@ export function notifyService(message: string, socketPath = process.env['NOTIFY_
   libc.sendto(fd, libc.addressOf(data), data.length, 0, libc.addressOf(address), abstract ? 2 + name.length : address.length);
   closeDescriptor(fd);
 }
+
+/**
+ * Shows the service manager at half of its patience that the daemon still turns (sd_watchdog_enabled(3)), when it asked for that: one
+ * that does not is killed and started again. A stopped daemon would otherwise hold the starts of watched programs for as long as it stands.
+ * @returns ends it.
+ */
+export function keepServiceWatchdog(environment: NodeJS.ProcessEnv = process.env): () => void {
+  const patience = Number(environment['WATCHDOG_USEC']) / 1000;
+  const whom = environment['WATCHDOG_PID'];
+  if (!(patience > 0) || (whom !== undefined && Number(whom) !== process.pid)) return () => {};
+  const timer = setInterval(() => notifyService('WATCHDOG=1', environment['NOTIFY_SOCKET']), patience / 2);
+  timer.unref();
+  return () => clearInterval(timer);
+}
