@@ -12,6 +12,31 @@ import type { ResponderChild, ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
 import { childProposals, clientKey, everything, gatewayKey, gatewayName, password, selector, user } from './world.ts';
 
+/** Who the responder is, and whom it knows. Without them it is the gateway of the exchange scripts. */
+export interface ResponderCredentials {
+  /** Its IDr, an FQDN. */
+  readonly name: string;
+  /** What goes into its CERT payloads, leaf first. */
+  readonly certificates: readonly Uint8Array[];
+  /** ECDSA with SHA-256, as DER. */
+  sign(data: Uint8Array): Uint8Array;
+  /** The SubjectPublicKeyInfo of a client certificate that is accepted. */
+  clientSpki(certificate: Uint8Array): Uint8Array | undefined;
+  /** SHA-1 of the SubjectPublicKeyInfo of each accepted authority, for CERTREQ. */
+  readonly authorities?: Uint8Array;
+  readonly user: string;
+  readonly password: string;
+}
+
+const scripted: ResponderCredentials = {
+  name: gatewayName,
+  certificates: [gatewayKey.spki],
+  sign: (data) => gatewayKey.sign(data),
+  clientSpki: () => clientKey.spki,
+  user,
+  password,
+};
+
 /** What IKE_AUTH needs of IKE_SA_INIT. */
 export interface InitExchange {
   readonly request: Uint8Array;
@@ -50,16 +75,17 @@ export class ResponderAuth {
         init.nonceR,
         encodePayloadBody(pick(this.#authRequest!.payloads, 'IDi')!),
       );
-    const idr = { kind: 'IDr', identity: { type: 2, data: encodeUtf8(gatewayName) } } as const;
+    const { credentials = scripted } = this.#options;
+    const idr = { kind: 'IDr', identity: { type: 2, data: encodeUtf8(credentials.name) } } as const;
     const octetsR = signedOctets(this.#crypto, ike.suite.prf, ike.skPr, init.response, init.nonceI, encodePayloadBody(idr));
     const own: Payload[] = [
       idr,
-      { kind: 'CERT', encoding: 4, data: gatewayKey.spki },
-      { kind: 'AUTH', ...encodeSignatureAuth('ecdsa-sha256', gatewayKey.sign(octetsR), true) },
+      ...credentials.certificates.map((data): Payload => ({ kind: 'CERT', encoding: 4, data })),
+      { kind: 'AUTH', ...encodeSignatureAuth('ecdsa-sha256', credentials.sign(octetsR), true) },
     ];
     if (idi && !auth) {
       if (!this.#options.eap) return [notify(24)];
-      this.#eap = this.#options.eapServer ?? new MsChapServer(user, password, this.#crypto.random(16));
+      this.#eap = this.#options.eapServer ?? new MsChapServer(credentials.user, credentials.password, this.#crypto.random(16));
       const { eapOnly = false } = this.#options;
       if (eapOnly === 'always' || (eapOnly && pickNotify(payloads, 16417)))
         return [idr, { kind: 'EAP', packet: this.#eap.answer(undefined) }];
@@ -67,7 +93,9 @@ export class ResponderAuth {
     }
     if (idi) {
       const signed = decodeSignatureAuth(auth!.method, auth!.data);
-      if ('problem' in signed || !this.#crypto.verify(clientKey.spki, signed.scheme, octetsI(), signed.signature))
+      const certificate = pick(payloads, 'CERT')?.data;
+      const spki = certificate && credentials.clientSpki(certificate);
+      if ('problem' in signed || !spki || !this.#crypto.verify(spki, signed.scheme, octetsI(), signed.signature))
         return [notify(24)];
       return [...own, ...this.#firstChild(ike, init)];
     }

@@ -28,7 +28,7 @@ import {
 import { emptyReassembly } from '../src/message/reassembly.ts';
 import { sealMessage } from '../src/message/seal.ts';
 import type { EapServer } from './tls-method.ts';
-import { newSpi, ResponderAuth, type InitExchange } from './responder-auth.ts';
+import { newSpi, ResponderAuth, type InitExchange, type ResponderCredentials } from './responder-auth.ts';
 import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
 import { childProposals, ikeProposals } from './world.ts';
@@ -49,6 +49,7 @@ export interface ResponderOptions {
   tsi?: readonly TrafficSelector[];
   tsr?: readonly TrafficSelector[];
   configuration?: readonly ConfigAttribute[];
+  credentials?: ResponderCredentials;
   /** Impairs an answer before it is protected; undefined sends nothing. */
   impair?: (payloads: readonly Payload[], request: Message) => readonly Payload[] | undefined;
 }
@@ -306,6 +307,7 @@ export class Responder {
     const keys = deriveIkeKeys(crypto, chosen, { sharedSecret, nonceI, nonceR, ...spis });
     this.ikes.length = 0;
     this.ikes.push({ ...freshIke(spis, chosen, keys.responder, keys.initiator, keys, false), nextExpected: 1 });
+    const { authorities } = this.options.credentials ?? {};
     const response = reply(spis.spiR, [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: new Uint8Array(0) }] },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
@@ -314,6 +316,7 @@ export class Responder {
       notify(16389, new Uint8Array(20)),
       ...(this.options.fragmentation === false ? [] : [notify(16430)]),
       notify(16431, Uint8Array.of(0, 2, 0, 3, 0, 4)),
+      ...(authorities ? [{ kind: 'CERTREQ', encoding: 4, authorities } as const] : []),
     ]);
     this.#init = { request: datagram, response: response ?? new Uint8Array(0), nonceI, nonceR };
   }

@@ -1,0 +1,193 @@
+// Program: the testkit's IKEv2 responder on UDP ports 500 and 4500, with userspace ESP that echoes what it can answer by itself.
+// Standard input: a line of GatewayProcessSettings, then lines of GatewayCommand, all JSON. Standard output: what happened, a line each.
+import { Buffer } from 'node:buffer';
+import { createHash, createPrivateKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { decodeHeader, type DecodedHeader } from '@aovpn/ike';
+import { describe } from '../../packages/ike/testkit/assertion.ts';
+import { Responder, type ResponderOptions } from '../../packages/ike/testkit/responder.ts';
+import type { ResponderCredentials } from '../../packages/ike/testkit/responder-auth.ts';
+import { createTestCrypto } from '../../packages/ike/testkit/test-crypto.ts';
+import { EchoEsp } from './echo-esp.ts';
+
+/** Options of the responder as far as JSON can hold them; octets are `{ "hex": "…" }`. */
+export type JsonResponderOptions = Omit<ResponderOptions, 'impair' | 'eapServer' | 'credentials'>;
+
+export interface GatewayProcessSettings {
+  readonly addresses: readonly string[];
+  readonly name: string;
+  /** PEM, leaf first. */
+  readonly certificates: readonly string[];
+  readonly key: string;
+  /** PEM: who may issue the certificates of clients. */
+  readonly authorities: readonly string[];
+  readonly user: string;
+  readonly password: string;
+  readonly options: JsonResponderOptions;
+}
+
+export type GatewayCommand =
+  /** For every IKE SA that is made from now on. */
+  | { readonly op: 'options'; readonly options: JsonResponderOptions }
+  /** Every SA is gone, as after a crash. */
+  | { readonly op: 'forget' }
+  | { readonly op: 'rekey-ike' | 'rekey-child' | 'delete-ike' }
+  /** Nothing that comes in is heard. */
+  | { readonly op: 'deaf'; readonly deaf: boolean };
+
+/** An IKE SA with where its client was heard last. */
+interface Conversation {
+  readonly responder: Responder;
+  socket: Socket;
+  client: RemoteInfo;
+  marked: boolean;
+  heard: number;
+}
+
+const nonEspMarker = Buffer.alloc(4);
+const lines = createInterface({ input: process.stdin });
+const settings = parse(await new Promise<string>((resolve) => lines.once('line', resolve))) as GatewayProcessSettings;
+const crypto = createTestCrypto();
+const esp = new EchoEsp();
+const credentials = readCredentials(settings);
+const conversations = new Map<string, Conversation>();
+let { options } = settings;
+let deaf = false;
+
+const listening: Promise<unknown>[] = [];
+for (const address of settings.addresses) {
+  for (const port of [500, 4500]) {
+    const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', reuseAddr: true });
+    socket.on('message', (datagram, from) => {
+      if (!deaf) receive(socket, datagram, from, port === 4500);
+    });
+    listening.push(new Promise<void>((resolve) => socket.bind({ port, address }, resolve)));
+  }
+}
+await Promise.all(listening);
+setInterval(() => {
+  for (const conversation of conversations.values()) {
+    conversation.responder.retransmit();
+    flush(conversation);
+  }
+}, 1000);
+lines.on('line', (line) => command(parse(line) as GatewayCommand)).on('close', () => process.exit(0));
+say('ready');
+
+function receive(socket: Socket, datagram: Buffer, from: RemoteInfo, shared: boolean): void {
+  if (shared && datagram.length === 1) return;
+  const marked = shared && datagram.length > 4 && datagram.subarray(0, 4).equals(nonEspMarker);
+  if (shared && !marked) return receiveEsp(socket, datagram, from);
+  const message = Uint8Array.from(marked ? datagram.subarray(4) : datagram);
+  const header = decodeHeader(message);
+  if (!header) return;
+  const conversation = conversationOf(header, socket, from, marked);
+  if (!conversation) return say(`no IKE SA ${hex(header.spiI)}: ignored`);
+  Object.assign(conversation, { socket, client: from, marked });
+  try {
+    conversation.responder.receive(message);
+  } catch (error) {
+    say(`error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  }
+  flush(conversation);
+}
+
+/** By either side's first SPI: an IKE SA that was rekeyed has others, and its responder knows them. */
+function conversationOf(header: DecodedHeader, socket: Socket, client: RemoteInfo, marked: boolean): Conversation | undefined {
+  const known = [...conversations.values()].find(({ responder }) =>
+    responder.ikes.some(({ spiI }) => Buffer.compare(spiI, header.spiI) === 0),
+  );
+  const key = hex(header.spiI);
+  const first = known ?? conversations.get(key);
+  if (first || header.response || header.messageId !== 0) return first;
+  const responder = new Responder(crypto, { ...options, credentials });
+  const made: Conversation = { responder, socket, client, marked, heard: 0 };
+  conversations.set(key, made);
+  return made;
+}
+
+function flush(conversation: Conversation): void {
+  const { responder, socket, client, marked } = conversation;
+  for (const message of responder.heard.slice(conversation.heard)) say(`heard ${describe(message)}`);
+  conversation.heard = responder.heard.length;
+  for (const datagram of responder.take()) {
+    say(`sends ${datagram.length} octets to ${client.address}:${client.port}`);
+    socket.send(marked ? Buffer.concat([nonEspMarker, datagram]) : datagram, client.port, client.address);
+  }
+}
+
+function receiveEsp(socket: Socket, datagram: Buffer, from: RemoteInfo): void {
+  for (const { responder } of conversations.values()) {
+    const child = responder.children.get(datagram.readUInt32BE(0));
+    if (!child) continue;
+    const answer = esp.answer(child, datagram);
+    if (answer) socket.send(answer, from.port, from.address);
+    return;
+  }
+}
+
+function command(order: GatewayCommand): void {
+  const newest = [...conversations.values()].findLast(({ responder }) => !responder.closed && responder.ikes.length > 0);
+  switch (order.op) {
+    case 'options':
+      ({ options } = order);
+      break;
+    case 'forget':
+      conversations.clear();
+      break;
+    case 'deaf':
+      ({ deaf } = order);
+      break;
+    case 'rekey-ike':
+      newest?.responder.rekeyIke();
+      break;
+    case 'rekey-child':
+      newest?.responder.rekeyChild([...newest.responder.children.values()].at(-1)!);
+      break;
+    case 'delete-ike':
+      newest?.responder.deleteIke();
+      break;
+  }
+  if (newest) flush(newest);
+  say(`done ${JSON.stringify(order)}`);
+}
+
+function readCredentials({ name, certificates, key, authorities, user, password }: GatewayProcessSettings): ResponderCredentials {
+  const privateKey = createPrivateKey(key);
+  const issuers = authorities.map((pem) => new X509Certificate(pem));
+  return {
+    name,
+    certificates: certificates.map((pem) => Uint8Array.from(new X509Certificate(pem).raw)),
+    sign: (data) => new Uint8Array(sign('sha256', data, privateKey)),
+    clientSpki(octets) {
+      const certificate = new X509Certificate(octets);
+      const issued = issuers.some((issuer) => certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey));
+      return issued ? spkiOf(certificate.publicKey) : undefined;
+    },
+    authorities: Buffer.concat(issuers.map(({ publicKey }) => createHash('sha1').update(spkiOf(publicKey)).digest())),
+    user,
+    password,
+  };
+}
+
+function spkiOf(key: KeyObject): Uint8Array {
+  return Uint8Array.from(key.export({ type: 'spki', format: 'der' }));
+}
+
+function parse(text: string): unknown {
+  return JSON.parse(text, (_, value: unknown) =>
+    typeof value === 'object' && value !== null && 'hex' in value
+      ? Uint8Array.from(Buffer.from(String(value.hex), 'hex'))
+      : value,
+  );
+}
+
+function hex(octets: Uint8Array): string {
+  return Buffer.from(octets).toString('hex');
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
