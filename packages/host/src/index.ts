@@ -16,6 +16,7 @@ export type { AppCgroups } from './cgroup/app-cgroups.ts';
 export type { ExecWatchEvent, WatchReport } from './apps/exec-watch.ts';
 export { cleanUpFilters, openFilters, type FilterEvent, type Filters, type FiltersOptions } from './filter/filters.ts';
 export type { FilteredPlan, FilterReport, RoutesStep } from './filter/apply-filters.ts';
+export { isLockdownInForce, openLockdown, removeLockdown, type Lockdown, type LockdownRepair } from './filter/lockdown.ts';
 export { readFilterSupport, type FilterSupport } from './filter/filter-support.ts';
 export {
   openNetwork,

@@ -13,6 +13,8 @@ import { nameServerRules } from './filter/name-server-rule.ts';
 import { FilterProblems } from './filter/problem.ts';
 import type { Intent } from './intent.ts';
 import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
+import { compileLockdown } from './lockdown/compile-lockdown.ts';
+import type { GatewayEndpoint, PortalHole } from './lockdown/lockdown-plan.ts';
 import { emptyPlan, type DnsRule, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
 
 /** A tunnel that is up (or about to be): what its profile wants, and what its gateway gave. */
@@ -34,6 +36,12 @@ export interface PlanInput {
   readonly apps?: AppCatalogue;
   /** Whom SIDs mean on this machine. */
   readonly identities?: IdentityFacts;
+  /** Where the gateway of each profile is being reached, by name of the profile; only those with LockDown need it. */
+  readonly endpoints?: ReadonlyMap<string, readonly GatewayEndpoint[]>;
+  /** Profiles whose LockDown root has released. */
+  readonly unlocked?: ReadonlySet<string>;
+  /** Somebody signs in to this network through its portal. */
+  readonly portal?: PortalHole;
   readonly host: HostFacts;
 }
 
@@ -42,7 +50,9 @@ export function compilePlan(input: PlanInput): Plan {
   const { tunnels, host } = input;
   const preferred = [...tunnels].sort(byPreference);
   const idle = (input.idle ?? []).toSorted(compareIntents);
-  const dns = compileDns(preferred, idle, host);
+  const lockdown = compileLockdown(input);
+  // Under LockDown the machine's own name servers are for gateway names alone: what programs ask goes into the tunnel or nowhere.
+  const dns = compileDns(preferred, idle, lockdown ? { ...host, mark: 0 } : host);
   const { filters, apps, problems, ways } = compileTraffic(preferred, idle, dns.rules, input);
   const routes = [...compileRoutes(preferred, dns.rules, host), ...compileForcedRoutes(ways, host)].sort(compareRoutes);
   const inForce = preferred.length > 0 || ways.ways.length > 0;
@@ -55,6 +65,7 @@ export function compilePlan(input: PlanInput): Plan {
     filters,
     apps,
     problems,
+    ...(lockdown && { lockdown }),
   };
 }
 

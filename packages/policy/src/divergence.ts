@@ -268,10 +268,18 @@ export const policyDivergences = [
     why: 'Otherwise its first packets would travel in the clear each time the tunnel comes late.',
   },
   {
+    id: 'lockdown',
+    title: 'LockDown',
+    windows:
+      'Nothing passes outside of the tunnel, from the first connection on, captive portals included; the profile can only be deleted, by SYSTEM.',
+    here: 'The same, for both families, from before the network starts, whatever becomes of the daemon; ByPassForLocal has no effect, and a profile with routes or exclusions is refused. Programs hear at once that they are refused. Forwarded packets (containers, virtual machines) are refused too. Root can release it.',
+    why: 'A lock that is open while nobody watches is none; and whoever is root can open it anyway, so there is one way that is logged and shown.',
+  },
+  {
     id: 'not-enforced-yet',
     title: 'Elements that the plan has a place for, still empty',
     windows:
-      'The start of an application of AppTrigger and a name of AutoTrigger bring the tunnel up; LockDown, EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
+      'The start of an application of AppTrigger and a name of AutoTrigger bring the tunnel up; EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
     here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
     why: 'Their work follows; nobody should believe that it is done.',
   },

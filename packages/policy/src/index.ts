@@ -30,6 +30,9 @@ export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter
 export { readSidMappings, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';
 export { nftTable, printRuleset, type RulesetFacts } from './filter/print-ruleset.ts';
 export type { CgroupName } from './filter/ruleset-line.ts';
+export type { GatewayEndpoint, LockdownPlan, PortalHole } from './lockdown/lockdown-plan.ts';
+export { lockdownRules, type LockdownRule } from './lockdown/lockdown-rule.ts';
+export { lockdownTable, printLockdown, printLockdownRemoval, type LockdownStep } from './lockdown/print-lockdown.ts';
 export { emptyCatalogue, readAppCatalogue, type AppCatalogue, type AppFileFault, type KnownApp } from './app/app-catalogue.ts';
 export { appNameOf, type AppName } from './app/app-name.ts';
 export { matchesExecutable } from './app/executable.ts';

@@ -19,6 +19,8 @@ export interface Intent {
   /** Take traffic selectors and pushed subnets as routes. */
   readonly selectorsAsRoutes: Sourced<boolean>;
   readonly byPassForLocal: Sourced<boolean>;
+  /** Nothing leaves the machine outside of the tunnel, in no state; absent: no LockDown. */
+  readonly lockdown?: Because;
   readonly interfaceMetric: { readonly v4: Sourced<number>; readonly v6: Sourced<number> };
   readonly nameRules: readonly NameRule[];
   /** Search list; the first is the connection-specific suffix. Lower case, no dots at the ends. */

@@ -58,3 +58,8 @@ export function forcedTable(index: number): number {
 
 /** Every routing table of ours, the common one first. */
 export const routingTables: readonly number[] = Array.from({ length: nowhereIndex + 1 }, (_, i) => routingTable + i);
+
+/** Whose sockets are the daemon's own. */
+export const daemonUser = 0;
+/** DHCP clients run as root or as a user of their own below this one, both ends included (useradd(8), SYS_UID_MAX). */
+export const highestSystemUser = 999;

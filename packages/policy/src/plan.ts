@@ -2,12 +2,12 @@ import { formatPrefix, type IpAddress, type IpFamily, type IpPrefix, type IpRang
 import type { NumberRange, RoutingPolicyType } from '@aovpn/profile';
 import type { Because, HostFacts } from './facts.ts';
 import type { FilterProblem } from './filter/problem.ts';
+import type { LockdownPlan } from './lockdown/lockdown-plan.ts';
 import { routingTable } from './linux-number.ts';
 
 /**
  * All that the machine shall look like for its tunnels; applying it is idempotent, and every item says why it exists.
- * `lockdown` and `triggers` are places for work that follows; they are typed empty so that nobody can believe that something in
- * them is enforced.
+ * `triggers` is a place for work that follows; it is typed empty so that nobody can believe that something in it is enforced.
  */
 export interface Plan {
   readonly tunnels: readonly TunnelPlan[];
@@ -22,8 +22,8 @@ export interface Plan {
   readonly apps: readonly AppPlan[];
   /** What is wrong with filters and apps in the light of the facts, by profile and line. */
   readonly problems: readonly FilterProblem[];
-  /** What may leave while a LockDown profile has no tunnel. */
-  readonly lockdown: readonly never[];
+  /** What may leave the machine at all; absent: no profile has LockDown. */
+  readonly lockdown?: LockdownPlan;
   /** AppTrigger and AutoTrigger. */
   readonly triggers: readonly never[];
 }
@@ -208,7 +208,6 @@ export const emptyPlan: Plan = {
   filters: [],
   apps: [],
   problems: [],
-  lockdown: [],
   triggers: [],
 };
 

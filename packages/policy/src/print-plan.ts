@@ -4,11 +4,12 @@ import { formatBecause, type Because } from './facts.ts';
 import { describeRule } from './filter/describe-rule.ts';
 import { describeApp } from './filter/diff-filters.ts';
 import { routeProtocol } from './linux-number.ts';
+import { lockdownRules } from './lockdown/lockdown-rule.ts';
 import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
 /** One line of a plan: what it is in the words of Linux, and why. */
 export interface PlanItem {
-  readonly section: 'devices' | 'routes' | 'rules' | 'names' | 'filters' | 'apps' | 'problems';
+  readonly section: 'lockdown' | 'devices' | 'routes' | 'rules' | 'names' | 'filters' | 'apps' | 'problems';
   /** The heading above it. */
   readonly heading: string;
   readonly text: string;
@@ -25,6 +26,11 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
     heading = title;
   };
   const add = (text: string, because?: Because): void => void items.push({ section, heading, text, ...(because && { because }) });
+  if (plan.lockdown) {
+    begin('lockdown', 'lockdown: all that may leave this machine');
+    for (const { text, because } of lockdownRules(plan.lockdown)) add(text, because);
+  }
+  begin('devices');
   for (const { device, mtu, addresses, metric, because } of plan.tunnels) {
     add(`ip link set dev ${device} mtu ${mtu} up`, {
       ...because,

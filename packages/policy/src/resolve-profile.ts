@@ -67,14 +67,23 @@ export function resolveProfile(
       'The class A, B or C network of the assigned IPv4 address is routed into the tunnel.',
     );
   }
-  const bypass = sourced(profile.byPassForLocal, false, 'ByPassForLocal');
+  const bypass: Sourced<boolean> = lockDown
+    ? { value: false, because: because('LockDown lets nothing past the tunnel, local networks included', profile.lockDown?.at) }
+    : sourced(profile.byPassForLocal, false, 'ByPassForLocal');
+  if (lockDown) {
+    note(
+      'lockdown',
+      profile.lockDown?.at,
+      'LockDown: in every state nothing leaves but through the tunnel, and what it takes to get there.',
+    );
+  }
   if (force) {
     note(
       'local-subnet-force',
       bypass.because.at ?? routing.because.at,
       bypass.value
         ? 'Directly attached networks stay direct if their addresses are private.'
-        : 'Local networks go into the tunnel too; ByPassForLocal would keep private ones direct.',
+        : `Local networks go into the tunnel too${lockDown ? '' : '; ByPassForLocal would keep private ones direct'}.`,
     );
     note('force-fails-closed', routing.because.at, 'What the tunnel cannot carry is unreachable, not sent in the clear.');
   } else
@@ -119,6 +128,7 @@ export function resolveProfile(
     classBasedDefaultRoute: classBased,
     selectorsAsRoutes: sourced(native?.plumbIkev2TsAsRoutes, false, 'PlumbIKEv2TSAsRoutes'),
     byPassForLocal: bypass,
+    ...(lockDown && { lockdown: because('LockDown', profile.lockDown?.at) }),
     interfaceMetric: {
       v4: resolveMetric(profile.ipv4InterfaceMetric, 'IPv4InterfaceMetric'),
       v6: resolveMetric(profile.ipv6InterfaceMetric, 'IPv6InterfaceMetric'),
@@ -273,7 +283,6 @@ export function resolveProfile(
     if (trigger) missing(trigger.autoTrigger?.at, 'AutoTrigger');
     const webProxy = profile.domainNameInformation.find((rule) => rule.webProxyServers);
     if (webProxy) missing(webProxy.webProxyServers?.at, 'WebProxyServers');
-    if (lockDown) missing(profile.lockDown?.at, 'LockDown (beyond force tunnel)');
     if (profile.edpModeId) missing(profile.edpModeId.at, 'EdpModeId');
     if (profile.proxy) missing(profile.proxy.at, 'Proxy');
     if (profile.registerDns?.value === true) missing(profile.registerDns.at, 'RegisterDNS');

@@ -125,7 +125,7 @@ suite('resolve', () => {
     );
     assert.deepEqual(
       notes.filter(({ id }) => id === 'not-enforced-yet').map(({ at: place }) => place?.line),
-      [2, 5],
+      [5],
     );
   });
 

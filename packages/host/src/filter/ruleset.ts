@@ -12,7 +12,7 @@ export interface ForeignRulesetChange {
   readonly by: string;
 }
 
-/** The table `inet aovpn` of this network namespace. */
+/** One table of ours in this network namespace. */
 export interface Ruleset {
   /** One transaction: all of the text comes into force, or nothing of it. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
   apply(text: string): Promise<void>;
@@ -29,12 +29,12 @@ export interface Ruleset {
 /** One object of the JSON that nft writes: `{ "chain": { … } }`. */
 export type NftObject = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-const tableName = nftTable.split(' ')[1]!;
-const removal = `table ${nftTable}\ndelete table ${nftTable}\n`;
 /** Our own transactions are remembered until their events have surely been read. */
 const remembered = 64;
 
-export function openRuleset(): Ruleset {
+/** @param table family and name, such as `inet aovpn` */
+export function openRuleset(table: string = nftTable): Ruleset {
+  const tableName = table.split(' ')[1]!;
   /** Generations that we made ourselves. */
   const own: number[] = [];
   const ownPids: number[] = [];
@@ -70,7 +70,7 @@ export function openRuleset(): Ruleset {
       if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));
     },
     read: async () => {
-      const result = await runNft(['-j', 'list', 'table', ...nftTable.split(' ')], '');
+      const result = await runNft(['-j', 'list', 'table', ...table.split(' ')], '');
       if (!result.ok) {
         if (/No such file or directory/.test(result.refusal.said)) return undefined;
         throw filterError('rulesetUnreadable', describeRefusal(result.refusal));
@@ -109,8 +109,8 @@ export function openRuleset(): Ruleset {
       };
     },
     remove: async () => {
-      const result = await runNft(['list', 'table', ...nftTable.split(' ')], '');
-      await run(removal);
+      const result = await runNft(['list', 'table', ...table.split(' ')], '');
+      await run(`table ${table}\ndelete table ${table}\n`);
       return result.ok;
     },
   };

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, beforeEach, suite, test } from 'node:test';
+import { parseAddress } from '@aovpn/bytes';
+import { lockdownTable, type LockdownPlan } from '@aovpn/policy';
+import { findCgroupRoot, nftCgroupName } from '../../src/cgroup/cgroup-root.ts';
+import {
+  isLockdownInForce,
+  openLockdown,
+  removeLockdown,
+  type Lockdown,
+  type LockdownRepair,
+} from '../../src/filter/lockdown.ts';
+import { until } from '../apps/app-fixture.ts';
+import { inOwnNamespace, run } from '../network/namespace.ts';
+import { arrivals, buildWorld, removeWorld, world } from './filter-world.ts';
+
+const mark = 0x616f76;
+const plan: LockdownPlan = {
+  because: [{ profile: 'Corp', at: { line: 5, column: 1 }, why: 'LockDown' }],
+  devices: ['aov0'],
+  gateways: [],
+  resolvers: [],
+  mark,
+};
+const nothing = { 4: 0, 6: 0 };
+const once = { 4: 1, 6: 1 };
+
+/** Perl that sends one UDP datagram to the echo port of the outside by each family, from within a cgroup when one is named. */
+function sendOutside(cgroup?: string): void {
+  const enter = cgroup === undefined ? '' : `open F,">","${cgroup}/cgroup.procs";print F $$;close F;`;
+  const hex = (family: 4 | 6): string => Buffer.from(parseAddress(world.outside[family])!.bytes).toString('hex');
+  run(
+    'perl',
+    '-e',
+    `${enter}socket(A,2,2,17);send(A,"x",0,pack("SnH8x8",2,${world.port},"${hex(4)}"));` +
+      `socket(B,10,2,17);send(B,"x",0,pack("SnNH32N",10,${world.port},0,"${hex(6)}",0));`,
+  );
+}
+
+/** The ruleset without what counts up by itself. */
+function listed(): string {
+  return run('nft', '-s', 'list', 'table', ...lockdownTable.split(' ')).replaceAll(/ expires \S+/g, '');
+}
+
+inOwnNamespace(import.meta.url, () => {
+  suite('LockDown in the kernel', { concurrency: 1 }, () => {
+    const repairs: LockdownRepair[] = [];
+    let lockdown: Lockdown;
+    before(() => buildWorld());
+    after(async () => {
+      await lockdown?.close();
+      removeWorld();
+    });
+    beforeEach(async () => {
+      await lockdown?.close();
+      await removeLockdown();
+      repairs.length = 0;
+      lockdown = openLockdown((repair) => repairs.push(repair));
+      arrivals();
+    });
+
+    test('holds back what left before, in one step, and lets it go again', async () => {
+      sendOutside();
+      assert.deepEqual(arrivals().phys, once, 'without it the datagrams arrive');
+      await lockdown.apply(plan);
+      assert.equal(await isLockdownInForce(), true);
+      sendOutside();
+      assert.deepEqual(arrivals().phys, nothing);
+      await lockdown.apply(undefined);
+      assert.equal(await isLockdownInForce(), false);
+      sendOutside();
+      assert.deepEqual(arrivals().phys, once);
+    });
+
+    test('a change keeps its chains hooked in, and comes to the same as a fresh start', async () => {
+      await lockdown.apply(plan);
+      const handle = (): string =>
+        /^table .* \{ # handle (\d+)/.exec(run('nft', '-a', 'list', 'table', ...lockdownTable.split(' ')))![1]!;
+      const first = handle();
+      const moved = { ...plan, gateways: [{ address: parseAddress('203.0.113.7')!, port: 4500 }], devices: [] };
+      await lockdown.apply(moved);
+      assert.equal(handle(), first);
+      const refreshed = listed();
+      // Two that watch would quarrel.
+      await lockdown.close();
+      lockdown = openLockdown((repair) => repairs.push(repair));
+      await lockdown.apply(moved);
+      assert.notEqual(handle(), first);
+      assert.equal(listed(), refreshed);
+    });
+
+    test('stays when nobody watches over it any more, and takes the place of a table of another version', async () => {
+      await lockdown.apply(plan);
+      const wanted = listed();
+      await lockdown.close();
+      sendOutside();
+      assert.deepEqual(arrivals().phys, nothing);
+      execFileSync('nft', ['-f', '-'], {
+        input: `delete table ${lockdownTable}\ntable ${lockdownTable} { set portal { type ipv4_addr; }\n chain output { type route hook output priority -5; policy drop; }\n }\n`,
+      });
+      lockdown = openLockdown((repair) => repairs.push(repair));
+      await lockdown.apply(plan);
+      assert.equal(listed(), wanted);
+    });
+
+    for (const [what, command] of [
+      ['removes it', ['delete', 'table', ...lockdownTable.split(' ')]],
+      ['flushes everything', ['flush', 'ruleset']],
+      ['opens a chain', ['insert', 'rule', ...lockdownTable.split(' '), 'output', 'accept']],
+      ['adds a device', ['add', 'element', ...lockdownTable.split(' '), 'tunnel_devices', '{ "phys0" }']],
+    ] as const)
+      test(`is put back when somebody ${what}`, async () => {
+        await lockdown.apply(plan);
+        const wanted = listed();
+        run('nft', ...command);
+        await until('it is put back', () => repairs.length > 0);
+        assert.equal(repairs[0]!.failure, undefined);
+        assert.equal(listed(), wanted);
+        // buildWorld counts in the other namespace: nothing of it is lost.
+        sendOutside();
+        assert.deepEqual(arrivals().phys, nothing);
+      });
+
+    test('the hole for a portal lets one cgroup out, and the kernel closes it when nobody lives to do so', async () => {
+      const root = findCgroupRoot();
+      const directory = join(root.path, `aovpn-test-${process.pid}-portal`);
+      mkdirSync(directory);
+      try {
+        const name = nftCgroupName(directory)!;
+        const cgroup = { path: name, level: root.depth + 1 };
+        const hole = { cgroup, until: Date.now() + 2500, ports: [], because: { profile: '', why: 'a portal' } };
+        // The echo port stands for the one of name servers.
+        const resolvers = [parseAddress(world.outside[4])!, parseAddress(world.outside[6])!];
+        await lockdown.apply({ ...plan, resolvers, portal: hole });
+        run('nft', ...'add rule inet aovpn_lockdown names_out udp dport'.split(' '), String(world.port), 'accept');
+        await lockdown.close();
+        arrivals();
+        sendOutside(directory);
+        assert.deepEqual(arrivals().phys, once, 'open for the cgroup');
+        sendOutside();
+        assert.deepEqual(arrivals().phys, nothing, 'open for the cgroup only');
+        await until('the hole is closed', () => Date.now() > hole.until + 1000);
+        sendOutside(directory);
+        assert.deepEqual(arrivals().phys, nothing, 'closed by the kernel');
+        assert.deepEqual(repairs, []);
+      } finally {
+        rmdirSync(directory);
+      }
+    });
+
+    test('a hole for a cgroup that is gone keeps nothing else from coming into force', async () => {
+      const portal = {
+        cgroup: { path: 'no/such', level: 2 },
+        until: Date.now() + 60_000,
+        ports: [80],
+        because: { profile: '', why: '' },
+      };
+      await lockdown.apply({ ...plan, portal });
+      sendOutside();
+      assert.deepEqual(arrivals().phys, nothing);
+    });
+  });
+});
