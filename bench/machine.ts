@@ -18,6 +18,7 @@ const peerPackages = new Map([
   ['strongSwan', 'strongswan-charon'],
   ['OpenVPN', 'openvpn'],
   ['wireguard-go', 'wireguard-go'],
+  ['unbound', 'unbound'],
   ['FreeRADIUS', 'freeradius'],
   ['wpa_supplicant', 'eapoltest'],
 ]);

@@ -1,3 +1,4 @@
+import { stubAdded, stubAddedP99, stubRate, stubRules } from './b10-stub.ts';
 import { filterLoad, filterThroughput } from './b12-filters.ts';
 import { unwatchedExec, watchedExec } from './b13-exec.ts';
 import { largeProfile } from './b14-large-profile.ts';
@@ -32,6 +33,10 @@ export const rows: readonly Row[] = [
   roaming,
   rekey,
   healing,
+  stubAdded,
+  stubAddedP99,
+  stubRules,
+  stubRate,
   filterLoad,
   filterThroughput,
   watchedExec,

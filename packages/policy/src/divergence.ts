@@ -134,13 +134,6 @@ export const policyDivergences = [
     why: 'Linux has no such API; the system resolver is the honest equivalent.',
   },
   {
-    id: 'exact-name-under-resolved',
-    title: 'A rule for one exact name under systemd-resolved',
-    windows: 'One name and nothing below it.',
-    here: 'With systemd-resolved the rule covers names below it as well; our own resolver is exact.',
-    why: 'systemd-resolved routes by domain only.',
-  },
-  {
     id: 'force-fails-closed',
     title: 'Force tunnel and what the tunnel cannot carry',
     windows:

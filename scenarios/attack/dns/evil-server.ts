@@ -72,6 +72,17 @@ udp.on('message', (query, { address: host, port }) => {
     case 'loop':
       // A CNAME of itself.
       return send(reply(query, [record(5, Buffer.from([0xc0, 12]))]));
+    case 'alias-pair': {
+      // Two names that are aliases of each other; the second one is `x` below the first.
+      const longer = Buffer.from([1, 0x78, 0xc0, 12]);
+      const back = Buffer.concat([longer, record(5, Buffer.from([0xc0, 12])).subarray(2)]);
+      return send(reply(query, [record(5, longer), back]));
+    }
+    case 'pointer-loop': {
+      // The name of the record points at itself.
+      const at = labelsOf(query).end;
+      return send(reply(query, [Buffer.concat([Buffer.from([0xc0 | (at >> 8), at & 0xff]), address(lie).subarray(2)])]));
+    }
     case 'long':
       return send(reply(query, [], { truncated: true }));
     case 'huge':

@@ -4,6 +4,15 @@ export const headerLength = 12;
 /** RFC 1035 §4.1.1 */
 export const rcode = { formatError: 1, serverFailure: 2, notImplemented: 4, refused: 5 } as const;
 
+/** The TC bit (RFC 1035 §4.1.1). */
+const truncated = 0x02;
+/** RFC 6891 §6.1.2 */
+const optType = 41;
+/** RFC 1035 §4.2.1: without EDNS. */
+export const plainPayload = 512;
+/** What we say that we take; no fragments on any link that IPv6 allows. */
+const ourPayload = 1232;
+
 interface Query {
   readonly id: number;
   /** Lower case, without a dot at the end; empty for the root. Octets that are no letters come as Latin-1. */
@@ -64,6 +73,39 @@ export function emptyAnswer(query: Uint8Array, code: number, questionEnd = heade
   answer.fill(0, 4, headerLength);
   if (questionEnd > headerLength) answer[5] = 1;
   return answer;
+}
+
+/** What a client takes by UDP (RFC 1035 §4.2.1, RFC 6891 §6.2.3), and whether it said so in an OPT record. */
+export function readPayloadLimit(query: Uint8Array, questionEnd: number): { readonly octets: number; readonly edns: boolean } {
+  const records = (query[10]! << 8) | query[11]!;
+  // Queries carry no answers; who sends some is told no more than the least.
+  if (query[7] === 0 && query[9] === 0) {
+    let at = questionEnd;
+    for (let i = 0; i < records && at + 11 <= query.length; i++) {
+      // OPT belongs to the root; other names (TSIG) are skipped label by label.
+      const type = (query[at + 1]! << 8) | query[at + 2]!;
+      if (query[at] === 0 && type === optType)
+        return { octets: Math.max(plainPayload, (query[at + 3]! << 8) | query[at + 4]!), edns: true };
+      while (query[at] !== undefined && query[at] !== 0 && query[at]! < 64) at += query[at]! + 1;
+      if (query[at] !== 0) break;
+      at += 11 + ((query[at + 9]! << 8) | query[at + 10]!);
+    }
+  }
+  return { octets: plainPayload, edns: false };
+}
+
+/** "Ask again by TCP": the answer's header, the question, an OPT record if there was one in the query. */
+export function truncatedAnswer(answer: Uint8Array, questionEnd: number, edns: boolean): Uint8Array {
+  const opt = edns ? [0, optType >> 8, optType & 0xff, ourPayload >> 8, ourPayload & 0xff, 0, 0, 0, 0, 0, 0] : [];
+  const short = Uint8Array.from([...answer.subarray(0, questionEnd), ...opt]);
+  short[2] = short[2]! | truncated;
+  short.fill(0, 6, headerLength);
+  if (edns) short[11] = 1;
+  return short;
+}
+
+export function isTruncated(message: Uint8Array): boolean {
+  return (message[2]! & truncated) !== 0;
 }
 
 function readQuestion(message: Uint8Array): { readonly name: string; readonly questionEnd: number } | undefined {

@@ -1,11 +1,24 @@
-import { createSocket } from 'node:dgram';
-import { createServer, type Server, type Socket } from 'node:net';
 import { formatAddress, sameAddress, type IpAddress } from '@aovpn/bytes';
 import { compileNameMatcher, type DnsRule } from '@aovpn/policy';
 import { HostError } from '../host-error.ts';
 import { networkCure } from '../network/errors.ts';
-import { emptyAnswer, headerLength, rcode, readId, readQuery, readRcode, writeId } from './dns-message.ts';
-import { createUpstreamAsker, frame, type Upstream } from './upstream.ts';
+import { faultOfAnswer } from './check-answer.ts';
+import { openDatagramSocket, type DatagramSocket } from './datagram-socket.ts';
+import {
+  emptyAnswer,
+  isTruncated,
+  plainPayload,
+  rcode,
+  readPayloadLimit,
+  readQuery,
+  readRcode,
+  truncatedAnswer,
+  writeId,
+} from './dns-message.ts';
+import { ServerGroups, type ServerGroup } from './server-group.ts';
+import { maxQueryBytes, openStubTcp, type StubTcp } from './stub-tcp.ts';
+import { Underway } from './underway.ts';
+import { createUpstreamAsker } from './upstream.ts';
 
 /** Whom the stub asks for which name. */
 export interface StubConfiguration {
@@ -20,49 +33,59 @@ export interface StubResolver {
   readonly address: IpAddress;
   /** In force from the next question on; free of system calls. */
   configure(configuration: StubConfiguration): void;
-  readonly counts: () => {
-    readonly queries: number;
-    readonly failed: number;
-    readonly refused: number;
-    readonly mismatched: number;
-  };
+  readonly counts: () => StubCounts;
   close(): Promise<void>;
 }
 
-/** Servers that stand for each other; the one that answered last is asked first. */
-interface ServerGroup {
-  readonly servers: readonly Upstream[];
-  first: number;
+/** Since the stub was opened. */
+export interface StubCounts {
+  readonly queries: number;
+  /** Answered with an error, because no server gave a usable answer in time or there were too many questions. */
+  readonly failed: number;
+  /** No questions that anybody could answer. */
+  readonly refused: number;
+  /** Datagrams that did not answer their question: forged, or much too late. */
+  readonly mismatched: number;
+  /** Answers that do not hold together. */
+  readonly malformed: number;
 }
 
-/** Questions under way at once; more are answered SERVFAIL, so that a flood or a loop ends here. */
-const maxInFlight = 1000;
+/** One question of a client, from the first server to the last. */
+interface Question {
+  readonly client: number;
+  readonly name: string;
+  giveUp(): void;
+  cancel: () => void;
+}
+
+/** Questions under way at once. */
+const maxUnderway = 1000;
+/** Of one and the same name. */
+const maxUnderwayOfName = 100;
 /** A name rule must never fall back to other servers: when its servers are silent, the answer is SERVFAIL. */
 const attemptMs = [800, 1200, 1500, 1500] as const;
-const maxQueryBytes = 4096;
-const maxTcpClients = 64;
-const maxTcpPipelined = 32;
-const tcpIdleMs = 10_000;
 
 /**
- * Our own stub resolver: reads the question, picks the servers by rule, hands the octets on as they are.
+ * Our own stub resolver: reads the question, picks the servers by rule, hands the octets on as they are. It remembers no answers, good or
+ * bad: programs hear what the servers say now.
  * @param address a loopback address
  * @throws {HostError} AOV-HOST-310
  */
 export async function openStubResolver(address: IpAddress, port = 53): Promise<StubResolver> {
   const asker = createUpstreamAsker();
+  const groups = new ServerGroups();
   let match = compileNameMatcher<{ readonly name: string; readonly group: ServerGroup }>([]);
   let physical: ServerGroup = { servers: [], first: 0 };
-  const underway = new Set<() => void>();
+  const underway = new Underway<Question>(maxUnderway, maxUnderwayOfName);
   let queries = 0;
   let failed = 0;
   let refused = 0;
-  let open = true;
+  let malformed = 0;
 
   // A server that is ourselves would ask itself for ever.
   const notOurselves = (server: IpAddress): boolean => !sameAddress(server, address);
 
-  const answer = (message: Uint8Array, overTcp: boolean, reply: (answer: Uint8Array) => void): void => {
+  const answer = (message: Uint8Array, client: number, overTcp: boolean, reply: (answer: Uint8Array) => void): void => {
     queries++;
     const reading = readQuery(message);
     if (reading.kind === 'ignore') return;
@@ -72,77 +95,90 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
       return;
     }
     const { query } = reading;
-    const giveUp = (last: Uint8Array | undefined): void => {
-      failed++;
-      reply(last ?? emptyAnswer(message, rcode.serverFailure, query.questionEnd));
+    /** A refusal or failure that a server told: better than one of ours when nobody says more. */
+    let last: Uint8Array | undefined;
+    const question: Question = {
+      client,
+      name: query.name,
+      cancel: () => undefined,
+      giveUp: () => {
+        question.cancel();
+        failed++;
+        reply(last ?? emptyAnswer(message, rcode.serverFailure, query.questionEnd));
+      },
     };
     const group = match(query.name)?.group ?? physical;
     const { servers, first: start } = group;
-    if (servers.length === 0 || underway.size >= maxInFlight) {
-      giveUp(undefined);
+    if (servers.length === 0 || !underway.add(question)) {
+      question.giveUp();
       return;
     }
+    /** @returns whether it was handed on */
+    const handOn = (found: Uint8Array): boolean => {
+      const fault = faultOfAnswer(found, query.questionEnd);
+      const cutShort = isTruncated(found);
+      // A server may cut within a record (RFC 2181 §9); the client asks again by TCP in any case.
+      if (fault !== undefined && (!cutShort || overTcp)) {
+        malformed++;
+        return false;
+      }
+      if (!overTcp && (found.length > plainPayload || fault !== undefined)) {
+        const { octets, edns } = readPayloadLimit(message, query.questionEnd);
+        if (found.length > octets || fault !== undefined) {
+          reply(truncatedAnswer(found, query.questionEnd, edns));
+          return true;
+        }
+      }
+      reply(found);
+      return true;
+    };
     // Every server once; a single one is asked again, since the question or its answer may be lost.
     const attempts = Math.max(servers.length, overTcp ? 1 : 3);
-    let last: Uint8Array | undefined;
     const attempt = (number: number): void => {
       if (number >= attempts) {
-        giveUp(last);
+        if (underway.remove(question)) question.giveUp();
         return;
       }
       const which = (start + number) % servers.length;
       const timeout = attemptMs[Math.min(number, attemptMs.length - 1)]!;
-      const cancel = asker.ask(servers[which]!, message, query.questionEnd, overTcp, timeout, (result) => {
-        underway.delete(cancel);
-        if (!open) return;
+      question.cancel = asker.ask(servers[which]!, message, query.questionEnd, overTcp, timeout, (result) => {
         if (result.ok) {
           writeId(result.answer, query.id);
           const code = readRcode(result.answer);
           if ((code !== rcode.serverFailure && code !== rcode.refused) || servers.length === 1) {
-            group.first = which;
-            reply(result.answer);
-            return;
-          }
-          last = result.answer;
+            if (handOn(result.answer)) {
+              group.first = which;
+              underway.remove(question);
+              return;
+            }
+          } else if (faultOfAnswer(result.answer, query.questionEnd) === undefined) last = result.answer;
         }
         attempt(number + 1);
       });
-      underway.add(cancel);
     };
     attempt(0);
   };
 
-  const udp = createSocket({
-    type: address.family === 4 ? 'udp4' : 'udp6',
-    recvBufferSize: 1 << 20,
-    // Clients come as addresses, which need no look-up.
-    lookup: (host, _options, callback) => callback(null, host, address.family),
-  });
-  udp.on('message', (message, { address: host, port: from }) => {
-    if (message.length > maxQueryBytes) return;
-    answer(message, false, (reply) => {
-      if (open) udp.send(reply, from, host);
-    });
-  });
-  const clients = new Set<Socket>();
-  const tcp = createServer((client) => {
-    if (clients.size >= maxTcpClients) {
-      client.destroy();
-      return;
-    }
-    clients.add(client);
-    client.on('close', () => clients.delete(client));
-    serveTcp(client, (message, reply) => answer(message, true, reply));
-  });
+  let udp: DatagramSocket;
+  let tcp: StubTcp;
   try {
-    await new Promise<void>((resolve, reject) => {
-      udp.once('error', reject);
-      udp.bind({ address: formatAddress(address), port, exclusive: true }, resolve);
+    udp = openDatagramSocket({
+      family: address.family,
+      bind: { address, port },
+      onMessage: (message, from) => {
+        if (message.length > maxQueryBytes) return;
+        // The question is asked again when a server is silent: it outlives the datagram.
+        answer(message.slice(), from.port, false, (reply) => void udp.send(reply, from));
+      },
     });
-    await listen(tcp, formatAddress(address), port);
+    try {
+      tcp = await openStubTcp(address, port, (message, client, reply) => answer(message, -client, true, reply));
+    } catch (error) {
+      udp.close();
+      throw error;
+    }
   } catch (error) {
     asker.close();
-    udp.close();
     throw new HostError(
       'AOV-HOST-310',
       `${formatAddress(address)} port ${port}: ${(error as Error).message}`,
@@ -150,84 +186,30 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
       error,
     );
   }
-  udp.removeAllListeners('error');
-  // Sending to a client that has gone is no event.
-  udp.on('error', () => undefined);
 
   return {
     address,
     configure: (configuration) => {
-      // One Upstream for each server, so that rules share its sockets.
-      const known = new Map<string, Upstream>();
-      const group = (addresses: readonly IpAddress[], mark: number): ServerGroup => ({
-        first: 0,
-        servers: addresses.filter(notOurselves).map((server) => {
-          const key = `${formatAddress(server)} ${mark}`;
-          const upstream = known.get(key) ?? { address: server, mark };
-          known.set(key, upstream);
-          return upstream;
-        }),
-      });
-      const everythingElse = group(configuration.physical, configuration.mark);
+      const group = groups.begin();
+      const everythingElse = group(configuration.physical.filter(notOurselves), configuration.mark);
       physical = everythingElse;
       match = compileNameMatcher(
         configuration.rules.map(({ name, servers }) => ({
           name,
-          group: servers.length === 0 ? everythingElse : group(servers, 0),
+          group: servers.length === 0 ? everythingElse : group(servers.filter(notOurselves), 0),
         })),
       );
       asker.refresh();
     },
-    counts: () => ({ queries, failed, refused, mismatched: asker.mismatched() }),
+    counts: () => ({ queries, failed, refused, mismatched: asker.mismatched(), malformed }),
     close: async () => {
-      open = false;
-      for (const cancel of underway) cancel();
-      underway.clear();
+      for (const question of underway.all()) {
+        underway.remove(question);
+        question.cancel();
+      }
       asker.close();
-      for (const client of clients) client.destroy();
-      await Promise.all([
-        new Promise<void>((resolve) => udp.close(() => resolve())),
-        new Promise<void>((resolve) => tcp.close(() => resolve())),
-      ]);
+      udp.close();
+      await tcp.close();
     },
   };
-}
-
-function serveTcp(client: Socket, answer: (message: Uint8Array, reply: (answer: Uint8Array) => void) => void): void {
-  let received = Buffer.alloc(0);
-  let pending = 0;
-  client.setTimeout(tcpIdleMs, () => client.destroy());
-  client.on('error', () => client.destroy());
-  client.on('data', (chunk) => {
-    received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-    while (received.length >= 2) {
-      const length = received.readUInt16BE(0);
-      if (length < headerLength || length > maxQueryBytes || pending >= maxTcpPipelined) {
-        client.destroy();
-        return;
-      }
-      if (received.length < 2 + length) return;
-      const message = Uint8Array.from(received.subarray(2, 2 + length));
-      received = received.subarray(2 + length);
-      pending++;
-      let once = false;
-      answer(message, (reply) => {
-        if (once || client.destroyed) return;
-        once = true;
-        pending--;
-        writeId(reply, readId(message));
-        client.write(frame(reply));
-      });
-    }
-  });
-}
-
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port, exclusive: true }, () => {
-      server.removeListener('error', reject);
-      resolve();
-    });
-  });
 }

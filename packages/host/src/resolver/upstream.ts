@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
-import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { Socket } from 'node:net';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { closeDescriptor, constant, libc, openUdpSocket, setOption } from '../sys/index.ts';
+import { closeDescriptor, constant, libc, setOption } from '../sys/index.ts';
+import { openDatagramSocket, type DatagramSocket } from './datagram-socket.ts';
 import { isAnswerTo, writeId } from './dns-message.ts';
 
 /** One server and how it is reached. */
@@ -46,7 +46,7 @@ const maxMismatches = 16;
 
 /** A socket connected to one server, and who waits on it. */
 interface UdpLine {
-  readonly socket: UdpSocket;
+  readonly socket: DatagramSocket;
   uses: number;
   onMessage: ((answer: Uint8Array) => void) | undefined;
   onError: ((why: string) => void) | undefined;
@@ -83,10 +83,10 @@ export function createUpstreamAsker(): UpstreamAsker {
     line.onMessage = undefined;
     line.onError = undefined;
     if (fine && pool && pool.length < idleSockets && line.uses < maxUses) pool.push(line);
-    else closeLine(line);
+    else line.socket.close();
   };
   const drop = (): void => {
-    for (const pool of pools.values()) for (const line of pool) closeLine(line);
+    for (const pool of pools.values()) for (const line of pool) line.socket.close();
     pools = new Map();
   };
 
@@ -109,7 +109,7 @@ export function createUpstreamAsker(): UpstreamAsker {
       let wrong = 0;
       const believe = (answer: Uint8Array): boolean => {
         if (isAnswerTo(answer, message, questionEnd)) {
-          finish({ ok: true, answer }, wrong === 0);
+          finish({ ok: true, answer: answer.slice() }, wrong === 0);
           return true;
         }
         mismatches++;
@@ -132,7 +132,8 @@ export function createUpstreamAsker(): UpstreamAsker {
             if (!believe(answer) && wrong >= maxMismatches) fail('too many answers to other questions');
           };
           line.onError = fail;
-          line.socket.send(message);
+          const why = line.socket.send(message);
+          if (why !== undefined) setImmediate(() => fail(why));
         }
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
@@ -146,41 +147,23 @@ export function createUpstreamAsker(): UpstreamAsker {
   };
 }
 
-/** The kernel hands a connected socket datagrams of that server and port only, and tells when nobody listens there. */
 function openLine({ address, mark }: Upstream): UdpLine {
-  const fd = openUdpSocket(address.family);
-  let adopted = false;
-  try {
-    if (mark !== 0) setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
-    const text = formatAddress(address);
-    const socket = createSocket({
-      type: address.family === 4 ? 'udp4' : 'udp6',
-      // An address needs no look-up; this one makes `connect` take effect at once.
-      lookup: (_host, _options, callback) => callback(null, text, address.family),
-    });
-    socket.bind({ fd });
-    adopted = true;
-    const line: UdpLine = { socket, uses: 0, onMessage: undefined, onError: undefined };
-    socket.on('message', (answer) => line.onMessage?.(answer));
-    socket.on('error', (error) => {
-      if (line.onError) line.onError(error.message);
-      else line.uses = maxUses;
-    });
-    socket.connect(dnsPort, text);
-    socket.unref();
-    return line;
-  } catch (error) {
-    if (!adopted) closeDescriptor(fd);
-    throw error;
-  }
-}
-
-function closeLine({ socket }: UdpLine): void {
-  try {
-    socket.close();
-  } catch {
-    // Closed already, by an error.
-  }
+  const line: UdpLine = {
+    socket: openDatagramSocket({
+      family: address.family,
+      connect: { address, port: dnsPort },
+      mark,
+      onMessage: (answer) => line.onMessage?.(answer),
+      onError: (why) => {
+        if (line.onError) line.onError(why);
+        else line.uses = maxUses;
+      },
+    }),
+    uses: 0,
+    onMessage: undefined,
+    onError: undefined,
+  };
+  return line;
 }
 
 function openTcp({ address, mark }: Upstream): Socket {

@@ -120,6 +120,7 @@ suite('name rules in the words of systemd-resolved', () => {
   test('what it has no words for goes through our stub', () => {
     const cases: [readonly DnsRule[], string][] = [
       [[rule('.corp.example', ['10.0.0.53']), rule('vpn.corp.example', [])], 'vpn.corp.example is exempted'],
+      [[rule('host.corp.example', ['10.0.0.53'])], 'host.corp.example is one name, without those below it'],
       [[rule('.corp.example', ['10.0.0.53']), rule('.lab.example', ['10.0.0.54'])], 'aov0 has several lists of servers'],
       [
         [{ ...rule('.corp.example', ['10.0.0.53']), device: undefined } as never],

@@ -106,7 +106,8 @@ inOwnNamespace(import.meta.url, () => {
       for (let i = 0; i < 400; i++) await ask('a.example', 1);
       const uses = new Map<number, number>();
       for (const port of seen.ports) uses.set(port, (uses.get(port) ?? 0) + 1);
-      assert.ok(Math.max(...uses.values()) <= 16, 'no port is used for long');
+      // The kernel may choose one a second time.
+      assert.ok(Math.max(...uses.values()) <= 32, 'no port is used for long');
       const ids = new Set(seen.asked.map((one) => (one[0]! << 8) | one[1]!));
       assert.ok(ids.size >= 380, `${ids.size} ids`);
       assert.ok(new Set(seen.ports).size >= 16, `${new Set(seen.ports).size} ports`);
@@ -161,6 +162,93 @@ inOwnNamespace(import.meta.url, () => {
       assert.equal(lastOctet(await ask('a.example')), 2);
       configure({ '.': ['127.0.0.15'] });
       assert.equal(readRcode((await ask('a.example'))!), 2);
+    });
+
+    test('which server answered is remembered for all rules with the same servers, and across a change of the rules', async () => {
+      const silent = await serve('127.0.0.11', () => undefined);
+      await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
+      const pair = ['127.0.0.11', '127.0.0.12'];
+      configure({ '.one.example': pair, '.two.example': pair });
+      assert.equal(lastOctet(await ask('a.one.example')), 2);
+      assert.equal(lastOctet(await ask('a.two.example')), 2);
+      configure({ '.three.example': pair });
+      assert.equal(lastOctet(await ask('a.three.example')), 2);
+      assert.equal(silent.asked.length, 1);
+    });
+
+    test('answers that do not hold together: the next server is asked; alone, it is SERVFAIL', async () => {
+      const before = stub.counts().malformed;
+      // An alias of itself, and a record whose name points at itself.
+      const loop = (question: Uint8Array): Uint8Array => {
+        const answer = Uint8Array.from([...question, 0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 2, 0xc0, 12]);
+        answer[2] = 0x81;
+        answer[7] = 1;
+        return answer;
+      };
+      await serve('127.0.0.11', (question, reply) => reply(loop(question)));
+      await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
+      await serve('127.0.0.15', (question, reply) => {
+        const answer = answerTo(question, [6, 6, 6, 6]);
+        answer[question.length + 1] = question.length;
+        reply(answer);
+      });
+      configure({ '.': ['127.0.0.11', '127.0.0.15', '127.0.0.12'] });
+      assert.equal(lastOctet(await ask('a.example')), 2);
+      assert.equal(stub.counts().malformed - before, 2);
+      configure({ '.': ['127.0.0.11'] });
+      const answer = await ask('b.example');
+      assert.equal(readRcode(answer!), 2);
+      assert.equal(answer!.length, query('b.example', 1).length);
+    });
+
+    test('an answer longer than the client takes: cut, so that it asks by TCP; EDNS says how long that is', async () => {
+      await serve('127.0.0.11', (question, reply) => {
+        const records = Array.from({ length: 60 }, (_, i) => [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 0, 0, i]);
+        // The question alone; an OPT record behind it is dropped.
+        const answer = Uint8Array.from([...question.subarray(0, query('big.example', 1).length), ...records.flat()]);
+        answer[2] = 0x81;
+        answer[7] = 60;
+        answer.fill(0, 8, 12);
+        reply(answer);
+      });
+      configure({ '.': ['127.0.0.11'] });
+      const exchange = async (question: Uint8Array): Promise<Uint8Array> => {
+        const socket = createSocket('udp4');
+        try {
+          socket.send(question, 53, stubText);
+          const [answer] = (await once(socket, 'message')) as [Buffer];
+          return Uint8Array.from(answer);
+        } finally {
+          socket.close();
+        }
+      };
+      const plain = query('big.example', 0x0a0b);
+      const cut = await exchange(plain);
+      assert.deepEqual([cut[2]! & 2, cut[7], cut.length], [2, 0, plain.length]);
+      const withEdns = (octets: number): Uint8Array => {
+        const question = Uint8Array.from([...plain, 0, 0, 41, octets >> 8, octets & 0xff, 0, 0, 0, 0, 0, 0]);
+        question[11] = 1;
+        return question;
+      };
+      const cutWithOpt = await exchange(withEdns(600));
+      assert.deepEqual([cutWithOpt[2]! & 2, cutWithOpt[11], cutWithOpt[plain.length + 2]], [2, 1, 41]);
+      const whole = await exchange(withEdns(4096));
+      assert.deepEqual([whole[2]! & 2, whole[7]], [0, 60]);
+    });
+
+    test('a client that floods does not keep another one from being served', async () => {
+      await serve('127.0.0.11', () => undefined);
+      await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
+      configure({ '.slow.example': ['127.0.0.11'] }, ['127.0.0.12']);
+      const flood = createSocket('udp4');
+      const until = stub.counts().queries + 1500;
+      for (let i = 0; stub.counts().queries < until; i++) {
+        flood.send(query(`f${i}.slow.example`, i & 0xffff), 53, stubText);
+        if (i % 100 === 99) await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.equal(lastOctet(await ask('a.example')), 2);
+      flood.close();
+      configure({}, ['127.0.0.12']);
     });
 
     test('a rule’s servers are silent: SERVFAIL, and nobody else is ever asked', async () => {

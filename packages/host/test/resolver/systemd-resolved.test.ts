@@ -213,6 +213,13 @@ if (program === undefined || missing.length > 0) {
         assert.deepEqual((await network.networkFacts()).resolver.servers, [address('127.0.0.31')]);
       });
 
+      test('a rule for one exact name leaves names below it where they were', async () => {
+        const wanted = plan([rule('host.corp.example', ['127.0.0.32'], 'aov0')]);
+        await network.applyPlan({ ...wanted, dns: { ...wanted.dns, physical: [address('127.0.0.31')] } });
+        assert.equal(await resolve('host.corp.example'), '10.0.0.32');
+        assert.equal(await resolve('below.host.corp.example'), '10.0.0.31');
+      });
+
       test('a persistent rule needs no tunnel', async () => {
         await network.applyPlan(plan([rule('.corp.example', ['127.0.0.33'])]));
         assert.equal(await resolve('persistent.corp.example'), '10.0.0.33');
