@@ -142,6 +142,10 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   revocation: revocation('revocation'),
   'radius-revocation': revocation('radiusRevocation'),
   'allow-weak': flag('allowWeak'),
+  'post-quantum': (value) =>
+    value === 'offer' || value === 'require' || value === 'off'
+      ? { postQuantum: value }
+      : '"offer", "require" or "off" is wanted',
   'allow-unenforced': flag('allowUnenforced'),
   'allow-eap-only': flag('allowEapOnly'),
   mtu: number('mtu', 1280, 9000),

@@ -49,7 +49,7 @@ suite('profile store', () => {
     return new ProfileStore({
       directory: profiles,
       lastGoodDirectory: path.join(root, 'last-good'),
-      review: (_name, profile) => reviewProfile(profile, { allowWeak: false, allowUnenforced: false }),
+      review: (_name, profile) => reviewProfile(profile, { allowWeak: false, allowUnenforced: false, postQuantum: 'offer' }),
       log,
       clock: () => 0,
     });

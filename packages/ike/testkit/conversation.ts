@@ -12,8 +12,12 @@ export interface Pair {
   readonly responderCrypto: TestCrypto;
 }
 
-export function createPair(config: IkeSaConfig = certificateConfig, options: ResponderOptions = {}): Pair {
-  const clientCrypto = createTestCrypto();
+export function createPair(
+  config: IkeSaConfig = certificateConfig,
+  options: ResponderOptions = {},
+  changed: (crypto: TestCrypto) => TestCrypto = (crypto) => crypto,
+): Pair {
+  const clientCrypto = changed(createTestCrypto());
   const responderCrypto = createTestCrypto();
   return {
     clientCrypto,
@@ -43,8 +47,12 @@ export function talk(pair: Pair): void {
   throw new Error('the two never stop talking');
 }
 
-export function established(config: IkeSaConfig = certificateConfig, options: ResponderOptions = {}): Pair {
-  const pair = createPair(config, options);
+export function established(
+  config: IkeSaConfig = certificateConfig,
+  options: ResponderOptions = {},
+  changed?: (crypto: TestCrypto) => TestCrypto,
+): Pair {
+  const pair = createPair(config, options, changed);
   talk(pair);
   if (pair.client.phase !== 'open') throw new Error(`not established: ${JSON.stringify(pair.client.actions.slice(-3))}`);
   return pair;

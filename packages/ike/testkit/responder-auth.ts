@@ -1,4 +1,4 @@
-import { encodeUtf8, equal } from '@aovpn/bytes';
+import { concat, encodeUtf8, equal, Writer } from '@aovpn/bytes';
 import { decodeSignatureAuth, encodeSignatureAuth } from '../src/crypto/auth-signature.ts';
 import { deriveChildKeys, sharedKeyAuth, signedOctets } from '../src/crypto/keymat.ts';
 import { notify, pick, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
@@ -43,6 +43,9 @@ export interface InitExchange {
   readonly response: Uint8Array;
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
+  /** IntAuth_i and IntAuth_r so far (RFC 9242 §3.3.2). */
+  saidI: Uint8Array;
+  saidR: Uint8Array;
 }
 
 /** The responder's side of IKE_AUTH: certificate or EAP, and the first CHILD_SA. */
@@ -66,6 +69,8 @@ export class ResponderAuth {
     if (eap) return [{ kind: 'EAP', packet: this.#eap!.answer(eap.packet) }];
     const idi = pick(payloads, 'IDi');
     if (idi) this.#authRequest = message;
+    const mid = new Writer(4).u32(this.#authRequest!.header.messageId).finish();
+    const intAuth = init.saidI.length > 0 ? concat(init.saidI, init.saidR, mid) : new Uint8Array(0);
     const octetsI = (): Uint8Array =>
       signedOctets(
         this.#crypto,
@@ -74,10 +79,13 @@ export class ResponderAuth {
         init.request,
         init.nonceR,
         encodePayloadBody(pick(this.#authRequest!.payloads, 'IDi')!),
+        intAuth,
       );
     const { credentials = scripted } = this.#options;
     const idr = { kind: 'IDr', identity: { type: 2, data: encodeUtf8(credentials.name) } } as const;
-    const octetsR = signedOctets(this.#crypto, ike.suite.prf, ike.skPr, init.response, init.nonceI, encodePayloadBody(idr));
+    const body = encodePayloadBody(idr);
+    const covered = this.#options.changeIntAuth?.(intAuth) ?? intAuth;
+    const octetsR = signedOctets(this.#crypto, ike.suite.prf, ike.skPr, init.response, init.nonceI, body, covered);
     const own: Payload[] = [
       idr,
       ...credentials.certificates.map((data): Payload => ({ kind: 'CERT', encoding: 4, data })),

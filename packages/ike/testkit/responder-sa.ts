@@ -1,4 +1,5 @@
 import type { Message, TrafficSelector } from '../src/message/payload.ts';
+import { ikeSuiteOf } from '../src/message/proposal.ts';
 import { emptyReassembly, type Reassembly } from '../src/message/reassembly.ts';
 import type { DirectionKeys, IkeSuite } from '../src/message/suite.ts';
 
@@ -9,15 +10,18 @@ export interface ResponderIke {
   /** Whether this responder began the exchange that made it. */
   readonly initiator: boolean;
   readonly suite: IkeSuite;
-  readonly send: DirectionKeys;
-  readonly receive: DirectionKeys;
-  readonly skD: Uint8Array;
-  readonly skPi: Uint8Array;
-  readonly skPr: Uint8Array;
+  /** IKE_INTERMEDIATE changes these. */
+  send: DirectionKeys;
+  receive: DirectionKeys;
+  skD: Uint8Array;
+  skPi: Uint8Array;
+  skPr: Uint8Array;
   nextRequest: number;
   nextExpected: number;
   reassembly: Reassembly;
   answer: readonly Uint8Array[];
+  /** The request that changed the keys, or its last fragment. */
+  asked: Uint8Array | undefined;
   outstanding:
     | { readonly messageId: number; readonly datagrams: readonly Uint8Array[]; readonly done: (message: Message) => void }
     | undefined;
@@ -39,7 +43,7 @@ export interface ResponderChild {
 /** One without history. */
 export function freshIke(
   spis: { readonly spiI: Uint8Array; readonly spiR: Uint8Array },
-  { encr, keyBits, prf, integ, ke }: IkeSuite,
+  suite: IkeSuite,
   send: DirectionKeys,
   receive: DirectionKeys,
   { skD, skPi, skPr }: { readonly skD: Uint8Array; readonly skPi: Uint8Array; readonly skPr: Uint8Array },
@@ -48,7 +52,7 @@ export function freshIke(
   return {
     ...spis,
     initiator,
-    suite: { encr, keyBits, prf, integ, ke },
+    suite: ikeSuiteOf(suite),
     send,
     receive,
     skD,
@@ -58,6 +62,7 @@ export function freshIke(
     nextExpected: 0,
     reassembly: emptyReassembly,
     answer: [],
+    asked: undefined,
     outstanding: undefined,
     deleting: false,
     gone: false,

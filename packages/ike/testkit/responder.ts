@@ -29,11 +29,12 @@ import { emptyReassembly } from '../src/message/reassembly.ts';
 import { sealMessage } from '../src/message/seal.ts';
 import type { EapServer } from './tls-method.ts';
 import { newSpi, ResponderAuth, type InitExchange, type ResponderCredentials } from './responder-auth.ts';
+import { ResponderAdditional } from './responder-additional.ts';
 import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
 import { childProposals, ikeProposals } from './world.ts';
 
-const [INIT, AUTH, CREATE, INFO] = [34, 35, 36, 37];
+const [INIT, AUTH, CREATE, INFO, INTERMEDIATE, FOLLOWUP] = [34, 35, 36, 37, 43, 44];
 
 export interface ResponderOptions {
   ikeProposals?: readonly IkeProposalConfig[];
@@ -50,6 +51,8 @@ export interface ResponderOptions {
   tsr?: readonly TrafficSelector[];
   configuration?: readonly ConfigAttribute[];
   credentials?: ResponderCredentials;
+  /** Changes what the responder's own AUTH covers of IKE_INTERMEDIATE exchanges. */
+  changeIntAuth?: (intAuth: Uint8Array) => Uint8Array;
   /** Impairs an answer before it is protected; undefined sends nothing. */
   impair?: (payloads: readonly Payload[], request: Message) => readonly Payload[] | undefined;
 }
@@ -70,6 +73,7 @@ export class Responder {
   tidy = true;
   #init: InitExchange | undefined;
   readonly #auth: ResponderAuth;
+  readonly #additional: ResponderAdditional;
   /** Own rekeys under way: what the peer did to the same SA meanwhile. */
   #childRival: { readonly old: number; lowest: Uint8Array; spiIn: number } | undefined;
   #childRekeying: number | undefined;
@@ -81,6 +85,7 @@ export class Responder {
     this.crypto = crypto;
     this.options = options;
     this.#auth = new ResponderAuth(crypto, options, this.children);
+    this.#additional = new ResponderAdditional(crypto);
   }
 
   get current(): ResponderIke {
@@ -154,13 +159,16 @@ export class Responder {
       if ('problem' in made) throw new Error(made.problem);
       const nonceR = pick(message.payloads, 'NONCE')!.data;
       const sharedSecret = made.ke === 0 ? undefined : crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data);
-      const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, made.suite, { nonceI, nonceR, sharedSecret });
-      const tsr = pick(message.payloads, 'TSi')!.selectors;
-      const tsi = pick(message.payloads, 'TSr')!.selectors;
-      this.children.set(spiIn, { spiIn, spiOut: made.spi, inbound: keys.responder, outbound: keys.initiator, tsi, tsr });
-      if (!this.tidy) return;
-      const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
-      this.deleteChild(lost ? spiIn : old.spiIn);
+      this.#followUp(made.additionalKe, message.payloads, [], (additionalSecrets) => {
+        const input = { nonceI, nonceR, sharedSecret, additionalSecrets };
+        const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, made.suite, input);
+        const tsr = pick(message.payloads, 'TSi')!.selectors;
+        const tsi = pick(message.payloads, 'TSr')!.selectors;
+        this.children.set(spiIn, { spiIn, spiOut: made.spi, inbound: keys.responder, outbound: keys.initiator, tsi, tsr });
+        if (!this.tidy) return;
+        const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+        this.deleteChild(lost ? spiIn : old.spiIn);
+      });
     });
   }
 
@@ -195,17 +203,32 @@ export class Responder {
       const nonceR = pick(message.payloads, 'NONCE')!.data;
       const sharedSecret = crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
       const spis = { spiI, spiR: suite.spi };
-      const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, {
-        sharedSecret,
-        nonceI,
-        nonceR,
-        ...spis,
+      this.#followUp(suite.additionalKe ?? [], message.payloads, [], (additionalSecrets) => {
+        const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
+        const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, input);
+        const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
+        const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+        if (lost) this.ikes.splice(this.ikes.length - 1, 0, made);
+        else this.ikes.push(made);
+        if (this.tidy) this.deleteIke(lost ? made : old);
       });
-      const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
-      const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
-      if (lost) this.ikes.splice(this.ikes.length - 1, 0, made);
-      else this.ikes.push(made);
-      if (this.tidy) this.deleteIke(lost ? made : old);
+    });
+  }
+
+  /** IKE_FOLLOWUP_KE requests for a rekey of ours, one after the other; `done` gets their secrets. */
+  #followUp(
+    [method, ...rest]: readonly number[],
+    payloads: readonly Payload[],
+    secrets: readonly Uint8Array[],
+    done: (secrets: readonly Uint8Array[]) => void,
+  ): void {
+    if (method === undefined) return done(secrets);
+    const pair = this.crypto.generateKeyPair(method);
+    const link = pickNotify(payloads, 16441)!;
+    this.request(FOLLOWUP, [{ kind: 'KE', group: method, data: pair.publicValue }, notify(16441, link.data)], (message) => {
+      if (pickError(message.payloads)) return;
+      const secret = this.crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
+      this.#followUp(rest, message.payloads, [...secrets, secret], done);
     });
   }
 
@@ -221,7 +244,11 @@ export class Responder {
     const ike = this.ikes.find(({ spiI, spiR }) => equal(spiI, header.spiI) && equal(spiR, header.spiR));
     if (!ike) return;
     const outcome = openDatagram(this.crypto, datagram, { suite: ike.suite, keys: ike.receive, reassembly: ike.reassembly });
-    if (outcome.kind === 'ignore') return;
+    if (outcome.kind === 'ignore') {
+      // Asked under the keys of before an IKE_INTERMEDIATE: its answer is lost.
+      if (ike.asked && equal(ike.asked, datagram)) this.sent.push(...ike.answer);
+      return;
+    }
     if (outcome.kind === 'refuse') throw new Error(`the client sent something malformed: ${JSON.stringify(outcome.error)}`);
     const old = !header.response && header.messageId === ike.nextExpected - 1;
     if (old) {
@@ -245,11 +272,16 @@ export class Responder {
     const impaired = this.options.impair ? this.options.impair(answer, message) : answer;
     ike.answer = impaired ? this.seal(ike, header.exchange, header.messageId, true, impaired) : [];
     this.sent.push(...ike.answer);
+    if (header.exchange === INTERMEDIATE && impaired) ike.asked = datagram;
+    if (header.exchange === INTERMEDIATE && impaired)
+      this.#additional.complete(ike, this.#init!, message, outcome.authenticated!, impaired);
   }
 
   #answer(ike: ResponderIke, message: Message): readonly Payload[] {
     if (message.header.exchange === AUTH) return this.#auth.answer(ike, message, this.#init!);
     if (message.header.exchange === CREATE) return this.#answerCreate(ike, message);
+    if (message.header.exchange === INTERMEDIATE) return this.#additional.answer(message);
+    if (message.header.exchange === FOLLOWUP) return this.#additional.followUp(message);
     const { payloads } = message;
     if (pickAll(payloads, 'D').some(({ protocol }) => protocol === 1)) {
       // Only the Delete of the last one ends everything.
@@ -298,9 +330,9 @@ export class Responder {
     const chosen = selectIkeProposal(this.#ikeProposals, offered);
     if ('problem' in chosen) return void reply(none, [notify(14)]);
     if (chosen.ke !== ke.group) return void reply(none, [notify(17, Uint8Array.of(0, chosen.ke))]);
-    const pair = crypto.generateKeyPair(chosen.ke);
-    const sharedSecret = crypto.sharedSecret(pair, ke.data);
-    if (!sharedSecret) throw new Error('the client’s public value');
+    const exchange = crypto.answerKeyExchange(chosen.ke, ke.data);
+    if (!exchange) throw new Error('the client’s public value');
+    const { sharedSecret } = exchange;
     const nonceI = pick(payloads, 'NONCE')!.data;
     const nonceR = crypto.random(32);
     const spis = { spiI: header.spiI, spiR: crypto.random(8) };
@@ -310,15 +342,17 @@ export class Responder {
     const { authorities } = this.options.credentials ?? {};
     const response = reply(spis.spiR, [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: new Uint8Array(0) }] },
-      { kind: 'KE', group: pair.group, data: pair.publicValue },
+      { kind: 'KE', group: chosen.ke, data: exchange.publicValue },
       { kind: 'NONCE', data: nonceR },
+      ...(pickNotify(payloads, 16438) ? [notify(16438)] : []),
       notify(16388, new Uint8Array(20)),
       notify(16389, new Uint8Array(20)),
       ...(this.options.fragmentation === false ? [] : [notify(16430)]),
       notify(16431, Uint8Array.of(0, 2, 0, 3, 0, 4)),
       ...(authorities ? [{ kind: 'CERTREQ', encoding: 4, authorities } as const] : []),
     ]);
-    this.#init = { request: datagram, response: response ?? new Uint8Array(0), nonceI, nonceR };
+    const none8 = new Uint8Array(0);
+    this.#init = { request: datagram, response: response ?? none8, nonceI, nonceR, saidI: none8, saidR: none8 };
   }
 
   #answerCreate(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
@@ -343,10 +377,13 @@ export class Responder {
     const nonceI = pick(payloads, 'NONCE')!.data;
     const nonceR = crypto.random(32);
     const spiIn = newSpi(this.crypto);
-    const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, chosen.suite, { nonceI, nonceR, sharedSecret });
     const tsi = pick(payloads, 'TSi')!.selectors;
     const tsr = pick(payloads, 'TSr')!.selectors;
-    this.children.set(spiIn, { spiIn, spiOut: chosen.spi, inbound: keys.initiator, outbound: keys.responder, tsi, tsr });
+    const links = this.#additional.begin(chosen.additionalKe, (additionalSecrets) => {
+      const input = { nonceI, nonceR, sharedSecret, additionalSecrets };
+      const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, chosen.suite, input);
+      this.children.set(spiIn, { spiIn, spiOut: chosen.spi, inbound: keys.initiator, outbound: keys.responder, tsi, tsr });
+    });
     if (old && this.#childRekeying === old.spiIn)
       this.#childRival = { old: old.spiIn, lowest: lowerNonce(nonceI, nonceR), spiIn };
     return [
@@ -355,6 +392,7 @@ export class Responder {
       ...(pair ? [{ kind: 'KE', group: pair.group, data: pair.publicValue } as const] : []),
       { kind: 'TSi', selectors: tsi },
       { kind: 'TSr', selectors: tsr },
+      ...links,
     ];
   }
 
@@ -370,19 +408,18 @@ export class Responder {
     const nonceI = pick(payloads, 'NONCE')!.data;
     const nonceR = crypto.random(32);
     const spis = { spiI: chosen.spi, spiR: crypto.random(8) };
-    const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, chosen, {
-      sharedSecret,
-      nonceI,
-      nonceR,
-      ...spis,
+    const links = this.#additional.begin(chosen.additionalKe ?? [], (additionalSecrets) => {
+      const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
+      const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, chosen, input);
+      const made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
+      this.ikes.push(made);
+      if (this.#ikeRekeying) this.#ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
     });
-    const made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
-    this.ikes.push(made);
-    if (this.#ikeRekeying) this.#ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
     return [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
       { kind: 'NONCE', data: nonceR },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
+      ...links,
     ];
   }
 

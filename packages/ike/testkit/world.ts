@@ -60,3 +60,10 @@ export const eapConfig: IkeSaConfig = {
   ...certificateConfig,
   auth: { kind: 'eap', peer: { identity: user, method: { kind: 'mschapv2', userName: user } } },
 };
+
+/** ML-KEM-768 beside X25519, and the same without it behind (RFC 9370). */
+export const hybridConfig: IkeSaConfig = {
+  ...certificateConfig,
+  ikeProposals: [{ ...ikeProposals[0]!, additionalKe: [[36]] }, ...ikeProposals],
+  childProposals: [{ ...childProposals[0]!, additionalKe: [[36]] }, ...childProposals],
+};

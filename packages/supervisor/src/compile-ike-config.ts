@@ -33,7 +33,7 @@ export function compileIkeConfig(
 ): CompiledIkeConfig | { readonly problem: Problem } {
   const obstacle = reviewProfile(profile, settings);
   if (obstacle) return { problem: obstacle };
-  const proposals = compileProposals(profile.nativeProfile?.cryptographySuite, settings.allowWeak);
+  const proposals = compileProposals(profile.nativeProfile?.cryptographySuite, settings);
   if ('problem' in proposals) return proposals;
   const wanted = authenticationOf(profile);
   if ('problem' in wanted) return wanted;

@@ -9,6 +9,7 @@ import type {
   Located,
   PfsGroup,
 } from '@aovpn/profile';
+import type { ConnectionSettings } from './connection-settings.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 
@@ -111,13 +112,17 @@ const legacyIke: IkeProposalConfig = {
 };
 const legacyChild: ChildProposalConfig = { encr: [aes(256), aes(128), des3], integ: [Integ.HMAC_SHA1_96], ke: [] };
 
+/** ML-KEM-768 as the one additional key exchange (RFC 9370, draft-ietf-ipsecme-ikev2-mlkem). */
+const postQuantumKe = [[Ke.ML_KEM_768]];
+
 /**
  * Turns CryptographySuite into proposals. An element that is absent stands for our own list in its place; without any suite the
- * whole offer is ours. Weak algorithms need `allowWeak`; broken ones are never offered.
+ * whole offer is ours. Weak algorithms need `allowWeak`; broken ones are never offered. ML-KEM beside the usual key exchange comes
+ * first where the whole offer is ours, and with everything when it is required.
  */
 export function compileProposals(
   suite: CryptographySuite | undefined,
-  allowWeak: boolean,
+  { allowWeak, postQuantum }: Pick<ConnectionSettings, 'allowWeak' | 'postQuantum'>,
 ): Proposals | { readonly problem: Problem } {
   const faults: Problem[] = [];
   const pick = <W extends string, T extends object>(
@@ -163,12 +168,20 @@ export function compileProposals(
     kinds.map(({ encr, aead }) => ({ encr, integ: aead ? [] : espAuth ? [espAuth.integ] : modernIntegrity, ke }));
   // Where the profile is silent about PFS, both with and without will do: gateways differ.
   const child = pfs ? withGroups(pfs.ke) : [...withGroups(modernGroups), ...withGroups([])];
-  const legacy = !suite && allowWeak;
-  return {
+  const legacy = !suite && allowWeak && postQuantum !== 'require';
+  const offer = {
     ike: legacy ? [...ike, legacyIke] : ike,
     child: legacy ? [...child, legacyChild] : child,
     smallBlocks: legacy || espChoice?.id === Encr.DES3,
   };
+  if (postQuantum === 'require') return { ...offer, ike: ike.map(withPostQuantum), child: child.map(withPostQuantum) };
+  if (suite || postQuantum === 'off') return offer;
+  return { ...offer, ike: [withPostQuantum(ike[0]!), ...offer.ike], child: [withPostQuantum(child[0]!), ...offer.child] };
+}
+
+/** A CHILD_SA without a key exchange of its own has the IKE SA's protection. */
+function withPostQuantum<C extends IkeProposalConfig | ChildProposalConfig>(config: C): C {
+  return config.ke.length === 0 ? config : { ...config, additionalKe: postQuantumKe };
 }
 
 /** A proposal never mixes AEAD and other ciphers (RFC 7296 §3.3). */

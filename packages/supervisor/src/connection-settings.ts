@@ -2,6 +2,8 @@
 export interface ConnectionSettings {
   /** Offer algorithms that are too weak to be used unasked, where the profile (or a gateway at its defaults) wants them. */
   readonly allowWeak: boolean;
+  /** ML-KEM beside the usual key exchange: offered where the offer is ours, demanded always, or never. */
+  readonly postQuantum: 'offer' | 'require' | 'off';
   /** Connect although LockDown of the profile is not enforced. */
   readonly allowUnenforced: boolean;
   /** User name for EAP; for EAP-TLS the certificate has one as a rule. */
@@ -22,6 +24,7 @@ export interface ConnectionSettings {
 /** In force where aovpn.toml says nothing. */
 export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
+  postQuantum: 'offer',
   allowUnenforced: false,
   dpdMs: 10_000,
   ikeLifetimeMs: 8 * 3_600_000,

@@ -11,7 +11,7 @@ import type { Problem } from './problem.ts';
  */
 export function reviewProfile(
   profile: Profile,
-  settings: Pick<ConnectionSettings, 'allowWeak' | 'allowUnenforced'>,
+  settings: Pick<ConnectionSettings, 'allowWeak' | 'allowUnenforced' | 'postQuantum'>,
 ): Problem | undefined {
   const native = profile.nativeProfile;
   if (!native) {
@@ -21,7 +21,7 @@ export function reviewProfile(
   if (!settings.allowUnenforced && profile.lockDown?.value === true)
     return problem('lockDown', `line ${profile.lockDown.at.line}`);
   if (gatewayNamesOf(profile).length === 0) return problem('noServers');
-  return reviewProtocol(profile) ?? reviewAuthentication(profile) ?? problemOfSuite(profile, settings.allowWeak);
+  return reviewProtocol(profile) ?? reviewAuthentication(profile) ?? problemOfSuite(profile, settings);
 }
 
 /** The gateways of `Servers`, in order, each once. */
@@ -56,7 +56,7 @@ function reviewAuthentication(profile: Profile): Problem | undefined {
   return 'problem' in authentication ? authentication.problem : undefined;
 }
 
-function problemOfSuite(profile: Profile, allowWeak: boolean): Problem | undefined {
-  const proposals = compileProposals(profile.nativeProfile?.cryptographySuite, allowWeak);
+function problemOfSuite(profile: Profile, settings: Pick<ConnectionSettings, 'allowWeak' | 'postQuantum'>): Problem | undefined {
+  const proposals = compileProposals(profile.nativeProfile?.cryptographySuite, settings);
   return 'problem' in proposals ? proposals.problem : undefined;
 }

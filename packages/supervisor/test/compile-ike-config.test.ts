@@ -86,7 +86,7 @@ suite('CryptographySuite', () => {
         authenticationTransformConstants: 'GCMAES128',
         pfsGroup: 'ECP256',
       }),
-      false,
+      { allowWeak: false, postQuantum: 'off' },
     );
     assert.deepEqual(proposals, {
       ike: [{ encr: [{ id: 20, keyBits: 128 }], integ: [], prf: [5], ke: [14] }],
@@ -105,7 +105,7 @@ suite('CryptographySuite', () => {
         authenticationTransformConstants: 'SHA256128',
         pfsGroup: 'PFS2048',
       }),
-      false,
+      { allowWeak: false, postQuantum: 'off' },
     );
     assert.deepEqual(proposals, {
       ike: [{ encr: [{ id: 12, keyBits: 128 }], integ: [12], prf: [5], ke: [14] }],
@@ -116,7 +116,10 @@ suite('CryptographySuite', () => {
 
   test('PFSMM reuses the IKE group, None means no PFS', () => {
     const pfs = (word: 'PFSMM' | 'None') => {
-      const proposals = compileProposals(suiteOf({ pfsGroup: word, cipherTransformConstants: 'GCMAES256' }), false);
+      const proposals = compileProposals(suiteOf({ pfsGroup: word, cipherTransformConstants: 'GCMAES256' }), {
+        allowWeak: false,
+        postQuantum: 'off',
+      });
       assert.ok('child' in proposals);
       return proposals.child.map(({ ke }) => ke);
     };
@@ -134,11 +137,11 @@ suite('CryptographySuite', () => {
   ] as const;
   for (const words of weak) {
     test(`${JSON.stringify(words)} needs allow-weak and names the line`, () => {
-      const refused = compileProposals(suiteOf(words), false);
+      const refused = compileProposals(suiteOf(words), { allowWeak: false, postQuantum: 'off' });
       assert.ok('problem' in refused);
       assert.equal(refused.problem.code, 'AOV-SUPERVISOR-320');
       assert.match(refused.problem.message, /line 20/);
-      assert.ok(!('problem' in compileProposals(suiteOf(words), true)));
+      assert.ok(!('problem' in compileProposals(suiteOf(words), { allowWeak: true, postQuantum: 'off' })));
     });
   }
 
@@ -155,14 +158,17 @@ suite('CryptographySuite', () => {
   ] as const;
   for (const words of broken) {
     test(`${JSON.stringify(words)} is never offered, not even with allow-weak`, () => {
-      const refused = compileProposals(suiteOf(words), true);
+      const refused = compileProposals(suiteOf(words), { allowWeak: true, postQuantum: 'off' });
       assert.ok('problem' in refused);
       assert.equal(refused.problem.code, 'AOV-SUPERVISOR-321');
     });
   }
 
   test('SHA-1 as the PRF of an AEAD cipher is not weak', () => {
-    const proposals = compileProposals(suiteOf({ encryptionMethod: 'AES_GCM_256', integrityCheckMethod: 'SHA196' }), false);
+    const proposals = compileProposals(suiteOf({ encryptionMethod: 'AES_GCM_256', integrityCheckMethod: 'SHA196' }), {
+      allowWeak: false,
+      postQuantum: 'off',
+    });
     assert.ok('ike' in proposals);
     assert.deepEqual(
       proposals.ike.map(({ prf, integ }) => [prf, integ]),
@@ -176,14 +182,17 @@ suite('CryptographySuite', () => {
       ['GCMAES128', 'GCMAES256'],
       ['AES128', 'GCMAES128'],
     ] as const) {
-      const refused = compileProposals(suiteOf({ cipherTransformConstants, authenticationTransformConstants }), false);
+      const refused = compileProposals(suiteOf({ cipherTransformConstants, authenticationTransformConstants }), {
+        allowWeak: false,
+        postQuantum: 'off',
+      });
       assert.ok('problem' in refused);
       assert.equal(refused.problem.code, 'AOV-SUPERVISOR-322');
     }
   });
 
   test('without a suite nothing weak is offered, AEAD and other ciphers never mix, and PFS is optional', () => {
-    const proposals = compileProposals(undefined, false);
+    const proposals = compileProposals(undefined, { allowWeak: false, postQuantum: 'off' });
     assert.ok('ike' in proposals);
     for (const { encr, integ, ke } of [...proposals.ike, ...proposals.child]) {
       const aead = encr.map(({ id }) => id === 20 || id === 28);
@@ -195,11 +204,45 @@ suite('CryptographySuite', () => {
   });
 
   test('without a suite allow-weak adds what an RRAS at its defaults wants, last', () => {
-    const proposals = compileProposals(undefined, true);
+    const proposals = compileProposals(undefined, { allowWeak: true, postQuantum: 'off' });
     assert.ok('ike' in proposals);
     assert.deepEqual(proposals.ike.at(-1)?.prf, [2]);
     assert.ok(proposals.ike.at(-1)?.ke.includes(2));
     assert.ok(proposals.smallBlocks);
+  });
+});
+
+suite('post-quantum', () => {
+  const of = (
+    words: Parameters<typeof suiteOf>[0] | undefined,
+    postQuantum: ConnectionSettings['postQuantum'],
+    allowWeak = false,
+  ) => {
+    const proposals = compileProposals(words && suiteOf(words), { allowWeak, postQuantum });
+    assert.ok('ike' in proposals);
+    return proposals;
+  };
+  const hybrid = (configs: readonly { readonly additionalKe?: readonly (readonly number[])[] }[]) =>
+    configs.map(({ additionalKe }) => additionalKe?.flat().join() ?? '');
+
+  test('offered first, with the same offer behind it', () => {
+    const [without, offered] = [of(undefined, 'off'), of(undefined, 'offer')];
+    assert.deepEqual(hybrid(offered.ike), ['36', '', '']);
+    assert.deepEqual(offered.ike.slice(1), without.ike);
+    assert.deepEqual(offered.child.slice(1), without.child);
+    assert.deepEqual(hybrid(offered.child), ['36', '', '', '', '']);
+  });
+
+  test('a CryptographySuite is offered as it is written, unless more is required', () => {
+    const words = { encryptionMethod: 'AES_GCM_256', dhGroup: 'ECP384', pfsGroup: 'PFSMM' } as const;
+    assert.deepEqual(hybrid(of(words, 'offer').ike), ['']);
+    assert.deepEqual(hybrid(of(words, 'require').ike), ['36']);
+    assert.ok(hybrid(of(words, 'require').child).every((list) => list === '36'));
+    assert.deepEqual(hybrid(of({ ...words, pfsGroup: 'None' }, 'require').child).join(''), '');
+  });
+
+  test('required: nothing without it, not even for an RRAS at its defaults', () => {
+    assert.deepEqual(hybrid(of(undefined, 'require', true).ike), ['36', '36']);
   });
 });
 

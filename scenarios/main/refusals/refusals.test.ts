@@ -215,7 +215,7 @@ suite('main/refusals', () => {
   });
 
   test('a gateway that is silent after the first answer', async () => {
-    await stage.world.impair({ dropLongerThan: 650 });
+    await stage.world.impair({ dropLongerThan: 760 });
     try {
       await refuses({
         xml: certificateProfile({ servers: network.gateway.v4 }),

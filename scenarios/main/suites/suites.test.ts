@@ -260,7 +260,7 @@ suite('main/suites', () => {
     });
     await stage.world.gateway.start();
     // A first try that gets stuck half-way, so that the gateway grows suspicious.
-    await stage.world.impair({ dropLongerThan: 650 });
+    await stage.world.impair({ dropLongerThan: 760 });
     await stage.product.put('stuck', certificateProfile({ routes: [], names: {} }), stage.machine());
     await halfOpen();
     await stage.product.remove('stuck');

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto';
 import { Encr, encrRows, integRows, Integ, Prf, type EncrRow, type HashName, type IkeCrypto } from '@aovpn/ike';
-import { generateKeyPair, sharedSecret } from './key-exchange.ts';
+import { answerKeyExchange, canExchange, generateKeyPair, sharedSecret } from './key-exchange.ts';
 import { verifySignature } from './signature.ts';
 
 const prfHashes: Readonly<Record<number, HashName>> = {
@@ -71,8 +71,10 @@ export function createIkeCrypto(): IkeCrypto {
       for (const part of data) hash.update(part);
       return plain(hash.digest());
     },
+    canExchange,
     generateKeyPair,
     sharedSecret,
+    answerKeyExchange,
     verify: verifySignature,
   };
 }

@@ -2,13 +2,15 @@ import {
   createDiffieHellmanGroup,
   createECDH,
   createPublicKey,
+  decapsulate,
   diffieHellman,
+  encapsulate,
   generateKeyPairSync,
   type DiffieHellmanGroup,
   type ECDH,
   type KeyObject,
 } from 'node:crypto';
-import { Ke, keRows, type KeyPair } from '@aovpn/ike';
+import { Ke, keRows, type KeyExchangeAnswer, type KeRow, type KeyPair } from '@aovpn/ike';
 
 const modpNames: Readonly<Record<number, string>> = {
   [Ke.MODP1024]: 'modp2',
@@ -25,6 +27,28 @@ const curveNames: Readonly<Record<number, string>> = {
 
 /** DER before the 32 octets of an X25519 SubjectPublicKeyInfo (RFC 8410 §4). */
 const x25519SpkiPrefix = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00);
+
+/** Name for OpenSSL and last arc of the object identifier 2.16.840.1.101.3.4.4.x (FIPS 203). */
+const kemNames: Readonly<Record<number, { readonly name: 'ml-kem-768' | 'ml-kem-1024'; readonly arc: number }>> = {
+  [Ke.ML_KEM_768]: { name: 'ml-kem-768', arc: 2 },
+  [Ke.ML_KEM_1024]: { name: 'ml-kem-1024', arc: 3 },
+};
+
+let kemAvailable: boolean | undefined;
+
+/** ML-KEM came with OpenSSL 3.5 and Node 24.7. */
+export function canExchange(group: number): boolean {
+  if (!kemNames[group]) return keRows.some(({ id }) => id === group);
+  if (kemAvailable === undefined) {
+    try {
+      generateKeyPairSync('ml-kem-768');
+      kemAvailable = typeof encapsulate === 'function';
+    } catch {
+      kemAvailable = false;
+    }
+  }
+  return kemAvailable;
+}
 
 /** A fresh pair; `secret` is OpenSSL's own object and never octets of ours. */
 export function generateKeyPair(group: number): KeyPair {
@@ -44,12 +68,28 @@ export function generateKeyPair(group: number): KeyPair {
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     return { group, publicValue: new Uint8Array(spki.subarray(x25519SpkiPrefix.length)), secret: privateKey };
   }
+  const kem = kemNames[group];
+  if (kem) {
+    const { publicKey, privateKey } = generateKeyPairSync(kem.name as 'ml-kem-768');
+    const spki = publicKey.export({ type: 'spki', format: 'der' });
+    return { group, publicValue: new Uint8Array(spki.subarray(spki.length - publicLength(group))), secret: privateKey };
+  }
   throw new RangeError(`no key exchange method ${group}`);
+}
+
+/** As responder: a pair of our own and its secret, or for ML-KEM a ciphertext and what is in it. */
+export function answerKeyExchange(group: number, peerPublicValue: Uint8Array): KeyExchangeAnswer | undefined {
+  if (kemNames[group]) return kemAnswer(group, peerPublicValue);
+  const pair = generateKeyPair(group);
+  const secret = sharedSecret(pair, peerPublicValue);
+  return secret && { publicValue: pair.publicValue, sharedSecret: secret };
 }
 
 /** The tests that each group's RFC demands of the peer's value come first (RFC 6989 §2, RFC 7748 §6.1). */
 export function sharedSecret(pair: KeyPair, peerPublicValue: Uint8Array): Uint8Array | undefined {
-  if (peerPublicValue.length !== publicLength(pair.group)) return undefined;
+  if (peerPublicValue.length !== answerLength(pair.group)) return undefined;
+  // A ciphertext that is not for this key gives a secret that nobody else has (FIPS 203 §6.3): authentication fails then.
+  if (kemNames[pair.group]) return new Uint8Array(decapsulate(pair.secret as KeyObject, peerPublicValue));
   if (modpNames[pair.group]) return modpSecret(pair.secret as DiffieHellmanGroup, peerPublicValue);
   if (curveNames[pair.group]) return curveSecret(pair.secret as ECDH, peerPublicValue);
   return x25519Secret(pair.secret as KeyObject, peerPublicValue);
@@ -86,10 +126,41 @@ function x25519Secret(privateKey: KeyObject, peer: Uint8Array): Uint8Array | und
   return result.some((octet) => octet !== 0) ? result : undefined;
 }
 
+function kemAnswer(group: number, peer: Uint8Array): KeyExchangeAnswer | undefined {
+  if (peer.length !== publicLength(group)) return undefined;
+  let publicKey: KeyObject;
+  try {
+    // OpenSSL checks that every coefficient is reduced, as FIPS 203 §7.2 demands.
+    publicKey = createPublicKey({ key: Buffer.concat([kemSpkiPrefix(group), peer]), format: 'der', type: 'spki' });
+  } catch {
+    return undefined;
+  }
+  const { ciphertext, sharedKey } = encapsulate(publicKey);
+  return { publicValue: new Uint8Array(ciphertext), sharedSecret: new Uint8Array(sharedKey) };
+}
+
+/** DER before the octets of an ML-KEM SubjectPublicKeyInfo. */
+function kemSpkiPrefix(group: number): Uint8Array {
+  const length = publicLength(group);
+  const u16 = (value: number): number[] => [value >> 8, value & 0xff];
+  const algorithm = [0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x04, kemNames[group]!.arc];
+  const bits = [0x03, 0x82, ...u16(length + 1), 0x00];
+  return Uint8Array.of(0x30, 0x82, ...u16(algorithm.length + bits.length + length), ...algorithm, ...bits);
+}
+
 function publicLength(group: number): number {
-  const row = keRows.find((candidate) => candidate.id === group);
-  if (!row) throw new RangeError(`no key exchange method ${group}`);
-  return row.publicLength;
+  return row(group).publicLength;
+}
+
+function answerLength(group: number): number {
+  const { answerLength: other, publicLength: same } = row(group);
+  return other ?? same;
+}
+
+function row(group: number): KeRow {
+  const found = keRows.find((candidate) => candidate.id === group);
+  if (!found) throw new RangeError(`no key exchange method ${group}`);
+  return found;
 }
 
 function leftPad(octets: Uint8Array, length: number): Uint8Array {

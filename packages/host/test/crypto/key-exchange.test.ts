@@ -9,6 +9,20 @@ const crypto = createIkeCrypto();
 
 suite('every method', () => {
   for (const row of keRows) {
+    test(`${row.name}: initiator and responder agree, and foreign lengths are refused by both`, () => {
+      assert.ok(crypto.canExchange(row.id));
+      const pair = crypto.generateKeyPair(row.id);
+      const answer = crypto.answerKeyExchange(row.id, pair.publicValue)!;
+      assert.equal(pair.publicValue.length, row.publicLength);
+      assert.equal(answer.publicValue.length, row.answerLength ?? row.publicLength);
+      assert.ok(equal(crypto.sharedSecret(pair, answer.publicValue)!, answer.sharedSecret));
+      for (const change of [(value: Uint8Array) => value.subarray(1), (value: Uint8Array) => concat(value, Uint8Array.of(0))]) {
+        assert.equal(crypto.answerKeyExchange(row.id, change(pair.publicValue)), undefined);
+        assert.equal(crypto.sharedSecret(pair, change(answer.publicValue)), undefined);
+      }
+    });
+  }
+  for (const row of keRows.filter(({ answerLength }) => answerLength === undefined)) {
     test(`${row.name}: both ends agree, values have their lengths, foreign lengths are refused`, () => {
       const a = crypto.generateKeyPair(row.id);
       const b = crypto.generateKeyPair(row.id);
@@ -177,3 +191,26 @@ function piTimesPowerOfTwo(n: number): bigint {
   };
   return (16n * arctanOfInverse(5n) - 4n * arctanOfInverse(239n)) >> BigInt(guard);
 }
+
+suite('ML-KEM', () => {
+  // FIPS 203 §7.2: an encapsulation key whose coefficients are not reduced modulo 3329 must be refused.
+  test('an encapsulation key with a coefficient of 3329 or more is refused', () => {
+    for (const group of [Ke.ML_KEM_768, Ke.ML_KEM_1024]) {
+      const { publicValue } = crypto.generateKeyPair(group);
+      const value = publicValue.slice();
+      value.set([0xff, 0xff, 0xff]);
+      assert.equal(crypto.answerKeyExchange(group, value), undefined);
+    }
+  });
+
+  // FIPS 203 §6.3: implicit rejection.
+  test('a ciphertext for nobody gives a secret that only we have', () => {
+    const pair = crypto.generateKeyPair(Ke.ML_KEM_768);
+    const answer = crypto.answerKeyExchange(Ke.ML_KEM_768, pair.publicValue)!;
+    const changed = answer.publicValue.slice();
+    changed[7]! ^= 1;
+    const secret = crypto.sharedSecret(pair, changed)!;
+    assert.equal(secret.length, 32);
+    assert.ok(!equal(secret, answer.sharedSecret));
+  });
+});

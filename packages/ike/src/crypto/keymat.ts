@@ -15,6 +15,8 @@ export interface IkeKeys {
 export interface IkeKeyInput {
   /** g^ir as the port gives it. */
   readonly sharedSecret: Uint8Array;
+  /** Secrets of IKE_FOLLOWUP_KE exchanges, in order (RFC 9370 §2.2.4); for rekeys only. */
+  readonly additionalSecrets?: readonly Uint8Array[] | undefined;
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
   /** SPIs of the SA that is being made, 8 octets each. */
@@ -27,6 +29,8 @@ export interface ChildKeyInput {
   readonly nonceR: Uint8Array;
   /** g^ir of the CREATE_CHILD_SA exchange, when it had one. */
   readonly sharedSecret?: Uint8Array | undefined;
+  /** Those of the IKE_FOLLOWUP_KE exchanges after it, in order (RFC 9370 §2.2.4). */
+  readonly additionalSecrets?: readonly Uint8Array[] | undefined;
 }
 
 /** RFC 7296 §2.14: SKEYSEED = prf(Ni | Nr, g^ir). */
@@ -35,19 +39,38 @@ export function deriveIkeKeys(crypto: IkeCrypto, suite: IkeSuite, input: IkeKeyI
   return expandIkeKeys(crypto, suite, skeyseed, input);
 }
 
-/** RFC 7296 §2.18: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr) with the old SA's PRF; all that follows with the new one's. */
+/**
+ * After each additional key exchange: SKEYSEED(n) = prf(SK_d(n−1), SK(n) | Ni | Nr) (RFC 9370 §2.2.2).
+ * @param skD that of the keys so far
+ */
+export function deriveNextIkeKeys(crypto: IkeCrypto, suite: IkeSuite, skD: Uint8Array, input: IkeKeyInput): IkeKeys {
+  const skeyseed = crypto.prf(suite.prf, skD, input.sharedSecret, input.nonceI, input.nonceR);
+  return expandIkeKeys(crypto, suite, skeyseed, input);
+}
+
+/**
+ * RFC 7296 §2.18, RFC 9370 §2.2.4: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr | SK(1) | … SK(n)) with the old SA's PRF; all that
+ * follows with the new one's.
+ */
 export function deriveRekeyedIkeKeys(
   crypto: IkeCrypto,
   old: { readonly prf: number; readonly skD: Uint8Array },
   suite: IkeSuite,
   input: IkeKeyInput,
 ): IkeKeys {
-  const skeyseed = crypto.prf(old.prf, old.skD, input.sharedSecret, input.nonceI, input.nonceR);
+  const skeyseed = crypto.prf(
+    old.prf,
+    old.skD,
+    input.sharedSecret,
+    input.nonceI,
+    input.nonceR,
+    ...(input.additionalSecrets ?? []),
+  );
   return expandIkeKeys(crypto, suite, skeyseed, input);
 }
 
 /**
- * RFC 7296 §2.17: KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr). `initiator` protects what the initiator of this exchange sends.
+ * RFC 7296 §2.17, RFC 9370 §2.2.4: KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr [| SK(1) | … SK(n)]). `initiator` protects what the initiator of this exchange sends.
  * The encryption key of an AEAD ends in its salt (RFC 4106 §8.1, RFC 7634 §2).
  */
 export function deriveChildKeys(
@@ -57,7 +80,7 @@ export function deriveChildKeys(
   esp: ChildSuite,
   input: ChildKeyInput,
 ): { readonly initiator: DirectionKeys; readonly responder: DirectionKeys } {
-  const seed = concat(input.sharedSecret ?? new Uint8Array(0), input.nonceI, input.nonceR);
+  const seed = concat(input.sharedSecret ?? new Uint8Array(0), input.nonceI, input.nonceR, ...(input.additionalSecrets ?? []));
   const [encryption, integrity] = keyLengths(esp);
   const take = cutter(prfPlus(crypto, prf, skD, seed, 2 * (encryption + integrity)));
   const initiator = { encryptionKey: take(encryption), integrityKey: take(integrity) };
@@ -66,10 +89,11 @@ export function deriveChildKeys(
 }
 
 /**
- * What a peer signs (RFC 7296 §2.15): RealMessage | the other's nonce | prf(SK_p, RestOfIDPayload).
+ * What a peer signs (RFC 7296 §2.15, RFC 9242 §3.3.2): RealMessage | the other's nonce | prf(SK_p, RestOfIDPayload) [| IntAuth].
  * @param skP SK_pi for the initiator's octets, SK_pr for the responder's
  * @param realMessage the signer's own IKE_SA_INIT message as it was on the wire
  * @param idBody body of the signer's ID payload
+ * @param intAuth what binds IKE_INTERMEDIATE exchanges to it; empty without any
  */
 export function signedOctets(
   crypto: IkeCrypto,
@@ -78,8 +102,9 @@ export function signedOctets(
   realMessage: Uint8Array,
   peerNonce: Uint8Array,
   idBody: Uint8Array,
+  intAuth: Uint8Array = new Uint8Array(0),
 ): Uint8Array {
-  return concat(realMessage, peerNonce, crypto.prf(prf, skP, idBody));
+  return concat(realMessage, peerNonce, crypto.prf(prf, skP, idBody), intAuth);
 }
 
 /** AUTH by a shared key, which after EAP is its MSK, or else SK_pi or SK_pr (RFC 7296 §2.15, §2.16). */

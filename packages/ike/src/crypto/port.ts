@@ -13,10 +13,14 @@ export interface IkeCrypto {
   /** The reverse; undefined when an AEAD does not authenticate. */
   decrypt(encr: number, key: Uint8Array, iv: Uint8Array, ciphertext: Uint8Array, aad: Uint8Array): Uint8Array | undefined;
   hash(name: HashName, ...data: readonly Uint8Array[]): Uint8Array;
-  /** A fresh key pair of a key exchange method; `publicValue` is in KE payload form (RFC 7296 §3.4, RFC 5903, RFC 8031). */
+  /** Whether this machine can do a key exchange method: ML-KEM is not in every OpenSSL. */
+  canExchange(group: number): boolean;
+  /** A fresh key pair of a key exchange method, as initiator; `publicValue` is in KE payload form (RFC 7296 §3.4, RFC 5903, RFC 8031). */
   generateKeyPair(group: number): KeyPair;
-  /** g^ir; undefined when the peer's value is not acceptable (wrong length, off the curve, 0, 1, p−1, all-zero X25519 result). */
+  /** g^ir, or what the responder encapsulated; undefined when its value is not acceptable (wrong length, off the curve, 0, 1, p−1, all-zero X25519 result). */
   sharedSecret(pair: KeyPair, peerPublicValue: Uint8Array): Uint8Array | undefined;
+  /** The whole of a key exchange as its responder; undefined when the initiator's value is not acceptable. */
+  answerKeyExchange(group: number, peerPublicValue: Uint8Array): KeyExchangeAnswer | undefined;
   /** Checks a signature with a DER SubjectPublicKeyInfo; strict encodings only; false for anything that is not right. */
   verify(spki: Uint8Array, scheme: SignatureScheme, data: Uint8Array, signature: Uint8Array): boolean;
 }
@@ -28,6 +32,11 @@ export interface KeyPair {
   readonly publicValue: Uint8Array;
   /** Opaque to the machine. */
   readonly secret: unknown;
+}
+
+export interface KeyExchangeAnswer {
+  readonly publicValue: Uint8Array;
+  readonly sharedSecret: Uint8Array;
 }
 
 export type SignatureScheme =

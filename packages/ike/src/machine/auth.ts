@@ -29,7 +29,7 @@ import { equalConstantTime, wipe } from '@aovpn/bytes';
  * signature of the gateway are accepted before any EAP answer, and with it any identity or secret of the user, is sent. The one
  * exception is asked for by name (`allowEapOnly`), and then EAP proves the gateway first.
  */
-export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array): void {
+export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array, intAuth: Uint8Array): void {
   const { config, path, peer } = turn.sa;
   const spiIn = newSpi(turn);
   const outer: Identity = {
@@ -41,6 +41,7 @@ export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initR
     initResponse,
     nonceI: init.nonce,
     nonceR,
+    intAuth,
     identity: config.auth.identity ?? outer,
     spiIn,
     childProposals: buildChildProposals(config.childProposals, spiIn, false),
@@ -254,14 +255,14 @@ function buildAuth(
 function ownOctets(turn: Turn, handshake: Handshake): Uint8Array {
   const { suite, skPi } = protectionOf(turn);
   const body = encodePayloadBody({ kind: 'IDi', identity: handshake.identity });
-  return signedOctets(turn.crypto, suite.prf, skPi, handshake.initRequest, handshake.nonceR, body);
+  return signedOctets(turn.crypto, suite.prf, skPi, handshake.initRequest, handshake.nonceR, body, handshake.intAuth);
 }
 
 /** What the gateway's AUTH covers. */
 function gatewayOctets(turn: Turn, handshake: Handshake, identity: Identity): Uint8Array {
   const { suite, skPr } = protectionOf(turn);
   const body = encodePayloadBody({ kind: 'IDr', identity });
-  return signedOctets(turn.crypto, suite.prf, skPr, handshake.initResponse, handshake.nonceI, body);
+  return signedOctets(turn.crypto, suite.prf, skPr, handshake.initResponse, handshake.nonceI, body, handshake.intAuth);
 }
 
 function protectionOf(turn: Turn): Protection {

@@ -1,5 +1,4 @@
 import type { Payload } from '../message/payload.ts';
-import { ExchangeType } from '../registry/exchange.ts';
 import { errorNotify } from '../registry/error.ts';
 import { findChild, postponeRekey, removeChild, replaceChild, setStage, useChild } from './child.ts';
 import { standbyMs } from './choice.ts';
@@ -88,5 +87,5 @@ function processProblem(turn: Turn, child: ChildSa, after: AfterInstall, problem
 
 function answer(turn: Turn, after: AfterInstall & { readonly kind: 'answer' }, payloads: readonly Payload[]): void {
   if (findAssociation(turn, after.association)?.answering !== after.messageId) return;
-  sendResponse(turn, after.association, ExchangeType.CREATE_CHILD_SA, after.messageId, payloads);
+  sendResponse(turn, after.association, after.exchange, after.messageId, payloads);
 }

@@ -1,5 +1,5 @@
 import type { Message, Payload, TrafficSelector } from '../message/payload.ts';
-import { acceptChildProposal, buildChildProposals, selectChildProposal, type AcceptedChild } from '../message/proposal.ts';
+import { acceptChildProposal, buildChildProposals, selectChildProposal } from '../message/proposal.ts';
 import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
@@ -20,9 +20,10 @@ import {
 import { nonceLength, standbyMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith } from './delete.ts';
+import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
 import { isNarrowed, narrow } from './selector.ts';
-import type { Association, ChildConversation, ChildSa } from './state.ts';
+import type { AgreedChild, Association, ChildConversation, ChildSa } from './state.ts';
 import { currentOf, info, updateAssociation, updateConversation, want, type Turn } from './turn.ts';
 import { sendRequest } from './window.ts';
 
@@ -32,7 +33,8 @@ import { sendRequest } from './window.ts';
 export function wantChildRekey(turn: Turn, spiIn: number): void {
   const conversation = currentOf(turn.sa).outstanding?.conversation;
   if (findChild(turn, spiIn)?.stage.name !== 'active') return;
-  if (conversation?.kind === 'child' && conversation.replaces === spiIn) return;
+  const child = conversation?.kind === 'follow-up' ? conversation.rekey.conversation : conversation;
+  if (child?.kind === 'child' && child.replaces === spiIn) return;
   if (turn.sa.children.some(({ stage }) => stage.name === 'standby' && stage.replaces === spiIn)) return;
   updateChild(turn, spiIn, { rekeyAt: Infinity });
   want(turn, { kind: 'child-rekey', spiIn });
@@ -52,16 +54,32 @@ export function startChildCreate(turn: Turn, tsi: readonly TrafficSelector[], ts
 export function processChildResponse(turn: Turn, conversation: ChildConversation, message: Message): void {
   const { payloads } = message;
   const error = pickError(payloads);
-  if (error && !pick(payloads, 'SA')) return processError(turn, conversation, error.type, error.data);
-  const old = findChild(turn, conversation.replaces);
+  if (error && !pick(payloads, 'SA')) return processChildError(turn, conversation, error.type, error.data);
   const accepted = accept(turn, conversation, message);
   if ('problem' in accepted) {
     info(turn, `the answer to our CREATE_CHILD_SA is refused: ${accepted.problem}`);
     addUnwantedChild(turn, conversation.spiIn, accepted.spiOut);
     return refused(turn, conversation, { kind: 'protocol', detail: accepted.problem });
   }
-  const { child, tsi, tsr, nonceR, sharedSecret } = accepted;
+  if (accepted.child.additionalKe.length > 0) {
+    const link = readLink(payloads);
+    if (link) return startFollowUp(turn, { kind: 'child', conversation, agreed: accepted }, accepted.child.additionalKe, link);
+    // The peer has made nothing yet, so there is nothing to delete.
+    return refused(turn, conversation, { kind: 'protocol', detail: 'additional key exchanges without ADDITIONAL_KEY_EXCHANGE' });
+  }
+  completeChildRekey(turn, conversation, accepted, []);
+}
+
+/** Everything that a CREATE_CHILD_SA of ours needs is here: the keys, and what became of a collision. */
+export function completeChildRekey(
+  turn: Turn,
+  conversation: ChildConversation,
+  agreed: AgreedChild,
+  additionalSecrets: readonly Uint8Array[],
+): void {
+  const { child, tsi, tsr, nonceR, sharedSecret } = agreed;
   const { rival, spiIn, nonce } = conversation;
+  const old = findChild(turn, conversation.replaces);
   if (rival && compareNonces(lowerNonce(nonce, nonceR), rival.lowestNonce) < 0) {
     info(turn, 'both rekeyed the CHILD_SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.1)');
     return addUnwantedChild(turn, spiIn, child.spi);
@@ -79,7 +97,7 @@ export function processChildResponse(turn: Turn, conversation: ChildConversation
     tsi,
     tsr,
     ours: true,
-    keyInput: { nonceI: nonce, nonceR, sharedSecret },
+    keyInput: { nonceI: nonce, nonceR, sharedSecret, additionalSecrets },
     sendNow: true,
     after: { kind: 'replace', old: conversation.replaces },
   });
@@ -107,11 +125,14 @@ export function answerChildRekey(turn: Turn, association: Association, message: 
     association.role !== 'current' ||
     old.stage.name !== 'active' ||
     conversation?.kind === 'ike-rekey' ||
+    conversation?.kind === 'follow-up' ||
     turn.sa.associations.some(({ role }) => role === 'successor') ||
     turn.sa.children.some(({ stage }) => successorOf(stage, old.spiIn));
   if (busy) return [errorNotify({ kind: 'TEMPORARY_FAILURE' })];
-  const answer = respond(turn, association, message, old);
+  forgetPeerFollowUp(turn);
+  const answer = respond(turn, association, message, old, conversation?.kind === 'child' && conversation.replaces === old.spiIn);
   if ('kind' in answer) return [errorNotify(answer)];
+  if ('payloads' in answer) return answer.payloads;
   if (conversation?.kind === 'child' && conversation.replaces === old.spiIn) {
     const rival = { spiIn: answer.spiIn, lowestNonce: answer.lowestNonce };
     updateConversation(turn, current.id, { ...conversation, rival });
@@ -134,7 +155,7 @@ function start(
     kind: 'child',
     replaces,
     spiIn,
-    proposals: buildChildProposals(turn.sa.config.childProposals, spiIn, true, current.protection?.suite.ke),
+    proposals: buildChildProposals(speakable(turn.sa.config.childProposals, current), spiIn, true, current.protection?.suite.ke),
     nonce: turn.crypto.random(nonceLength),
     keyPair,
     triedGroups: group === undefined ? triedGroups : [...triedGroups, group],
@@ -158,20 +179,12 @@ function start(
   );
 }
 
-interface Accepted {
-  readonly child: AcceptedChild;
-  readonly tsi: readonly TrafficSelector[];
-  readonly tsr: readonly TrafficSelector[];
-  readonly nonceR: Uint8Array;
-  readonly sharedSecret: Uint8Array | undefined;
-}
-
 /** Checks an answer that made a CHILD_SA at the peer; with a problem it must be deleted there again. */
 function accept(
   turn: Turn,
   conversation: ChildConversation,
   message: Message,
-): Accepted | { readonly problem: string; readonly spiOut: number } {
+): AgreedChild | { readonly problem: string; readonly spiOut: number } {
   const { payloads } = message;
   const chosen = pick(payloads, 'SA')?.proposals ?? [];
   const spiOut = (chosen[0] && spiNumber(chosen[0].spi)) ?? 0;
@@ -194,7 +207,8 @@ function accept(
   return sharedSecret ? { child, tsi, tsr, nonceR, sharedSecret } : { problem: 'the public value is not acceptable', spiOut };
 }
 
-function processError(turn: Turn, conversation: ChildConversation, type: number, data: Uint8Array): void {
+/** The peer ends a CREATE_CHILD_SA of ours with an error, at once or in an IKE_FOLLOWUP_KE. */
+export function processChildError(turn: Turn, conversation: ChildConversation, type: number, data: Uint8Array): void {
   const { replaces, tsi, tsr, triedGroups } = conversation;
   info(turn, `the peer answers our CREATE_CHILD_SA with ${nameOfNotify(type)}`);
   const group = type === NotifyType.INVALID_KE_PAYLOAD && data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
@@ -205,7 +219,7 @@ function processError(turn: Turn, conversation: ChildConversation, type: number,
     if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
   } else if (groups(turn).includes(group) && !triedGroups.includes(group)) {
     start(turn, replaces, tsi, tsr, group, triedGroups);
-  } else if (type === NotifyType.TEMPORARY_FAILURE && replaces !== undefined) {
+  } else if ((type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND) && replaces !== undefined) {
     postponeRekey(turn, replaces, false);
   } else {
     refused(turn, conversation, group === 0 ? childError(type, 'CREATE_CHILD_SA') : { kind: 'invalid-ke', wanted: group });
@@ -213,7 +227,7 @@ function processError(turn: Turn, conversation: ChildConversation, type: number,
 }
 
 /** A refused rekey is tried again a few times; a tunnel without any CHILD_SA ends. */
-function refused(turn: Turn, conversation: ChildConversation, failure: IkeFailure): void {
+export function refused(turn: Turn, conversation: ChildConversation, failure: IkeFailure): void {
   const again = conversation.replaces === undefined ? hasLivingChild(turn) : postponeRekey(turn, conversation.replaces, true);
   if (!again || !hasLivingChild(turn)) closeWith(turn, { kind: 'failed', failure });
 }
@@ -224,11 +238,12 @@ function respond(
   association: Association,
   message: Message,
   old: ChildSa,
-): IkeProtocolError | { readonly spiIn: number; readonly lowestNonce: Uint8Array } {
-  const { payloads, header } = message;
-  const nonceI = pickNonce(payloads);
-  const ke = pick(payloads, 'KE');
-  const offered = pick(payloads, 'SA')?.proposals ?? [];
+  contested: boolean,
+): IkeProtocolError | { readonly spiIn: number; readonly lowestNonce: Uint8Array } | { readonly payloads: readonly Payload[] } {
+  const { header } = message;
+  const nonceI = pickNonce(message.payloads);
+  const ke = pick(message.payloads, 'KE');
+  const offered = pick(message.payloads, 'SA')?.proposals ?? [];
   const ikeGroup = association.protection?.suite.ke;
   if (!nonceI) return { kind: 'INVALID_SYNTAX', detail: 'no usable nonce' };
   const chosen = selectChildProposal(turn.sa.config.childProposals, offered, { ikeGroup, sentGroup: ke?.group });
@@ -238,14 +253,27 @@ function respond(
   }
   if (chosen.ke !== 0 && ke?.group !== chosen.ke) return { kind: 'INVALID_KE_PAYLOAD', group: chosen.ke };
   // The peer's side of the tunnel is its TSi; it gets at most what the old pair carried.
-  const tsr = narrow(pick(payloads, 'TSi')?.selectors ?? [], old.tsr);
-  const tsi = narrow(pick(payloads, 'TSr')?.selectors ?? [], old.tsi);
+  const tsr = narrow(pick(message.payloads, 'TSi')?.selectors ?? [], old.tsr);
+  const tsi = narrow(pick(message.payloads, 'TSr')?.selectors ?? [], old.tsi);
   if (tsi.length === 0 || tsr.length === 0) return { kind: 'TS_UNACCEPTABLE' };
-  const keyPair = chosen.ke === 0 ? undefined : turn.crypto.generateKeyPair(chosen.ke);
-  const sharedSecret = keyPair && ke ? turn.crypto.sharedSecret(keyPair, ke.data) : undefined;
-  if (keyPair && !sharedSecret) return { kind: 'INVALID_SYNTAX', detail: 'the public value is not acceptable' };
+  // Rekeys of both sides that go on for several exchanges each would cross in too many ways: both begin anew, at different times.
+  if (contested && chosen.additionalKe.length > 0) return { kind: 'TEMPORARY_FAILURE' };
+  const exchange = chosen.ke !== 0 && ke ? turn.crypto.answerKeyExchange(chosen.ke, ke.data) : undefined;
+  if (chosen.ke !== 0 && !exchange) return { kind: 'INVALID_SYNTAX', detail: 'the public value is not acceptable' };
+  const sharedSecret = exchange?.sharedSecret;
   const spiIn = newSpi(turn);
   const nonceR = turn.crypto.random(nonceLength);
+  const payloads: Payload[] = [
+    { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
+    { kind: 'NONCE', data: nonceR },
+    ...(exchange ? [{ kind: 'KE', group: chosen.ke, data: exchange.publicValue } as const] : []),
+    { kind: 'TSi', selectors: tsr },
+    { kind: 'TSr', selectors: tsi },
+  ];
+  if (chosen.additionalKe.length > 0) {
+    const rekey = { kind: 'child', old: old.spiIn, spiIn, accepted: chosen, tsi, tsr, nonceI, nonceR, sharedSecret } as const;
+    return { payloads: [...payloads, awaitFollowUp(turn, association, rekey, chosen.additionalKe)] };
+  }
   installChild(turn, association, {
     spiIn,
     accepted: chosen,
@@ -256,16 +284,11 @@ function respond(
     sendNow: false,
     after: {
       kind: 'answer',
+      exchange: header.exchange,
       association: association.id,
       messageId: header.messageId,
       replaces: old.spiIn,
-      payloads: [
-        { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
-        { kind: 'NONCE', data: nonceR },
-        ...(keyPair ? [{ kind: 'KE', group: keyPair.group, data: keyPair.publicValue } as const] : []),
-        { kind: 'TSi', selectors: tsr },
-        { kind: 'TSr', selectors: tsi },
-      ],
+      payloads,
     },
   });
   updateAssociation(turn, association.id, { answering: header.messageId });

@@ -58,7 +58,7 @@ export function installChild(turn: Turn, association: Association, child: NewChi
   const { accepted, spiIn, tsi, tsr } = child;
   const { suite } = accepted;
   const keys = deriveChildKeys(turn.crypto, protection.suite.prf, protection.skD, suite, child.keyInput);
-  wipe(child.keyInput.sharedSecret);
+  wipe(child.keyInput.sharedSecret, ...(child.keyInput.additionalSecrets ?? []));
   const [inbound, outbound] = child.ours ? [keys.responder, keys.initiator] : [keys.initiator, keys.responder];
   update(turn, {
     children: [

@@ -20,6 +20,8 @@ export const closingRetransmitMs = 500;
 export const lingerMs = 5_000;
 /** How long the peer may take to delete what its rekey replaced, before we take over. */
 export const standbyMs = 30_000;
+/** How long the peer may take from one exchange of its rekey to the next (RFC 9370 §2.2.4). */
+export const followUpMs = 30_000;
 /** A replaced IKE SA answers retransmitted requests for this long. */
 export const formerMs = 30_000;
 /** How long the host may take to answer `ask-traffic` before a probe is sent anyway. */

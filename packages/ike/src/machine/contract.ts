@@ -10,6 +10,8 @@ export interface IkeProposalConfig {
   readonly integ: readonly number[];
   readonly prf: readonly number[];
   readonly ke: readonly number[];
+  /** Additional key exchanges (RFC 9370): the choices for ADDKE1, ADDKE2, …, at most seven. Each is then wanted, none may be left out. */
+  readonly additionalKe?: readonly (readonly number[])[];
 }
 
 export interface ChildProposalConfig {
@@ -17,6 +19,8 @@ export interface ChildProposalConfig {
   readonly integ: readonly number[];
   /** Groups for perfect forward secrecy in CREATE_CHILD_SA; empty: none; `'ike'`: the IKE SA's own (PFSMM). */
   readonly ke: readonly number[] | 'ike';
+  /** As in {@link IkeProposalConfig}; with `ke` only. */
+  readonly additionalKe?: readonly (readonly number[])[];
 }
 
 /** Where the other end of the flow is, as far as IKE cares (RFC 7296 §2.23). */

@@ -106,7 +106,8 @@ function deletedByPeer(turn: Turn, child: ChildSa): void {
   settleAll(turn, spiIn);
   // The tunnel was never there for the host, and is not to be.
   if (turn.sa.phase.name === 'child-await-install') return closeWith(turn, { kind: 'peer-closed' });
-  const creating = currentOf(turn.sa).outstanding?.conversation.kind === 'child';
+  const conversation = currentOf(turn.sa).outstanding?.conversation;
+  const creating = conversation?.kind === 'child' || (conversation?.kind === 'follow-up' && conversation.rekey.kind === 'child');
   if (turn.sa.phase.name === 'open' && !hasLivingChild(turn) && !creating && tsi.length > 0)
     want(turn, { kind: 'child-create', tsi, tsr });
 }

@@ -1,7 +1,7 @@
 import { wipe } from '@aovpn/bytes';
 import { deriveRekeyedIkeKeys, type IkeKeys } from '../crypto/keymat.ts';
 import type { Message, Payload } from '../message/payload.ts';
-import { acceptIkeProposal, buildIkeProposals, selectIkeProposal } from '../message/proposal.ts';
+import { acceptIkeProposal, buildIkeProposals, ikeSuiteOf, selectIkeProposal } from '../message/proposal.ts';
 import { emptyReassembly } from '../message/reassembly.ts';
 import type { IkeSuite } from '../message/suite.ts';
 import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
@@ -13,8 +13,9 @@ import { formerMs, nonceLength, refusalLimit, standbyMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith, startDeleteIke } from './delete.ts';
 import { factsOf } from './facts.ts';
+import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
 import { compareNonces, lowerNonce, pick, pickError, pickNonce } from './pick.ts';
-import type { Association, IkeRekeyConversation, Protection } from './state.ts';
+import type { AgreedIke, Association, IkeRekeyConversation, PeerIkeRekey, Protection } from './state.ts';
 import {
   addAssociation,
   currentOf,
@@ -42,16 +43,37 @@ export function startIkeRekey(turn: Turn): void {
 export function processIkeRekeyResponse(turn: Turn, conversation: IkeRekeyConversation, message: Message): void {
   const { payloads } = message;
   const error = pickError(payloads);
-  if (error && !pick(payloads, 'SA')) return processError(turn, conversation, error.type, error.data);
-  const old = currentOf(turn.sa);
-  const made = accept(turn, old, conversation, message);
+  if (error && !pick(payloads, 'SA')) return processIkeRekeyError(turn, conversation, error.type, error.data);
+  const agreed = accept(turn, conversation, message);
+  if (!('problem' in agreed) && agreed.suite.additionalKe) {
+    const link = readLink(payloads);
+    if (link) return startFollowUp(turn, { kind: 'ike', conversation, agreed }, agreed.suite.additionalKe, link);
+  }
   // The peer has a new IKE SA that we cannot reach, and takes the old one for replaced: there is no way on.
-  if ('problem' in made)
-    return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail: `IKE rekey: ${made.problem}` } });
-  const id = addAssociation(turn, made.association);
+  if ('problem' in agreed || agreed.suite.additionalKe) {
+    const problem = 'problem' in agreed ? agreed.problem : 'no ADDITIONAL_KEY_EXCHANGE';
+    return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail: `IKE rekey: ${problem}` } });
+  }
+  completeIkeRekey(turn, conversation, agreed, []);
+}
+
+/** Everything that our rekey needs is here: the keys, and what became of a collision. */
+export function completeIkeRekey(
+  turn: Turn,
+  conversation: IkeRekeyConversation,
+  agreed: AgreedIke,
+  additionalSecrets: readonly Uint8Array[],
+): void {
+  const old = currentOf(turn.sa);
+  const { suite, spiR, nonceR, sharedSecret } = agreed;
+  const spis = { spiI: conversation.spi, spiR };
+  const input = { sharedSecret, additionalSecrets, nonceI: conversation.nonce, nonceR, ...spis };
+  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, input);
+  wipe(sharedSecret, ...additionalSecrets);
+  const id = addAssociation(turn, fresh(spis, true, protect(suite, keys, true)));
   const rival = conversation.rival && findAssociation(turn, conversation.rival.association);
   if (conversation.rival && rival?.role === 'rival') {
-    if (compareNonces(lowerNonce(conversation.nonce, made.nonceR), conversation.rival.lowestNonce) < 0) {
+    if (compareNonces(lowerNonce(conversation.nonce, nonceR), conversation.rival.lowestNonce) < 0) {
       info(turn, 'both rekeyed the IKE SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.2)');
       updateAssociation(turn, rival.id, { role: 'successor', until: turn.now + standbyMs });
       updateAssociation(turn, id, { until: turn.now + formerMs });
@@ -73,12 +95,15 @@ export function answerIkeRekey(turn: Turn, association: Association, message: Me
     association.role !== 'current' ||
     turn.sa.associations.some(({ role }) => role === 'successor' || role === 'rival') ||
     conversation?.kind === 'child' ||
+    conversation?.kind === 'follow-up' ||
     conversation?.kind === 'delete-child' ||
     turn.sa.children.some(({ stage }) => stage.name === 'installing');
   if (busy) return [errorNotify({ kind: 'TEMPORARY_FAILURE' })];
-  const answer = respond(turn, association, message);
-  if ('kind' in answer) return [errorNotify(answer)];
+  forgetPeerFollowUp(turn);
   const rekeying = conversation?.kind === 'ike-rekey' ? conversation : undefined;
+  const answer = respond(turn, association, message, rekeying !== undefined);
+  if ('kind' in answer) return [errorNotify(answer)];
+  if (!answer.association) return answer.payloads;
   const id = addAssociation(turn, {
     ...answer.association,
     role: rekeying ? 'rival' : 'successor',
@@ -145,10 +170,15 @@ function adopt(turn: Turn, id: number): void {
       if (conversation.replaces === undefined) want(turn, { kind: 'child-create', tsi: conversation.tsi, tsr: conversation.tsr });
       else want(turn, { kind: 'child-rekey', spiIn: conversation.replaces });
       break;
+    case 'follow-up':
+      if (conversation.rekey.kind === 'child' && conversation.rekey.conversation.replaces !== undefined)
+        want(turn, { kind: 'child-rekey', spiIn: conversation.rekey.conversation.replaces });
+      break;
     case 'liveness':
     case 'ike-rekey':
     case 'delete-ike':
     case 'init':
+    case 'intermediate':
     case 'auth':
     case undefined:
       break;
@@ -163,7 +193,7 @@ function start(turn: Turn, group: number, triedGroups: readonly number[]): void 
   const conversation: IkeRekeyConversation = {
     kind: 'ike-rekey',
     spi,
-    proposals: buildIkeProposals(config.ikeProposals, spi),
+    proposals: buildIkeProposals(speakable(config.ikeProposals, currentOf(turn.sa)), spi),
     nonce: turn.crypto.random(nonceLength),
     keyPair,
     triedGroups: [...triedGroups, group],
@@ -182,12 +212,7 @@ function start(turn: Turn, group: number, triedGroups: readonly number[]): void 
   );
 }
 
-function accept(
-  turn: Turn,
-  old: Association,
-  conversation: IkeRekeyConversation,
-  message: Message,
-): { readonly association: Omit<Association, 'id'>; readonly nonceR: Uint8Array } | { readonly problem: string } {
+function accept(turn: Turn, conversation: IkeRekeyConversation, message: Message): AgreedIke | { readonly problem: string } {
   const { payloads } = message;
   const violation = checkExchange(message, 'rekey-ike')[0];
   if (violation) return { problem: `${violation.payload} ${violation.what}` };
@@ -200,52 +225,69 @@ function accept(
     return { problem: `key exchange with group ${ke?.group ?? 0}` };
   const sharedSecret = turn.crypto.sharedSecret(conversation.keyPair, ke.data);
   if (!sharedSecret) return { problem: 'the public value is not acceptable' };
-  const spis = { spiI: conversation.spi, spiR: suite.spi.slice() };
-  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, {
-    sharedSecret,
-    nonceI: conversation.nonce,
-    nonceR,
-    ...spis,
-  });
-  wipe(sharedSecret);
-  return { association: fresh(spis, true, protect(suite, keys, true)), nonceR: nonceR.slice() };
+  return { suite: ikeSuiteOf(suite), spiR: suite.spi.slice(), nonceR: nonceR.slice(), sharedSecret };
 }
 
 function respond(
   turn: Turn,
   old: Association,
-  { payloads }: Message,
+  { payloads: asked }: Message,
+  contested: boolean,
 ):
   | IkeProtocolError
-  | { readonly association: Omit<Association, 'id'>; readonly payloads: readonly Payload[]; readonly lowestNonce: Uint8Array } {
-  const nonceI = pickNonce(payloads);
-  const ke = pick(payloads, 'KE');
+  | {
+      /** Undefined while more key exchanges are to come. */
+      readonly association: Omit<Association, 'id'> | undefined;
+      readonly payloads: readonly Payload[];
+      readonly lowestNonce: Uint8Array;
+    } {
+  const nonceI = pickNonce(asked);
+  const ke = pick(asked, 'KE');
   if (!nonceI || !ke) return { kind: 'INVALID_SYNTAX', detail: 'IKE rekey without nonce or key exchange' };
-  const chosen = selectIkeProposal(turn.sa.config.ikeProposals, pick(payloads, 'SA')?.proposals ?? [], ke.group);
+  const chosen = selectIkeProposal(turn.sa.config.ikeProposals, pick(asked, 'SA')?.proposals ?? [], ke.group);
   if ('problem' in chosen || !isIkeSpi(chosen.spi)) {
     info(turn, `the peer’s IKE rekey is refused: ${'problem' in chosen ? chosen.problem : 'SPI'}`);
     return { kind: 'NO_PROPOSAL_CHOSEN' };
   }
   if (chosen.ke !== ke.group) return { kind: 'INVALID_KE_PAYLOAD', group: chosen.ke };
-  const keyPair = turn.crypto.generateKeyPair(chosen.ke);
-  const sharedSecret = turn.crypto.sharedSecret(keyPair, ke.data);
-  if (!sharedSecret) return { kind: 'INVALID_SYNTAX', detail: 'the public value is not acceptable' };
+  if (contested && chosen.additionalKe) return { kind: 'TEMPORARY_FAILURE' };
+  const exchange = turn.crypto.answerKeyExchange(chosen.ke, ke.data);
+  if (!exchange) return { kind: 'INVALID_SYNTAX', detail: 'the public value is not acceptable' };
+  const { sharedSecret } = exchange;
   const nonceR = turn.crypto.random(nonceLength);
   const spis = { spiI: chosen.spi.slice(), spiR: newIkeSpi(turn) };
+  const lowestNonce = lowerNonce(nonceI, nonceR).slice();
+  const payloads: Payload[] = [
+    { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
+    { kind: 'NONCE', data: nonceR },
+    { kind: 'KE', group: chosen.ke, data: exchange.publicValue },
+  ];
+  if (chosen.additionalKe) {
+    const rekey = { kind: 'ike', suite: ikeSuiteOf(chosen), ...spis, nonceI: nonceI.slice(), nonceR, sharedSecret } as const;
+    const link = awaitFollowUp(turn, old, rekey, chosen.additionalKe);
+    return { association: undefined, lowestNonce, payloads: [...payloads, link] };
+  }
   const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), chosen, { sharedSecret, nonceI, nonceR, ...spis });
   wipe(sharedSecret);
   return {
     association: fresh(spis, false, protect(chosen, keys, false)),
-    lowestNonce: lowerNonce(nonceI, nonceR).slice(),
-    payloads: [
-      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
-      { kind: 'NONCE', data: nonceR },
-      { kind: 'KE', group: keyPair.group, data: keyPair.publicValue },
-    ],
+    lowestNonce,
+    payloads,
   };
 }
 
-function processError(turn: Turn, conversation: IkeRekeyConversation, type: number, data: Uint8Array): void {
+/** The last of the peer's IKE_FOLLOWUP_KE requests: its IKE SA can be made. */
+export function completePeerIkeRekey(turn: Turn, old: Association, rekey: PeerIkeRekey, secrets: readonly Uint8Array[]): void {
+  const { suite, spiI, spiR, nonceI, nonceR, sharedSecret } = rekey;
+  const input = { sharedSecret, additionalSecrets: secrets, nonceI, nonceR, spiI, spiR };
+  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, input);
+  wipe(sharedSecret, ...secrets);
+  const made = fresh({ spiI, spiR }, false, protect(suite, keys, false));
+  addAssociation(turn, { ...made, role: 'successor', until: turn.now + standbyMs });
+}
+
+/** The peer ends our rekey with an error, at once or in an IKE_FOLLOWUP_KE. */
+export function processIkeRekeyError(turn: Turn, conversation: IkeRekeyConversation, type: number, data: Uint8Array): void {
   info(turn, `the peer answers our IKE rekey with ${nameOfNotify(type)}`);
   const { rival, triedGroups } = conversation;
   const heir = rival && findAssociation(turn, rival.association);
@@ -255,7 +297,8 @@ function processError(turn: Turn, conversation: IkeRekeyConversation, type: numb
     const offered = turn.sa.config.ikeProposals.some(({ ke }) => ke.includes(group));
     if (offered && !triedGroups.includes(group)) return start(turn, group, triedGroups);
   }
-  const refusals = turn.sa.ikeRefusals + (type === NotifyType.TEMPORARY_FAILURE ? 0 : 1);
+  const passing = type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND;
+  const refusals = turn.sa.ikeRefusals + (passing ? 0 : 1);
   update(turn, { ikeRefusals: refusals, ikeRekeyAt: retryTime(turn) });
   if (refusals < refusalLimit) return;
   const failure: IkeFailure =
@@ -267,7 +310,7 @@ function processError(turn: Turn, conversation: IkeRekeyConversation, type: numb
 
 function protect(suite: IkeSuite, keys: IkeKeys, initiator: boolean): Protection {
   return {
-    suite: { encr: suite.encr, keyBits: suite.keyBits, prf: suite.prf, integ: suite.integ, ke: suite.ke },
+    suite: ikeSuiteOf(suite),
     send: initiator ? keys.initiator : keys.responder,
     receive: initiator ? keys.responder : keys.initiator,
     skD: keys.skD,

@@ -1,12 +1,13 @@
 import { processSigned, processVerdict } from './auth.ts';
 import { processInstalled } from './child-install.ts';
 import { wantChildRekey } from './child-rekey.ts';
-import type { IkeAction, IkeEvent, IkeSaConfig, Path } from './contract.ts';
+import type { ChildProposalConfig, IkeAction, IkeEvent, IkeProposalConfig, IkeSaConfig, Path } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { processLivenessCheck, processStrangerAnswered, processTraffic } from './dpd.ts';
 import { processEapEvent } from './eap-round.ts';
 import { newIkeSpi } from './ike-rekey.ts';
 import { startInit } from './init.ts';
+import { Ke } from '../registry/transform.ts';
 import { emptyReassembly } from '../message/reassembly.ts';
 import { processPathChanged } from './mobike.ts';
 import { pump } from './pump.ts';
@@ -26,7 +27,7 @@ export interface IkeStep {
  * the start (§2.23 allows it), the non-ESP marker being the host's. `now`: milliseconds of a monotonic clock.
  */
 export function startIkeSa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: number): IkeStep {
-  const turn: Turn = { crypto, now, actions: [], sa: emptySa(config, path, now) };
+  const turn: Turn = { crypto, now, actions: [], sa: emptySa(crypto, config, path, now) };
   addAssociation(turn, {
     role: 'current',
     spiI: newIkeSpi(turn),
@@ -93,6 +94,7 @@ function processClose(turn: Turn, why: string): void {
   switch (name) {
     case 'init-await-response':
     case 'init-await-better':
+    case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':
@@ -119,15 +121,18 @@ function settle(turn: Turn): IkeStep {
   return { sa: turn.sa, actions };
 }
 
-function emptySa(config: IkeSaConfig, path: Path, now: number): IkeSa {
+function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: number): IkeSa {
+  const canDo = ({ additionalKe = [] }: IkeProposalConfig | ChildProposalConfig): boolean =>
+    additionalKe.flat().every((method) => method === Ke.NONE || crypto.canExchange(method));
   return {
-    config,
+    config: { ...config, ikeProposals: config.ikeProposals.filter(canDo), childProposals: config.childProposals.filter(canDo) },
     // Replaced at once by startInit, which either sends or fails.
     phase: { name: 'open' },
     path,
     pathStale: false,
     associations: [],
     children: [],
+    peerFollowUp: undefined,
     wanted: [],
     peer: { mobike: false, fragmentation: false, hashes: undefined, natLocal: false, natRemote: false, seenAs: undefined },
     gateway: { identity: '', subject: '', authentication: '' },

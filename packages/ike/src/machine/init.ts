@@ -5,16 +5,16 @@ import { encodeMessage } from '../message/encode.ts';
 import type { DecodedHeader } from '../message/header.ts';
 import { openDatagram } from '../message/open.ts';
 import type { Message, Payload } from '../message/payload.ts';
-import { acceptIkeProposal, buildIkeProposals } from '../message/proposal.ts';
+import { acceptIkeProposal, buildIkeProposals, ikeSuiteOf } from '../message/proposal.ts';
 import { emptyReassembly } from '../message/reassembly.ts';
 import { announcedSignatureHashes } from '../registry/auth-method.ts';
 import { describeError } from '../registry/error.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
-import { startAuth } from './auth.ts';
 import { betterAnswerMs, cookieLimit, cookieWaitMs, nonceLength } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
+import { startIntermediate } from './intermediate.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
 import type { InitOffer } from './state.ts';
@@ -104,6 +104,9 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   }
   const sharedSecret = turn.crypto.sharedSecret(asked.keyPair, ke.data);
   if (!sharedSecret) return doubt(turn, { kind: 'protocol', detail: 'the public value is not acceptable' });
+  // RFC 9370 §2.2.2: more key exchanges need an exchange for them.
+  if (suite.additionalKe && !pickNotify(payloads, NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
+    return doubt(turn, { kind: 'protocol', detail: 'additional key exchanges without IKE_INTERMEDIATE' });
   const current = currentOf(turn.sa);
   const { spiI } = current;
   const { spiR } = message.header;
@@ -113,7 +116,7 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
     spiR: spiR.slice(),
     outstanding: undefined,
     protection: {
-      suite: { encr: suite.encr, keyBits: suite.keyBits, prf: suite.prf, integ: suite.integ, ke: suite.ke },
+      suite: ikeSuiteOf(suite),
       send: keys.initiator,
       receive: keys.responder,
       skD: keys.skD,
@@ -122,7 +125,7 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
     },
   });
   learnPeer(turn, payloads);
-  startAuth(turn, { ...init, request: asked.request, keyPair: asked.keyPair }, nonceR.slice(), datagram.slice());
+  startIntermediate(turn, { ...init, request: asked.request, keyPair: asked.keyPair }, nonceR.slice(), datagram.slice());
 }
 
 function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
@@ -208,6 +211,9 @@ function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 're
     { kind: 'KE', group: keyPair.group, data: keyPair.publicValue },
     { kind: 'NONCE', data: nonce },
     ...buildNatDetection(turn, spiI, spiR),
+    ...(turn.sa.config.ikeProposals.some(({ additionalKe }) => additionalKe)
+      ? [notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)]
+      : []),
     ...(turn.sa.config.fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
     notify(
       NotifyType.SIGNATURE_HASH_ALGORITHMS,

@@ -28,6 +28,9 @@ export function pump(turn: Turn): void {
 
 /** RFC 7296 §2.25: an IKE SA is not rekeyed while a CHILD_SA is being made. */
 function mayStart(turn: Turn, wish: Wanted): boolean {
+  const rekeys = wish.kind === 'ike-rekey' || wish.kind === 'child-rekey' || wish.kind === 'child-create';
+  // The peer is in the middle of a rekey of several exchanges.
+  if (rekeys && turn.sa.peerFollowUp) return false;
   return wish.kind !== 'ike-rekey' || !turn.sa.children.some(({ stage }) => stage.name === 'installing');
 }
 

@@ -1,6 +1,6 @@
 import { equal, type IpAddress } from '@aovpn/bytes';
 import { decodeHeader, ikeHeaderLength, type DecodedHeader } from '../message/header.ts';
-import { openDatagram } from '../message/open.ts';
+import { openDatagram, type OpenOutcome } from '../message/open.ts';
 import { decodePayloads } from '../message/payload-chain.ts';
 import type { IkeHeader, Message, Payload } from '../message/payload.ts';
 import { describeError, errorNotify, type IkeProtocolError } from '../registry/error.ts';
@@ -14,9 +14,11 @@ import { messageIdEnd } from './choice.ts';
 import { closeWith, processChildrenDeleted } from './delete.ts';
 import { noteLife, processGoneHint, processProbeAnswer } from './dpd.ts';
 import { processEapResponse } from './eap-round.ts';
+import { answerFollowUp, processFollowUp } from './follow-up-ke.ts';
 import { answerIkeRekey, processIkeDeleted, processIkeRekeyResponse } from './ike-rekey.ts';
 import { answerInformational } from './informational.ts';
 import { processInit } from './init.ts';
+import { processIntermediate } from './intermediate.ts';
 import { processAddressUpdated } from './mobike.ts';
 import type { Association, Conversation, Phase } from './state.ts';
 import { debug, fail, findAssociation, finish, info, updateAssociation, type Turn } from './turn.ts';
@@ -61,7 +63,7 @@ function processResponseDatagram(turn: Turn, association: Association, header: D
   updateAssociation(turn, association.id, { outstanding: undefined });
   noteLife(turn);
   if ('error' in opened) return processMalformedResponse(turn, association, opened.error);
-  processResponse(turn, association.id, outstanding.conversation, opened);
+  processResponse(turn, association.id, outstanding.conversation, opened.message, opened.authenticated);
 }
 
 function processRequestDatagram(turn: Turn, association: Association, header: DecodedHeader, datagram: Uint8Array): void {
@@ -78,15 +80,17 @@ function processRequestDatagram(turn: Turn, association: Association, header: De
   noteLife(turn);
   if (header.messageId >= messageIdEnd) return fail(turn, { kind: 'protocol', detail: 'the peer’s message IDs are used up' });
   if ('error' in opened) return refuseRequest(turn, association, opened.header, opened.error);
-  processRequest(turn, association, opened);
+  processRequest(turn, association, opened.message);
 }
+
+type Opened = Extract<OpenOutcome, { readonly kind: 'message' }>;
 
 /** Opens with the association's keys; undefined when nothing came of it (yet). */
 function open(
   turn: Turn,
   association: Association,
   datagram: Uint8Array,
-): Message | { readonly header: IkeHeader; readonly error: IkeProtocolError } | undefined {
+): Opened | { readonly header: IkeHeader; readonly error: IkeProtocolError } | undefined {
   const { protection, reassembly } = association;
   const outcome = openDatagram(turn.crypto, datagram, { suite: protection?.suite, keys: protection?.receive, reassembly });
   switch (outcome.kind) {
@@ -105,7 +109,7 @@ function open(
         return undefined;
       }
       updateAssociation(turn, association.id, { reassembly: outcome.reassembly });
-      return outcome.message;
+      return outcome;
   }
 }
 
@@ -120,7 +124,13 @@ function repeatAnswer(turn: Turn, association: Association, datagram: Uint8Array
   transmit(turn, answer.datagrams);
 }
 
-function processResponse(turn: Turn, id: number, conversation: Conversation, message: Message): void {
+function processResponse(
+  turn: Turn,
+  id: number,
+  conversation: Conversation,
+  message: Message,
+  authenticated: Uint8Array | undefined,
+): void {
   const association = findAssociation(turn, id)!;
   if (turn.sa.phase.name === 'closing-await-response') {
     if (conversation.kind === 'delete-ike' && association.role === 'current') finish(turn, turn.sa.phase.end);
@@ -129,8 +139,15 @@ function processResponse(turn: Turn, id: number, conversation: Conversation, mes
   switch (conversation.kind) {
     case 'init':
       return;
+    case 'intermediate': {
+      const { phase } = turn.sa;
+      if (phase.name !== 'intermediate-await-response' || !authenticated) return;
+      return processIntermediate(turn, phase.run, message, authenticated);
+    }
     case 'auth':
       return processAuthResponse(turn, message);
+    case 'follow-up':
+      return processFollowUp(turn, conversation, message);
     case 'child':
       return processChildResponse(turn, conversation, message);
     case 'ike-rekey':
@@ -157,6 +174,7 @@ function processAuthResponse(turn: Turn, message: Message): void {
       return processProof(turn, phase.handshake, phase.msk, message);
     case 'init-await-response':
     case 'init-await-better':
+    case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-verdict':
     case 'eap-await-host':
@@ -186,6 +204,11 @@ function processRequest(turn: Turn, association: Association, message: Message):
       return answerInformational(turn, association, message);
     case ExchangeType.CREATE_CHILD_SA: {
       const answer = answerCreateChild(turn, association, message);
+      if (answer) sendResponse(turn, association.id, exchange, messageId, answer);
+      return;
+    }
+    case ExchangeType.IKE_FOLLOWUP_KE: {
+      const answer = answerFollowUp(turn, association, message);
       if (answer) sendResponse(turn, association.id, exchange, messageId, answer);
       return;
     }
@@ -224,6 +247,7 @@ function hearsRequests({ name }: Phase): boolean {
   switch (name) {
     case 'init-await-response':
     case 'init-await-better':
+    case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':

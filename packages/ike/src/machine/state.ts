@@ -1,6 +1,7 @@
 import type { EapState } from '@aovpn/eap';
 import type { KeyPair } from '../crypto/port.ts';
 import type { Identity, Payload, Proposal, TrafficSelector } from '../message/payload.ts';
+import type { AcceptedChild } from '../message/proposal.ts';
 import type { Reassembly } from '../message/reassembly.ts';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
 import type { IkeEnd, IkeFailure, IkeSaConfig, IkeTimer, Path, TunnelConfiguration } from './contract.ts';
@@ -18,6 +19,7 @@ export interface IkeSa {
   readonly pathStale: boolean;
   readonly associations: readonly Association[];
   readonly children: readonly ChildSa[];
+  readonly peerFollowUp: PeerFollowUp | undefined;
   /** What we would like to talk about when the window is free. */
   readonly wanted: readonly Wanted[];
   readonly peer: PeerFacts;
@@ -39,6 +41,7 @@ export interface IkeSa {
  * State names: TOPIC "-await-" WHOM, or one word for the two states that await nobody in particular.
  *
  *   TOPIC  init      the IKE_SA_INIT exchange           WHOM  response   the gateway, to the request that is out
+ *          intermediate  the IKE_INTERMEDIATE exchanges
  *          auth      the first IKE_AUTH exchange              better     the gateway, for something better than what it (or
  *          eap       the EAP rounds                                      somebody in its name) has said
  *          proof     the AUTH payloads from the MSK           signature  the host's key, for our AUTH
@@ -58,6 +61,7 @@ export type Phase =
       readonly cookie: Uint8Array | undefined;
       readonly until: number;
     }
+  | { readonly name: 'intermediate-await-response'; readonly run: IntermediateRun }
   | { readonly name: 'auth-await-signature'; readonly handshake: Handshake; readonly question: number; readonly rfc7427: boolean }
   | { readonly name: 'auth-await-response'; readonly handshake: Handshake }
   | {
@@ -88,12 +92,27 @@ export interface InitOffer {
   readonly earlier: readonly { readonly request: Uint8Array; readonly keyPair: KeyPair }[];
 }
 
+/** IKE_SA_INIT, and what came of the IKE_INTERMEDIATE exchanges so far (RFC 9242 §3.3.2). */
+export interface IntermediateRun {
+  readonly init: InitOffer;
+  readonly nonceR: Uint8Array;
+  readonly initResponse: Uint8Array;
+  /** Of the exchange that is out, and the methods after it. */
+  readonly keyPair: KeyPair;
+  readonly rest: readonly number[];
+  /** IntAuth_i and IntAuth_r: what each side has said; ours counts the exchange that is out. */
+  readonly saidByUs: Uint8Array;
+  readonly saidByGateway: Uint8Array;
+}
+
 /** What IKE_AUTH builds on. */
 export interface Handshake {
   readonly initRequest: Uint8Array;
   readonly initResponse: Uint8Array;
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
+  /** What binds the IKE_INTERMEDIATE exchanges to AUTH (RFC 9242 §3.3.2); empty without any. */
+  readonly intAuth: Uint8Array;
   readonly identity: Identity;
   readonly spiIn: number;
   readonly childProposals: readonly Proposal[];
@@ -162,9 +181,11 @@ export interface Outstanding {
 /** What the outstanding request is about, with everything that its answer needs. */
 export type Conversation =
   | { readonly kind: 'init' }
+  | { readonly kind: 'intermediate' }
   | { readonly kind: 'auth' }
   | ChildConversation
   | IkeRekeyConversation
+  | FollowUpConversation
   | { readonly kind: 'delete-child'; readonly spisIn: readonly number[] }
   | { readonly kind: 'delete-ike' }
   | { readonly kind: 'liveness' }
@@ -194,6 +215,70 @@ export interface IkeRekeyConversation {
   readonly triedGroups: readonly number[];
   /** The peer rekeyed the same IKE SA meanwhile (RFC 7296 §2.8.2). */
   readonly rival: { readonly association: number; readonly lowestNonce: Uint8Array } | undefined;
+}
+
+/** The IKE_FOLLOWUP_KE exchanges of a rekey of ours (RFC 9370 §2.2.4). */
+export interface FollowUpConversation {
+  readonly kind: 'follow-up';
+  /** Of the exchange that is out, and the methods after it. */
+  readonly keyPair: KeyPair;
+  readonly rest: readonly number[];
+  /** What the exchanges before it gave. */
+  readonly secrets: readonly Uint8Array[];
+  readonly rekey:
+    | { readonly kind: 'child'; readonly conversation: ChildConversation; readonly agreed: AgreedChild }
+    | { readonly kind: 'ike'; readonly conversation: IkeRekeyConversation; readonly agreed: AgreedIke };
+}
+
+/** What an answer to our CREATE_CHILD_SA for a CHILD_SA settled. */
+export interface AgreedChild {
+  readonly child: AcceptedChild;
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+  readonly nonceR: Uint8Array;
+  readonly sharedSecret: Uint8Array | undefined;
+}
+
+/** What an answer to our rekey of the IKE SA settled. */
+export interface AgreedIke {
+  readonly suite: IkeSuite;
+  readonly spiR: Uint8Array;
+  readonly nonceR: Uint8Array;
+  readonly sharedSecret: Uint8Array;
+}
+
+/** A rekey of the peer that is answered and goes on in IKE_FOLLOWUP_KE exchanges. One at a time. */
+export interface PeerFollowUp {
+  readonly association: number;
+  /** Comes back in every request that belongs to it. */
+  readonly link: Uint8Array;
+  /** Methods to come. */
+  readonly rest: readonly number[];
+  readonly secrets: readonly Uint8Array[];
+  readonly until: number;
+  readonly rekey: PeerChildRekey | PeerIkeRekey;
+}
+
+export interface PeerChildRekey {
+  readonly kind: 'child';
+  readonly old: number;
+  readonly spiIn: number;
+  readonly accepted: AcceptedChild;
+  readonly tsi: readonly TrafficSelector[];
+  readonly tsr: readonly TrafficSelector[];
+  readonly nonceI: Uint8Array;
+  readonly nonceR: Uint8Array;
+  readonly sharedSecret: Uint8Array | undefined;
+}
+
+export interface PeerIkeRekey {
+  readonly kind: 'ike';
+  readonly suite: IkeSuite;
+  readonly spiI: Uint8Array;
+  readonly spiR: Uint8Array;
+  readonly nonceI: Uint8Array;
+  readonly nonceR: Uint8Array;
+  readonly sharedSecret: Uint8Array;
 }
 
 /** In order of urgency. */
@@ -233,6 +318,7 @@ export type AfterInstall =
   /** Answer the peer's request; `payloads` is the answer. */
   | {
       readonly kind: 'answer';
+      readonly exchange: number;
       readonly association: number;
       readonly messageId: number;
       readonly payloads: readonly Payload[];

@@ -4,6 +4,7 @@ import { wantChildRekey } from './child-rekey.ts';
 import type { IkeTimer } from './contract.ts';
 import { processCloseDeadline } from './delete.ts';
 import { dpdDeadline, processDpdTimer } from './dpd.ts';
+import { forgetPeerFollowUp } from './follow-up-ke.ts';
 import { processEapDeadline } from './eap-round.ts';
 import { processAssociationDeadline } from './ike-rekey.ts';
 import { processInitDeadline } from './init.ts';
@@ -78,6 +79,7 @@ function deadline(turn: Turn, timer: IkeTimer): number {
     case 'linger':
       return Math.min(
         sa.phase.name === 'closing-await-response' ? sa.phase.until : Infinity,
+        sa.peerFollowUp?.until ?? Infinity,
         ...sa.children.map(({ stage }) => ('until' in stage ? stage.until : Infinity)),
         ...sa.associations.map(({ until }) => until ?? Infinity),
       );
@@ -93,5 +95,6 @@ function processLinger(turn: Turn): void {
   for (const association of turn.sa.associations) {
     if ((association.until ?? Infinity) <= turn.now) processAssociationDeadline(turn, association);
   }
+  if ((turn.sa.peerFollowUp?.until ?? Infinity) <= turn.now) forgetPeerFollowUp(turn);
   processCloseDeadline(turn);
 }

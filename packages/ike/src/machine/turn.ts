@@ -102,9 +102,11 @@ export function finish(turn: Turn, end: IkeEnd): void {
     wipe(phase.eap.msk);
     abandonEap(turn, phase.eap.state);
   }
+  const { peerFollowUp } = turn.sa;
+  if (peerFollowUp) wipe(peerFollowUp.rekey.sharedSecret, ...peerFollowUp.secrets);
   for (const child of turn.sa.children) emit(turn, { kind: 'remove-child', spiIn: child.spiIn });
   for (const association of turn.sa.associations) wipeAssociation(association);
-  update(turn, { phase: { name: 'ended' }, associations: [], children: [], wanted: [] });
+  update(turn, { phase: { name: 'ended' }, associations: [], children: [], peerFollowUp: undefined, wanted: [] });
   emit(turn, { kind: 'ended', end });
 }
 

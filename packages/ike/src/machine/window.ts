@@ -143,6 +143,7 @@ function giveUp(turn: Turn, association: Association): void {
       return fail(turn, phase.failure);
     case 'init-await-response':
       return fail(turn, { kind: 'no-answer', phase: 'init', seconds });
+    case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':

@@ -4,6 +4,7 @@ import { describeError, type IkeProtocolError } from '../registry/error.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
 import { PayloadType } from '../registry/payload-type.ts';
 import { decodeHeader, ikeHeaderLength, payloadHeaderLength, type DecodedHeader } from './header.ts';
+import { intermediateOctets } from './intermediate-octets.ts';
 import { MalformedError } from './malformed.ts';
 import { decodePayloads } from './payload-chain.ts';
 import type { IkeHeader, Message } from './payload.ts';
@@ -23,7 +24,14 @@ export interface OpenContext {
 /** What a datagram turned out to be. Whether it was authenticated is part of the answer. */
 export type OpenOutcome =
   /** `protected`: authenticated by the SA's keys. Without it, only an IKE_SA_INIT message, which anybody can have sent. */
-  | { readonly kind: 'message'; readonly message: Message; readonly protected: boolean; readonly reassembly: Reassembly }
+  | {
+      readonly kind: 'message';
+      readonly message: Message;
+      readonly protected: boolean;
+      readonly reassembly: Reassembly;
+      /** Of IKE_INTERMEDIATE only: what AUTH covers of it, see {@link intermediateOctets}. */
+      readonly authenticated?: Uint8Array;
+    }
   /** An authenticated fragment; others are missing. */
   | { readonly kind: 'partial'; readonly reassembly: Reassembly }
   /** Not authentic, not readable, or of no use: never believed and never answered. State stays as it was. */
@@ -81,10 +89,23 @@ function openEncrypted(
 
   const payloads = unprotect(crypto, suite, keys, octets.subarray(0, prefixLength), octets.subarray(prefixLength));
   if (!payloads) return { kind: 'ignore', why: 'integrity check failed' };
-  if (!isFragment) return finish(header, nextPayload, payloads, withoutFragmentsOf(reassembly, header));
+  const complete = (firstType: number, inner: Uint8Array, rest: Reassembly): OpenOutcome => {
+    const outcome = finish(header, firstType, inner, rest);
+    if (outcome.kind !== 'message' || decoded.exchange !== ExchangeType.IKE_INTERMEDIATE) return outcome;
+    return {
+      ...outcome,
+      authenticated: intermediateOctets(
+        octets.subarray(0, ikeHeaderLength),
+        firstType,
+        isFragment ? 0 : octets[ikeHeaderLength + 1]!,
+        inner,
+      ),
+    };
+  };
+  if (!isFragment) return complete(nextPayload, payloads, withoutFragmentsOf(reassembly, header));
 
   const outcome = addFragment(reassembly, header, { number: reader.u16(), total: reader.u16(), nextPayload, part: payloads });
-  return outcome.kind === 'complete' ? finish(header, outcome.firstType, outcome.payloads, outcome.reassembly) : outcome;
+  return outcome.kind === 'complete' ? complete(outcome.firstType, outcome.payloads, outcome.reassembly) : outcome;
 }
 
 function finish(header: IkeHeader, firstType: number, payloads: Uint8Array, reassembly: Reassembly): OpenOutcome {

@@ -2,7 +2,7 @@ import { Reader, Writer } from '@aovpn/bytes';
 import type { ChildProposalConfig, IkeProposalConfig } from '../machine/contract.ts';
 import { nameOfProtocol, ProtocolId } from '../registry/protocol.ts';
 import { encrRow, nameOfTransform } from '../registry/transform-lookup.ts';
-import { encrRows, Esn, Integ, integRows, Ke, keRows, prfRows, TransformType } from '../registry/transform.ts';
+import { encrRows, Esn, Integ, integRows, isAdditionalKe, Ke, keRows, prfRows, TransformType } from '../registry/transform.ts';
 import type { Proposal, Transform } from './payload.ts';
 import type { ChildSuite, IkeSuite } from './suite.ts';
 
@@ -20,9 +20,16 @@ export interface AcceptedChild {
   readonly suite: ChildSuite;
   /** 0: no key exchange. */
   readonly ke: number;
+  /** Those that follow it in IKE_FOLLOWUP_KE exchanges (RFC 9370 §2.2.4). */
+  readonly additionalKe: readonly number[];
   readonly esn: boolean;
   /** The peer's SPI, which our packets will carry. */
   readonly spi: number;
+}
+
+/** The suite alone. */
+export function ikeSuiteOf({ encr, keyBits, prf, integ, ke, additionalKe }: IkeSuite): IkeSuite {
+  return { encr, keyBits, prf, integ, ke, ...(additionalKe && { additionalKe }) };
 }
 
 /** @param spi our SPI when the IKE SA is a rekeyed one; none in IKE_SA_INIT */
@@ -41,11 +48,14 @@ export function buildChildProposals(
   withKe: boolean,
   ikeGroup?: number,
 ): Proposal[] {
-  return configs.map((config, i) => ({
+  const lists = configs.map((config) => childTransforms(config, withKe ? childGroups(config, ikeGroup) : []));
+  // What differs in key exchanges alone is the same where there is none.
+  const distinct = lists.filter((list, i) => !lists.slice(0, i).some((other) => sameTransforms(list, other)));
+  return distinct.map((transforms, i) => ({
     number: i + 1,
     protocol: ProtocolId.ESP,
     spi: new Writer(4).u32(spi).finish(),
-    transforms: childTransforms(config, withKe ? childGroups(config, ikeGroup) : []),
+    transforms,
   }));
 }
 
@@ -87,7 +97,7 @@ export function selectIkeProposal(
       if (offer.protocol !== ProtocolId.IKE || offer.spi.length !== 8 || offer.spi.every((octet) => octet === 0)) continue;
       const reply = intersect(offer, wanted);
       const suite = reply && readIke(reply);
-      if (suite && !('problem' in suite)) return { ...suite, spi: offer.spi, reply };
+      if (suite && !('problem' in suite) && hasWanted(config, suite.additionalKe)) return { ...suite, spi: offer.spi, reply };
     }
   }
   return { problem: 'none of the proposals is one of ours' };
@@ -115,20 +125,24 @@ export function selectChildProposal(
       const reply = intersect(offer, wanted);
       const child = reply && readChild(reply);
       // A configuration with groups of its own means perfect forward secrecy, which a peer cannot leave out.
-      if (child && !('problem' in child) && (own.length === 0 || child.ke !== Ke.NONE)) return { ...child, reply };
+      if (!child || 'problem' in child || (own.length > 0 && child.ke === Ke.NONE)) continue;
+      if (own.length === 0 || hasWanted(config, child.additionalKe)) return { ...child, reply };
     }
   }
   return { problem: 'none of the proposals is one of ours' };
 }
 
 /** Such as `AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519`, or for a CHILD_SA `AES-CBC-256 / HMAC-SHA2-256-128`. */
-export function suiteName(suite: ChildSuite & { readonly prf?: number; readonly ke?: number }): string {
+export function suiteName(
+  suite: ChildSuite & { readonly prf?: number; readonly ke?: number; readonly additionalKe?: readonly number[] },
+): string {
   const encr = encrRow(suite.encr);
   const parts = [encr.fixedKey ? encr.name : `${encr.name}-${suite.keyBits}`];
   if (!encr.aead) parts.push(nameOfTransform(TransformType.INTEG, suite.integ));
   if (suite.prf) parts.push(nameOfTransform(TransformType.PRF, suite.prf));
   if (suite.ke) parts.push(nameOfTransform(TransformType.KE, suite.ke));
-  return parts.join(' / ');
+  const additional = suite.additionalKe ?? [];
+  return parts.join(' / ') + additional.map((id) => ` + ${nameOfTransform(TransformType.ADDKE1, id)}`).join('');
 }
 
 function ikeTransforms(config: IkeProposalConfig): Transform[] {
@@ -136,7 +150,17 @@ function ikeTransforms(config: IkeProposalConfig): Transform[] {
     ...cipherTransforms(config),
     ...config.prf.map((id) => ({ type: TransformType.PRF, id })),
     ...config.ke.map((id) => ({ type: TransformType.KE, id })),
+    ...additionalTransforms(config),
   ];
+}
+
+function additionalTransforms({ additionalKe = [] }: Pick<IkeProposalConfig, 'additionalKe'>): Transform[] {
+  return additionalKe.flatMap((ids, i) => ids.map((id) => ({ type: TransformType.ADDKE1 + i, id })));
+}
+
+/** Whether as many additional key exchanges were agreed upon as the configuration demands. */
+function hasWanted({ additionalKe = [] }: Pick<IkeProposalConfig, 'additionalKe'>, agreed: readonly number[] = []): boolean {
+  return agreed.length >= additionalKe.length;
 }
 
 /** Extended sequence numbers are never asked for: the data plane rekeys long before 2³² packets. */
@@ -144,6 +168,7 @@ function childTransforms(config: ChildProposalConfig, groups: readonly number[])
   return [
     ...cipherTransforms(config),
     ...groups.map((id) => ({ type: TransformType.KE, id })),
+    ...(groups.length > 0 ? additionalTransforms(config) : []),
     { type: TransformType.ESN, id: Esn.NONE },
   ];
 }
@@ -197,14 +222,10 @@ function intersect(offer: Proposal, wanted: readonly Transform[]): Proposal | un
       (want) => want.type === type && offer.transforms.some((candidate) => sameTransform(candidate, want)),
     );
     if (choice) transforms.push(choice);
-    // INTEG may be offered as NONE beside an AEAD (RFC 7296 §3.3.3).
-    else if (
-      !offer.transforms.some(
-        (candidate) => candidate.type === type && candidate.type === TransformType.INTEG && candidate.id === 0,
-      )
-    ) {
-      return undefined;
-    }
+    else if (!offer.transforms.some((candidate) => candidate.type === type && candidate.id === 0)) return undefined;
+    // RFC 9370 §2.2.1: that an additional key exchange is left out is said; INTEG may be NONE beside an AEAD (RFC 7296 §3.3.3).
+    else if (isAdditionalKe(type)) transforms.push({ type, id: Ke.NONE });
+    else if (type !== TransformType.INTEG) return undefined;
   }
   return { number: offer.number, protocol: offer.protocol, spi: offer.spi, transforms };
 }
@@ -218,8 +239,11 @@ function readIke(proposal: Proposal): AcceptedIke | Problem {
   if (!prf || prf === 'several' || !prfRows.some((row) => row.id === prf.id)) return { problem: 'not exactly one PRF' };
   if (!ke || ke === 'several' || !keRows.some((row) => row.id === ke.id))
     return { problem: 'not exactly one key exchange method' };
-  if (proposal.transforms.some(({ type }) => type > TransformType.KE)) return { problem: 'a transform that no IKE SA has' };
-  return { ...cipher, prf: prf.id, ke: ke.id, spi: proposal.spi };
+  if (proposal.transforms.some(({ type }) => type > TransformType.KE && !isAdditionalKe(type)))
+    return { problem: 'a transform that no IKE SA has' };
+  const additionalKe = readAdditionalKe(proposal, ke.id);
+  if ('problem' in additionalKe) return additionalKe;
+  return { ...cipher, prf: prf.id, ke: ke.id, ...(additionalKe.length > 0 && { additionalKe }), spi: proposal.spi };
 }
 
 function readChild(proposal: Proposal): AcceptedChild | Problem {
@@ -228,7 +252,7 @@ function readChild(proposal: Proposal): AcceptedChild | Problem {
   const ke = only(proposal, TransformType.KE);
   const esn = only(proposal, TransformType.ESN);
   if (ke === 'several' || esn === 'several') return { problem: 'several transforms of one type' };
-  if (proposal.transforms.some(({ type }) => type === TransformType.PRF || type > TransformType.ESN)) {
+  if (proposal.transforms.some(({ type }) => type === TransformType.PRF || (type > TransformType.ESN && !isAdditionalKe(type)))) {
     return { problem: 'a transform that no CHILD_SA has' };
   }
   if (ke && ke.id !== Ke.NONE && !keRows.some((row) => row.id === ke.id)) return { problem: `no key exchange method ${ke.id}` };
@@ -236,7 +260,21 @@ function readChild(proposal: Proposal): AcceptedChild | Problem {
   const spi = new Reader(proposal.spi, 'SPI').u32();
   // RFC 4303 §2.1: 1 to 255 are reserved, 0 never is on the wire.
   if (spi < 256) return { problem: `reserved SPI ${spi}` };
-  return { suite: cipher, ke: ke?.id ?? Ke.NONE, esn: esn?.id === Esn.YES, spi };
+  const additionalKe = readAdditionalKe(proposal, ke?.id ?? Ke.NONE);
+  if ('problem' in additionalKe) return additionalKe;
+  return { suite: cipher, ke: ke?.id ?? Ke.NONE, additionalKe, esn: esn?.id === Esn.YES, spi };
+}
+
+/** The additional methods in the order of their types; none comes twice, and none without a first (RFC 9370 §2.2.1). */
+function readAdditionalKe(proposal: Proposal, first: number): readonly number[] | Problem {
+  const chosen = proposal.transforms.filter(({ type }) => isAdditionalKe(type)).toSorted((a, b) => a.type - b.type);
+  if (chosen.some(({ type }, i) => chosen[i + 1]?.type === type)) return { problem: 'several transforms of one type' };
+  const methods = chosen.map(({ id }) => id).filter((id) => id !== Ke.NONE);
+  const stranger = methods.find((id) => !keRows.some((row) => row.id === id));
+  if (stranger !== undefined) return { problem: `no key exchange method ${stranger}` };
+  if (methods.length > 0 && first === Ke.NONE) return { problem: 'additional key exchanges without a first' };
+  if (new Set([first, ...methods]).size <= methods.length) return { problem: 'one key exchange method twice' };
+  return methods;
 }
 
 function readCipher(proposal: Proposal): ChildSuite | Problem {
@@ -260,6 +298,10 @@ function only(proposal: Proposal, type: number): Transform | undefined | 'severa
 
 function sameTransform(a: Transform, b: Transform): boolean {
   return a.type === b.type && a.id === b.id && a.keyBits === b.keyBits && !a.foreignAttribute && !b.foreignAttribute;
+}
+
+function sameTransforms(a: readonly Transform[], b: readonly Transform[]): boolean {
+  return a.length === b.length && a.every((transform, i) => sameTransform(transform, b[i]!));
 }
 
 function preferring(ids: readonly number[], wanted: number | undefined): readonly number[] {

@@ -6,6 +6,8 @@ export interface IkeSuite {
   /** 0 with AEAD ciphers. */
   readonly integ: number;
   readonly ke: number;
+  /** Additional key exchanges in the order in which they are done (RFC 9370); absent: none. */
+  readonly additionalKe?: readonly number[];
 }
 
 /** The algorithms of a CHILD_SA (ESP), by IKEv2 numbers. */

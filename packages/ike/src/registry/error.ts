@@ -24,6 +24,7 @@ export type IkeProtocolError =
   | { readonly kind: 'FAILED_CP_REQUIRED' }
   | { readonly kind: 'TS_UNACCEPTABLE' }
   | { readonly kind: 'INVALID_SELECTORS'; readonly packet: Uint8Array }
+  | { readonly kind: 'STATE_NOT_FOUND' }
   | { readonly kind: 'TEMPORARY_FAILURE' }
   | { readonly kind: 'CHILD_SA_NOT_FOUND'; readonly protocol: number; readonly spi: Uint8Array };
 
@@ -60,6 +61,7 @@ export function errorNotify(error: IkeProtocolError): NotifyPayload {
     case 'INTERNAL_ADDRESS_FAILURE':
     case 'FAILED_CP_REQUIRED':
     case 'TS_UNACCEPTABLE':
+    case 'STATE_NOT_FOUND':
     case 'TEMPORARY_FAILURE':
       return plain;
   }
@@ -89,6 +91,7 @@ export function describeError(error: IkeProtocolError): string {
     case 'FAILED_CP_REQUIRED':
     case 'TS_UNACCEPTABLE':
     case 'INVALID_SELECTORS':
+    case 'STATE_NOT_FOUND':
     case 'TEMPORARY_FAILURE':
     case 'CHILD_SA_NOT_FOUND':
       return name;

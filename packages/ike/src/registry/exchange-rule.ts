@@ -7,6 +7,7 @@ import { ProtocolId } from './protocol.ts';
 /** What a message is about; IKE_AUTH and CREATE_CHILD_SA have several forms. */
 export type ExchangeTopic =
   | 'ike-sa-init'
+  | 'ike-intermediate'
   | 'ike-auth-first'
   | 'ike-auth-eap-only'
   | 'ike-auth-eap'
@@ -14,6 +15,7 @@ export type ExchangeTopic =
   | 'create-child'
   | 'rekey-child'
   | 'rekey-ike'
+  | 'ike-followup-ke'
   | 'informational';
 
 export interface PayloadRule {
@@ -55,6 +57,8 @@ const many = (payload: PayloadKind): PayloadRule => ({ payload, min: 0, max: Num
 export const exchangeRules: readonly ExchangeRule[] = [
   rule('ike-sa-init', ExchangeType.IKE_SA_INIT, false, sa, 'RFC 7296 §1.2'),
   rule('ike-sa-init', ExchangeType.IKE_SA_INIT, true, [...sa, requests], 'RFC 7296 §1.2'),
+  rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, false, [one('KE')], 'RFC 9370 §2.2.2'),
+  rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, true, [one('KE')], 'RFC 9370 §2.2.2'),
   rule(
     'ike-auth-first',
     ExchangeType.IKE_AUTH,
@@ -85,6 +89,8 @@ export const exchangeRules: readonly ExchangeRule[] = [
   rule('rekey-child', ExchangeType.CREATE_CHILD_SA, true, child, 'RFC 7296 §1.3.3'),
   rule('rekey-ike', ExchangeType.CREATE_CHILD_SA, false, sa, 'RFC 7296 §1.3.2'),
   rule('rekey-ike', ExchangeType.CREATE_CHILD_SA, true, sa, 'RFC 7296 §1.3.2'),
+  rule('ike-followup-ke', ExchangeType.IKE_FOLLOWUP_KE, false, [one('KE')], 'RFC 9370 §2.2.4'),
+  rule('ike-followup-ke', ExchangeType.IKE_FOLLOWUP_KE, true, [one('KE')], 'RFC 9370 §2.2.4'),
   rule('informational', ExchangeType.INFORMATIONAL, false, [many('D'), maybe('CP')], 'RFC 7296 §1.4'),
   rule('informational', ExchangeType.INFORMATIONAL, true, [many('D'), maybe('CP')], 'RFC 7296 §1.4'),
 ];

@@ -1,6 +1,7 @@
 import {
   encrRows,
   integRows,
+  isAdditionalKe,
   keRows,
   prfRows,
   TransformType,
@@ -35,7 +36,8 @@ export function nameOfTransform(type: number, id: number): string {
     [TransformType.INTEG]: integRows,
     [TransformType.KE]: keRows,
   };
-  return rows[type]?.find((row) => row.id === id)?.name ?? `transform(${type}, ${id})`;
+  const known = isAdditionalKe(type) ? keRows : rows[type];
+  return known?.find((row) => row.id === id)?.name ?? `transform(${type}, ${id})`;
 }
 
 function found<Row extends { readonly id: number }>(rows: readonly Row[], id: number, what: string): Row {

@@ -1,7 +1,12 @@
 /** IANA "IKEv2 Parameters", transform types and ids that we implement. One row a code point; nothing else knows bare numbers. */
 
-/** RFC 7296 §3.3.2 */
-export const TransformType = { ENCR: 1, PRF: 2, INTEG: 3, KE: 4, ESN: 5 } as const;
+/** RFC 7296 §3.3.2; additional key exchanges are types 6 to 12 (RFC 9370 §2.2.1). */
+export const TransformType = { ENCR: 1, PRF: 2, INTEG: 3, KE: 4, ESN: 5, ADDKE1: 6, ADDKE7: 12 } as const;
+
+/** Whether a transform type is one of ADDKE1 to ADDKE7. */
+export function isAdditionalKe(type: number): boolean {
+  return type >= TransformType.ADDKE1 && type <= TransformType.ADDKE7;
+}
 
 export interface EncrRow {
   readonly id: number;
@@ -122,6 +127,8 @@ export const Ke = {
   ECP384: 20,
   ECP521: 21,
   X25519: 31,
+  ML_KEM_768: 36,
+  ML_KEM_1024: 37,
 } as const;
 
 export interface KeRow {
@@ -129,6 +136,8 @@ export interface KeRow {
   readonly name: string;
   /** Octets of the KE payload's data. */
   readonly publicLength: number;
+  /** The same in the answer, where that differs: a key encapsulation mechanism answers with a ciphertext. */
+  readonly answerLength?: number;
   readonly weak: boolean;
   readonly reference: string;
 }
@@ -142,6 +151,13 @@ export const keRows: readonly KeRow[] = [
   { id: 20, name: 'ECP384', publicLength: 96, weak: false, reference: 'RFC 5903' },
   { id: 21, name: 'ECP521', publicLength: 132, weak: false, reference: 'RFC 5903' },
   { id: 31, name: 'X25519', publicLength: 32, weak: false, reference: 'RFC 8031' },
+  kem(36, 'ML-KEM-768', 1184, 1088),
+  kem(37, 'ML-KEM-1024', 1568, 1568),
 ];
 
 export const Esn = { NONE: 0, YES: 1 } as const;
+
+/** FIPS 203 §8: lengths of the encapsulation key and of the ciphertext. */
+function kem(id: number, name: string, publicLength: number, answerLength: number): KeRow {
+  return { id, name, publicLength, answerLength, weak: false, reference: 'draft-ietf-ipsecme-ikev2-mlkem' };
+}

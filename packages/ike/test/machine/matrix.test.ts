@@ -8,7 +8,7 @@ import { encodeMessage } from '../../src/message/encode.ts';
 import type { Payload } from '../../src/message/payload.ts';
 import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import { seeded } from '../../testkit/test-crypto.ts';
-import { certificateConfig, eapConfig, everything, otherPath } from '../../testkit/world.ts';
+import { certificateConfig, eapConfig, everything, hybridConfig, otherPath } from '../../testkit/world.ts';
 
 /** Every state, reached by talking. */
 const states: Record<Phase['name'], () => Pair> = {
@@ -21,6 +21,12 @@ const states: Record<Phase['name'], () => Pair> = {
     talk(pair);
     forging.delete(pair);
     pair.responder.forgetInit();
+    return pair;
+  },
+  'intermediate-await-response'() {
+    const pair = createPair(hybridConfig, { ikeProposals: hybridConfig.ikeProposals });
+    toResponder(pair);
+    toClient(pair);
     return pair;
   },
   'auth-await-signature'() {
@@ -86,7 +92,7 @@ const forging = new WeakSet<Pair>();
 const beforeAuthentication = (name: string): boolean =>
   !['child-await-install', 'open', 'closing-await-response', 'ended'].includes(name);
 
-const exchanges = [33, 34, 35, 36, 37, 38, 43, 240];
+const exchanges = [33, 34, 35, 36, 37, 38, 43, 44, 240];
 const contents: Record<string, readonly Payload[]> = {
   empty: [],
   'delete IKE': [{ kind: 'D', protocol: 1, spis: [] }],

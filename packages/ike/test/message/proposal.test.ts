@@ -156,12 +156,14 @@ suite('accepting an answer for a CHILD_SA', () => {
     assert.deepEqual(acceptChildProposal(offer, answer(1, [gcm128, noEsn], spi4)), {
       suite: { encr: 20, keyBits: 128, integ: 0 },
       ke: 0,
+      additionalKe: [],
       esn: false,
       spi: 0xc0ffee01,
     });
     assert.deepEqual(acceptChildProposal(offer, answer(2, [{ type: 1, id: 3 }, { type: 3, id: 2 }, noEsn], spi4)), {
       suite: { encr: 3, keyBits: 192, integ: 2 },
       ke: 0,
+      additionalKe: [],
       esn: false,
       spi: 0xc0ffee01,
     });

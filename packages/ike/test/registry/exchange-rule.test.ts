@@ -48,6 +48,7 @@ const p: Record<string, Payload> = {
 
 const exchanges: Record<ExchangeTopic, number> = {
   'ike-sa-init': 34,
+  'ike-intermediate': 43,
   'ike-auth-first': 35,
   'ike-auth-eap-only': 35,
   'ike-auth-eap': 35,
@@ -55,6 +56,7 @@ const exchanges: Record<ExchangeTopic, number> = {
   'create-child': 36,
   'rekey-child': 36,
   'rekey-ike': 36,
+  'ike-followup-ke': 44,
   informational: 37,
 };
 
@@ -71,6 +73,10 @@ const good: readonly (readonly [topic: ExchangeTopic, response: boolean, notatio
   ['ike-sa-init', true, 'SA, KE, Nonce, CERTREQ, CERTREQ, N, N, V, unknown'],
   ['ike-sa-init', true, 'cookie'],
   ['ike-sa-init', true, 'error'],
+  ['ike-intermediate', false, 'KE'],
+  ['ike-intermediate', true, 'KE, N'],
+  ['ike-followup-ke', false, 'KE, N'],
+  ['ike-followup-ke', true, 'KE, N'],
   ['ike-auth-first', false, 'IDi, CERT, CERT, CERTREQ, IDr, AUTH, CP, SA, TSi, TSr, N'],
   ['ike-auth-first', false, 'IDi, CERTREQ, CP, SA, TSi, TSr'],
   ['ike-auth-first', true, 'IDr, CERT, AUTH, CP, SA, TSi, TSr, N'],

@@ -1,0 +1,82 @@
+import { concat, wipe } from '@aovpn/bytes';
+import { deriveNextIkeKeys } from '../crypto/keymat.ts';
+import { intermediateOctetsOf } from '../message/intermediate-octets.ts';
+import type { Message, Payload } from '../message/payload.ts';
+import { ExchangeType } from '../registry/exchange.ts';
+import { checkExchange } from '../registry/exchange-rule.ts';
+import { nameOfNotify } from '../registry/notify.ts';
+import { refuse, startAuth } from './auth.ts';
+import { pick, pickError } from './pick.ts';
+import type { InitOffer, IntermediateRun, Protection } from './state.ts';
+import { currentOf, fail, info, update, updateAssociation, type Turn } from './turn.ts';
+import { sendRequest } from './window.ts';
+
+/**
+ * IKE_INTERMEDIATE (RFC 9242) with the additional key exchanges that IKE_SA_INIT agreed upon (RFC 9370 §2.2.2), one an exchange, each
+ * making new keys for everything after it. Nothing of it is authenticated until AUTH, which covers all of it, is verified.
+ */
+export function startIntermediate(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array): void {
+  const none = new Uint8Array(0);
+  const { additionalKe = [] } = protectionOf(turn).suite;
+  next(turn, { init, nonceR, initResponse, saidByUs: none, saidByGateway: none }, additionalKe);
+}
+
+/** @param authenticated what AUTH will cover of the answer */
+export function processIntermediate(turn: Turn, run: IntermediateRun, message: Message, authenticated: Uint8Array): void {
+  const { payloads } = message;
+  const error = pickError(payloads);
+  if (error) return fail(turn, { kind: 'notify', type: error.type, name: nameOfNotify(error.type), phase: 'IKE_INTERMEDIATE' });
+  const violation = checkExchange(message, 'ike-intermediate')[0];
+  const detail = violation && `IKE_INTERMEDIATE answer: ${violation.payload} ${violation.what}`;
+  if (detail !== undefined) return refuse(turn, { kind: 'invalid-syntax', detail });
+  const ke = pick(payloads, 'KE');
+  const sharedSecret = ke?.group === run.keyPair.group ? turn.crypto.sharedSecret(run.keyPair, ke.data) : undefined;
+  if (!sharedSecret) return refuse(turn, { kind: 'protocol', detail: 'IKE_INTERMEDIATE: the public value is not acceptable' });
+  const { init, nonceR } = run;
+  const current = currentOf(turn.sa);
+  const old = protectionOf(turn);
+  const saidByGateway = turn.crypto.prf(old.suite.prf, old.skPr, run.saidByGateway, authenticated);
+  const { spiI, spiR } = current;
+  const keys = deriveNextIkeKeys(turn.crypto, old.suite, old.skD, { sharedSecret, nonceI: init.nonce, nonceR, spiI, spiR });
+  const { send, receive, skD, skPi, skPr } = old;
+  wipe(sharedSecret, skD, skPi, skPr);
+  wipe(send.encryptionKey, send.integrityKey, receive.encryptionKey, receive.integrityKey);
+  updateAssociation(turn, current.id, {
+    protection: {
+      suite: old.suite,
+      send: keys.initiator,
+      receive: keys.responder,
+      skD: keys.skD,
+      skPi: keys.skPi,
+      skPr: keys.skPr,
+    },
+  });
+  next(turn, { ...run, saidByGateway }, run.rest);
+}
+
+function next(turn: Turn, so: Omit<IntermediateRun, 'keyPair' | 'rest'>, methods: readonly number[]): void {
+  const [method, ...rest] = methods;
+  const { id, spiI, spiR, nextRequest: messageId } = currentOf(turn.sa);
+  const { init, nonceR, initResponse, saidByUs, saidByGateway } = so;
+  if (method === undefined) {
+    // RFC 9242 §3.3.2: IntAuth_i | IntAuth_r | message ID of the first IKE_AUTH request, if there was any exchange at all.
+    const number = Uint8Array.of(messageId >>> 24, (messageId >>> 16) & 0xff, (messageId >>> 8) & 0xff, messageId & 0xff);
+    const intAuth = saidByUs.length > 0 ? concat(saidByUs, saidByGateway, number) : new Uint8Array(0);
+    return startAuth(turn, init, nonceR, initResponse, intAuth);
+  }
+  const { suite, skPi } = protectionOf(turn);
+  const keyPair = turn.crypto.generateKeyPair(method);
+  const exchange = ExchangeType.IKE_INTERMEDIATE;
+  const payloads: Payload[] = [{ kind: 'KE', group: method, data: keyPair.publicValue }];
+  const header = { spiI, spiR, exchange, fromInitiator: true, response: false, messageId };
+  const said = turn.crypto.prf(suite.prf, skPi, saidByUs, intermediateOctetsOf({ header, payloads }));
+  info(turn, `additional key exchange with method ${method}`);
+  update(turn, { phase: { name: 'intermediate-await-response', run: { ...so, saidByUs: said, keyPair, rest } } });
+  sendRequest(turn, id, exchange, payloads, { kind: 'intermediate' });
+}
+
+function protectionOf(turn: Turn): Protection {
+  const { protection } = currentOf(turn.sa);
+  if (!protection) throw new Error('IKE_INTERMEDIATE without keys');
+  return protection;
+}
