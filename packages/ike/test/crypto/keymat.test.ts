@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { concat, equal, fromHex, toHex } from '@aovpn/bytes';
 import { deriveChildKeys, deriveIkeKeys, deriveRekeyedIkeKeys, sharedKeyAuth, signedOctets } from '@aovpn/ike';
-import { prfPlus } from '../../src/crypto/keymat.ts';
+import { deriveNextIkeKeys, prfPlus } from '../../src/crypto/keymat.ts';
 import { allSuites, crypto } from '../message/sample.ts';
 
 const sha1 = 2;
@@ -89,6 +89,33 @@ suite('NIST SP 800-135 vectors', () => {
         equal(rekeyed.skPr, expected.subarray(3 * rekeyed.skD.length + 72 - rekeyed.skD.length).subarray(0, rekeyed.skD.length)),
       );
     }
+  });
+});
+
+// RFC 9370 has no vectors: the formulas are written out by hand here.
+suite('additional key exchanges (RFC 9370)', () => {
+  const { nonceI, nonceR, spiI, spiR } = nist;
+  const nonces = concat(nonceI, nonceR);
+  const [skD, one, two] = [fromHex('d1'.repeat(20)), fromHex('01'.repeat(32)), fromHex('02'.repeat(32))];
+
+  test('after an additional key exchange: SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr)', () => {
+    const keys = deriveNextIkeKeys(crypto, cbc128, skD, { ...nist, sharedSecret: one });
+    const skeyseed = crypto.prf(sha1, skD, concat(one, nonces));
+    const expected = prfPlus(crypto, sha1, skeyseed, concat(nonces, spiI, spiR), 132);
+    assert.equal(toHex(keys.skD), toHex(expected.subarray(0, 20)));
+    assert.equal(toHex(keys.skPr), toHex(expected.subarray(112)));
+  });
+
+  test('secrets of additional key exchanges come last, in order', () => {
+    const input = { ...nist, sharedSecret: nist.newSecret, additionalSecrets: [one, two] };
+    const rekeyed = deriveRekeyedIkeKeys(crypto, { prf: sha1, skD }, cbc128, input);
+    const skeyseed = crypto.prf(sha1, skD, concat(nist.newSecret, nonces, one, two));
+    assert.equal(toHex(rekeyed.skD), toHex(prfPlus(crypto, sha1, skeyseed, concat(nonces, spiI, spiR), 20)));
+    const child = deriveChildKeys(crypto, sha1, skD, { encr: 12, keyBits: 256, integ: 2 }, input);
+    assert.equal(
+      toHex(child.initiator.encryptionKey),
+      toHex(prfPlus(crypto, sha1, skD, concat(nist.newSecret, nonces, one, two), 32)),
+    );
   });
 });
 

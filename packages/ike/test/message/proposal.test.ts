@@ -193,6 +193,67 @@ suite('accepting an answer for a CHILD_SA', () => {
     test(`refused: ${what}`, () => assert.ok(problem(acceptChildProposal(offered, chosen))));
 });
 
+suite('additional key exchanges (RFC 9370 §2.2.1)', () => {
+  const hybrid: IkeProposalConfig = {
+    ...aead,
+    additionalKe: [
+      [36, 37],
+      [20, 0],
+    ],
+  };
+  const mlKem = { type: 6, id: 36 };
+  const p384 = { type: 7, id: 20 };
+  const noSecond = { type: 7, id: 0 };
+  const offer = buildIkeProposals([hybrid, aead]);
+
+  test('additional key exchanges are chosen as they were offered', () => {
+    assert.deepEqual(offer[0]!.transforms.slice(-4), [mlKem, { type: 6, id: 37 }, p384, noSecond]);
+    const accepted = (transforms: readonly Transform[]): unknown => acceptIkeProposal(offer, answer(1, transforms));
+    const both = accepted([gcm, sha256, x25519, mlKem, p384]);
+    assert.deepEqual((both as { additionalKe: unknown }).additionalKe, [36, 20]);
+    for (const second of [[noSecond], []]) {
+      const one = accepted([gcm, sha256, x25519, mlKem, ...second]);
+      assert.deepEqual((one as { additionalKe: unknown }).additionalKe, [36]);
+    }
+    assert.match(problem(accepted([gcm, sha256, x25519, p384]) as object), /no transform of type 6/);
+    assert.match(problem(accepted([gcm, sha256, x25519, { type: 6, id: 19 }, p384]) as object), /was not offered/);
+    assert.match(problem(acceptIkeProposal(offer, answer(2, [gcm, sha256, x25519, mlKem]))), /was not offered/);
+    const plain = acceptIkeProposal(offer, answer(2, [gcm, sha256, x25519]));
+    assert.ok(!('problem' in plain) && plain.additionalKe === undefined);
+  });
+
+  test('one key exchange method twice is refused', () => {
+    const twice = buildIkeProposals([{ ...aead, additionalKe: [[31], [36]] }]);
+    assert.match(
+      problem(acceptIkeProposal(twice, answer(1, [gcm, sha256, x25519, { type: 6, id: 31 }, { type: 7, id: 36 }]))),
+      /twice/,
+    );
+  });
+
+  test('as responder: wanted ones are not left out, unwanted ones are declined where the peer allows it', () => {
+    const peer = buildIkeProposals([hybrid], spi8);
+    const chosen = selectIkeProposal([{ ...aead, additionalKe: [[36]] }], peer);
+    assert.ok(!('problem' in chosen));
+    assert.deepEqual(chosen.additionalKe, [36]);
+    assert.deepEqual(chosen.reply.transforms.at(-1), noSecond);
+    assert.ok('problem' in selectIkeProposal([aead], peer));
+    assert.ok('problem' in selectIkeProposal([{ ...aead, additionalKe: [[36]] }], buildIkeProposals([aead], spi8)));
+  });
+
+  test('in IKE_AUTH proposals that differ in key exchanges alone are one', () => {
+    const configs = [{ ...espAead, ke: [31], additionalKe: [[36]] }, { ...espAead, ke: [31] }, espAead, espClassic];
+    assert.equal(buildChildProposals(configs, 0x1000, false).length, 2);
+    assert.equal(buildChildProposals(configs, 0x1000, true).length, 4);
+  });
+
+  test('the name of a suite has them', () => {
+    assert.equal(
+      suiteName({ encr: 20, keyBits: 256, prf: 5, integ: 0, ke: 31, additionalKe: [36] }),
+      'AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519 + ML-KEM-768',
+    );
+  });
+});
+
 suite('selecting as responder', () => {
   test('IKE: what we select, the other end accepts', () => {
     const offer = buildIkeProposals([classic, aead], spi8);
