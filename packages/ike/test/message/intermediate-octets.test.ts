@@ -20,7 +20,7 @@ suite('what AUTH covers of IKE_INTERMEDIATE', () => {
   test('lengths and next payload are as if nothing were encrypted', () => {
     // 28 octets of header, 4 of the SK payload's, 1192 of KE: 0x4c8 in all, 0x4ac of the payload.
     const expected = concat(
-      fromHex('01020304050607081112131415161718' + '2e202b08' + '00000001' + '000004c8'),
+      fromHex('010203040506070811121314151617182e202b0800000001000004c8'),
       fromHex('220004ac'),
       fromHex('000004a800240000'),
       new Uint8Array(1184).fill(7),
