@@ -15,7 +15,11 @@ export class Stage implements AsyncDisposable {
   }
 
   static async set(gateway: Partial<GatewayOptions> = {}): Promise<Stage> {
-    const world = await World.create();
+    return await Stage.on(await World.create(), gateway);
+  }
+
+  /** The same in a world that stands already. The world is closed when it fails. */
+  static async on(world: World, gateway: Partial<GatewayOptions> = {}): Promise<Stage> {
     try {
       const product = world.product();
       await Promise.all([world.startGateway({ users, ...gateway }), product.start()]);

@@ -1,8 +1,12 @@
 import { execFile } from 'node:child_process';
-import type { IdentityFacts, Intent, SidFacts, SidMapping } from '@aovpn/policy';
+import { askSssd, type SidOwner } from '@aovpn/host';
+import { wellKnownIdentities, type IdentityFacts, type Intent, type SidFacts, type SidMapping } from '@aovpn/policy';
 
 /** How `getent` is asked: by database and names or numbers; the lines that it found. */
 export type AskNames = (database: 'passwd' | 'group', names: readonly string[]) => Promise<readonly string[]>;
+
+/** Who the directory service says that SIDs are. */
+export type AskSids = (sids: readonly string[]) => Promise<ReadonlyMap<string, SidOwner>>;
 
 interface Ids {
   readonly users: readonly number[];
@@ -10,28 +14,36 @@ interface Ids {
 }
 
 /**
- * Whom the SIDs of filters mean on this machine, through the name service switch: so users and groups of a domain are found where SSSD or
- * winbind serves it. The kernel shows one group of a socket, its process' own, so members of a group count by user id as well.
+ * Whom the SIDs of filters mean on this machine: what `sids.d` says, with names looked up through the name service switch; and SSSD for SIDs
+ * that no file knows. The kernel shows one group of a socket, its process' own, so members of a group count by user id as well.
  */
 export async function lookUpIdentities(
   intents: Iterable<Intent>,
   mappings: readonly SidMapping[],
   ask: AskNames = askNameService,
+  askSids: AskSids = askSssd,
 ): Promise<IdentityFacts> {
   const wanted = new Set(
     [...intents].flatMap(({ filters }) => filters.flatMap(({ access }) => access?.value.map(({ sid }) => sid) ?? [])),
   );
   const found = new Map<string, SidFacts>();
+  const single = (ids: readonly number[]): { from: number; to: number }[] => ids.map((id) => ({ from: id, to: id }));
   for (const { sid, users, groups, userNames, groupNames } of mappings) {
     if (!wanted.has(sid)) continue;
     const groupIds = groups.filter(({ from, to }) => from === to).map(({ from }) => String(from));
     const named = await idsOf(userNames, [...groupNames, ...groupIds], ask);
     const known = found.get(sid);
-    const single = (ids: readonly number[]): { from: number; to: number }[] => ids.map((id) => ({ from: id, to: id }));
     found.set(sid, {
       users: [...(known?.users ?? []), ...users, ...single(named.users)],
       groups: [...(known?.groups ?? []), ...groups, ...single(named.groups)],
     });
+  }
+  const unknown = [...wanted].filter((sid) => sid.startsWith('S-1-') && !found.has(sid) && !wellKnownIdentities.has(sid));
+  if (unknown.length === 0) return found;
+  for (const [sid, { user, group }] of await askSids(unknown.slice(0, maxNames))) {
+    const named = await idsOf([], group === undefined ? [] : [String(group)], ask);
+    const users = new Set([...(user === undefined ? [] : [user]), ...named.users]);
+    found.set(sid, { users: single([...users].sort((a, b) => a - b)), groups: single(group === undefined ? [] : [group]) });
   }
   return found;
 }

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
+import { askSssd } from '@aovpn/host';
 import { appNameOf, resolveProfile, type Intent } from '@aovpn/policy';
 import { parseProfile } from '@aovpn/profile';
 import { AppStore } from '../src/app-store.ts';
@@ -111,6 +112,33 @@ suite('apps.d and sids.d', () => {
       groups.map(({ from }) => from),
       [5001, 5000],
     );
+  });
+
+  test('SIDs that no file knows are asked of SSSD, with the members of their groups; files come first', async () => {
+    const other = 'S-1-5-21-1-2-3-1200';
+    const lines: Readonly<Record<string, readonly string[]>> = {
+      'group 5000': ['sales:x:5000:jo'],
+      'passwd jo': ['jo:x:1002:5000::/:'],
+    };
+    const ask = (database: 'passwd' | 'group', names: readonly string[]): Promise<readonly string[]> =>
+      Promise.resolve(lines[`${database} ${names.join(' ')}`] ?? []);
+    const asked: (readonly string[])[] = [];
+    const sids = (wanted: readonly string[]): ReturnType<typeof askSssd> => {
+      asked.push(wanted);
+      return Promise.resolve(new Map([[wanted[0]!, wanted[0] === sid ? { user: 7, group: 7 } : { group: 5000 }]]));
+    };
+    const intent = intentOf(`<TrafficFilter><Claims>D:(A;;CC;;;${sid})(A;;CC;;;${other})(A;;CC;;;WD)</Claims></TrafficFilter>`);
+    const mapping = { sid, users: [{ from: 70, to: 70 }], userNames: [], groups: [], groupNames: [] };
+    const one = (id: number): { from: number; to: number } => ({ from: id, to: id });
+    const found = await lookUpIdentities([intent], [mapping], ask, sids);
+    assert.deepEqual(asked, [[other]]);
+    assert.deepEqual(found.get(sid), { users: [one(70)], groups: [] });
+    assert.deepEqual(found.get(other), { users: [one(1002)], groups: [one(5000)] });
+    assert.deepEqual((await lookUpIdentities([intent], [], ask, sids)).get(sid), { users: [one(7)], groups: [one(7)] });
+  });
+
+  test('without SSSD nobody is known by a SID alone', async () => {
+    assert.deepEqual(await askSssd([sid, 'nonsense', '']), new Map());
   });
 
   test('the name service of this machine knows root, and leaves out what it does not know', async () => {

@@ -47,4 +47,5 @@ export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
 export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
 export { createTlsSessionCache, type TlsSessionCache } from './tls/session-cache.ts';
 export type { TrustQuestion, VerifiedServer } from './tls/verify-server.ts';
+export { askSssd, type SidOwner } from './sys/sssd.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';

@@ -27,7 +27,7 @@ export {
 } from './plan.ts';
 export { filterProblems, type FilterProblem } from './filter/problem.ts';
 export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
-export { readSidMappings, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';
+export { readSidMappings, wellKnownIdentities, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';
 export { nftTable, printRuleset, type RulesetFacts } from './filter/print-ruleset.ts';
 export type { CgroupName } from './filter/ruleset-line.ts';
 export type { GatewayEndpoint, LockdownPlan, PortalHole } from './lockdown/lockdown-plan.ts';
