@@ -113,7 +113,10 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
 }
 
 async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {
-  const { rules, routes, devices, resolver, problems } = await cleanUp({ stateDirectory: options.stateDir });
+  const { rules, routes, devices, resolver, problems } = await cleanUp({
+    stateDirectory: options.stateDir,
+    runDirectory: options.runDir,
+  });
   // systemd.exec(5): after a crash what refuses stays for the next start; whoever asks for a clean-up by hand means all of it.
   const crashed = (process.env['SERVICE_RESULT'] ?? 'success') !== 'success';
   const left = [...problems, ...(crashed ? [] : await linuxFilters(options).cleanUp())];

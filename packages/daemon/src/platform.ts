@@ -16,11 +16,11 @@ import type { FilterPlatform } from './traffic-control.ts';
 
 /** This machine. @throws {HostError} AOV-HOST-300 */
 export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir' | 'cgroup'>): Platform {
-  const { stateDir } = options;
+  const { stateDir, runDir } = options;
   const crypto = { ...createEapCrypto(), ...createIkeCrypto() };
   return {
     crypto,
-    network: openNetwork({ stateDirectory: stateDir }),
+    network: openNetwork({ stateDirectory: stateDir, runDirectory: runDir }),
     filters: linuxFilters(options),
     asker: createUpstreamAsker(),
     openDataPlane: openUserspaceDataPlane,

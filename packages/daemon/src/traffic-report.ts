@@ -89,7 +89,7 @@ export function withPlanProblems(profile: ProfileStatus, { problems }: Plan): Pr
     column: at.column,
     path,
     message,
-    ...(severity === 'error' && { here: 'This filter lets nothing through.' }),
+    ...(severity === 'error' && path.includes('/TrafficFilter') && { here: 'This filter lets nothing through.' }),
     cure,
   }));
   return { ...profile, diagnostics: [...profile.diagnostics, ...lines] };

@@ -15,6 +15,7 @@ import type { Intent } from './intent.ts';
 import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
 import { compileLockdown } from './lockdown/compile-lockdown.ts';
 import type { GatewayEndpoint, PortalHole } from './lockdown/lockdown-plan.ts';
+import { localNetworkProblems } from './route/judge-local-network.ts';
 import { emptyPlan, type DnsRule, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
 
 /** A tunnel that is up (or about to be): what its profile wants, and what its gateway gave. */
@@ -54,17 +55,18 @@ export function compilePlan(input: PlanInput): Plan {
   // Under LockDown the machine's own name servers are for gateway names alone: what programs ask goes into the tunnel or nowhere.
   const dns = compileDns(preferred, idle, lockdown ? { ...host, mark: 0 } : host);
   const { filters, apps, problems, ways } = compileTraffic(preferred, idle, dns.rules, input);
-  const routes = [...compileRoutes(preferred, dns.rules, host), ...compileForcedRoutes(ways, host)].sort(compareRoutes);
+  const { routes: shared, local } = compileRoutes(preferred, dns.rules, host);
+  const routes = [...shared, ...compileForcedRoutes(ways, host)].sort(compareRoutes);
   const inForce = preferred.length > 0 || ways.ways.length > 0;
   return {
     ...emptyPlan,
-    tunnels: preferred.map(compileTunnel),
+    tunnels: preferred.map((tunnel) => compileTunnel(tunnel, host)),
     routes,
     rules: inForce ? ([4, 6] as const).flatMap((family) => compileRules(family, host, compileForcedRules(ways, family))) : [],
     dns,
     filters,
     apps,
-    problems,
+    problems: [...problems, ...localNetworkProblems(local)],
     ...(lockdown && { lockdown }),
   };
 }
@@ -111,14 +113,15 @@ function compareIntents(a: Intent, b: Intent): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-function compileTunnel({ intent, facts }: LiveTunnel): TunnelPlan {
-  const host = (prefix: IpPrefix): IpPrefix => ({ address: prefix.address, length: prefix.address.bytes.length * 8 });
+function compileTunnel({ intent, facts }: LiveTunnel, { mark }: HostFacts): TunnelPlan {
+  const alone = (prefix: IpPrefix): IpPrefix => ({ address: prefix.address, length: prefix.address.bytes.length * 8 });
   return {
     device: facts.device,
     profile: intent.name,
     kind: intent.tunnel,
     mtu: facts.mtu,
-    addresses: facts.addresses.map(host),
+    addresses: facts.addresses.map(alone),
+    ...(mark !== 0 && { outer: { gateway: facts.gateway, mark } }),
     metric: { v4: intent.interfaceMetric.v4.value, v6: intent.interfaceMetric.v6.value },
     because: { ...intent.routing.because, why: `${intent.tunnel} tunnel, ${intent.routing.because.why}` },
   };

@@ -15,6 +15,7 @@ import type { Because, HostFacts } from './facts.ts';
 import { defaultRouteMetric, throwMetric, unreachableMetric } from './linux-number.ts';
 import { tableOf, type DnsRule, type RoutePlan } from './plan.ts';
 import { PrefixTable } from './prefix-table.ts';
+import { judgeLocalNetworks, type JudgedNetwork } from './route/judge-local-network.ts';
 
 /**
  * Who wins on one prefix, from left to right; an own exclusion has taken its rival out before. `blocked` is a route of a family that
@@ -22,7 +23,7 @@ import { PrefixTable } from './prefix-table.ts';
  */
 type Rank = 'gateway' | 'tunnel' | 'blocked' | 'excluded' | 'local';
 
-interface Candidate {
+export interface Candidate {
   readonly rank: Rank;
   readonly prefix: IpPrefix;
   readonly metric: number;
@@ -33,18 +34,20 @@ interface Candidate {
 export const everything: Readonly<Record<IpFamily, IpPrefix>> = { 4: parsePrefix('0.0.0.0/0')!, 6: parsePrefix('::/0')! };
 /** Never leaves a link, so no tunnel can carry it (RFC 3927, RFC 4291 §2.5.6). */
 export const linkLocal = [parsePrefix('169.254.0.0/16')!, parsePrefix('fe80::/10')!];
-/** RFC 1918, RFC 4193: nobody on the internet can be impersonated by a local network that uses them. */
-const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map((text) => parsePrefix(text)!);
-
 /**
  * The routes of our table. Exclusions are `throw` routes: the longest prefix decides within our table, as it does in Windows' single
  * table, and a throw hands the packet to the machine's own routing.
  * @param tunnels most preferred first
  * @param rules name rules in force: their servers must be reached through their tunnel
  */
-export function compileRoutes(tunnels: readonly LiveTunnel[], rules: readonly DnsRule[], host: HostFacts): RoutePlan[] {
-  const wanted = tunnels.flatMap(tunnelCandidates);
-  const direct = [...wanted, ...localCandidates(tunnels, wanted, host.localSubnets ?? [])];
+export function compileRoutes(
+  tunnels: readonly LiveTunnel[],
+  rules: readonly DnsRule[],
+  host: HostFacts,
+): { readonly routes: readonly RoutePlan[]; readonly local: readonly JudgedNetwork[] } {
+  const wanted = tunnels.flatMap((tunnel) => tunnelCandidates(tunnel, host.mark !== 0));
+  const local = judgeLocalNetworks(tunnels, wanted, host.localSubnets ?? []);
+  const direct = [...wanted, ...localCandidates(local)];
   const candidates = [...direct, ...dnsServerCandidates(tunnels, rules, direct)];
 
   const groups = new Map<string, Candidate[]>();
@@ -58,10 +61,11 @@ export function compileRoutes(tunnels: readonly LiveTunnel[], rules: readonly Dn
   for (const group of groups.values()) for (const route of settle(group, tunnels)) routes.push(route);
   for (const route of failClosed(tunnels))
     if (!routes.some((known) => known.kind === 'unreachable' && samePrefix(known.prefix, route.prefix))) routes.push(route);
-  return routes.sort(compareRoutes);
+  return { routes: routes.sort(compareRoutes), local };
 }
 
-function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
+/** @param marked our own outer packets are known by their mark, and jump over the table; otherwise by where they go */
+function tunnelCandidates(tunnel: LiveTunnel, marked: boolean): Candidate[] {
   const { intent, facts } = tunnel;
   const own: Candidate[] = [];
   const excluded = exclusionsOf(tunnel);
@@ -72,7 +76,7 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
   const from = (why: string, at = intent.routing.because.at): Because =>
     at ? { profile: intent.name, at, why } : { profile: intent.name, why };
 
-  add('gateway', hostPrefix(facts.gateway), throwMetric, from('the gateway’s outer address stays outside'));
+  if (!marked) add('gateway', hostPrefix(facts.gateway), throwMetric, from('the gateway’s outer address stays outside'));
   for (const { prefix, because } of intent.exclusions) add('excluded', prefix, throwMetric, because);
   if (intent.routing.value === 'ForceTunnel') {
     for (const family of [4, 6] as const) {
@@ -113,13 +117,6 @@ function tunnelCandidates(tunnel: LiveTunnel): Candidate[] {
   return own;
 }
 
-/** Those that stay direct under force tunnel with ByPassForLocal. */
-export function privateSubnets(subnets: readonly IpPrefix[]): readonly IpPrefix[] {
-  return subnets
-    .filter((subnet) => subnet.length > 0 && privateNetworks.some((network) => prefixContains(network, subnet)))
-    .map(networkOf);
-}
-
 function exclusionsOf({ intent }: LiveTunnel): PrefixTable<true> {
   const table = new PrefixTable<true>();
   for (const { prefix } of intent.exclusions) table.add(prefix, true);
@@ -127,33 +124,11 @@ function exclusionsOf({ intent }: LiveTunnel): PrefixTable<true> {
 }
 
 /** Directly attached networks that stay direct. Any force tunnel without ByPassForLocal forbids it for all. */
-function localCandidates(
-  tunnels: readonly LiveTunnel[],
-  candidates: readonly Candidate[],
-  subnets: readonly IpPrefix[],
-): Candidate[] {
-  if (tunnels.some(({ intent }) => intent.routing.value === 'ForceTunnel' && !intent.byPassForLocal.value)) return [];
-  const found: Candidate[] = [];
-  for (const subnet of subnets) {
-    if (subnet.length === 0) continue;
-    for (const tunnel of tunnels) {
-      const { intent } = tunnel;
-      const around = candidates.filter(
-        ({ rank, prefix, tunnel: owner }) => rank === 'tunnel' && owner === tunnel && prefixContains(prefix, subnet),
-      );
-      if (around.length === 0) continue;
-      const force = intent.routing.value === 'ForceTunnel';
-      if (force && privateSubnets([subnet]).length === 0) continue;
-      const source = force ? intent.byPassForLocal.because : around.at(-1)!.because;
-      const why = force
-        ? 'directly attached network, ByPassForLocal'
-        : `directly attached network, more specific than ${formatPrefix(around.at(-1)!.prefix)}`;
-      const because: Because = source.at ? { profile: intent.name, at: source.at, why } : { profile: intent.name, why };
-      found.push({ rank: 'local', prefix: networkOf(subnet), metric: throwMetric, because, tunnel });
-      break;
-    }
-  }
-  return found;
+function localCandidates(judged: readonly JudgedNetwork[]): Candidate[] {
+  return judged.flatMap(({ tunnel, subnet, verdict }): Candidate[] => {
+    if (verdict.kind !== 'direct') return [];
+    return [{ rank: 'local', prefix: subnet, metric: throwMetric, because: verdict.because, tunnel }];
+  });
 }
 
 /** Host routes to DNS servers that would otherwise be asked outside their tunnel. */

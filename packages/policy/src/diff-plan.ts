@@ -9,7 +9,9 @@ export type PlanChange =
   | { readonly op: 'add' | 'remove'; readonly kind: 'address'; readonly device: string; readonly address: IpPrefix }
   | { readonly op: 'add' | 'replace' | 'remove'; readonly kind: 'route'; readonly route: RoutePlan }
   | { readonly op: 'add' | 'replace' | 'remove'; readonly kind: 'rule'; readonly rule: RulePlan }
-  | { readonly op: 'replace'; readonly kind: 'dns'; readonly dns: DnsPlan };
+  | { readonly op: 'replace'; readonly kind: 'dns'; readonly dns: DnsPlan }
+  /** Only where somebody else changed what keeps addresses to their tunnels; `what` says what happened. */
+  | { readonly op: 'replace'; readonly kind: 'guard'; readonly what: string };
 
 /**
  * The steps from `from` to `to`, in an order in which no moment is worse than both ends: everything is added before anything is
@@ -79,6 +81,8 @@ export function describeChange(change: PlanChange | FilterChange): string {
       return printRule(change.rule).replace(' add', '');
     case 'dns':
       return `names ${change.dns.rules.map(({ name }) => name).join(' ') || 'none'}`;
+    case 'guard':
+      return `guard (${change.what})`;
     case 'deny':
     case 'filter':
     case 'app':

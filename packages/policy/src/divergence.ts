@@ -65,7 +65,7 @@ export const policyDivergences = [
     title: 'Local networks under force tunnel',
     windows:
       'The directly attached network stays reachable, because its route is more specific than the default route; ByPassForLocal is documented as what permits that.',
-    here: 'Without ByPassForLocal all traffic goes into the tunnel, to local networks too (link-local excepted). With it, directly attached networks with private addresses (RFC 1918, RFC 4193) stay direct.',
+    here: 'Without ByPassForLocal all traffic goes into the tunnel, to local networks too (link-local excepted). With it, directly attached networks stay direct that have private addresses (RFC 1918, RFC 4193), are no larger than a /16 (IPv6: a /64) and overlap nothing that is known to be inside: Routes of the profile, subnets and name servers. Those that do not are a diagnostic.',
     why: 'A hostile access point chooses the local network: a public one would draw any destination out of the tunnel (CVE-2023-36672, CVE-2023-35838), as would routes pushed by DHCP (CVE-2024-3661); those are never looked at.',
   },
   {
@@ -73,8 +73,8 @@ export const policyDivergences = [
     title: 'Local networks under split tunnel',
     windows:
       'One routing table: the more specific prefix wins, so a directly attached network inside a tunnel route stays direct; other routes of the physical network that are more specific win as well.',
-    here: 'A directly attached network stays direct when it is more specific than the tunnel route around it. Other routes of the physical network never win against a tunnel route.',
-    why: 'Printers and the router must stay reachable at home, but routes pushed by DHCP (CVE-2024-3661) must not draw traffic out of the tunnel.',
+    here: 'No network or route of the physical side wins against a tunnel route, however specific; a directly attached network inside a tunnel route is reached through the tunnel, with a diagnostic. ByPassForLocal true keeps private ones direct that are no larger than a /16 (IPv6: a /64) and more specific than the Route.',
+    why: 'Whoever runs the local network chooses what is directly attached, and could draw any part of the company’s network out of the tunnel (CVE-2023-36672, CVE-2024-3661).',
   },
   {
     id: 'exclusion-precedence',
@@ -145,8 +145,8 @@ export const policyDivergences = [
     id: 'gateway-outside',
     title: 'The outer address of the gateway',
     windows: 'A host route through the physical interface.',
-    here: 'The same, as a `throw` route: traffic of any program to that one address stays outside.',
-    why: 'IKE and ESP must not enter a tunnel, even where marks are lost.',
+    here: 'No route: our own IKE and ESP are known by their mark and go past the tunnels; what other programs send to that address goes where the profile says, into the tunnel under force tunnel.',
+    why: 'A lying DNS could make the gateway’s address that of any site, whose traffic would then leave in the clear (CVE-2023-36673).',
   },
   {
     id: 'selectors-as-routes',

@@ -25,6 +25,7 @@ export {
   type TunnelPlan,
   type UnusableFilter,
 } from './plan.ts';
+export { guardTables, printGuard } from './route/print-guard.ts';
 export { filterProblems, type FilterProblem } from './filter/problem.ts';
 export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
 export { readSidMappings, wellKnownIdentities, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';

@@ -12,6 +12,8 @@ export interface Intent {
   readonly routing: Sourced<RoutingPolicyType>;
   /** Into the tunnel; networks without host bits. Empty under force tunnel. */
   readonly routes: readonly IntentRoute[];
+  /** Every Route that is no exclusion, used or not: these networks are the company's. */
+  readonly inside: readonly IntentRoute[];
   /** Outside the tunnel. */
   readonly exclusions: readonly IntentRoute[];
   /** Route the class A, B or C network of the assigned IPv4 address; never under force tunnel. */

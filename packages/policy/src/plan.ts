@@ -36,6 +36,8 @@ export interface TunnelPlan {
   /** Host prefixes (/32, /128), so that the kernel makes no route of its own. */
   readonly addresses: readonly IpPrefix[];
   readonly metric: { readonly v4: number; readonly v6: number };
+  /** Where our own outer packets go, and the mark by which they are known; absent on a machine where they have none. */
+  readonly outer?: { readonly gateway: IpAddress; readonly mark: number };
   readonly because: Because;
 }
 

@@ -25,6 +25,11 @@ export class PrefixTable<T> {
     return this.#values.get(formatPrefix(networkOf(prefix))) ?? [];
   }
 
+  /** All values, in the order in which their prefixes came. */
+  values(): readonly T[] {
+    return [...this.#values.values()].flat();
+  }
+
   /** All values of the longest prefix that contains the address; none when no prefix does. */
   around(address: IpAddress): readonly T[] {
     for (const length of this.#lengths[address.family]) {

@@ -5,11 +5,12 @@ import { describeRule } from './filter/describe-rule.ts';
 import { describeApp } from './filter/diff-filters.ts';
 import { routeProtocol } from './linux-number.ts';
 import { lockdownRules } from './lockdown/lockdown-rule.ts';
+import { describeGuard } from './route/print-guard.ts';
 import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
 /** One line of a plan: what it is in the words of Linux, and why. */
 export interface PlanItem {
-  readonly section: 'lockdown' | 'devices' | 'routes' | 'rules' | 'names' | 'filters' | 'apps' | 'problems';
+  readonly section: 'lockdown' | 'devices' | 'routes' | 'rules' | 'guards' | 'names' | 'filters' | 'apps' | 'problems';
   /** The heading above it. */
   readonly heading: string;
   readonly text: string;
@@ -48,6 +49,9 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
   for (const route of plan.routes) add(printRoute(route), route.because);
   begin('rules');
   for (const rule of plan.rules) add(printRule(rule), rule.because);
+  begin('guards');
+  for (const tunnel of plan.tunnels)
+    for (const text of describeGuard(tunnel)) add(text, { profile: '', why: 'what is the tunnel’s stays with the tunnel' });
   begin('names', `names, through ${plan.dns.resolver === 'stub' ? 'our own stub resolver' : 'systemd-resolved'}`);
   for (const rule of plan.dns.rules) {
     const device = rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`;

@@ -5,6 +5,7 @@ import { normaliseDomain, normaliseRuleName } from './domain-name.ts';
 import type { Because, Sourced } from './facts.ts';
 import { resolveFilters } from './filter/resolve-filters.ts';
 import type { Intent, IntentRoute, NameRule } from './intent.ts';
+import { reviewExclusions } from './route/review-exclusions.ts';
 import { automaticInterfaceMetric, defaultRouteMetric, highestMetric } from './linux-number.ts';
 
 /** Seconds; what RAS writes into its phonebook when the profile says nothing. */
@@ -36,13 +37,18 @@ export function resolveProfile(
   const force = routing.value === 'ForceTunnel';
 
   const routes: IntentRoute[] = [];
-  const exclusions: IntentRoute[] = [];
+  const inside: IntentRoute[] = [];
+  const excluded: IntentRoute[] = [];
   for (const route of profile.routes) {
-    const excluded = route.exclusionRoute?.value === true;
-    const resolved = resolveRoute(route, excluded);
+    const isExclusion = route.exclusionRoute?.value === true;
+    const resolved = resolveRoute(route, isExclusion);
     if (!resolved) continue;
-    if (excluded) exclusions.push(resolved);
-    else if (force) {
+    if (isExclusion) {
+      excluded.push(resolved);
+      continue;
+    }
+    inside.push(resolved);
+    if (force) {
       note(
         'force-ignores-routes',
         route.at,
@@ -50,6 +56,9 @@ export function resolveProfile(
       );
     } else routes.push(resolved);
   }
+  const { exclusions, problems: exclusionProblems } = force
+    ? reviewExclusions(name, excluded)
+    : { exclusions: excluded, problems: [] };
 
   const disableClassBased = native?.disableClassBasedDefaultRoute;
   const classBased: Sourced<boolean> = force
@@ -82,15 +91,17 @@ export function resolveProfile(
       'local-subnet-force',
       bypass.because.at ?? routing.because.at,
       bypass.value
-        ? 'Directly attached networks stay direct if their addresses are private.'
+        ? 'Directly attached private networks stay direct, unless they overlap what is known to be inside.'
         : `Local networks go into the tunnel too${lockDown ? '' : '; ByPassForLocal would keep private ones direct'}.`,
     );
     note('force-fails-closed', routing.because.at, 'What the tunnel cannot carry is unreachable, not sent in the clear.');
   } else
     note(
       'local-subnet-split',
-      routing.because.at,
-      'Directly attached networks that are more specific than a tunnel route stay direct.',
+      bypass.because.at ?? routing.because.at,
+      bypass.value
+        ? 'Directly attached private networks that are more specific than a tunnel route stay direct.'
+        : 'A directly attached network inside a tunnel route is reached through the tunnel; ByPassForLocal would keep private ones direct.',
     );
 
   const nameRules = profile.domainNameInformation.map(resolveNameRule).filter((rule) => rule !== undefined);
@@ -124,6 +135,7 @@ export function resolveProfile(
     alwaysOn: resolveAlwaysOn(),
     routing,
     routes,
+    inside,
     exclusions,
     classBasedDefaultRoute: classBased,
     selectorsAsRoutes: sourced(native?.plumbIkev2TsAsRoutes, false, 'PlumbIKEv2TSAsRoutes'),
@@ -142,7 +154,7 @@ export function resolveProfile(
       : { value: defaultNetworkOutage, because: because(`NetworkOutageTime is absent, ${defaultNetworkOutage} s by default`) },
     filters,
     triggers,
-    filterProblems: problems,
+    filterProblems: [...problems, ...exclusionProblems],
   };
   return { intent, notes };
 

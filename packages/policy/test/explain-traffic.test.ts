@@ -172,9 +172,9 @@ suite('forced apps', () => {
     assert.equal(decidePacket(plan, { ...packet, device: 'aov0' }).verdict, 'accept');
     assert.equal(decidePacket(plan, { ...packet, device: 'eth0', socket: { uid: 1000, gid: 1000 } }).verdict, 'accept');
     assert.equal(
-      decidePacket(plan, { ...packet, device: 'eth0', remote: address('203.0.113.7') }).verdict,
-      'accept',
-      'the gateway',
+      decidePacket(plan, { ...packet, device: 'eth0', remote: address('203.0.113.7') }).reason,
+      'forced-elsewhere',
+      'not even to the gateway: only our own packets go there',
     );
   });
 

@@ -155,6 +155,8 @@ function applyChange(plan: Plan, change: PlanChange): Plan {
       return { ...plan, rules: put(plan.rules, ruleKey, change.rule, change.op) };
     case 'dns':
       return { ...plan, dns: change.dns };
+    case 'guard':
+      return plan;
     case 'tunnel':
       return {
         ...plan,
@@ -194,7 +196,7 @@ suite('plans, any of them', () => {
     );
   });
 
-  test('nothing marked with our mark, and no gateway, ever enters a tunnel', () => {
+  test('nothing marked with our mark ever enters a tunnel; where there are no marks, nothing for a gateway does', () => {
     fc.assert(
       fc.property(
         fc.array(anyTunnel('A', 'aov0'), { minLength: 1, maxLength: 1 }),
@@ -204,7 +206,8 @@ suite('plans, any of them', () => {
           const tunnels = [...some, other];
           const plan = compilePlan({ tunnels, host: host() });
           assert.equal(verdict(plan, destination, 0x616f), 'main');
-          for (const { facts } of tunnels) assert.equal(verdict(plan, facts.gateway, 0), 'main');
+          const unmarked = compilePlan({ tunnels, host: host({ mark: 0 }) });
+          for (const { facts } of tunnels) assert.equal(verdict(unmarked, facts.gateway, 0), 'main');
         },
       ),
       { numRuns: 200 },

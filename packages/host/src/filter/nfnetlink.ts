@@ -1,12 +1,25 @@
 import { NLM_F_REQUEST } from '../network/rtnetlink-number.ts';
-import { decodeAttributes, decodeMessages, encodeMessage, readText, type NetlinkMessage } from '../network/rtnetlink.ts';
-import { constant, openNetlink, SysError, trySetOption, waitReadable } from '../sys/index.ts';
+import {
+  decodeAttributes,
+  decodeMessages,
+  encodeMessage,
+  readText,
+  viewOf,
+  type Attribute,
+  type NetlinkMessage,
+} from '../network/rtnetlink.ts';
+import { constant, littleEndian, openNetlink, SysError, trySetOption, waitReadable } from '../sys/index.ts';
 
 /** What the kernel tells about nftables: <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. */
 
 const NETLINK_NETFILTER = 12;
+const NLMSG_ERROR = 2;
+const ENOENT = 2;
+const EOPNOTSUPP = 95;
+const ETIMEDOUT = 110;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFNLGRP_NFTABLES = 7;
+const NFT_MSG_GETTABLE = 1;
 const NFT_MSG_NEWGEN = 15;
 const NFT_MSG_GETGEN = 16;
 const NFTA_GEN_ID = 1;
@@ -91,22 +104,39 @@ export function openNftEvents(table: string): NftEvents {
   };
 }
 
+/** Whether there is a table, such as `inet aovpn`; without a process for it. @throws {SysError} */
+export function hasTable(table: string): boolean {
+  const [family = '', name = ''] = table.split(' ');
+  const number = { ip: 2, inet: 1, arp: 3, ip6: 10 }[family];
+  if (number === undefined) throw new TypeError(`not a family: ${family}`);
+  const attribute = [NFTA_TABLE_NAME, new TextEncoder().encode(`${name}\0`)] as const;
+  const answer = ask(NFT_MSG_GETTABLE, Uint8Array.of(number, 0, 0, 0), [attribute]);
+  if (answer.type !== NLMSG_ERROR) return true;
+  const code = -viewOf(answer.body).getInt32(0, littleEndian);
+  if (code === ENOENT) return false;
+  throw new SysError('nfnetlink NFT_MSG_GETTABLE', code);
+}
+
 /** The number of the ruleset in force; every transaction makes it one more. @throws {SysError} */
 export function rulesetGeneration(): number {
+  const answer = ask(NFT_MSG_GETGEN, new Uint8Array(fixedLength), []);
+  if (answer.type !== ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN)) throw new SysError('nfnetlink NFT_MSG_GETGEN', EOPNOTSUPP);
+  return generationOf(answer);
+}
+
+/** The first message of the answer, which may be an error. @throws {SysError} */
+function ask(kind: number, fixed: Uint8Array, attributes: readonly Attribute[]): NetlinkMessage {
   const socket = openNetlink(NETLINK_NETFILTER, 0);
   try {
-    socket.send(encodeMessage((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN, NLM_F_REQUEST, 1, new Uint8Array(fixedLength), []));
+    socket.send(encodeMessage((NFNL_SUBSYS_NFTABLES << 8) | kind, NLM_F_REQUEST, 1, fixed, attributes));
     for (;;) {
       const datagram = socket.receive();
       if (!datagram) {
-        if (!waitReadable(socket.fd, 5000)) throw new SysError('nfnetlink NFT_MSG_GETGEN', 110);
+        if (!waitReadable(socket.fd, 5000)) throw new SysError(`nfnetlink ${kind}`, ETIMEDOUT);
         continue;
       }
-      for (const message of decodeMessages(datagram)) {
-        if (message.sequence !== 1) continue;
-        if (message.type === ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN)) return generationOf(message);
-        throw new SysError('nfnetlink NFT_MSG_GETGEN', 95);
-      }
+      const answer = decodeMessages(datagram).find(({ sequence }) => sequence === 1);
+      if (answer) return answer;
     }
   } finally {
     socket.close();

@@ -12,7 +12,7 @@ export interface ForeignRulesetChange {
   readonly by: string;
 }
 
-/** One table of ours in this network namespace. */
+/** A table of ours, or several that go together, in this network namespace. */
 export interface Ruleset {
   /** One transaction: all of the text comes into force, or nothing of it. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
   apply(text: string): Promise<void>;
@@ -32,9 +32,10 @@ export type NftObject = Readonly<Record<string, Readonly<Record<string, unknown>
 /** Our own transactions are remembered until their events have surely been read. */
 const remembered = 64;
 
-/** @param table family and name, such as `inet aovpn` */
-export function openRuleset(table: string = nftTable): Ruleset {
-  const tableName = table.split(' ')[1]!;
+/** @param first such as `inet aovpn`, the one that `read` and `remove` look at. @param others of the same name, that go with it */
+export function openRuleset(first: string = nftTable, ...others: readonly string[]): Ruleset {
+  const tableName = first.split(' ')[1]!;
+  const removal = [first, ...others].map((table) => `table ${table}\ndelete table ${table}\n`).join('');
   /** Generations that we made ourselves. */
   const own: number[] = [];
   const ownPids: number[] = [];
@@ -70,7 +71,7 @@ export function openRuleset(table: string = nftTable): Ruleset {
       if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));
     },
     read: async () => {
-      const result = await runNft(['-j', 'list', 'table', ...table.split(' ')], '');
+      const result = await runNft(['-j', 'list', 'table', ...first.split(' ')], '');
       if (!result.ok) {
         if (/No such file or directory/.test(result.refusal.said)) return undefined;
         throw filterError('rulesetUnreadable', describeRefusal(result.refusal));
@@ -109,8 +110,8 @@ export function openRuleset(table: string = nftTable): Ruleset {
       };
     },
     remove: async () => {
-      const result = await runNft(['list', 'table', ...table.split(' ')], '');
-      await run(`table ${table}\ndelete table ${table}\n`);
+      const result = await runNft(['list', 'table', ...first.split(' ')], '');
+      await run(removal);
       return result.ok;
     },
   };

@@ -19,11 +19,14 @@ const settingsDirectory = '/proc/sys';
 const nameForm = /^[a-z0-9_]+(\.[a-z0-9_-]+)+$/;
 
 interface Journal {
-  readonly [name: string]: { readonly before: string; readonly ours: string };
+  readonly [name: string]: { readonly before: string; readonly ours: string; readonly owners: readonly string[] };
 }
 
-/** @param directory where the journal lies, `/run/aovpn` unless told otherwise */
-export function openSysctls(directory = '/run/aovpn'): Sysctls {
+/**
+ * @param directory where the journal lies, `/run/aovpn` unless told otherwise
+ * @param owner who needs the settings: what two need is given back with the second
+ */
+export function openSysctls(directory = '/run/aovpn', owner = 'filters'): Sysctls {
   const file = join(directory, 'sysctl.json');
   const read = (name: string): string => readFileSync(pathOf(name), 'utf8').trim();
   const readJournal = (): Journal => {
@@ -45,11 +48,13 @@ export function openSysctls(directory = '/run/aovpn'): Sysctls {
     set: (name, value) => {
       try {
         const before = read(name);
-        if (before === value) return;
         const journal = readJournal();
+        const known = journal[name];
+        if (before === value && (!known || known.owners.includes(owner))) return;
         // Written down first: what is changed can be given back. The oldest value is the machine's own.
-        writeJournal({ ...journal, [name]: { before: journal[name]?.before ?? before, ours: value } });
-        writeFileSync(pathOf(name), value);
+        const owners = [...new Set([...(known?.owners ?? []), owner])];
+        writeJournal({ ...journal, [name]: { before: known?.before ?? before, ours: value, owners } });
+        if (before !== value) writeFileSync(pathOf(name), value);
       } catch (error) {
         throw filterError('sysctlRefused', `${name} = ${value}: ${messageOf(error)}`, error);
       }
@@ -63,16 +68,23 @@ export function openSysctls(directory = '/run/aovpn'): Sysctls {
     },
     restore: () => {
       const problems: string[] = [];
-      for (const [name, { before, ours }] of Object.entries(readJournal())) {
+      const left: { -readonly [name in keyof Journal]: Journal[name] } = {};
+      for (const [name, row] of Object.entries(readJournal())) {
+        const owners = row.owners.filter((other) => other !== owner);
+        if (owners.length > 0) {
+          left[name] = { ...row, owners };
+          continue;
+        }
         try {
-          if (read(name) === ours) writeFileSync(pathOf(name), before);
+          if (read(name) === row.ours) writeFileSync(pathOf(name), row.before);
         } catch (error) {
           // Of a device that is gone.
           if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
           problems.push(`${name}: ${messageOf(error)}`);
         }
       }
-      rmSync(file, { force: true });
+      if (Object.keys(left).length > 0) writeJournal(left);
+      else rmSync(file, { force: true });
       return problems;
     },
   };
@@ -94,7 +106,8 @@ function isJournal(value: unknown): value is Journal {
         typeof row === 'object' &&
         row !== null &&
         typeof (row as Record<string, unknown>)['before'] === 'string' &&
-        typeof (row as Record<string, unknown>)['ours'] === 'string',
+        typeof (row as Record<string, unknown>)['ours'] === 'string' &&
+        Array.isArray((row as Record<string, unknown>)['owners']),
     )
   );
 }

@@ -153,6 +153,7 @@ function toRequests(change: PlanChange, links: ReadonlyMap<string, Link>): Route
       // Rules have no replace; the new one stands beside the old one for a moment.
       return change.op === 'replace' ? [ruleRequest('add', change.rule)] : [ruleRequest(change.op, change.rule)];
     case 'dns':
+    case 'guard':
       return [];
   }
 }

@@ -8,7 +8,8 @@ import {
   removeKernelRouteRequest,
   ruleRequest,
 } from './kernel-network.ts';
-import { defaultResolvConf, defaultStateDirectory } from './place.ts';
+import { removeGuard } from './guard.ts';
+import { defaultResolvConf, defaultRunDirectory, defaultStateDirectory } from './place.ts';
 import { openRouteSocket, type RouteSocket } from './route-socket.ts';
 
 /** What was found and removed. */
@@ -28,7 +29,7 @@ export interface CleanUpReport {
  * devices. Not to be called while another daemon of ours runs.
  * @throws {HostError} AOV-HOST-300 when the kernel cannot even be asked
  */
-export async function cleanUp(place: Partial<ResolvConfPlace> = {}): Promise<CleanUpReport> {
+export async function cleanUp(place: Partial<ResolvConfPlace> & { readonly runDirectory?: string } = {}): Promise<CleanUpReport> {
   const problems: string[] = [];
   const attempt = <T>(what: string, act: () => T, otherwise: T): T => {
     try {
@@ -69,6 +70,7 @@ export async function cleanUp(place: Partial<ResolvConfPlace> = {}): Promise<Cle
     );
     const left = new Set(attempt('devices', () => readLinks(socket).filter(isOurs), []).map(({ name }) => name));
     const devices = links.map(({ name }) => name).filter((name) => !left.has(name));
+    problems.push(...(await removeGuard(place.runDirectory ?? defaultRunDirectory)));
     return { rules: rulesGone, routes: routesGone, devices, resolver, problems };
   } finally {
     socket.close();

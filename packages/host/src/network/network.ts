@@ -4,7 +4,8 @@ import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverR
 import { applyRoutes, findDrift, type AppliedChanges } from './apply-plan.ts';
 import { cleanUp, type CleanUpReport } from './clean-up.ts';
 import { readPhysicalNetwork, readRouteTo, type PhysicalNetwork, type RouteTo } from './network-facts.ts';
-import { defaultResolvConf, defaultStateDirectory } from './place.ts';
+import { openGuard } from './guard.ts';
+import { defaultResolvConf, defaultRunDirectory, defaultStateDirectory } from './place.ts';
 import { openRouteSocket } from './route-socket.ts';
 import { watchNetwork, type NetworkChange } from './watch-network.ts';
 import { watchOurs } from './watch-plan.ts';
@@ -14,6 +15,8 @@ export interface NetworkOptions {
   readonly resolvConf?: string;
   /** Where the resolver journal lives, `/var/lib/aovpn` unless told otherwise; must outlive a reboot. */
   readonly stateDirectory?: string;
+  /** Where kernel settings of before are noted, `/run/aovpn` unless told otherwise. */
+  readonly runDirectory?: string;
   /** Loopback address of our stub resolver, 127.0.0.96 unless told otherwise. */
   readonly stubAddress?: string;
 }
@@ -39,7 +42,7 @@ export interface Network {
   routeTo(destination: IpAddress, mark?: number): RouteTo | undefined;
   watchNetwork(onChange: (change: NetworkChange) => void): { close(): void };
   /**
-   * Calls back within a moment when somebody else changed routes, rules or addresses of the plan in force: with what would put them
+   * Calls back within a moment when somebody else changed routes, rules, addresses or guards of the plan in force: with what would put them
    * right, which is what the next `applyPlan` of the same plan does.
    */
   watchPlan(onDrift: (changes: readonly PlanChange[]) => void): { close(): void };
@@ -58,7 +61,9 @@ export function openNetwork(options: NetworkOptions = {}): Network {
   const place = {
     resolvConf: options.resolvConf ?? defaultResolvConf,
     stateDirectory: options.stateDirectory ?? defaultStateDirectory,
+    runDirectory: options.runDirectory ?? defaultRunDirectory,
   };
+  const guard = openGuard(place.runDirectory);
   const socket = openRouteSocket();
   const stubAddress = (options.stubAddress === undefined ? undefined : parseAddress(options.stubAddress)) ?? defaultStubAddress;
   const resolver = openResolver(socket, { ...place, stubAddress });
@@ -78,14 +83,20 @@ export function openNetwork(options: NetworkOptions = {}): Network {
     applyPlan: (plan) =>
       inTurn(async () => {
         let report: ResolverReport | undefined;
+        const before = planInForce?.tunnels ?? [];
+        const staying = new Set(plan.tunnels.map(({ device }) => device));
         try {
+          // Before the first address, and until the last one is gone.
+          await guard.apply([...plan.tunnels, ...before.filter(({ device }) => !staying.has(device))]);
           const { changes, observed } = await applyRoutes(socket, plan, async () => {
             report = await resolver.apply(plan.dns);
           });
+          await guard.apply(plan.tunnels);
           dnsInForce = plan.dns;
           planInForce = plan;
           return { changes, now: observed.plan, resolver: report! };
         } catch (error) {
+          await guard.apply(before).catch(() => undefined);
           // The routes are back; so are the name rules, if anything can be done about them at all.
           if (dnsInForce) await resolver.apply(dnsInForce).catch(() => undefined);
           else await resolver.close().catch(() => undefined);
@@ -104,10 +115,14 @@ export function openNetwork(options: NetworkOptions = {}): Network {
           if (changes.length > 0) onDrift(changes);
         }).catch(() => undefined);
       });
+      const guarding = guard.watch((what) => {
+        if (open && planInForce) onDrift([{ op: 'replace', kind: 'guard', what }]);
+      });
       return {
         close: () => {
           open = false;
           watch.close();
+          guarding.close();
         },
       };
     },
@@ -117,7 +132,9 @@ export function openNetwork(options: NetworkOptions = {}): Network {
         // What cannot be given back here is tried again there, and reported.
         await resolver.close().catch(() => undefined);
         dnsInForce = undefined;
-        return cleanUp(place);
+        const report = await cleanUp(place);
+        guard.forget();
+        return report;
       }),
     stubCounts: () => resolver.counts(),
     close: () =>

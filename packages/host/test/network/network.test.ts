@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseAddress, parsePrefix, type IpAddress } from '@aovpn/bytes';
 import { compilePlan, emptyPlan, explain, printPlan, resolveProfile, type Plan, type TunnelFacts } from '@aovpn/policy';
 import type { Profile, Route } from '@aovpn/profile';
+import { openSysctls } from '../../src/filter/sysctl.ts';
 import { HostError } from '../../src/host-error.ts';
 import { cleanUp } from '../../src/network/clean-up.ts';
 import { openNetwork, toHostFacts } from '../../src/network/network.ts';
@@ -77,7 +78,11 @@ function everything(): string {
 
 const [, , job, directory] = process.argv;
 if (job === 'apply-and-wait') {
-  const network = openNetwork({ resolvConf: join(directory!, 'resolv.conf'), stateDirectory: join(directory!, 'state') });
+  const network = openNetwork({
+    resolvConf: join(directory!, 'resolv.conf'),
+    stateDirectory: join(directory!, 'state'),
+    runDirectory: join(directory!, 'run'),
+  });
   await network.applyPlan(planOf('ForceTunnel', [route('198.51.100.0/24', true)], {}, ['10.0.0.53']));
   process.stdout.write('applied\n');
   setInterval(() => undefined, 1000);
@@ -86,9 +91,10 @@ if (job === 'apply-and-wait') {
     const place = mkdtempSync(join(tmpdir(), 'pol-network-'));
     const resolvConf = join(place, 'resolv.conf');
     const stateDirectory = join(place, 'state');
+    const runDirectory = join(place, 'run');
     const original = '# the machine’s own\nnameserver 192.168.7.1\nsearch home.example\noptions timeout:2\n';
     writeFileSync(resolvConf, original);
-    const network = openNetwork({ resolvConf, stateDirectory });
+    const network = openNetwork({ resolvConf, stateDirectory, runDirectory });
     sh('ip link add phys0 type veth peer name phys1');
     sh('ip link set phys0 up');
     sh('ip link set phys1 up');
@@ -128,7 +134,7 @@ if (job === 'apply-and-wait') {
           /7210:\s+from all fwmark 0x616f goto 7290 proto 96\n7220:\s+from all lookup 7296 proto 96/,
         );
         assert.match(sh('ip -4 route show table 7296'), /10\.0\.0\.0\/8 dev aov0 proto 96 scope link src 10\.9\.0\.2 metric 26/);
-        assert.match(sh('ip -4 route show table 7296'), /throw 192\.168\.7\.0\/24 proto 96 metric 1/);
+        assert.match(sh('ip -4 route show table 7296'), /throw 10\.99\.0\.0\/16 proto 96 metric 1/);
         assert.match(sh('ip link show aov0'), /mtu 1380/);
         const before = everything();
         assert.deepEqual((await network.applyPlan(split)).changes, []);
@@ -198,7 +204,8 @@ if (job === 'apply-and-wait') {
         assert.equal(network.routeTo(address('8.8.8.8'))?.device, 'aov0');
         sh('ip link delete aov0');
         assert.equal(network.routeTo(address('8.8.8.8')), undefined);
-        assert.equal(network.routeTo(address('203.0.113.7'))?.device, 'phys0');
+        assert.equal(network.routeTo(address('203.0.113.7')), undefined, 'nor to the gateway, but for ourselves');
+        assert.equal(network.routeTo(address('203.0.113.7'), mark)?.device, 'phys0');
         assert.equal(network.routeTo(address('8.8.8.8'), mark)?.device, 'phys0');
         sh('ip tuntap add dev aov0 mode tun');
       });
@@ -255,6 +262,58 @@ if (job === 'apply-and-wait') {
           many.routes.filter(({ prefix }) => prefix.address.family === 4).length,
         );
         assert.deepEqual((await network.applyPlan(many)).changes, []);
+      });
+    });
+
+    suite('guards', () => {
+      const tables = (): string => ['inet', 'arp'].map((family) => sh(`nft list tables ${family}`)).join('');
+      const sourceMark = (): string => readFileSync('/proc/sys/net/ipv4/conf/all/src_valid_mark', 'utf8').trim();
+
+      test('stand while there is a tunnel, and not longer', async () => {
+        await network.applyPlan(emptyPlan);
+        assert.equal(tables(), '');
+        assert.equal(sourceMark(), '0');
+        await network.applyPlan(force);
+        assert.match(sh('nft list table inet aovpn_guard'), /ip daddr 10\.9\.0\.2 counter packets 0 bytes 0 drop/);
+        assert.match(sh('nft list table arp aovpn_guard'), /arp daddr ip 10\.9\.0\.2 counter/);
+        assert.equal(sourceMark(), '1');
+        await network.applyPlan(emptyPlan);
+        assert.equal(tables(), '');
+        assert.equal(sourceMark(), '0');
+      });
+
+      test('what somebody else does to them is told, and put back by the next apply', async () => {
+        await network.applyPlan(force);
+        const before = sh('nft list ruleset');
+        const told: string[] = [];
+        const { promise, resolve } = Promise.withResolvers<void>();
+        const watch = network.watchPlan((changes) => {
+          for (const change of changes) if (change.kind === 'guard') told.push(change.what);
+          if (told.length > 0) resolve();
+        });
+        try {
+          sh('nft flush chain inet aovpn_guard arriving');
+          await promise;
+          assert.match(told[0]!, /delete rule.* by nft/);
+          await network.applyPlan(force);
+          assert.equal(sh('nft list ruleset'), before);
+        } finally {
+          watch.close();
+          await network.applyPlan(emptyPlan);
+        }
+      });
+
+      test('a setting that filters need as well is given back with the second', async () => {
+        const filters = openSysctls(runDirectory, 'filters');
+        await network.applyPlan(force);
+        filters.set('net.ipv4.conf.all.src_valid_mark', '1');
+        assert.deepEqual(filters.restore(), []);
+        assert.equal(sourceMark(), '1');
+        filters.set('net.ipv4.conf.all.src_valid_mark', '1');
+        await network.applyPlan(emptyPlan);
+        assert.equal(sourceMark(), '1');
+        assert.deepEqual(filters.restore(), []);
+        assert.equal(sourceMark(), '0');
       });
     });
 
@@ -341,7 +400,7 @@ if (job === 'apply-and-wait') {
         assert.match(readFileSync(resolvConf, 'utf8'), /nameserver 127\.0\.0\.96/);
         child.kill('SIGKILL');
         await new Promise((resolve) => child.once('close', resolve));
-        const report = await cleanUp({ resolvConf, stateDirectory });
+        const report = await cleanUp({ resolvConf, stateDirectory, runDirectory });
         assert.deepEqual(report.problems, []);
         assert.deepEqual(report.devices, ['aov0']);
         assert.equal(report.resolver, 'restored');
@@ -355,7 +414,7 @@ if (job === 'apply-and-wait') {
             .filter((line) => !line.includes('aov0'))
             .join('\n');
         assert.equal(everything(), withoutDevice(before));
-        assert.deepEqual(await cleanUp({ resolvConf, stateDirectory }), {
+        assert.deepEqual(await cleanUp({ resolvConf, stateDirectory, runDirectory }), {
           rules: 0,
           routes: 0,
           devices: [],

@@ -64,7 +64,11 @@ function forcedPlan(): Plan {
 
 inOwnNamespace(import.meta.url, () => {
   const directory = mkdtempSync(join(tmpdir(), 'drift-'));
-  const place = { resolvConf: join(directory, 'resolv.conf'), stateDirectory: join(directory, 'state') };
+  const place = {
+    resolvConf: join(directory, 'resolv.conf'),
+    stateDirectory: join(directory, 'state'),
+    runDirectory: join(directory, 'run'),
+  };
   writeFileSync(place.resolvConf, 'nameserver 192.168.7.1\n');
   const network = openNetwork(place);
   sh('ip tuntap add dev aov0 mode tun');

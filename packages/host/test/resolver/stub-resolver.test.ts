@@ -443,7 +443,7 @@ inOwnNamespace(import.meta.url, () => {
 
     test('names resolve through the rule, EDNS and TCP included; without rules the file is back', async () => {
       writeFileSync(resolvConf, 'nameserver 127.0.0.99\n');
-      const network = openNetwork({ resolvConf, stateDirectory: join(place, 'state') });
+      const network = openNetwork({ resolvConf, stateDirectory: join(place, 'state'), runDirectory: join(place, 'run') });
       const report = await network.applyPlan(plan);
       assert.equal(report.resolver.stub, true);
       assert.match(readFileSync(resolvConf, 'utf8'), /nameserver 127\.0\.0\.96\nsearch corp\.example home\.example\n/);
@@ -475,7 +475,7 @@ inOwnNamespace(import.meta.url, () => {
       const mounted = join(place, 'mounted');
       writeFileSync(mounted, 'nameserver 127.0.0.98\n');
       run('mount', '--bind', mounted, resolvConf);
-      const network = openNetwork({ resolvConf, stateDirectory: join(place, 'state') });
+      const network = openNetwork({ resolvConf, stateDirectory: join(place, 'state'), runDirectory: join(place, 'run') });
       await network.applyPlan(plan);
       assert.match(readFileSync(mounted, 'utf8'), /127\.0\.0\.96/);
       await network.cleanUp();
@@ -488,7 +488,7 @@ inOwnNamespace(import.meta.url, () => {
       const inTheWay = createSocket('udp4');
       inTheWay.bind(53, stubText);
       await once(inTheWay, 'listening');
-      const network = openNetwork({ resolvConf, stateDirectory: join(place, 'state') });
+      const network = openNetwork({ resolvConf, stateDirectory: join(place, 'state'), runDirectory: join(place, 'run') });
       const before = sh('ip rule');
       const withRule: Plan = {
         ...plan,

@@ -136,7 +136,7 @@ if (program === undefined || missing.length > 0) {
         );
         const resolvConf = join(place, 'resolv.conf');
         symlinkSync('/run/systemd/resolve/stub-resolv.conf', resolvConf);
-        network = openNetwork({ resolvConf, stateDirectory: join(place, 'state') });
+        network = openNetwork({ resolvConf, stateDirectory: join(place, 'state'), runDirectory: join(place, 'run') });
         // What a DHCP client would tell.
         const index = String((JSON.parse(sh('ip -json link show phys0')) as { ifindex: number }[])[0]!.ifindex);
         run(
@@ -245,11 +245,19 @@ if (program === undefined || missing.length > 0) {
       });
 
       test('after a crash the clean-up of devices is enough', async () => {
-        const orphan = openNetwork({ resolvConf: join(place, 'resolv.conf'), stateDirectory: join(place, 'state') });
+        const orphan = openNetwork({
+          resolvConf: join(place, 'resolv.conf'),
+          stateDirectory: join(place, 'state'),
+          runDirectory: join(place, 'run'),
+        });
         const wanted = plan([rule('.corp.example', ['127.0.0.32'], 'aov0'), rule('vpn.corp.example', [], 'aov0')]);
         await orphan.applyPlan(wanted);
         // The crash: nothing of `orphan` runs any more that could give anything back.
-        const report = await cleanUp({ resolvConf: join(place, 'resolv.conf'), stateDirectory: join(place, 'state') });
+        const report = await cleanUp({
+          resolvConf: join(place, 'resolv.conf'),
+          stateDirectory: join(place, 'state'),
+          runDirectory: join(place, 'run'),
+        });
         assert.deepEqual(report.problems, []);
         assert.ok(report.devices.includes('aovdns'));
         assert.equal(await resolve('crashed.corp.example'), '10.0.0.31');

@@ -3,8 +3,9 @@ import type { HostFacts } from '../facts.ts';
 import { appRulePriority, defaultRouteMetric, throwMetric, unreachableMetric, userRulePriority } from '../linux-number.ts';
 import { subtractNumberRanges, mergeNumberRanges } from '../filter/number-ranges.ts';
 import type { NumberRange } from '@aovpn/profile';
-import { everything, hasFamily, hostPrefix, linkLocal, privateSubnets, sourceAddress, total } from '../compile-routes.ts';
+import { everything, hasFamily, hostPrefix, linkLocal, sourceAddress, total } from '../compile-routes.ts';
 import type { RoutePlan, RulePlan } from '../plan.ts';
+import { distrust, knownInside, localNetworks } from '../route/local-network.ts';
 import type { ForcedWay, ForcedWays } from './forced-way.ts';
 
 /** Tables of the ways: all into the tunnel, and nowhere when it is down. Exclusion routes of the profile do not count here. */
@@ -20,9 +21,12 @@ function tableOfWay({ path, tunnel, because, profile }: ForcedWay, host: HostFac
   };
   for (const prefix of linkLocal) direct(prefix, 'link-local addresses never leave the link');
   if (tunnel) {
-    direct(hostPrefix(tunnel.facts.gateway), 'the gateway’s outer address stays outside');
-    if (tunnel.intent.byPassForLocal.value)
-      for (const subnet of privateSubnets(host.localSubnets ?? [])) direct(subnet, 'directly attached network, ByPassForLocal');
+    if (host.mark === 0) direct(hostPrefix(tunnel.facts.gateway), 'the gateway’s outer address stays outside');
+    if (tunnel.intent.byPassForLocal.value) {
+      const inside = knownInside(tunnel);
+      for (const subnet of localNetworks(host.localSubnets ?? []))
+        if (distrust(subnet, inside) === undefined) direct(subnet, 'directly attached network, ByPassForLocal');
+    }
   }
   for (const family of [4, 6] as const) {
     const prefix = everything[family];

@@ -1,6 +1,6 @@
 import type { Position } from '@aovpn/profile';
 
-/** Something wrong with a filter or an app of a profile that only its meaning or the facts of this machine can tell. */
+/** Something wrong with a filter, an app or a route of a profile that only its meaning or the facts of this machine can tell. */
 export interface FilterProblem {
   /** Stable, of the form `AOV-POLICY-<number>`; all of them are in docs/errors.md. */
   readonly code: FilterProblemCode;
@@ -113,6 +113,24 @@ export const filterProblems = {
     severity: 'warning',
     title: 'Nothing on Linux is known for the application of a trigger',
     cure: 'Add the application to a file in /etc/aovpn/apps.d (aovpn app learn), or write the absolute Linux path as Id.',
+  },
+  everythingExcluded: {
+    code: 'AOV-POLICY-421',
+    severity: 'error',
+    title: 'Exclusions of a force tunnel leave nothing for it, and do not count',
+    cure: 'Remove the exclusion that is too wide, or write RoutingPolicyType SplitTunnel.',
+  },
+  localNetworkInside: {
+    code: 'AOV-POLICY-422',
+    severity: 'warning',
+    title: 'A directly attached network lies inside a route of the tunnel and is reached through it',
+    cure: 'Nothing, if the network is not known; to reach what is in it, write ByPassForLocal true or an ExclusionRoute.',
+  },
+  localNetworkDistrusted: {
+    code: 'AOV-POLICY-423',
+    severity: 'warning',
+    title: 'ByPassForLocal does not count for a directly attached network',
+    cure: 'Use another network; if this one is right, exclude it with an ExclusionRoute.',
   },
   tooManyProblems: {
     code: 'AOV-POLICY-417',

@@ -1,0 +1,105 @@
+import { formatPrefix, prefixContains, samePrefix, type IpPrefix } from '@aovpn/bytes';
+import type { LiveTunnel } from '../compile-plan.ts';
+import type { Candidate } from '../compile-routes.ts';
+import type { Because } from '../facts.ts';
+import { FilterProblems, type FilterProblem } from '../filter/problem.ts';
+import { PrefixTable } from '../prefix-table.ts';
+import { distrust, knownInside, localNetworks } from './local-network.ts';
+
+/** A directly attached network that a tunnel would carry, and whether it stays direct all the same. */
+export interface JudgedNetwork {
+  readonly subnet: IpPrefix;
+  readonly tunnel: LiveTunnel;
+  readonly verdict:
+    | { readonly kind: 'direct'; readonly because: Because }
+    /** Split tunnel without ByPassForLocal: a route of the profile is about it. */
+    | { readonly kind: 'inside'; readonly route: Candidate }
+    /** Of a force tunnel without ByPassForLocal: nobody expects otherwise. */
+    | { readonly kind: 'forced' }
+    | { readonly kind: 'distrusted'; readonly why: string };
+}
+
+const nothingKnown = new PrefixTable<IpPrefix>();
+
+/**
+ * Any force tunnel without ByPassForLocal takes all of them. With ByPassForLocal those stay direct that can be nobody else's; under split
+ * tunnel that is an exception from its Routes, and a network as large as the Route itself is none.
+ * @param tunnels most preferred first
+ */
+export function judgeLocalNetworks(
+  tunnels: readonly LiveTunnel[],
+  candidates: readonly Candidate[],
+  subnets: readonly IpPrefix[],
+): readonly JudgedNetwork[] {
+  const strict = tunnels.some(({ intent }) => intent.routing.value === 'ForceTunnel' && !intent.byPassForLocal.value);
+  const inside = new Map(tunnels.map((tunnel) => [tunnel, knownInside(tunnel)]));
+  return localNetworks(subnets).flatMap((subnet): JudgedNetwork[] => {
+    const own = tunnels.flatMap((tunnel): JudgedNetwork[] => {
+      const around = candidates.filter(
+        ({ rank, prefix, tunnel: owner }) => rank === 'tunnel' && owner === tunnel && prefixContains(prefix, subnet),
+      );
+      if (around.length === 0) return [];
+      const longest = Math.max(...around.map(({ prefix }) => prefix.length));
+      const isExcluded = candidates.some(
+        ({ rank, prefix, tunnel: owner }) =>
+          rank === 'excluded' && owner === tunnel && prefix.length > longest && prefixContains(prefix, subnet),
+      );
+      if (isExcluded) return [];
+      return [{ subnet, tunnel, verdict: strict ? { kind: 'forced' } : judge(subnet, tunnel, around, inside.get(tunnel)!) }];
+    });
+    // What one tunnel must carry, no other lets out.
+    const refusal = own.find(({ verdict }) => verdict.kind !== 'direct');
+    return refusal ? [refusal] : own.slice(0, 1);
+  });
+}
+
+function judge(
+  subnet: IpPrefix,
+  { intent }: LiveTunnel,
+  around: readonly Candidate[],
+  inside: PrefixTable<IpPrefix>,
+): JudgedNetwork['verdict'] {
+  const route = around.reduce((a, b) => (b.prefix.length > a.prefix.length ? b : a));
+  const force = intent.routing.value === 'ForceTunnel';
+  if (!intent.byPassForLocal.value || (!force && samePrefix(route.prefix, subnet))) return { kind: 'inside', route };
+  // The Routes of a split tunnel overlap it in any case; ByPassForLocal is the exception from them.
+  const why = distrust(subnet, force ? inside : nothingKnown);
+  if (why !== undefined) return { kind: 'distrusted', why };
+  const { at } = intent.byPassForLocal.because;
+  const reason = force
+    ? 'directly attached network, ByPassForLocal'
+    : `directly attached network, more specific than ${formatPrefix(route.prefix)}, ByPassForLocal`;
+  return { kind: 'direct', because: { profile: intent.name, ...(at && { at }), why: reason } };
+}
+
+/** What people should know about networks that they are attached to and do not reach. */
+export function localNetworkProblems(judged: readonly JudgedNetwork[]): readonly FilterProblem[] {
+  return judged.flatMap(({ subnet, tunnel: { intent }, verdict }): readonly FilterProblem[] => {
+    const problems = new FilterProblems(intent.name);
+    const text = formatPrefix(subnet);
+    const somewhere = intent.routing.because.at ?? { line: 1, column: 1 };
+    switch (verdict.kind) {
+      case 'direct':
+      case 'forced':
+        break;
+      case 'inside': {
+        const { prefix, because } = verdict.route;
+        problems.add(
+          'localNetworkInside',
+          because.at ?? somewhere,
+          'VPNProfile/Route',
+          `${text} lies in ${formatPrefix(prefix)}`,
+        );
+        break;
+      }
+      case 'distrusted':
+        problems.add(
+          'localNetworkDistrusted',
+          intent.byPassForLocal.because.at ?? somewhere,
+          'VPNProfile/ByPassForLocal',
+          `${text}: ${verdict.why}`,
+        );
+    }
+    return problems.list;
+  });
+}

@@ -1,0 +1,78 @@
+import { formatAddress, type IpAddress, type IpFamily } from '@aovpn/bytes';
+import { hex, ip, quotedString, refusals } from '../filter/ruleset-line.ts';
+import type { Plan, TunnelPlan } from '../plan.ts';
+
+/** The tables of nftables that keep the addresses of tunnels to their tunnels; ours as a whole, and apart from the filters. */
+export const guardTables = ['inet aovpn_guard', 'arp aovpn_guard'] as const;
+
+/**
+ * What Linux would do with the address of a tunnel on every other link, and must not: accept packets for it (CVE-2019-14899: a neighbour
+ * finds it by trying, and then guesses at connections), answer ARP for it, ask ARP in its name, send packets from it. And answers to our
+ * own outer packets get the mark of their questions, so that a strict reverse path check looks for their way where they came from.
+ * One transaction that replaces the tables; without tunnels it removes them.
+ */
+export function printGuard(tunnels: Plan['tunnels']): string {
+  const start = guardTables.map((table) => `table ${table}\ndelete table ${table}\n`).join('');
+  const addresses = (family: IpFamily): IpAddress[] =>
+    tunnels.flatMap((tunnel) => addressesOf(tunnel)).filter((address) => address.family === family);
+  if (tunnels.length === 0) return start;
+  const each = (family: IpFamily, write: (tunnel: TunnelPlan, set: string) => string[]): string[] =>
+    tunnels.flatMap((tunnel) => {
+      const own = addressesOf(tunnel).filter((address) => address.family === family);
+      return own.length === 0 ? [] : write(tunnel, listed(own));
+    });
+  const both = (write: (family: IpFamily) => string[]): string[] => ([4, 6] as const).flatMap(write);
+  const arriving = both((family) =>
+    each(family, ({ device }, set) => [`iifname != ${except(device)} ${ip(family)} daddr ${set} counter drop`]),
+  );
+  const leaving = both((family) =>
+    each(family, ({ device }, set) => refusals(`oifname != ${except(device)} ${ip(family)} saddr ${set}`)),
+  );
+  const recognised = tunnels.flatMap(({ outer }) => {
+    if (!outer) return [];
+    const others = `{ ${['lo', ...tunnels.map(({ device }) => device)].map((name) => quotedString(name)).join(', ')} }`;
+    const from = `${ip(outer.gateway.family)} saddr ${formatAddress(outer.gateway)}`;
+    return [`iifname != ${others} ${from} meta mark set ${hex(outer.mark)}`];
+  });
+  const inet =
+    chain('recognise', 'prerouting priority raw', recognised) +
+    chain('arriving', 'prerouting priority raw', arriving) +
+    chain('leaving', 'output priority filter', leaving);
+  const four = listed(addresses(4));
+  const arp =
+    addresses(4).length === 0
+      ? ''
+      : chain('asked', 'input priority filter', [`arp daddr ip ${four} counter drop`]) +
+        chain('asking', 'output priority filter', [`arp saddr ip ${four} counter drop`]);
+  const table = (name: string, text: string): string => (text === '' ? '' : `\ntable ${name} {\n${text}}\n`);
+  return `${start}${table(guardTables[0], inet)}${table(guardTables[1], arp)}`;
+}
+
+/** The same in words, one line each. */
+export function describeGuard(tunnel: TunnelPlan): readonly string[] {
+  const own = addressesOf(tunnel).map(formatAddress);
+  return [
+    ...(own.length > 0 ? [`guard ${own.join(' ')} beside ${tunnel.device}: not accepted, not sent, not told by ARP`] : []),
+    ...(tunnel.outer
+      ? [`guard from ${formatAddress(tunnel.outer.gateway)} beside ${tunnel.device}: mark 0x${tunnel.outer.mark.toString(16)}`]
+      : []),
+  ];
+}
+
+function addressesOf({ addresses }: TunnelPlan): IpAddress[] {
+  return addresses.map(({ address }) => address);
+}
+
+function listed(addresses: readonly IpAddress[]): string {
+  return `{ ${[...new Set(addresses.map(formatAddress))].join(', ')} }`;
+}
+
+/** What this machine says to itself goes through "lo". */
+function except(device: string): string {
+  return `{ "lo", ${quotedString(device)} }`;
+}
+
+function chain(name: string, hook: string, rules: readonly string[]): string {
+  if (rules.length === 0) return '';
+  return `  chain ${name} {\n    type filter hook ${hook}\n    policy accept\n${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`;
+}
