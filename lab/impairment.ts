@@ -17,6 +17,8 @@ export interface Impairment {
   readonly blackhole?: boolean;
   /** UDP datagrams to or from these ports do not pass. */
   readonly dropUdpPorts?: readonly number[];
+  /** UDP datagrams of this family do not pass. */
+  readonly dropUdpFamily?: 4 | 6;
   /** UDP datagrams larger than this (IP length) do not pass: a path that eats IP fragments and large packets. */
   readonly dropLongerThan?: number;
   /** The client sits behind a NAT that rewrites addresses and ports, v4 and v6. */
@@ -94,6 +96,7 @@ function ruleset(impairment: Impairment): string {
   const forward: string[] = [];
   if (impairment.blackhole) forward.push('drop');
   for (const port of impairment.dropUdpPorts ?? []) forward.push(`udp sport ${port} drop`, `udp dport ${port} drop`);
+  if (impairment.dropUdpFamily) forward.push(`meta nfproto ipv${impairment.dropUdpFamily} meta l4proto udp drop`);
   if (impairment.dropLongerThan) forward.push(`meta l4proto udp meta length > ${impairment.dropLongerThan} drop`);
   if (impairment.loss) forward.push(`numgen random mod 10000 < ${Math.round(impairment.loss * 10_000)} drop`);
   const links = `{ "${toClient}", "${toGateway}", "${device}" }`;

@@ -38,6 +38,7 @@ import type { Log } from './log.ts';
 import { NetworkFollower } from './network-follower.ts';
 import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
+import { PlaceFile } from './place-file.ts';
 import { PlanKeeper } from './plan-keeper.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
@@ -93,6 +94,7 @@ export class Daemon {
   readonly #network: NetworkFollower;
   readonly #candidates: CandidateStore;
   readonly #held: HeldFile;
+  readonly #places: PlaceFile;
   readonly #trust: TrustMemory;
   readonly #revocation = createRevocationChecker();
   readonly #startedAt = new Date();
@@ -141,6 +143,7 @@ export class Daemon {
       },
     });
     this.#held = new HeldFile(path.join(options.stateDir, 'held.json'), log);
+    this.#places = new PlaceFile(path.join(options.stateDir, 'places.json'), log);
     this.#trust = new TrustMemory(path.join(options.stateDir, 'radius-trust.json'), log);
     this.attendance = new Attendance(
       () => settings.current.promptUsers.length > 0,
@@ -187,7 +190,7 @@ export class Daemon {
       );
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
-    this.#state = startSupervisor(await this.#held.read());
+    this.#state = startSupervisor(await this.#held.read(), await this.#places.read());
     await this.#network.read();
     await this.rescan();
     // What guards forced apps is replaced by the first plan in one go, not removed before: they had a moment in the open otherwise.
@@ -353,6 +356,7 @@ export class Daemon {
       case 'removed':
         await this.#candidates.remove(change.name);
         await this.#trust.forget(change.name);
+        await this.#places.forget(change.name);
         this.#say({ kind: 'profile-removed', name: change.name });
         return;
     }
@@ -386,6 +390,10 @@ export class Daemon {
         return void this.#resolve(action);
       case 'open':
         return this.#open(action);
+      case 'probe':
+        return void this.#probe(action);
+      case 'keep-places':
+        return void this.#places.keep(action.name, action.places);
       case 'close':
         return this.#tunnelOf(action)?.close(action.orderly, action.why);
       case 'move':
@@ -427,6 +435,12 @@ export class Daemon {
     this.#say({ kind: 'resolved', name, attempt, answers });
   }
 
+  async #probe({ name, attempt, candidate }: Extract<SupervisorAction, { readonly kind: 'probe' }>): Promise<void> {
+    const { gatewayPort } = this.settings.current.of(name);
+    const answered = await this.platform.probeGateway(candidate.address, gatewayPort).catch(() => false);
+    if (answered) this.#say({ kind: 'probed', name, attempt, candidate });
+  }
+
   #open(action: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
     const { name, attempt } = action;
     const context = {
@@ -458,6 +472,7 @@ export class Daemon {
       case 'ended':
         if (this.#tunnels.get(name)?.attempt === attempt) this.#tunnels.delete(name);
         return this.#say({ name, attempt, ...report });
+      case 'answered':
       case 'established':
       case 'unresponsive':
       case 'moved':

@@ -59,6 +59,7 @@ export interface TunnelNetwork {
 
 /** What the supervisor hears of it. `ended` is the last word and comes exactly once, after everything is cleared away. */
 export type TunnelReport =
+  | { readonly kind: 'answered' }
   | { readonly kind: 'established' }
   | { readonly kind: 'unresponsive'; readonly silent: boolean }
   | { readonly kind: 'moved' }
@@ -276,6 +277,8 @@ export class Tunnel {
           for (const line of verdict.trace) log.debug(`gateway certificate: ${line}`, name);
           return { kind: 'gateway-verdict', request: action.request, verdict };
         });
+      case 'answered':
+        return this.#report({ kind: 'answered' });
       case 'eap':
         return this.#answer(async () => {
           const event = await this.#eap.handle(action.action);

@@ -175,6 +175,7 @@ export class Client {
         return undefined;
       case 'ask-traffic':
         return host.traffic ? { kind: 'traffic', lastInboundAt: this.lastInboundAt, children: [] } : undefined;
+      case 'answered':
       case 'eap-succeeded':
       case 'eap-waiting':
       case 'established':

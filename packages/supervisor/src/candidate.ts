@@ -1,4 +1,5 @@
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import { sameAddress, type IpAddress } from '@aovpn/bytes';
+import { preferring, type Places } from './memory.ts';
 
 /** One place to try: a gateway name of the profile and one of its addresses. */
 export interface Candidate {
@@ -10,13 +11,14 @@ export interface Candidate {
 const maxAddressesPerServer = 8;
 
 /**
- * Orders what the resolver said: servers in the profile's order; within one, IPv6 and IPv4 take turns (after RFC 8305 §4);
- * families without a route go last, not away, since facts about routes may be stale; the place that worked last comes first.
+ * Orders what the resolver said: servers in the profile's order; within one, the address that worked last and then IPv6 and IPv4 in
+ * turns (after RFC 8305 §4); families without a route go last, not away, since facts about routes may be stale; the place that worked
+ * last of all comes first.
  */
 export function orderCandidates(
   answers: readonly { readonly server: string; readonly addresses: readonly IpAddress[] }[],
   routes: { readonly v4: boolean; readonly v6: boolean },
-  lastGood?: Candidate,
+  places: Places = [],
 ): readonly Candidate[] {
   const all = answers.flatMap(({ server, addresses }) => {
     const six = addresses.filter((address) => address.family === 6);
@@ -26,8 +28,13 @@ export function orderCandidates(
       if (six[i]) turns.push(six[i]!);
       if (four[i]) turns.push(four[i]!);
     }
-    return turns.slice(0, maxAddressesPerServer).map((address) => ({ server, address }));
+    return preferring(
+      places,
+      server,
+      turns.slice(0, maxAddressesPerServer).map((address) => ({ server, address })),
+    );
   });
+  const [lastGood] = places;
   const rank = (candidate: Candidate): number => {
     if (!(candidate.address.family === 4 ? routes.v4 : routes.v6)) return 2;
     return lastGood && sameCandidate(candidate, lastGood) ? 0 : 1;
@@ -38,6 +45,6 @@ export function orderCandidates(
     .map(({ candidate }) => candidate);
 }
 
-function sameCandidate(a: Candidate, b: Candidate): boolean {
-  return a.server === b.server && formatAddress(a.address) === formatAddress(b.address);
+export function sameCandidate(a: Candidate, b: Candidate): boolean {
+  return a.server === b.server && sameAddress(a.address, b.address);
 }

@@ -1,5 +1,6 @@
 import type { IpAddress } from '@aovpn/bytes';
 import type { Candidate } from './candidate.ts';
+import type { Places } from './memory.ts';
 import type { Problem } from './problem.ts';
 
 /** What one connection is doing, in the words of the status that people see. */
@@ -52,6 +53,10 @@ export type SupervisorOccurrence =
       readonly attempt: number;
       readonly answers: readonly { readonly server: string; readonly addresses: readonly IpAddress[]; readonly why?: string }[];
     }
+  /** The gateway has answered IKE_SA_INIT: it is there. Nothing of that is proven. */
+  | { readonly kind: 'answered'; readonly name: string; readonly attempt: number }
+  /** Answer to `probe`, where there is one. Nothing of it is proven. */
+  | { readonly kind: 'probed'; readonly name: string; readonly attempt: number; readonly candidate: Candidate }
   /** Traffic flows: keys, addresses, routes and names are all in place. */
   | { readonly kind: 'established'; readonly name: string; readonly attempt: number }
   /** The gateway does not answer a liveness check (true), or did after all (false). */
@@ -75,6 +80,8 @@ export type SupervisorAction =
       readonly candidate: Candidate;
       readonly more: boolean;
     }
+  /** Ask whether anything answers an IKE_SA_INIT there, as a stranger and beside the tunnel that is being opened. Answered by `probed`, or never. */
+  | { readonly kind: 'probe'; readonly name: string; readonly attempt: number; readonly candidate: Candidate }
   /** `orderly`: say goodbye to the gateway first. Otherwise drop it at once. Answered by `ended`. */
   | { readonly kind: 'close'; readonly name: string; readonly attempt: number; readonly orderly: boolean; readonly why: string }
   /** Bind the outer flow anew to whatever the network is now. Answered by `moved`, `cannot-move` or `ended`. */
@@ -83,6 +90,8 @@ export type SupervisorAction =
   /** One timer a connection; arming replaces it. */
   | { readonly kind: 'arm'; readonly name: string; readonly at: number }
   | { readonly kind: 'disarm'; readonly name: string }
+  /** Where this connection has worked, to be kept across restarts. */
+  | { readonly kind: 'keep-places'; readonly name: string; readonly places: Places }
   /** Names held down by a person, to be kept across restarts. */
   | { readonly kind: 'keep-held'; readonly names: readonly string[] }
   /** The visible state of this connection may differ. */
@@ -95,7 +104,23 @@ export type SupervisorAction =
 /** What became of a connection after its tunnel has been closed. */
 export type Afterwards =
   /** Do what is wanted: rest, or start anew at once. */
-  { readonly kind: 'settle' } | { readonly kind: 'fail'; readonly problem: Problem };
+  | { readonly kind: 'settle' }
+  | { readonly kind: 'fail'; readonly problem: Problem }
+  /** Go on with these in the same round, if the network is still the same. */
+  | {
+      readonly kind: 'next';
+      readonly candidates: readonly Candidate[];
+      readonly fingerprint: string;
+      readonly before?: Problem;
+    };
+
+/** The first candidate has not answered yet: others are asked meanwhile, one after the other (after RFC 8305 §5). */
+export interface Race {
+  /** How many of `rest` have been asked. */
+  readonly asked: number;
+  /** When the attempt has taken too long altogether. */
+  readonly deadline: number;
+}
 
 /** Where one connection stands. At most one tunnel exists per connection: only in `opening`, `up` and `closing`. */
 export type Phase =
@@ -110,6 +135,9 @@ export type Phase =
       readonly candidate: Candidate;
       readonly rest: readonly Candidate[];
       readonly before?: Problem;
+      readonly race?: Race;
+      /** A race was won in this round: there is none any more. */
+      readonly raced?: true;
     }
   | {
       readonly kind: 'up';
@@ -141,7 +169,7 @@ export interface Connection {
   readonly failures: number;
   /** The last problem, until the connection works again. */
   readonly problem?: Problem;
-  readonly lastGood?: Candidate;
+  readonly places: Places;
   /** `retryKey` that the current try began with. */
   readonly triedWith: string;
 }
@@ -149,6 +177,8 @@ export interface Connection {
 export interface SupervisorState {
   readonly connections: ReadonlyMap<string, Connection>;
   readonly network: NetworkState;
+  /** Where connections have worked, by name, whether the profile is there or not. */
+  readonly places: ReadonlyMap<string, Places>;
   /** Held by name, whether the profile is there or not. */
   readonly held: ReadonlySet<string>;
   readonly stopping: boolean;

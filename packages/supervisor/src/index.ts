@@ -18,3 +18,4 @@ export {
   type AuthenticationFacts,
   type RootFacts,
 } from './review-authentication.ts';
+export type { Places } from './memory.ts';

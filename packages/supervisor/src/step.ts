@@ -1,25 +1,29 @@
 import { formatAddress } from '@aovpn/bytes';
 import { backoffLimits } from './backoff.ts';
-import { orderCandidates, type Candidate } from './candidate.ts';
+import { orderCandidates, sameCandidate, type Candidate } from './candidate.ts';
 import type {
+  Afterwards,
   Connection,
   ConnectionSpec,
   NetworkState,
   Phase,
+  Race,
   SupervisorAction,
   SupervisorEvent,
   SupervisorState,
 } from './contract.ts';
+import { remember, type Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { usable, hasTunnel, describe, describeCandidate, supervisorTimes, Turn } from './turn.ts';
 
-/** The state at start. `held`: names that a person had put down before the daemon was restarted. */
-export function startSupervisor(held: readonly string[]): SupervisorState {
+/** The state at start: names that a person had put down before the daemon was restarted, and where connections had worked. */
+export function startSupervisor(held: readonly string[], places: ReadonlyMap<string, Places> = new Map()): SupervisorState {
   return {
     connections: new Map(),
     network: { v4: false, v6: false, fingerprint: '' },
     held: new Set(held),
+    places,
     stopping: false,
   };
 }
@@ -37,6 +41,8 @@ export function stepSupervisor(
   turn.take(event);
   return { state: turn.result(), actions: turn.actions };
 }
+
+type Opening = Extract<Phase, { readonly kind: 'opening' }>;
 
 /** What each event comes to. */
 class Step extends Turn {
@@ -64,6 +70,8 @@ class Step extends Turn {
         return;
       }
       case 'resolved':
+      case 'answered':
+      case 'probed':
       case 'established':
       case 'unresponsive':
       case 'moved':
@@ -92,6 +100,7 @@ class Step extends Turn {
         attempt: 0,
         tries: 0,
         failures: 0,
+        places: this.places.get(spec.name) ?? [],
         triedWith: '',
       };
       this.connections.set(spec.name, connection);
@@ -263,7 +272,8 @@ class Step extends Turn {
         this.failed(connection, problem('nameNotResolved', `${spec.servers.join(', ')}: no answer in time`));
         return;
       case 'opening':
-        this.close(connection, false, 'it took too long', problem('tookTooLong'));
+        if (phase.race && this.now < phase.race.deadline) this.#raceOn(connection, phase, phase.race);
+        else this.close(connection, false, 'it took too long', problem('tookTooLong'));
         return;
       case 'up':
         if (phase.trouble === 'no-network')
@@ -284,6 +294,12 @@ class Step extends Turn {
     switch (event.kind) {
       case 'resolved':
         if (phase.kind === 'resolving') this.#resolved(connection, event.answers);
+        return;
+      case 'answered':
+        if (phase.kind === 'opening' && phase.race) this.#raceOver(connection, phase, phase.race);
+        return;
+      case 'probed':
+        if (phase.kind === 'opening' && phase.race) this.#raceWon(connection, phase, event.candidate);
         return;
       case 'established':
         if (phase.kind === 'opening') this.#established(connection, phase.candidate, phase.attempt);
@@ -306,7 +322,7 @@ class Step extends Turn {
   }
 
   #resolved(connection: Connection, answers: Extract<SupervisorEvent, { readonly kind: 'resolved' }>['answers']): void {
-    const candidates = orderCandidates(answers, this.network, connection.lastGood);
+    const candidates = orderCandidates(answers, this.network, connection.places);
     if (candidates.length === 0) {
       const details = answers.map(({ server, why }) => `${server}: ${why ?? 'no address'}`).join('; ');
       this.failed(connection, problem('nameNotResolved', details));
@@ -317,7 +333,40 @@ class Step extends Turn {
     const { problem: _, ...rest } = connection;
     this.log(connection.spec.name, 'info', `connected to ${candidate.server} (${formatAddress(candidate.address)})`);
     this.actions.push({ kind: 'disarm', name: connection.spec.name });
-    this.phase({ ...rest, connectedAt: this.now, lastGood: candidate, tries: 0 }, { kind: 'up', attempt, candidate });
+    const places = remember(connection.places, candidate);
+    if (places !== connection.places) this.#keepPlaces(connection.spec.name, places);
+    this.phase({ ...rest, connectedAt: this.now, places, tries: 0 }, { kind: 'up', attempt, candidate });
+  }
+
+  #keepPlaces(name: string, places: Places): void {
+    this.places = new Map(this.places).set(name, places);
+    this.actions.push({ kind: 'keep-places', name, places });
+  }
+
+  /** The first is still silent: the next of the others is asked as well. */
+  #raceOn(connection: Connection, phase: Opening, race: Race): void {
+    const { name } = connection.spec;
+    const candidate = phase.rest[race.asked];
+    if (!candidate) return this.arm(name, race.deadline - this.now);
+    this.phase(connection, { ...phase, race: { ...race, asked: race.asked + 1 } });
+    this.actions.push({ kind: 'probe', name, attempt: phase.attempt, candidate });
+    this.arm(name, Math.min(supervisorTimes.race, race.deadline - this.now));
+  }
+
+  /** The first has answered; what the others say does not matter any more. */
+  #raceOver(connection: Connection, phase: Opening, race: Race): void {
+    const { race: _, ...single } = phase;
+    this.phase(connection, single);
+    this.arm(connection.spec.name, race.deadline - this.now);
+  }
+
+  /** Another one answers while the first is silent: it is tried now, and the first one last. The silent one is told nothing. */
+  #raceWon(connection: Connection, phase: Opening, winner: Candidate): void {
+    const others = phase.rest.filter((other) => other !== winner && !sameCandidate(other, winner));
+    const { fingerprint } = this.network;
+    const candidates = [winner, ...others, phase.candidate];
+    const then: Afterwards = { kind: 'next', candidates, fingerprint, ...(phase.before && { before: phase.before }) };
+    this.close(connection, false, `${describeCandidate(winner)} answers, ${describeCandidate(phase.candidate)} does not`, then);
   }
 
   #ended(connection: Connection, ending: Problem | undefined): void {
@@ -333,6 +382,8 @@ class Step extends Turn {
     switch (phase.kind) {
       case 'closing':
         if (phase.afterwards.kind === 'fail') this.failed(next, phase.afterwards.problem);
+        else if (phase.afterwards.kind === 'next' && phase.afterwards.fingerprint === this.network.fingerprint)
+          this.open(next, phase.afterwards.candidates, phase.afterwards.before, false);
         else this.begin(next);
         return;
       case 'opening': {
@@ -341,7 +392,7 @@ class Step extends Turn {
         if (next.spec.retryKey !== next.triedWith) this.begin(next);
         else if (another && phase.rest.length > 0) {
           this.log(spec.name, 'warn', `${describe(what)} Trying ${describeCandidate(phase.rest[0]!)} next.`);
-          this.open(next, phase.rest, moreTelling(phase.before, what));
+          this.open(next, phase.rest, moreTelling(phase.before, what), !phase.raced);
         } else this.failed(next, phase.rest.length === 0 ? moreTelling(phase.before, what) : what);
         return;
       }

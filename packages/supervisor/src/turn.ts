@@ -1,7 +1,8 @@
 import { formatAddress } from '@aovpn/bytes';
 import { backoffDelay } from './backoff.ts';
 import type { Candidate } from './candidate.ts';
-import type { Connection, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
+import type { Afterwards, Connection, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
+import type { Places } from './memory.ts';
 import type { Problem } from './problem.ts';
 import { stateOf } from './view.ts';
 
@@ -9,6 +10,8 @@ import { stateOf } from './view.ts';
 export const supervisorTimes = {
   /** Longest wait for name resolution. */
   resolve: 20_000,
+  /** How long the first candidate may be silent before the next is asked too: RFC 8305 §8, Connection Attempt Delay. */
+  race: 250,
   /** Longest wait for a tunnel to come up: room for a person's second factor. */
   open: 900_000,
   /** How long the gateway may take to acknowledge our goodbye. */
@@ -25,6 +28,7 @@ export class Turn {
   protected readonly connections: Map<string, Connection>;
   protected network: NetworkState;
   protected held: ReadonlySet<string>;
+  protected places: ReadonlyMap<string, Places>;
   protected stopping: boolean;
   protected readonly now: number;
   protected readonly random: number;
@@ -33,13 +37,20 @@ export class Turn {
     this.connections = new Map(state.connections);
     this.network = state.network;
     this.held = state.held;
+    this.places = state.places;
     this.stopping = state.stopping;
     this.now = now;
     this.random = random;
   }
 
   result(): SupervisorState {
-    return { connections: this.connections, network: this.network, held: this.held, stopping: this.stopping };
+    return {
+      connections: this.connections,
+      network: this.network,
+      held: this.held,
+      places: this.places,
+      stopping: this.stopping,
+    };
   }
 
   protected begin(connection: Connection): void {
@@ -54,22 +65,33 @@ export class Turn {
     this.arm(spec.name, supervisorTimes.resolve);
   }
 
-  protected open(connection: Connection, candidates: readonly Candidate[], before?: Problem): void {
+  /** @param mayRace false once a race was won in this round: whoever answers strangers only must not send us to and fro */
+  protected open(connection: Connection, candidates: readonly Candidate[], before?: Problem, mayRace = true): void {
     const [candidate, ...rest] = candidates;
     const attempt = connection.attempt + 1;
     const next = { ...connection, attempt, ...(before && { problem: before }) };
-    this.phase(next, { kind: 'opening', attempt, candidate: candidate!, rest, ...(before && { before }) });
+    const race = mayRace && rest.length > 0 ? { asked: 0, deadline: this.now + supervisorTimes.open } : undefined;
+    const phase: Phase = {
+      kind: 'opening',
+      attempt,
+      candidate: candidate!,
+      rest,
+      ...(before && { before }),
+      ...(!mayRace && { raced: true }),
+    };
+    this.phase(next, { ...phase, ...(race && { race }) });
     this.log(connection.spec.name, 'info', `connecting to ${describeCandidate(candidate!)}`);
     this.actions.push({ kind: 'open', name: connection.spec.name, attempt, candidate: candidate!, more: rest.length > 0 });
-    this.arm(connection.spec.name, supervisorTimes.open);
+    this.arm(connection.spec.name, race ? supervisorTimes.race : supervisorTimes.open);
   }
 
-  protected close(connection: Connection, orderly: boolean, why: string, afterwards?: Problem): void {
+  protected close(connection: Connection, orderly: boolean, why: string, afterwards?: Problem | Afterwards): void {
     const { phase, spec } = connection;
     if (phase.kind === 'resolving') return this.wanted(connection) ? this.begin(connection) : this.rest(connection);
     if (phase.kind !== 'opening' && phase.kind !== 'up') return;
     this.log(spec.name, 'info', `closing: ${why}`);
-    const then = afterwards ? ({ kind: 'fail', problem: afterwards } as const) : ({ kind: 'settle' } as const);
+    const then: Afterwards =
+      afterwards === undefined ? { kind: 'settle' } : 'kind' in afterwards ? afterwards : { kind: 'fail', problem: afterwards };
     this.phase(connection, { kind: 'closing', attempt: phase.attempt, why, afterwards: then });
     this.actions.push({ kind: 'close', name: spec.name, attempt: phase.attempt, orderly, why });
     this.arm(spec.name, supervisorTimes.close);

@@ -19,7 +19,7 @@ type Move =
   | { readonly kind: 'remove' | 'up' | 'down' | 'clock-jump' | 'tick' }
   | { readonly kind: 'network'; readonly v4: boolean; readonly fingerprint: number }
   | { readonly kind: 'resolve'; readonly addresses: number }
-  | { readonly kind: 'establish' | 'silent' | 'answers' | 'moved' | 'cannot-move' }
+  | { readonly kind: 'answered' | 'probed' | 'establish' | 'silent' | 'answers' | 'moved' | 'cannot-move' }
   | { readonly kind: 'end'; readonly problem: ProblemName | undefined };
 
 const names = ['a', 'b'] as const;
@@ -38,6 +38,8 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   fc.record({ kind: fc.constant('resolve' as const), addresses: fc.nat(3) }),
   fc.record({
     kind: fc.constantFrom(
+      'answered' as const,
+      'probed' as const,
       'establish' as const,
       'establish' as const,
       'silent' as const,
@@ -66,6 +68,7 @@ class World {
   readonly tunnels = new Map<string, number>();
   readonly established = new Set<string>();
   readonly questions = new Map<string, number>();
+  readonly asked = new Map<string, Extract<SupervisorAction, { readonly kind: 'probe' }>>();
   readonly timers = new Map<string, number>();
   held: readonly string[] = [];
   stopped = false;
@@ -89,6 +92,8 @@ class World {
       case 'close':
       case 'move':
       case 'check-liveness':
+      case 'probe':
+        if (action.kind === 'probe') this.asked.set(action.name, action);
         assert.equal(this.tunnels.get(action.name), action.attempt, `${action.kind} for the tunnel that exists`);
         return;
       case 'arm':
@@ -108,6 +113,7 @@ class World {
       case 'forgotten':
         assert.ok(!this.tunnels.has(action.name), 'nothing is forgotten while its tunnel exists');
         return;
+      case 'keep-places':
       case 'changed':
       case 'log':
         return;
@@ -172,6 +178,15 @@ class World {
         this.questions.delete(name);
         const addresses = ['192.0.2.1', '2001:db8::1', '192.0.2.2'].slice(0, next.addresses).map(address);
         return this.say({ kind: 'resolved', name, attempt, answers: [{ server: 'vpn.example', addresses }] }, random);
+      }
+      case 'answered':
+        if (tunnel !== undefined) this.say({ kind: 'answered', name, attempt: tunnel }, random);
+        return;
+      case 'probed': {
+        // Late answers to questions of long ago included.
+        const asked = this.asked.get(name);
+        if (asked) this.say({ kind: 'probed', name, attempt: asked.attempt, candidate: asked.candidate }, random);
+        return;
       }
       case 'establish':
         if (tunnel === undefined) return;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import type { ConnectionSpec, SupervisorAction, SupervisorOccurrence, SupervisorState } from '../src/contract.ts';
+import type { Places } from '../src/memory.ts';
 import { startSupervisor, stepSupervisor } from '../src/step.ts';
 import { viewConnection, type ConnectionView } from '../src/view.ts';
 
@@ -33,8 +34,8 @@ export class Script {
   random = 0.5;
   actions: readonly SupervisorAction[] = [];
 
-  constructor(held: readonly string[] = []) {
-    this.state = startSupervisor(held);
+  constructor(held: readonly string[] = [], places?: ReadonlyMap<string, Places>) {
+    this.state = startSupervisor(held, places);
   }
 
   say(occurrence: SupervisorOccurrence): readonly SupervisorAction[] {

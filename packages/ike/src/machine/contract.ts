@@ -156,6 +156,8 @@ export type IkeAction =
       readonly identity: Identity;
       readonly names: readonly string[];
     }
+  /** IKE_SA_INIT is answered: something is there. Nothing of it is proven. */
+  | { readonly kind: 'answered' }
   | { readonly kind: 'eap'; readonly action: EapAction }
   /** The method is complete, EAP-Success was heard and there is a key: what was typed in was right. */
   | { readonly kind: 'eap-succeeded'; readonly method: string }

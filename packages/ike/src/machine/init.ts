@@ -18,7 +18,7 @@ import { startIntermediate } from './intermediate.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
 import type { InitOffer } from './state.ts';
-import { currentOf, debug, fail, info, update, updateAssociation, type Turn } from './turn.ts';
+import { currentOf, debug, emit, fail, info, update, updateAssociation, type Turn } from './turn.ts';
 import { sendFirst } from './window.ts';
 
 /**
@@ -125,6 +125,7 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
     },
   });
   learnPeer(turn, payloads);
+  emit(turn, { kind: 'answered' });
   startIntermediate(turn, { ...init, request: asked.request, keyPair: asked.keyPair }, nonceR.slice(), datagram.slice());
 }
 

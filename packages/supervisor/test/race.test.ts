@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { formatAddress } from '@aovpn/bytes';
+import type { SupervisorAction } from '../src/contract.ts';
+import { problem } from '../src/problem-catalogue.ts';
+import { supervisorTimes } from '../src/turn.ts';
+import { Script, spec } from './script.ts';
+
+const both = { v4: true, v6: true, fingerprint: 'both' };
+const armedAt = ({ actions, now }: Script): number | undefined => {
+  const arm = actions.findLast(({ kind }) => kind === 'arm');
+  return arm?.kind === 'arm' ? arm.at - now : undefined;
+};
+const where = (action: Extract<SupervisorAction, { readonly kind: 'open' | 'probe' }>): string =>
+  formatAddress(action.candidate.address);
+
+function begin(...addresses: readonly string[]): { readonly script: Script; readonly attempt: number } {
+  const script = new Script();
+  script.say({ kind: 'network', network: both });
+  script.say({ kind: 'profile', spec: spec() });
+  return { script, attempt: script.resolve(...addresses) };
+}
+
+function tick(script: Script): void {
+  script.now += armedAt(script)!;
+  script.say({ kind: 'timer', name: 'corp' });
+}
+
+// After RFC 8305 §5: attempts begin one after the other, 250 ms apart, and the first to answer is taken.
+suite('gateways raced', () => {
+  test('while the first is silent the others are asked, one every 250 ms, as strangers', () => {
+    const { script } = begin('192.0.2.1', '2001:db8::1', '192.0.2.2');
+    assert.equal(where(script.only('open')), '2001:db8::1');
+    assert.equal(armedAt(script), supervisorTimes.race);
+    tick(script);
+    assert.equal(where(script.only('probe')), '192.0.2.1');
+    assert.equal(armedAt(script), supervisorTimes.race);
+    tick(script);
+    assert.equal(where(script.only('probe')), '192.0.2.2');
+    tick(script);
+    script.none('probe');
+    script.none('open');
+    assert.equal(script.view().state, 'connecting');
+  });
+
+  test('the first of the others that answers is tried at once, and the silent one is told nothing', () => {
+    const { script, attempt } = begin('192.0.2.1', '2001:db8::1', '192.0.2.2');
+    tick(script);
+    const { candidate } = script.only('probe');
+    script.say({ kind: 'probed', name: 'corp', attempt, candidate });
+    assert.deepEqual(
+      script.done().map((action) => ('orderly' in action ? [action.kind, action.orderly] : action.kind)),
+      [['close', false]],
+    );
+    script.say({ kind: 'ended', name: 'corp', attempt });
+    assert.equal(where(script.only('open')), '192.0.2.1');
+    // The loser is not lost.
+    const tried = ['192.0.2.1'];
+    for (let open: SupervisorAction | undefined = script.only('open'); open?.kind === 'open';) {
+      script.say({ kind: 'ended', name: 'corp', attempt: open.attempt, problem: problem('noAnswerInit') });
+      open = script.actions.find(({ kind }) => kind === 'open');
+      if (open?.kind === 'open') tried.push(where(open));
+    }
+    assert.deepEqual(tried, ['192.0.2.1', '192.0.2.2', '2001:db8::1']);
+  });
+
+  test('once the first has answered nobody else is asked, and late answers change nothing', () => {
+    const { script, attempt } = begin('192.0.2.1', '2001:db8::1');
+    tick(script);
+    const { candidate } = script.only('probe');
+    script.say({ kind: 'answered', name: 'corp', attempt });
+    assert.ok(armedAt(script)! > supervisorTimes.open - 1000);
+    script.say({ kind: 'probed', name: 'corp', attempt, candidate });
+    assert.deepEqual(script.actions, []);
+  });
+
+  test('a round is raced once: who answers strangers only cannot send us to and fro', () => {
+    const { script, attempt } = begin('192.0.2.1', '2001:db8::1');
+    tick(script);
+    const { candidate } = script.only('probe');
+    script.say({ kind: 'probed', name: 'corp', attempt, candidate });
+    script.say({ kind: 'ended', name: 'corp', attempt });
+    const second = script.only('open').attempt;
+    assert.equal(armedAt(script), supervisorTimes.open);
+    script.say({ kind: 'probed', name: 'corp', attempt: second, candidate });
+    assert.deepEqual(script.actions, []);
+  });
+
+  test('with one place only there is nothing to race', () => {
+    const { script } = begin('192.0.2.1');
+    assert.equal(armedAt(script), supervisorTimes.open);
+  });
+
+  test('an attempt that takes too long ends all the same', () => {
+    const { script, attempt } = begin('192.0.2.1', '2001:db8::1');
+    tick(script);
+    tick(script);
+    tick(script);
+    assert.equal(script.only('close').attempt, attempt);
+    assert.ok(script.now >= supervisorTimes.open);
+  });
+
+  test('another network while the loser is closed: from the beginning', () => {
+    const { script, attempt } = begin('192.0.2.1', '2001:db8::1');
+    tick(script);
+    script.say({ kind: 'probed', name: 'corp', attempt, candidate: script.only('probe').candidate });
+    script.say({ kind: 'network', network: { ...both, fingerprint: 'elsewhere' } });
+    script.say({ kind: 'ended', name: 'corp', attempt });
+    script.only('resolve');
+    script.none('open');
+  });
+});
+
+suite('memory of what worked', () => {
+  test('the address that worked comes first next time, also after a restart, and each server has its own', () => {
+    const { script } = begin('192.0.2.1', '2001:db8::1');
+    let { attempt } = script.only('open');
+    script.say({ kind: 'ended', name: 'corp', attempt, problem: problem('noAnswerInit') });
+    ({ attempt } = script.only('open'));
+    script.say({ kind: 'established', name: 'corp', attempt });
+    const { places } = script.only('keep-places');
+    assert.deepEqual(
+      places.map(({ address }) => formatAddress(address)),
+      ['192.0.2.1'],
+    );
+
+    const restarted = new Script([], new Map([['corp', places]]));
+    restarted.say({ kind: 'network', network: both });
+    restarted.say({ kind: 'profile', spec: spec() });
+    ({ attempt } = { attempt: restarted.resolve('2001:db8::1', '192.0.2.1') });
+    assert.equal(where(restarted.only('open')), '192.0.2.1');
+    restarted.say({ kind: 'established', name: 'corp', attempt });
+    restarted.none('keep-places');
+  });
+
+  test('an address that the name no longer has is not tried', () => {
+    const { script, attempt } = begin('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    script.say({ kind: 'ended', name: 'corp', attempt, problem: problem('noAnswerEstablished') });
+    while (!script.actions.some(({ kind }) => kind === 'resolve')) tick(script);
+    script.resolve('192.0.2.7');
+    assert.equal(where(script.only('open')), '192.0.2.7');
+  });
+});
