@@ -3,3 +3,4 @@ export * from './request.ts';
 export type * from './certificate-report.ts';
 export * from './prompt.ts';
 export type * from './traffic.ts';
+export * from './leak-report.ts';

@@ -27,6 +27,8 @@ export interface Requests {
   'DELETE /v1/profiles/:name': { answer: { readonly removed: string } };
   'POST /v1/connections/:name/up': { answer: { readonly accepted: true } };
   'POST /v1/connections/:name/down': { answer: { readonly accepted: true } };
+  /** New keys for a connection that is up: first for its traffic, then for IKE itself. */
+  'POST /v1/connections/:name/rekey': { answer: { readonly accepted: true } };
   /** Query: `target=` a name, an address, a connection in any usual form, `app:NAME` or `pid:NUMBER`; optionally `app=NAME` or `pid=NUMBER` for whose it is. */
   'GET /v1/explain': { answer: Explanation };
   /** Query: `profile=NAME` for the items of one profile. */
@@ -77,6 +79,7 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'DELETE /v1/profiles/:name': 'write',
   'POST /v1/connections/:name/up': 'write',
   'POST /v1/connections/:name/down': 'write',
+  'POST /v1/connections/:name/rekey': 'write',
   'GET /v1/explain': 'read',
   'GET /v1/plan': 'read',
   // It has a profile parsed: what may be put into force may be tried.

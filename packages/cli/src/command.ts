@@ -15,6 +15,8 @@ export const ExitCode = {
   notPermitted: 4,
   /** There is no profile or connection of that name. */
   notFound: 5,
+  /** `leaktest`: it could not see, or there was nothing to see; nothing is proven either way. */
+  blind: 6,
 } as const;
 
 export interface OptionSpec {

@@ -8,6 +8,7 @@ import { doctor } from './command/doctor.ts';
 import { down } from './command/down.ts';
 import { explain } from './command/explain.ts';
 import { explainCertificate } from './command/explain-certificate.ts';
+import { leaktest } from './command/leaktest.ts';
 import { logs } from './command/logs.ts';
 import { man } from './command/man.ts';
 import { plan } from './command/plan.ts';
@@ -17,6 +18,7 @@ import { profileList } from './command/profile-list.ts';
 import { profileRemove } from './command/profile-remove.ts';
 import { profileShow } from './command/profile-show.ts';
 import { prompt } from './command/prompt.ts';
+import { rekey } from './command/rekey.ts';
 import { status } from './command/status.ts';
 import { up } from './command/up.ts';
 
@@ -25,6 +27,7 @@ export const program: readonly Command[] = [
   status,
   up,
   down,
+  rekey,
   prompt,
   profileAdd,
   profileList,
@@ -39,6 +42,7 @@ export const program: readonly Command[] = [
   appWhich,
   appLearn,
   doctor,
+  leaktest,
   logs,
   completion,
   man,

@@ -65,6 +65,11 @@ export const daemonErrors = [
     title: 'Nobody waits for that answer any more',
     cure: 'Somebody else answered, or it took too long. See: aovpn prompt --list',
   },
+  {
+    code: 'AOV-DAEMON-550',
+    title: 'The connection is not up',
+    cure: 'Bring it up first: aovpn up NAME. `aovpn status NAME` says why it is not.',
+  },
 ] as const;
 
 export type DaemonErrorCode = (typeof daemonErrors)[number]['code'];

@@ -244,6 +244,14 @@ export class Daemon {
     this.#say({ kind: 'down', name });
   }
 
+  /** @throws {DaemonError} AOV-DAEMON-512, AOV-DAEMON-550 */
+  rekey(name: string): void {
+    if (!this.hasConnection(name)) throw new DaemonError('AOV-DAEMON-512', name);
+    const tunnel = this.#tunnels.get(name)?.tunnel;
+    if (!tunnel?.network) throw new DaemonError('AOV-DAEMON-550', name);
+    tunnel.rekey();
+  }
+
   /** Whether a user besides root may answer prompts. */
   mayAnswer(uid: number): boolean {
     return this.settings.current.promptUsers.some((user) => userId(user) === uid);

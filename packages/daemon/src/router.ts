@@ -112,6 +112,9 @@ async function answer(
       if (name === 'POST /v1/connections/:name/up') daemon.up(parameter);
       else daemon.down(parameter);
       return ok(name, { accepted: true });
+    case 'POST /v1/connections/:name/rekey':
+      daemon.rekey(parameter);
+      return ok(name, { accepted: true });
     case 'GET /v1/explain': {
       const target = query.get('target');
       if (target === undefined || target === '' || target.length > maxQuestion)
@@ -211,7 +214,9 @@ export function withoutSecrets(xml: string): string {
 function answerOfError(error: unknown): ControlAnswer | undefined {
   if (error instanceof DaemonError) {
     const status =
-      { 'AOV-DAEMON-512': 404, 'AOV-DAEMON-520': 409, 'AOV-DAEMON-515': 422, 'AOV-DAEMON-516': 507 }[error.code as string] ?? 400;
+      { 'AOV-DAEMON-512': 404, 'AOV-DAEMON-520': 409, 'AOV-DAEMON-550': 409, 'AOV-DAEMON-515': 422, 'AOV-DAEMON-516': 507 }[
+        error.code as string
+      ] ?? 400;
     const { diagnostics } = error as { readonly diagnostics?: ErrorAnswer['error']['diagnostics'] };
     const body: ErrorAnswer = {
       error: { code: error.code, message: error.what, cure: error.cure, ...(diagnostics && { diagnostics }) },

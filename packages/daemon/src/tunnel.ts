@@ -170,6 +170,12 @@ export class Tunnel {
     this.#feed({ kind: 'check-liveness' });
   }
 
+  /** Asks for new keys before their time: of every pair of CHILD_SAs, then of the IKE SA. */
+  rekey(): void {
+    for (const { spiIn } of this.#sa?.children ?? []) this.#feed({ kind: 'rekey-child', spiIn });
+    this.#feed({ kind: 'rekey-ike' });
+  }
+
   async stats(): Promise<DataPlaneStats | undefined> {
     if (this.#over || !this.#network) return undefined;
     return await this.#plane?.stats();

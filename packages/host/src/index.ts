@@ -33,6 +33,10 @@ export { decideResolver, type ResolverDecision, type ResolverEnvironment } from 
 export { openStubResolver, type StubConfiguration, type StubResolver } from './resolver/stub-resolver.ts';
 export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
 export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
+export { openPacketCapture, type CapturedPacket, type PacketCapture } from './capture/packet-capture.ts';
+export { injectControl } from './capture/inject-control.ts';
+export { closeCanary, sendCanary, type Canary, type CanaryOutcome } from './capture/send-canary.ts';
+export { addressOn, readWatchedLinks, type WatchedLinks } from './capture/watched-links.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
 export { openKeyRing, type KeyRing, type KeyRingOptions } from './keys/key-ring.ts';

@@ -79,3 +79,14 @@ export {
   type NoCertificateCause,
 } from './certificate/choose-certificate.ts';
 export { printCertificateChoice } from './certificate/print-certificate-choice.ts';
+export { leakPromise, type LeakPromise } from './leak/promise.ts';
+export { readPacket, type IpPacket, type WatchedPacket } from './leak/packet.ts';
+export { createJudge, packetSorts, type JudgingFacts, type PacketJudgement, type PacketSort } from './leak/judge-packet.ts';
+export {
+  LeakLedger,
+  type Leak,
+  type LeakFindings,
+  type LeakLedgerOptions,
+  type LeakStep,
+  type LeavingPacket,
+} from './leak/leak-ledger.ts';

@@ -8,6 +8,7 @@ const exitMeanings: Record<keyof typeof ExitCode, string> = {
   noDaemon: 'The daemon does not answer.',
   notPermitted: 'The daemon refuses: not root, not in the group.',
   notFound: 'There is no profile or connection of that name.',
+  blind: 'leaktest could not see, or there was nothing to see',
 };
 
 /** The manual page aovpn(1) as roff, made from the same values as `--help`. */

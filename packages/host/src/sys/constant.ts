@@ -4,6 +4,7 @@
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
+export const AF_PACKET = 17;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
@@ -16,6 +17,9 @@ export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_BINDTODEVICE = 25;
+export const SO_ATTACH_FILTER = 26;
+export const SO_TIMESTAMPNS = 35;
 export const SO_MARK = 36;
 
 export const MSG_DONTWAIT = 0x40;
@@ -24,7 +28,18 @@ export const MSG_CTRUNC = 8;
 export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 
+/** <linux/if_packet.h>, <linux/if_ether.h>, <linux/if_arp.h> */
+export const SOL_PACKET = 263;
+export const PACKET_STATISTICS = 6;
+export const PACKET_OUTGOING = 4;
+export const ETH_P_ALL = 3;
+export const ETH_P_IP = 0x0800;
+export const ETH_P_IPV6 = 0x86dd;
+export const ARPHRD_ETHER = 1;
+
 /** <linux/in.h>, <linux/in6.h>, <linux/errqueue.h> */
+export const IPPROTO_ICMP = 1;
+export const IPPROTO_ICMPV6 = 58;
 export const SOL_IP = 0;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
@@ -75,6 +90,7 @@ export const TUN_F_USO6 = 0x40;
 
 /** <linux/sockios.h> */
 export const SIOCSIFMTU = 0x8922;
+export const SIOCGIFHWADDR = 0x8927;
 export const SIOCSIFTXQLEN = 0x8943;
 
 /** <sched.h>, <linux/prctl.h> */

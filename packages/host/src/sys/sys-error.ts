@@ -44,6 +44,7 @@ export const errno = {
   ENOBUFS: 105,
   ECONNREFUSED: 111,
   EHOSTUNREACH: 113,
+  EINPROGRESS: 115,
 } as const;
 
 // Some numbers have two names (EAGAIN, EWOULDBLOCK): ours win.
