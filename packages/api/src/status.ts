@@ -112,7 +112,16 @@ export interface ConnectionStatus {
   readonly addresses: readonly string[];
   readonly routing: 'SplitTunnel' | 'ForceTunnel';
   readonly routes: readonly RouteStatus[];
-  readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
+  readonly dns: {
+    readonly suffixes: readonly string[];
+    readonly rules: readonly DnsRuleStatus[];
+    /** Only of the tunnel that registers this machine in DNS (RegisterDNS). */
+    readonly registration?: {
+      readonly name: string;
+      readonly state: 'pending' | 'registered' | 'failed';
+      readonly problem?: { readonly code: string; readonly what: string; readonly cure: string };
+    };
+  };
   /** Only with traffic filters, and only while the tunnel is up. */
   readonly filters?: FiltersStatus;
   /** Keys of the apps that filters and triggers of the profile name. */

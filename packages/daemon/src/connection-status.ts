@@ -3,6 +3,7 @@ import { formatAddress, formatPrefix } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
 import { formatBecause, type Intent, type Plan } from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
+import type { RegistrationState } from './dns-registrar.ts';
 import { appsOf, filtersStatus } from './traffic-report.ts';
 import type { TunnelNetwork } from './tunnel.ts';
 
@@ -31,6 +32,7 @@ export interface StatusParts {
   readonly stats?: DataPlaneStats;
   readonly radius?: RadiusStatus;
   readonly waitingFor?: WaitingFor;
+  readonly registration?: RegistrationState;
 }
 
 /** The status of one connection in the words of the contract. */
@@ -45,6 +47,7 @@ export function connectionStatus({
   stats,
   radius,
   waitingFor,
+  registration,
 }: StatusParts): ConnectionStatus {
   const { name, tunnel, state, reason, attempts, candidate } = view;
   const filters = filtersStatus(plan, name);
@@ -77,6 +80,7 @@ export function connectionStatus({
           servers: rule.servers.map(formatAddress),
           because: formatBecause(rule.because),
         })),
+      ...(registration && { registration }),
     },
     ...(filters && { filters }),
     ...(apps.length > 0 && { apps }),

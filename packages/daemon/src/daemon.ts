@@ -33,6 +33,7 @@ import type { LoadedCredentials } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
+import { DnsRegistrar } from './dns-registrar.ts';
 import { HeldFile } from './held-file.ts';
 import type { Log } from './log.ts';
 import { NetworkFollower } from './network-follower.ts';
@@ -91,6 +92,7 @@ export class Daemon {
   readonly attendance: Attendance;
   readonly prompts: PromptDesk;
   readonly #board: StatusBoard;
+  readonly #registrar: DnsRegistrar;
   readonly #network: NetworkFollower;
   readonly #candidates: CandidateStore;
   readonly #held: HeldFile;
@@ -123,7 +125,15 @@ export class Daemon {
     });
     this.apps = new AppStore({ configDir: options.configDir, log });
     this.traffic = new TrafficControl({ filters: platform.filters, log, onChange: () => this.#trafficChanged() });
+    this.#registrar = new DnsRegistrar({
+      network: platform.network,
+      configDir: options.configDir,
+      settings: (name) => settings.current.of(name),
+      log,
+      onChange: (name) => this.#board.publish(name),
+    });
     this.plans = new PlanKeeper({
+      onApplied: (plan) => this.#registrar.follow(plan),
       network: platform.network,
       mark: outerMark,
       intents: () => this.intents(),
@@ -171,11 +181,15 @@ export class Daemon {
       connection: (name) => this.#state.connections.get(name),
       tunnel: (name) => this.#tunnels.get(name)?.tunnel,
       prompts: () => this.prompts.list(),
-      parts: (name) => ({
-        intent: this.store.get(name)?.intent,
-        gatewayPort: settings.current.of(name).gatewayPort,
-        plan: this.plans.plan,
-      }),
+      parts: (name) => {
+        const registration = this.#registrar.state(name);
+        return {
+          intent: this.store.get(name)?.intent,
+          gatewayPort: settings.current.of(name).gatewayPort,
+          plan: this.plans.plan,
+          ...(registration && { registration }),
+        };
+      },
     });
   }
 
@@ -226,6 +240,7 @@ export class Daemon {
     } catch (error) {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
     }
+    this.#registrar.close();
     this.platform.asker.close();
   }
 
@@ -403,7 +418,7 @@ export class Daemon {
       case 'keep-places':
         return void this.#places.keep(action.name, action.places);
       case 'close':
-        return this.#tunnelOf(action)?.close(action.orderly, action.why);
+        return void this.#close(action);
       case 'move':
         return void this.#tunnelOf(action)?.move();
       case 'check-liveness':
@@ -428,6 +443,13 @@ export class Daemon {
   #tunnelOf({ name, attempt }: { readonly name: string; readonly attempt: number }): Tunnel | undefined {
     const entry = this.#tunnels.get(name);
     return entry?.attempt === attempt ? entry.tunnel : undefined;
+  }
+
+  /** What stands in DNS because of a tunnel can be taken out only while the tunnel is there. */
+  async #close(action: Extract<SupervisorAction, { readonly kind: 'close' }>): Promise<void> {
+    const tunnel = this.#tunnelOf(action);
+    if (action.orderly && this.#registrar.state(action.name)) await this.#registrar.withdraw(action.name);
+    tunnel?.close(action.orderly, action.why);
   }
 
   async #resolve({ name, attempt, servers }: Extract<SupervisorAction, { readonly kind: 'resolve' }>): Promise<void> {

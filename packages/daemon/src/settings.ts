@@ -1,3 +1,4 @@
+import { normaliseDomain } from '@aovpn/policy';
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
 
@@ -10,6 +11,12 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayCa?: string;
   readonly radiusCa?: string;
   readonly passwordFile?: string;
+  /** TSIG key of dynamic DNS updates. */
+  readonly dnsUpdateKey?: string;
+  /** Kerberos key of dynamic DNS updates (GSS-TSIG). */
+  readonly dnsUpdateKeytab?: string;
+  /** Under which name RegisterDNS registers. */
+  readonly dnsUpdateName?: string;
   readonly pkcs11Module?: string;
   /** Label. */
   readonly pkcs11Token?: string;
@@ -82,7 +89,9 @@ const path =
       | 'passwordFile'
       | 'pkcs11Module'
       | 'pkcs11PinFile'
-      | 'certificateDirectory',
+      | 'certificateDirectory'
+      | 'dnsUpdateKey'
+      | 'dnsUpdateKeytab',
   ): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
@@ -132,6 +141,12 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'certificate-directory': path('certificateDirectory'),
   'gateway-ca': path('gatewayCa'),
   'radius-ca': path('radiusCa'),
+  'dns-update-key': path('dnsUpdateKey'),
+  'dns-update-keytab': path('dnsUpdateKeytab'),
+  'dns-update-name': (value) =>
+    typeof value === 'string' && value.includes('.') && normaliseDomain(value) !== undefined
+      ? { dnsUpdateName: value }
+      : 'a fully qualified DNS name in quotes is wanted',
   'user-name': text('userName'),
   'password-file': path('passwordFile'),
   'password-sources': sources,

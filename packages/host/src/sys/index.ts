@@ -14,6 +14,7 @@ export { openNetlink } from './netlink.ts';
 export { enterNetworkNamespace } from './process.ts';
 export {
   bindTo,
+  bindToDevice,
   connectTo,
   getOption,
   localEnd,
