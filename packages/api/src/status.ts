@@ -9,6 +9,8 @@ export type ConnectionState =
   | 'down'
   /** A person said `down`; it stays so until `up`. */
   | 'held'
+  /** The machine stands in a network of its organisation; it connects on leaving. */
+  | 'trusted'
   /** Name look-up, IKE and authentication are under way. */
   | 'connecting'
   /** Traffic flows. */
@@ -95,6 +97,18 @@ export interface WaitingFor {
   readonly since: string;
 }
 
+/** Whether the network that the machine stands in is one of its organisation (TrustedNetworkDetection). */
+export interface NetworkTrust {
+  readonly verdict: 'trusted' | 'untrusted' | 'asking';
+  /** It rests on a name that any network can hand out. */
+  readonly spoofable: boolean;
+  readonly why: string;
+  /** Each fact that led to it, the conclusion last. */
+  readonly trace: readonly string[];
+  /** The line of the profile that decided it. */
+  readonly because?: string;
+}
+
 export interface ConnectionStatus {
   readonly name: string;
   readonly tunnel: 'device' | 'user';
@@ -106,22 +120,15 @@ export interface ConnectionStatus {
   readonly attempts: number;
   readonly problem?: Problem;
   readonly waitingFor?: WaitingFor;
+  /** Absent: the profile does not ask. */
+  readonly trust?: NetworkTrust;
   readonly gateway: { readonly name: string; readonly address?: string; readonly port?: number };
   readonly device?: string;
   readonly mtu?: number;
   readonly addresses: readonly string[];
   readonly routing: 'SplitTunnel' | 'ForceTunnel';
   readonly routes: readonly RouteStatus[];
-  readonly dns: {
-    readonly suffixes: readonly string[];
-    readonly rules: readonly DnsRuleStatus[];
-    /** Only of the tunnel that registers this machine in DNS (RegisterDNS). */
-    readonly registration?: {
-      readonly name: string;
-      readonly state: 'pending' | 'registered' | 'failed';
-      readonly problem?: { readonly code: string; readonly what: string; readonly cure: string };
-    };
-  };
+  readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
   /** Only with traffic filters, and only while the tunnel is up. */
   readonly filters?: FiltersStatus;
   /** Keys of the apps that filters and triggers of the profile name. */

@@ -1,9 +1,8 @@
-import type { ConnectionStatus, DnsRuleStatus, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
+import type { ConnectionStatus, DnsRuleStatus, NetworkTrust, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
 import { formatAddress, formatPrefix } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
-import { formatBecause, type Intent, type Plan } from '@aovpn/policy';
+import { formatBecause, type Intent, type Plan, type TrustVerdict } from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
-import type { RegistrationState } from './dns-registrar.ts';
 import { appsOf, filtersStatus } from './traffic-report.ts';
 import type { TunnelNetwork } from './tunnel.ts';
 
@@ -32,7 +31,6 @@ export interface StatusParts {
   readonly stats?: DataPlaneStats;
   readonly radius?: RadiusStatus;
   readonly waitingFor?: WaitingFor;
-  readonly registration?: RegistrationState;
 }
 
 /** The status of one connection in the words of the contract. */
@@ -47,9 +45,8 @@ export function connectionStatus({
   stats,
   radius,
   waitingFor,
-  registration,
 }: StatusParts): ConnectionStatus {
-  const { name, tunnel, state, reason, attempts, candidate } = view;
+  const { name, tunnel, state, reason, attempts, candidate, trust } = view;
   const filters = filtersStatus(plan, name);
   const apps = appsOf(plan, name, network?.device);
   const problem = moments.problem && problemStatus(moments.problem.problem, moments.problem.iso);
@@ -63,6 +60,7 @@ export function connectionStatus({
     attempts,
     ...(problem && { problem }),
     ...(waitingFor && { waitingFor }),
+    ...(trust && { trust: trustStatus(trust) }),
     gateway: {
       name: candidate?.server ?? servers[0] ?? '',
       ...(candidate && { address: formatAddress(candidate.address), port: gatewayPort }),
@@ -80,7 +78,6 @@ export function connectionStatus({
           servers: rule.servers.map(formatAddress),
           because: formatBecause(rule.because),
         })),
-      ...(registration && { registration }),
     },
     ...(filters && { filters }),
     ...(apps.length > 0 && { apps }),
@@ -114,6 +111,10 @@ export function connectionStatus({
 /** Says more than "negotiating". */
 function waitingReason({ text, since }: WaitingFor): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}, since ${since}.`;
+}
+
+function trustStatus({ kind, spoofable, why, trace, because }: TrustVerdict): NetworkTrust {
+  return { verdict: kind, spoofable, why, trace, ...(because && { because: formatBecause(because) }) };
 }
 
 function problemStatus({ code, windows, side, message, cure }: Problem, at: string): NonNullable<ConnectionStatus['problem']> {

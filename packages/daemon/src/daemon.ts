@@ -6,6 +6,8 @@ import type { IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane } from '@aovpn/esp';
 import {
   createRevocationChecker,
+  type BeaconQuestion,
+  type BeaconResult,
   type GatewayVerifier,
   type Network,
   type NetworkFacts,
@@ -33,7 +35,6 @@ import type { LoadedCredentials } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
-import { DnsRegistrar } from './dns-registrar.ts';
 import { HeldFile } from './held-file.ts';
 import type { Log } from './log.ts';
 import { NetworkFollower } from './network-follower.ts';
@@ -50,6 +51,7 @@ import { StatusBoard } from './status-board.ts';
 import { TrafficControl, type FilterPlatform } from './traffic-control.ts';
 import { trafficStatus, withPlanProblems } from './traffic-report.ts';
 import { TrustMemory } from './trust-memory.ts';
+import { TrustedNetworks } from './trusted-networks.ts';
 import type { Tunnel, TunnelReport } from './tunnel.ts';
 import { userId } from './user-database.ts';
 import { version } from './version.ts';
@@ -64,6 +66,7 @@ export interface Platform {
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
   createTlsEngine(options: TlsEngineOptions): TlsEngine;
   probeGateway(address: IpAddress, port: number): Promise<boolean>;
+  askBeacon(question: BeaconQuestion): Promise<BeaconResult>;
 }
 
 /** `SO_MARK` of our outer packets and of queries for gateway names: they never enter a tunnel. "aov" in ASCII. */
@@ -92,8 +95,8 @@ export class Daemon {
   readonly attendance: Attendance;
   readonly prompts: PromptDesk;
   readonly #board: StatusBoard;
-  readonly #registrar: DnsRegistrar;
   readonly #network: NetworkFollower;
+  readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
   readonly #held: HeldFile;
   readonly #places: PlaceFile;
@@ -125,15 +128,7 @@ export class Daemon {
     });
     this.apps = new AppStore({ configDir: options.configDir, log });
     this.traffic = new TrafficControl({ filters: platform.filters, log, onChange: () => this.#trafficChanged() });
-    this.#registrar = new DnsRegistrar({
-      network: platform.network,
-      configDir: options.configDir,
-      settings: (name) => settings.current.of(name),
-      log,
-      onChange: (name) => this.#board.publish(name),
-    });
     this.plans = new PlanKeeper({
-      onApplied: (plan) => this.#registrar.follow(plan),
       network: platform.network,
       mark: outerMark,
       intents: () => this.intents(),
@@ -144,6 +139,7 @@ export class Daemon {
     this.#network = new NetworkFollower({
       network: platform.network,
       log,
+      onFacts: () => this.#trusted.judge(),
       isUp: () => [...this.#state.connections.values()].some(({ phase }) => phase.kind === 'up'),
       say: (occurrence) => this.#say(occurrence),
       refresh: async (readFacts) => {
@@ -151,6 +147,17 @@ export class Daemon {
         await readFacts();
         await this.plans.refresh();
       },
+    });
+    this.#trusted = new TrustedNetworks({
+      configDir: options.configDir,
+      facts: () => this.#network.facts,
+      intents: () => this.intents(),
+      settings: (name) => settings.current.of(name),
+      resolve: (host) => this.resolve(host),
+      askBeacon: (question) => platform.askBeacon(question),
+      mark: outerMark,
+      say: (verdicts) => this.#say({ kind: 'trust', verdicts }),
+      log,
     });
     this.#held = new HeldFile(path.join(options.stateDir, 'held.json'), log);
     this.#places = new PlaceFile(path.join(options.stateDir, 'places.json'), log);
@@ -181,15 +188,11 @@ export class Daemon {
       connection: (name) => this.#state.connections.get(name),
       tunnel: (name) => this.#tunnels.get(name)?.tunnel,
       prompts: () => this.prompts.list(),
-      parts: (name) => {
-        const registration = this.#registrar.state(name);
-        return {
-          intent: this.store.get(name)?.intent,
-          gatewayPort: settings.current.of(name).gatewayPort,
-          plan: this.plans.plan,
-          ...(registration && { registration }),
-        };
-      },
+      parts: (name) => ({
+        intent: this.store.get(name)?.intent,
+        gatewayPort: settings.current.of(name).gatewayPort,
+        plan: this.plans.plan,
+      }),
     });
   }
 
@@ -240,7 +243,6 @@ export class Daemon {
     } catch (error) {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
     }
-    this.#registrar.close();
     this.platform.asker.close();
   }
 
@@ -348,7 +350,7 @@ export class Daemon {
     const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
     const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
     this.#network.watch();
-    this.#watches.push(files, this.#network, this.plans.watch());
+    this.#watches.push(files, this.#network, this.#trusted, this.plans.watch());
   }
 
   async #rescan(): Promise<void> {
@@ -362,6 +364,7 @@ export class Daemon {
       if (stored && !changes.some((change) => change.kind === 'in-force' && change.stored.name === name))
         await this.#load(stored, settingsChanged);
     }
+    if (settingsChanged || changes.length > 0) this.#trusted.judge();
     const appsChanged = this.apps.isLoaded && (await this.apps.load());
     if (changes.length > 0 || appsChanged)
       await this.plans.refresh().catch((error: unknown) => this.log.error(`the plan could not be applied: ${messageOf(error)}`));
@@ -388,7 +391,10 @@ export class Daemon {
   /** Tells the supervisor if profile, settings or credentials differ. */
   async #load(stored: StoredProfile, force: boolean): Promise<void> {
     const spec = await this.#candidates.load(stored, force);
-    if (spec) this.#say({ kind: 'profile', spec });
+    if (!spec) return;
+    // Before the profile: it must not connect where it is not needed.
+    this.#trusted.judge();
+    this.#say({ kind: 'profile', spec });
   }
 
   // The supervisor
@@ -418,7 +424,7 @@ export class Daemon {
       case 'keep-places':
         return void this.#places.keep(action.name, action.places);
       case 'close':
-        return void this.#close(action);
+        return this.#tunnelOf(action)?.close(action.orderly, action.why);
       case 'move':
         return void this.#tunnelOf(action)?.move();
       case 'check-liveness':
@@ -443,13 +449,6 @@ export class Daemon {
   #tunnelOf({ name, attempt }: { readonly name: string; readonly attempt: number }): Tunnel | undefined {
     const entry = this.#tunnels.get(name);
     return entry?.attempt === attempt ? entry.tunnel : undefined;
-  }
-
-  /** What stands in DNS because of a tunnel can be taken out only while the tunnel is there. */
-  async #close(action: Extract<SupervisorAction, { readonly kind: 'close' }>): Promise<void> {
-    const tunnel = this.#tunnelOf(action);
-    if (action.orderly && this.#registrar.state(action.name)) await this.#registrar.withdraw(action.name);
-    tunnel?.close(action.orderly, action.why);
   }
 
   async #resolve({ name, attempt, servers }: Extract<SupervisorAction, { readonly kind: 'resolve' }>): Promise<void> {

@@ -13,6 +13,8 @@ const networkQuiet = 250;
 export interface NetworkFollowerOptions {
   readonly network: Network;
   readonly log: Log;
+  /** The facts are new; the supervisor does not know them yet. */
+  readonly onFacts: () => void;
   /** Whether some tunnel is up. */
   readonly isUp: () => boolean;
   readonly say: (occurrence: SupervisorOccurrence) => void;
@@ -71,6 +73,7 @@ export class NetworkFollower {
   async read(): Promise<void> {
     const facts = await this.#options.network.networkFacts();
     this.#facts = facts;
+    this.#options.onFacts();
     const usable = facts.addresses.filter(({ device }) => facts.running.includes(device));
     const has = (family: 4 | 6): boolean => usable.some(({ prefix }) => prefix.address.family === family);
     const fingerprint = [

@@ -18,8 +18,6 @@ export interface PlanKeeperOptions {
   readonly traffic: TrafficControl;
   /** What filters and apps of these profiles need to know of the machine. */
   readonly facts: (intents: ReadonlyMap<string, Intent>) => Promise<TrafficFacts>;
-  /** A plan has come into force. */
-  readonly onApplied?: (plan: Plan) => void;
   readonly log: Log;
 }
 
@@ -182,7 +180,6 @@ export class PlanKeeper {
       undo: async () => void (await network.applyPlan(before)),
     });
     this.#plan = plan;
-    this.#options.onApplied?.(plan);
     this.#tellProblems(before, plan);
   }
 

@@ -1,4 +1,5 @@
 import {
+  askBeacon,
   cleanUpFilters,
   createEapCrypto,
   createGatewayVerifier,
@@ -26,6 +27,7 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     openDataPlane: openUserspaceDataPlane,
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
+    askBeacon,
     probeGateway: async (address, port) => (await probeGateway(crypto, address, port)).answered,
     createTlsEngine,
   };

@@ -1,4 +1,3 @@
-import { normaliseDomain } from '@aovpn/policy';
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
 
@@ -11,12 +10,6 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayCa?: string;
   readonly radiusCa?: string;
   readonly passwordFile?: string;
-  /** TSIG key of dynamic DNS updates. */
-  readonly dnsUpdateKey?: string;
-  /** Kerberos key of dynamic DNS updates (GSS-TSIG). */
-  readonly dnsUpdateKeytab?: string;
-  /** Under which name RegisterDNS registers. */
-  readonly dnsUpdateName?: string;
   readonly pkcs11Module?: string;
   /** Label. */
   readonly pkcs11Token?: string;
@@ -36,6 +29,11 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly mtu: number;
   readonly gatewayPort: number;
   readonly keepaliveSeconds: number;
+  /** A server that only the trusted network has; proven by one of the next two. */
+  readonly trustedBeacon?: { readonly host: string; readonly port: number };
+  /** SHA-256 of public keys, in base64. */
+  readonly trustedBeaconPins?: readonly string[];
+  readonly trustedBeaconCa?: string;
 }
 
 /** Where passwords come from. */
@@ -90,8 +88,7 @@ const path =
       | 'pkcs11Module'
       | 'pkcs11PinFile'
       | 'certificateDirectory'
-      | 'dnsUpdateKey'
-      | 'dnsUpdateKeytab',
+      | 'trustedBeaconCa',
   ): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
@@ -123,6 +120,22 @@ const sources: Reader = (value) => {
   return { passwordSources: value };
 };
 
+const beacon: Reader = (value) => {
+  const read =
+    typeof value === 'string' ? /^(?:https:\/\/)?(\[[\da-f:.]+\]|[\w.-]{1,253})(?::(\d{1,5}))?\/?$/i.exec(value) : undefined;
+  const port = Number(read?.[2] ?? 443);
+  return read && port > 0 && port < 65_536
+    ? { trustedBeacon: { host: read[1]!.replaceAll(/^\[|\]$/g, ''), port } }
+    : 'a host in quotes is wanted, with a port if it is not 443: "beacon.corp.example:8443"';
+};
+const pins: Reader = (value) => {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  const read = list.map((pin) => (typeof pin === 'string' ? /^sha256\/([\w+/]{43}=)$/.exec(pin)?.[1] : undefined));
+  return read.length > 0 && read.length <= 10 && read.every((pin) => pin !== undefined)
+    ? { trustedBeaconPins: read }
+    : 'pins of public keys are wanted: "sha256/" and 44 characters of base64 each';
+};
+
 /** A user by name or number. */
 function isUser(value: unknown): value is string | number {
   if (typeof value === 'number') return Number.isInteger(value) && value >= 0 && value < 0xffff_ffff;
@@ -141,12 +154,6 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'certificate-directory': path('certificateDirectory'),
   'gateway-ca': path('gatewayCa'),
   'radius-ca': path('radiusCa'),
-  'dns-update-key': path('dnsUpdateKey'),
-  'dns-update-keytab': path('dnsUpdateKeytab'),
-  'dns-update-name': (value) =>
-    typeof value === 'string' && value.includes('.') && normaliseDomain(value) !== undefined
-      ? { dnsUpdateName: value }
-      : 'a fully qualified DNS name in quotes is wanted',
   'user-name': text('userName'),
   'password-file': path('passwordFile'),
   'password-sources': sources,
@@ -164,6 +171,9 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'allow-unenforced': flag('allowUnenforced'),
   'allow-eap-only': flag('allowEapOnly'),
   mtu: number('mtu', 1280, 9000),
+  'trusted-beacon': beacon,
+  'trusted-beacon-pin': pins,
+  'trusted-beacon-ca': path('trustedBeaconCa'),
   'gateway-port': number('gatewayPort', 1, 65_535),
   'keepalive-seconds': number('keepaliveSeconds', 5, 3600),
   'dpd-seconds': number('dpdMs', 5, 3600, 1000),
@@ -225,6 +235,13 @@ export function parseSettings(source: string): { readonly settings: Settings } |
       if (typeof result === 'string') fault(['profile', profile], key, `${key}: ${result}`);
       else settings = { ...settings, ...result };
     }
+    const proofs = [settings.trustedBeaconPins, settings.trustedBeaconCa].filter((proof) => proof !== undefined).length;
+    if (settings.trustedBeacon ? proofs !== 1 : proofs > 0)
+      fault(
+        ['profile', profile],
+        settings.trustedBeacon ? 'trusted-beacon' : settings.trustedBeaconPins ? 'trusted-beacon-pin' : 'trusted-beacon-ca',
+        'trusted-beacon and one of trusted-beacon-pin and trusted-beacon-ca belong together',
+      );
     profiles.set(profile, settings);
   }
 }

@@ -37,13 +37,7 @@ export { openPacketCapture, type CapturedPacket, type PacketCapture } from './ca
 export { injectControl } from './capture/inject-control.ts';
 export { closeCanary, sendCanary, type Canary, type CanaryOutcome } from './capture/send-canary.ts';
 export { addressOn, readWatchedLinks, type WatchedLinks } from './capture/watched-links.ts';
-export {
-  registerName,
-  withdrawName,
-  type NameRegistration,
-  type RegisteredName,
-  type UpdateCredential,
-} from './registration/register-name.ts';
+export { askBeacon, type BeaconQuestion, type BeaconResult } from './probe/beacon.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
 export { openKeyRing, type KeyRing, type KeyRingOptions } from './keys/key-ring.ts';

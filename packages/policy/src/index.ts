@@ -1,6 +1,5 @@
-export { formatBecause, type Because, type HostFacts, type LinkMetric, type Sourced, type TunnelFacts } from './facts.ts';
+export { formatBecause, type Because, type HostFacts, type Sourced, type TunnelFacts } from './facts.ts';
 export type { Intent, IntentRoute, NameRule } from './intent.ts';
-export { automaticMetric } from './dns/other-names.ts';
 export { resolveProfile } from './resolve-profile.ts';
 export { policyDivergences, type Divergence, type DivergenceNote, type PolicyDivergenceId } from './divergence.ts';
 export { compilePlan, type LiveTunnel, type PlanInput } from './compile-plan.ts';
@@ -13,7 +12,6 @@ export {
   type AppKey,
   type AppPlan,
   type DnsPlan,
-  type DnsRegistration,
   type DnsRule,
   type FilterOwner,
   type FilterPlan,
@@ -36,6 +34,14 @@ export type { CgroupName } from './filter/ruleset-line.ts';
 export type { GatewayEndpoint, LockdownPlan, PortalHole } from './lockdown/lockdown-plan.ts';
 export { lockdownRules, type LockdownRule } from './lockdown/lockdown-rule.ts';
 export { lockdownTable, printLockdown, printLockdownRemoval, type LockdownStep } from './lockdown/print-lockdown.ts';
+export {
+  decideTrustedNetwork,
+  wantsBeacon,
+  type BeaconAnswer,
+  type LinkSuffix,
+  type TrustInput,
+  type TrustVerdict,
+} from './trust/decide-trusted-network.ts';
 export { emptyCatalogue, readAppCatalogue, type AppCatalogue, type AppFileFault, type KnownApp } from './app/app-catalogue.ts';
 export { appNameOf, type AppName } from './app/app-name.ts';
 export { matchesExecutable } from './app/executable.ts';

@@ -1,5 +1,5 @@
 import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
-import { describeServers } from './dns/compile-dns.ts';
+import { describeServers } from './compile-dns.ts';
 import { formatBecause, type Because } from './facts.ts';
 import { describeRule } from './filter/describe-rule.ts';
 import { describeApp } from './filter/diff-filters.ts';
@@ -56,14 +56,9 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
   for (const rule of plan.dns.rules) {
     const device = rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`;
     add(`name ${rule.name} ${describeServers(rule, plan.dns)}${device}`, rule.because);
-    for (const { because, reason } of rule.instead) add(`# not ${rule.name} of ${formatBecause(because)}: ${reason}`);
+    for (const loser of rule.instead) add(`# not ${rule.name} of ${formatBecause(loser)}`);
   }
-  if (plan.dns.unruled) add(`other names ${plan.dns.physical.map(formatAddress).join(' ') || 'as before'}`, plan.dns.unruled);
   for (const { domain, because } of plan.dns.search) add(`search ${domain}`, because);
-  for (const { addresses, servers, domain, device, because } of plan.dns.registrations) {
-    const where = `${domain === undefined ? '' : ` in ${domain}`} at ${servers.map(formatAddress).join(' ')} dev ${device}`;
-    add(`register ${addresses.map(formatAddress).join(' ')}${where}`, because);
-  }
   for (const { device, rules, unusable, because } of plan.filters) {
     begin('filters', `filters of ${device}: answers, and what one of these allows`);
     for (const rule of rules) add(`filter ${device} allow ${describeRule(rule)}`, rule.because);

@@ -297,5 +297,6 @@ export function resolveProfile(
     if (webProxy) missing(webProxy.webProxyServers?.at, 'WebProxyServers');
     if (profile.edpModeId) missing(profile.edpModeId.at, 'EdpModeId');
     if (profile.proxy) missing(profile.proxy.at, 'Proxy');
+    if (profile.registerDns?.value === true) missing(profile.registerDns.at, 'RegisterDNS');
   }
 }

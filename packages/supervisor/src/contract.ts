@@ -1,10 +1,20 @@
 import type { IpAddress } from '@aovpn/bytes';
+import type { TrustVerdict } from '@aovpn/policy';
 import type { Candidate } from './candidate.ts';
 import type { Places } from './memory.ts';
 import type { Problem } from './problem.ts';
 
 /** What one connection is doing, in the words of the status that people see. */
-export type ConnectionState = 'down' | 'held' | 'connecting' | 'up' | 'recovering' | 'waiting' | 'blocked' | 'disconnecting';
+export type ConnectionState =
+  | 'down'
+  | 'held'
+  | 'trusted'
+  | 'connecting'
+  | 'up'
+  | 'recovering'
+  | 'waiting'
+  | 'blocked'
+  | 'disconnecting';
 
 /** What the supervisor must know about a profile to keep its connection. Times are milliseconds. */
 export interface ConnectionSpec {
@@ -43,6 +53,8 @@ export type SupervisorOccurrence =
   | { readonly kind: 'up'; readonly name: string }
   | { readonly kind: 'down'; readonly name: string }
   | { readonly kind: 'network'; readonly network: NetworkState }
+  /** Whether the network is trusted, by name of the profile; profiles that are not named do not ask. */
+  | { readonly kind: 'trust'; readonly verdicts: ReadonlyMap<string, TrustVerdict> }
   /** The clock jumped: the machine slept, or somebody set it. */
   | { readonly kind: 'clock-jump' }
   | { readonly kind: 'timer'; readonly name: string }
@@ -156,11 +168,13 @@ export interface Connection {
   /** When the visible state last changed. */
   readonly since: number;
   readonly connectedAt?: number;
-  /** A person said `up` for a connection that is not automatic. */
+  /** A person said `up` for a connection that nothing else wants now: it is not automatic, or the network is trusted. */
   readonly demanded: boolean;
   /** A person said `down`. */
   readonly held: boolean;
   readonly removed: boolean;
+  /** Of the network that the machine is in; absent: the profile does not ask. */
+  readonly trust?: TrustVerdict;
   /** Counts attempts for pairing answers with questions; never goes back. */
   readonly attempt: number;
   /** Tries since the connection last worked, for people. */
@@ -179,6 +193,7 @@ export interface SupervisorState {
   readonly network: NetworkState;
   /** Where connections have worked, by name, whether the profile is there or not. */
   readonly places: ReadonlyMap<string, Places>;
+  readonly trust: ReadonlyMap<string, TrustVerdict>;
   /** Held by name, whether the profile is there or not. */
   readonly held: ReadonlySet<string>;
   readonly stopping: boolean;

@@ -1,4 +1,5 @@
 import { formatAddress } from '@aovpn/bytes';
+import type { TrustVerdict } from '@aovpn/policy';
 import { backoffLimits } from './backoff.ts';
 import { orderCandidates, sameCandidate, type Candidate } from './candidate.ts';
 import type {
@@ -16,12 +17,14 @@ import { remember, type Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { usable, hasTunnel, describe, describeCandidate, supervisorTimes, Turn } from './turn.ts';
+import { awaitsTrust } from './view.ts';
 
 /** The state at start: names that a person had put down before the daemon was restarted, and where connections had worked. */
 export function startSupervisor(held: readonly string[], places: ReadonlyMap<string, Places> = new Map()): SupervisorState {
   return {
     connections: new Map(),
     network: { v4: false, v6: false, fingerprint: '' },
+    trust: new Map(),
     held: new Set(held),
     places,
     stopping: false,
@@ -52,6 +55,8 @@ class Step extends Turn {
         return this.#profile(event.spec);
       case 'network':
         return this.#networkChanged(event.network);
+      case 'trust':
+        return this.#trustChanged(event.verdicts);
       case 'clock-jump':
         for (const connection of this.connections.values()) this.#clockJumped(connection);
         return;
@@ -102,6 +107,7 @@ class Step extends Turn {
         failures: 0,
         places: this.places.get(spec.name) ?? [],
         triedWith: '',
+        ...trustOf(this.trust, spec.name),
       };
       this.connections.set(spec.name, connection);
       this.log(spec.name, 'info', held ? 'profile in force; held down by a person' : 'profile in force');
@@ -134,7 +140,9 @@ class Step extends Turn {
 
   #up(connection: Connection): void {
     this.#hold(connection.spec.name, false);
-    const next = this.set({ ...connection, held: false, demanded: !connection.spec.automatic || connection.demanded });
+    const { spec, trust } = connection;
+    const unwanted = !spec.automatic || (trust !== undefined && trust.kind !== 'untrusted');
+    const next = this.set({ ...connection, held: false, demanded: unwanted || connection.demanded });
     this.actions.push({ kind: 'changed', name: next.spec.name });
     switch (next.phase.kind) {
       case 'idle':
@@ -187,6 +195,26 @@ class Step extends Turn {
     for (const connection of this.connections.values()) {
       if (usable(network)) this.#networkIsThere(connection);
       else this.#networkIsGone(connection);
+    }
+  }
+
+  #trustChanged(verdicts: ReadonlyMap<string, TrustVerdict>): void {
+    this.trust = verdicts;
+    for (const connection of this.connections.values()) {
+      const { trust: before, ...rest } = connection;
+      const { name, automatic } = connection.spec;
+      const trust = verdicts.get(name);
+      if (before?.kind === trust?.kind && before?.why === trust?.why) continue;
+      // What a person asked for on a trusted network is wanted anyway outside of it.
+      const asked = connection.demanded && !(automatic && trust?.kind === 'untrusted');
+      const next = this.set({ ...rest, demanded: asked, ...(trust && { trust }) });
+      if (automatic && trust && trust.kind !== before?.kind && (before || trust.kind === 'trusted'))
+        this.log(name, 'info', `this network is ${trustWord[trust.kind]}: ${trust.why}`);
+      this.actions.push({ kind: 'changed', name });
+      if (!this.wanted(next)) {
+        if (hasTunnel(next.phase)) this.close(next, true, 'the network is trusted');
+        else this.rest(next);
+      } else if (next.phase.kind === 'idle' && !awaitsTrust(next)) this.begin(this.reset(name));
     }
   }
 
@@ -412,6 +440,13 @@ class Step extends Turn {
         return;
     }
   }
+}
+
+const trustWord = { trusted: 'trusted', untrusted: 'not trusted', asking: 'perhaps trusted' } as const;
+
+function trustOf(trust: ReadonlyMap<string, TrustVerdict>, name: string): Pick<Connection, 'trust'> {
+  const verdict = trust.get(name);
+  return verdict ? { trust: verdict } : {};
 }
 
 function withoutTrouble(phase: Extract<Phase, { readonly kind: 'up' }>): Phase {

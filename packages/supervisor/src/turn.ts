@@ -1,10 +1,11 @@
 import { formatAddress } from '@aovpn/bytes';
+import type { TrustVerdict } from '@aovpn/policy';
 import { backoffDelay } from './backoff.ts';
 import type { Candidate } from './candidate.ts';
 import type { Afterwards, Connection, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
 import type { Places } from './memory.ts';
 import type { Problem } from './problem.ts';
-import { stateOf } from './view.ts';
+import { awaitsTrust, stateOf } from './view.ts';
 
 /** Our choices, milliseconds. */
 export const supervisorTimes = {
@@ -27,6 +28,7 @@ export class Turn {
   readonly actions: SupervisorAction[] = [];
   protected readonly connections: Map<string, Connection>;
   protected network: NetworkState;
+  protected trust: ReadonlyMap<string, TrustVerdict>;
   protected held: ReadonlySet<string>;
   protected places: ReadonlyMap<string, Places>;
   protected stopping: boolean;
@@ -36,6 +38,7 @@ export class Turn {
   constructor(state: SupervisorState, now: number, random: number) {
     this.connections = new Map(state.connections);
     this.network = state.network;
+    this.trust = state.trust;
     this.held = state.held;
     this.places = state.places;
     this.stopping = state.stopping;
@@ -44,17 +47,13 @@ export class Turn {
   }
 
   result(): SupervisorState {
-    return {
-      connections: this.connections,
-      network: this.network,
-      held: this.held,
-      places: this.places,
-      stopping: this.stopping,
-    };
+    const { connections, network, trust, held, places, stopping } = this;
+    return { connections, network, trust, held, places, stopping };
   }
 
   protected begin(connection: Connection): void {
     const { spec } = connection;
+    if (awaitsTrust(connection)) return this.rest(connection);
     if (spec.problem) return this.failed(connection, spec.problem);
     if (!usable(this.network) && connection.phase.kind !== 'offline') return this.goOffline(connection);
     const attempt = connection.attempt + 1;
@@ -149,7 +148,7 @@ export class Turn {
 
   protected wanted(connection: Connection): boolean {
     if (this.stopping || connection.held || connection.removed) return false;
-    return connection.spec.automatic || connection.demanded;
+    return connection.demanded || (connection.spec.automatic && connection.trust?.kind !== 'trusted');
   }
 
   protected phase(connection: Connection, phase: Phase): void {

@@ -1,3 +1,4 @@
+import type { TrustVerdict } from '@aovpn/policy';
 import type { Candidate } from './candidate.ts';
 import type { Connection, ConnectionState, Phase, SupervisorState } from './contract.ts';
 import type { Problem } from './problem.ts';
@@ -14,6 +15,7 @@ export interface ConnectionView {
   readonly attempts: number;
   readonly problem?: Problem;
   readonly candidate?: Candidate;
+  readonly trust?: TrustVerdict;
   readonly connectedAt?: number;
 }
 
@@ -22,15 +24,18 @@ export function viewSupervisor(state: SupervisorState): readonly ConnectionView[
   return [...state.connections.values()].map(viewConnection).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Connections whose tunnel nobody wants now: a person said down, or nobody has asked for it yet. */
+/** Connections whose tunnel nobody wants now: a person said down, nobody has asked for it yet, or the network is trusted. */
 export function unwantedConnections({ connections }: SupervisorState): ReadonlySet<string> {
   return new Set(
-    [...connections.values()].filter(({ held, phase }) => held || phase.kind === 'idle').map(({ spec }) => spec.name),
+    [...connections.values()]
+      // Until it is known that the network is trusted, it is treated as if it were not.
+      .filter((connection) => connection.held || (connection.phase.kind === 'idle' && !awaitsTrust(connection)))
+      .map(({ spec }) => spec.name),
   );
 }
 
 export function viewConnection(connection: Connection): ConnectionView {
-  const { spec, phase, since, tries, problem, connectedAt } = connection;
+  const { spec, phase, since, tries, problem, connectedAt, trust } = connection;
   const candidate = 'candidate' in phase ? phase.candidate : undefined;
   const nextTryAt = 'until' in phase ? phase.until : undefined;
   return {
@@ -43,15 +48,24 @@ export function viewConnection(connection: Connection): ConnectionView {
     attempts: tries,
     ...(problem && { problem }),
     ...(candidate && { candidate }),
+    ...(trust && { trust }),
     ...(connectedAt !== undefined && { connectedAt }),
   };
 }
 
+/** Whether it is wanted unless the network turns out to be trusted, which is being asked. */
+export function awaitsTrust({ spec, demanded, held, trust }: Connection): boolean {
+  return spec.automatic && !demanded && !held && trust?.kind === 'asking';
+}
+
 /** The grammar: what is wanted, then how far it got. */
-export function stateOf({ phase, held }: Connection): ConnectionState {
+export function stateOf(connection: Connection): ConnectionState {
+  const { phase, held, spec, trust } = connection;
   switch (phase.kind) {
     case 'idle':
-      return held ? 'held' : 'down';
+      if (held) return 'held';
+      if (awaitsTrust(connection)) return 'waiting';
+      return spec.automatic && trust?.kind === 'trusted' ? 'trusted' : 'down';
     case 'offline':
     case 'waiting':
       return 'waiting';
@@ -67,10 +81,14 @@ export function stateOf({ phase, held }: Connection): ConnectionState {
   }
 }
 
-function reasonOf({ phase, spec, held, problem }: Connection): string {
+function reasonOf(connection: Connection): string {
+  const { phase, spec, held, problem, trust } = connection;
   switch (phase.kind) {
     case 'idle':
       if (held) return `A person said down; it stays so until "aovpn up ${spec.name}".`;
+      if (awaitsTrust(connection)) return `It connects unless this network is trusted: ${trust!.why}.`;
+      if (spec.automatic && trust?.kind === 'trusted')
+        return `This network is trusted, so that no tunnel is needed: ${trust.why}. It connects on leaving, or by "aovpn up ${spec.name}".`;
       return spec.automatic
         ? 'The daemon is ending.'
         : `The profile is not AlwaysOn, and nobody asked for it yet: "aovpn up ${spec.name}".`;

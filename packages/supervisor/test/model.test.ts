@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import type { TrustVerdict } from '@aovpn/policy';
 import fc from 'fast-check';
 import type { SupervisorAction, SupervisorOccurrence, SupervisorState } from '../src/contract.ts';
 import { problem, type ProblemName } from '../src/problem-catalogue.ts';
@@ -18,6 +19,7 @@ type Move =
     }
   | { readonly kind: 'remove' | 'up' | 'down' | 'clock-jump' | 'tick' }
   | { readonly kind: 'network'; readonly v4: boolean; readonly fingerprint: number }
+  | { readonly kind: 'trust'; readonly verdict: TrustVerdict['kind'] }
   | { readonly kind: 'resolve'; readonly addresses: number }
   | { readonly kind: 'answered' | 'probed' | 'establish' | 'silent' | 'answers' | 'moved' | 'cannot-move' }
   | { readonly kind: 'end'; readonly problem: ProblemName | undefined };
@@ -35,6 +37,10 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   fc.record({ kind: fc.constantFrom('remove' as const, 'up' as const, 'down' as const, 'clock-jump' as const) }),
   fc.record({ kind: fc.constant('tick' as const) }),
   fc.record({ kind: fc.constant('network' as const), v4: fc.boolean(), fingerprint: fc.nat(2) }),
+  fc.record({
+    kind: fc.constant('trust' as const),
+    verdict: fc.constantFrom<TrustVerdict['kind']>('trusted', 'untrusted', 'asking'),
+  }),
   fc.record({ kind: fc.constant('resolve' as const), addresses: fc.nat(3) }),
   fc.record({
     kind: fc.constantFrom(
@@ -71,6 +77,7 @@ class World {
   readonly asked = new Map<string, Extract<SupervisorAction, { readonly kind: 'probe' }>>();
   readonly timers = new Map<string, number>();
   held: readonly string[] = [];
+  readonly trust = new Map<string, TrustVerdict['kind']>();
   stopped = false;
 
   say(occurrence: SupervisorOccurrence, random: number): void {
@@ -134,8 +141,13 @@ class World {
       // A person's word.
       if (connection.held) assert.ok(['held', 'disconnecting'].includes(state), `held, but ${state}`);
       assert.equal(connection.held, this.held.includes(name));
-      // Something that is wanted never just rests.
-      if (connection.spec.automatic && !connection.held && !this.state.stopping) assert.notEqual(phase.kind, 'idle');
+      // Something that is wanted never just rests; what is not needed on a trusted network does.
+      const trust = this.trust.get(name);
+      assert.equal(connection.trust?.kind, trust);
+      if (!connection.spec.automatic || connection.held || this.state.stopping) continue;
+      if (trust === 'trusted' && !connection.demanded) assert.ok(['idle', 'closing'].includes(phase.kind), phase.kind);
+      else if (trust === 'asking') assert.notEqual(state, 'trusted');
+      else assert.notEqual(phase.kind, 'idle');
     }
   }
 
@@ -165,6 +177,14 @@ class World {
         return this.say({ kind: 'clock-jump' }, random);
       case 'network':
         return this.say({ kind: 'network', network: { v4: next.v4, v6: false, fingerprint: `n${next.fingerprint}` } }, random);
+      case 'trust': {
+        this.trust.set(name, next.verdict);
+        const verdicts = [...this.trust].map(([profile, kind]): [string, TrustVerdict] => [
+          profile,
+          { kind, why: kind, spoofable: false, trace: [] },
+        ]);
+        return this.say({ kind: 'trust', verdicts: new Map(verdicts) }, random);
+      }
       case 'tick': {
         const at = this.timers.get(name);
         if (at === undefined) return;

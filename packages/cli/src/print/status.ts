@@ -1,4 +1,4 @@
-import type { ConnectionState, ConnectionStatus, DaemonStatus, RadiusStatus, TrafficStatus } from '@aovpn/api';
+import type { ConnectionState, ConnectionStatus, DaemonStatus, NetworkTrust, RadiusStatus, TrafficStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
 import { trafficNotices, trafficRows } from './traffic.ts';
 
@@ -10,6 +10,7 @@ const stateStyles: Record<ConnectionState, Style> = {
   disconnecting: 'warn',
   down: 'dim',
   held: 'dim',
+  trusted: 'good',
   blocked: 'bad',
 };
 
@@ -56,6 +57,7 @@ function connectionText(
     add('side', problem.side);
     add('what to do', problem.cure);
   }
+  if (connection.trust) add('network', trustText(connection.trust), connection.trust.because);
   add(
     'gateway',
     `${connection.gateway.name}${connection.gateway.address === undefined ? '' : ` (${connection.gateway.address}, UDP ${connection.gateway.port ?? 4500})`}`,
@@ -72,8 +74,6 @@ function connectionText(
   for (const rule of connection.dns.rules) {
     add('  name', `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}`, rule.because);
   }
-  const { registration } = connection.dns;
-  if (registration) add('registered', registrationText(registration));
   for (const [label, value, because] of trafficRows(connection, traffic)) add(label, value, because);
   if (connection.crypto) {
     add('IKE', connection.crypto.ike);
@@ -99,18 +99,13 @@ function connectionText(
   return lines.join('\n');
 }
 
-/** Trust in the RADIUS server, which stands apart from trust in the gateway. */
-function registrationText({ name, state, problem }: NonNullable<ConnectionStatus['dns']['registration']>): string {
-  switch (state) {
-    case 'registered':
-      return `as ${name}`;
-    case 'pending':
-      return `${name} is being registered`;
-    case 'failed':
-      return `no, ${name}: ${problem ? `${problem.what} [${problem.code}] ${problem.cure}` : 'it failed'}`;
-  }
+/** Without the reason where that stands above. */
+function trustText({ verdict, spoofable, why }: NetworkTrust): string {
+  const words = { trusted: 'trusted', untrusted: 'not trusted', asking: 'perhaps trusted' }[verdict];
+  return `${words}: ${why}${spoofable ? ' (trusted-beacon would prove it)' : ''}`;
 }
 
+/** Trust in the RADIUS server, which stands apart from trust in the gateway. */
 function radiusRows({ method, tls, cryptobinding }: RadiusStatus): readonly (readonly [string, string])[] {
   const rows: [string, string][] = [['RADIUS', method]];
   if (!tls) return [...rows, ['  server', 'no certificate; it has proven that it knows the password']];

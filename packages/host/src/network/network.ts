@@ -1,12 +1,14 @@
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import { automaticMetric, type HostFacts, type Plan, type PlanChange } from '@aovpn/policy';
+import type { HostFacts, LinkSuffix, Plan, PlanChange } from '@aovpn/policy';
 import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverReport } from '../resolver/resolver.ts';
 import { applyRoutes, findDrift, type AppliedChanges } from './apply-plan.ts';
 import { cleanUp, type CleanUpReport } from './clean-up.ts';
-import { readLinkSpeed } from './link-speed.ts';
+import { readLinks } from './kernel-network.ts';
+import { readLinkSuffixes } from './link-suffix.ts';
 import { readPhysicalNetwork, readRouteTo, type PhysicalNetwork, type RouteTo } from './network-facts.ts';
 import { openGuard } from './guard.ts';
 import { defaultResolvConf, defaultRunDirectory, defaultStateDirectory } from './place.ts';
+import { readNetworkManagerDomains } from './network-manager.ts';
 import { openRouteSocket } from './route-socket.ts';
 import { watchNetwork, type NetworkChange } from './watch-network.ts';
 import { watchOurs } from './watch-plan.ts';
@@ -32,6 +34,8 @@ export interface ApplyReport {
 
 export interface NetworkFacts extends PhysicalNetwork {
   readonly resolver: PhysicalResolver;
+  /** DNS suffixes that networks gave to physical links. */
+  readonly suffixes: readonly LinkSuffix[];
 }
 
 /** The machine's network as the daemon uses it. Every promise rejects with a HostError of the 300s. */
@@ -104,7 +108,18 @@ export function openNetwork(options: NetworkOptions = {}): Network {
           throw error;
         }
       }),
-    networkFacts: async () => ({ ...readPhysicalNetwork(socket), resolver: await resolver.physical() }),
+    networkFacts: async () => {
+      const [physical, networkManager] = await Promise.all([resolver.physical(), readNetworkManagerDomains()]);
+      const network = readPhysicalNetwork(socket);
+      const defaultDevice = network.defaultRoutes[0]?.device;
+      const suffixes = readLinkSuffixes(readLinks(socket), {
+        search: physical.search,
+        resolved: physical.linkDomains,
+        networkManager,
+        ...(defaultDevice === undefined ? {} : { defaultDevice }),
+      });
+      return { ...network, resolver: physical, suffixes };
+    },
     routeTo: (destination, mark = 0) => readRouteTo(socket, destination, mark),
     watchNetwork: (onChange) => watchNetwork(onChange, place),
     watchPlan: (onDrift) => {
@@ -146,27 +161,8 @@ export function openNetwork(options: NetworkOptions = {}): Network {
   };
 }
 
-function physicalMetric({ defaultRoutes }: NetworkFacts): HostFacts['physicalMetric'] {
-  const of = (family: 4 | 6) => {
-    const device = defaultRoutes.find((route) => route.family === family)?.device;
-    if (device === undefined) return undefined;
-    const { kind, megabits } = readLinkSpeed(device);
-    return { device, value: automaticMetric(kind, megabits) };
-  };
-  const [v4, v6] = [of(4), of(6)];
-  return v4 || v6 ? { ...(v4 && { v4 }), ...(v6 && { v6 }) } : undefined;
-}
-
 /** The part of the facts that the policy room asks for. */
 export function toHostFacts(facts: NetworkFacts, mark: number): HostFacts {
   const { owner, servers, search } = facts.resolver;
-  const metric = physicalMetric(facts);
-  return {
-    resolver: owner,
-    physicalDns: servers,
-    physicalSearch: search,
-    ...(metric && { physicalMetric: metric }),
-    mark,
-    localSubnets: facts.localSubnets,
-  };
+  return { resolver: owner, physicalDns: servers, physicalSearch: search, mark, localSubnets: facts.localSubnets };
 }

@@ -18,6 +18,8 @@ export const defaultStubAddress = parseAddress('127.0.0.96')!;
 export interface PhysicalResolver extends ResolverDecision {
   readonly servers: readonly IpAddress[];
   readonly search: readonly string[];
+  /** What systemd-resolved has for the machine's own links, when it is the owner. */
+  readonly linkDomains: readonly { readonly index: number; readonly domain: string; readonly routingOnly: boolean }[];
 }
 
 export interface ResolverReport {
@@ -131,7 +133,12 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
         resolvedRunning: await resolved.isRunning(),
       });
       if (decision.owner === 'stub')
-        return { ...decision, servers: nameservers.filter((address) => !sameAddress(address, options.stubAddress)), search };
+        return {
+          ...decision,
+          servers: nameservers.filter((address) => !sameAddress(address, options.stubAddress)),
+          search,
+          linkDomains: [],
+        };
       const ours = new Set(
         readLinks(socket)
           .filter(({ name }) => name === resolverDevice || told.has(name))
@@ -144,6 +151,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
           .filter(({ index, address }) => !ours.has(index) && !sameAddress(address, options.stubAddress))
           .map(({ address }) => address),
         search,
+        linkDomains: state.domains.filter(({ index }) => !ours.has(index)),
       };
     },
     apply: async (dns) => {

@@ -14,7 +14,6 @@ export { openNetlink } from './netlink.ts';
 export { enterNetworkNamespace } from './process.ts';
 export {
   bindTo,
-  bindToDevice,
   connectTo,
   getOption,
   localEnd,

@@ -1,0 +1,156 @@
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { formatAddress } from '@aovpn/bytes';
+import type { BeaconQuestion, BeaconResult, NetworkFacts } from '@aovpn/host';
+import { decideTrustedNetwork, wantsBeacon, type BeaconAnswer, type Intent, type TrustVerdict } from '@aovpn/policy';
+import type { Log } from './log.ts';
+import type { ResolveAnswer } from './resolve-gateway.ts';
+import type { ProfileSettings } from './settings.ts';
+
+/** For the whole of a beacon's proof, milliseconds: connecting waits for it. */
+const patience = 4_000;
+/** A beacon that did not prove itself where it should be is asked again after this long, milliseconds. */
+const again = 60_000;
+const maxAddresses = 4;
+
+export interface TrustedNetworksOptions {
+  readonly configDir: string;
+  /** What the network was when it was last looked at. */
+  readonly facts: () => NetworkFacts | undefined;
+  readonly intents: () => ReadonlyMap<string, Intent>;
+  readonly settings: (name: string) => ProfileSettings;
+  /** By the machine's own name servers, outside every tunnel. */
+  readonly resolve: (host: string) => Promise<ResolveAnswer>;
+  readonly askBeacon: (question: BeaconQuestion) => Promise<BeaconResult>;
+  readonly mark: number;
+  readonly say: (verdicts: ReadonlyMap<string, TrustVerdict>) => void;
+  readonly log: Log;
+}
+
+/** What a beacon said, in one network. */
+interface Asked {
+  /** Network and settings that it was asked for. */
+  readonly key: string;
+  answer: BeaconAnswer;
+}
+
+/** Tells for every profile whether the network of the machine is trusted, and asks beacons where names are not enough. */
+export class TrustedNetworks {
+  readonly #options: TrustedNetworksOptions;
+  readonly #asked = new Map<string, Asked>();
+  #verdicts: ReadonlyMap<string, TrustVerdict> = new Map();
+  #again: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: TrustedNetworksOptions) {
+    this.#options = options;
+  }
+
+  /** The verdict of now. */
+  of(name: string): TrustVerdict | undefined {
+    return this.#verdicts.get(name);
+  }
+
+  /** Decides anew: the network, a profile or a setting may have changed. What a beacon has to say follows. */
+  judge(): void {
+    const { facts, intents, settings, say } = this.#options;
+    const now = facts();
+    if (!now || this.#closed) return;
+    const verdicts = new Map<string, TrustVerdict>();
+    const profiles = intents();
+    for (const name of this.#asked.keys()) if (!profiles.has(name)) this.#asked.delete(name);
+    for (const [name, intent] of profiles) {
+      const { suffixes } = now;
+      const beacon = this.#beacon(name, intent, settings(name), now);
+      if (intent.trustedNetworks.length === 0 && !beacon) continue;
+      verdicts.set(name, decideTrustedNetwork({ intent, suffixes, ...(beacon && { beacon }) }));
+    }
+    this.#verdicts = verdicts;
+    say(verdicts);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#again);
+  }
+
+  #beacon(name: string, intent: Intent, settings: ProfileSettings, facts: NetworkFacts): BeaconAnswer | undefined {
+    const { trustedBeacon } = settings;
+    if (!trustedBeacon || intent.lockdown) return undefined;
+    if (!wantsBeacon({ intent, suffixes: facts.suffixes })) {
+      this.#asked.delete(name);
+      return { kind: 'refuted', what: 'the beacon is not asked where no suffix fits' };
+    }
+    const key = JSON.stringify([
+      facts.addresses.map(({ device, prefix }) => `${device} ${formatAddress(prefix.address)}`).sort(),
+      facts.defaultRoutes.map(({ device, gateway }) => `${device} ${gateway ? formatAddress(gateway) : ''}`).sort(),
+      facts.suffixes.map(({ device, suffix }) => `${device} ${suffix}`).sort(),
+      [trustedBeacon, settings.trustedBeaconPins, settings.trustedBeaconCa],
+    ]);
+    const known = this.#asked.get(name);
+    if (known?.key === key) return known.answer;
+    const asked: Asked = { key, answer: { kind: 'asking' } };
+    this.#asked.set(name, asked);
+    void this.#ask(name, settings, asked);
+    return asked.answer;
+  }
+
+  async #ask(name: string, settings: ProfileSettings, asked: Asked): Promise<void> {
+    const where = settings.trustedBeacon!;
+    const label = `the beacon ${where.host}`;
+    let answer: BeaconAnswer;
+    try {
+      const result = await this.#prove(settings);
+      answer = result.proven
+        ? { kind: 'proven', what: `${label} has proven itself` }
+        : { kind: 'refuted', what: `${label} has not proven itself: ${result.why}` };
+    } catch (error) {
+      answer = { kind: 'refuted', what: `${label} cannot be asked: ${(error as Error).message}` };
+    }
+    if (this.#closed || this.#asked.get(name) !== asked) return;
+    const changed = JSON.stringify(answer) !== JSON.stringify(asked.answer);
+    asked.answer = answer;
+    if (answer.kind === 'refuted') this.#askAgain();
+    if (!changed) return;
+    this.#options.log.info(`${name}: ${answer.what}`);
+    this.judge();
+  }
+
+  /** A beacon may have been down for a moment; nothing waits for this one. */
+  #askAgain(): void {
+    this.#again ??= setTimeout(() => {
+      this.#again = undefined;
+      for (const [name, asked] of this.#asked)
+        if (asked.answer.kind === 'refuted') void this.#ask(name, this.#options.settings(name), asked);
+    }, again);
+  }
+
+  async #prove(settings: ProfileSettings): Promise<BeaconResult> {
+    const { configDir, resolve, askBeacon, mark } = this.#options;
+    const { host, port } = settings.trustedBeacon!;
+    const end = performance.now() + patience;
+    const proof = settings.trustedBeaconCa
+      ? ({ kind: 'authorities', pem: await readOwn(path.resolve(configDir, settings.trustedBeaconCa)) } as const)
+      : ({ kind: 'pins', pins: settings.trustedBeaconPins ?? [] } as const);
+    const late = new Promise<ResolveAnswer>((done) => {
+      setTimeout(() => done({ addresses: [], why: 'its name is not resolved in time' }), patience).unref();
+    });
+    const { addresses, why } = await Promise.race([resolve(host), late]);
+    const left = Math.max(1, end - performance.now());
+    const results = await Promise.all(
+      addresses.slice(0, maxAddresses).map((address) => askBeacon({ address, port, name: host, proof, mark, timeoutMs: left })),
+    );
+    return (
+      results.find(({ proven }) => proven) ??
+      results[0] ?? { proven: false, why: why ?? 'its name has no address in this network' }
+    );
+  }
+}
+
+/** Whoever can write there decides what is trusted. */
+async function readOwn(file: string): Promise<string> {
+  const { uid, mode, size } = await stat(file);
+  if (uid !== 0 || (mode & 0o022) !== 0) throw new Error(`others than root can write to ${file}`);
+  if (size > 1 << 20) throw new Error(`${file} has ${size} octets`);
+  return await readFile(file, 'utf8');
+}

@@ -1,0 +1,98 @@
+// TrustedNetworkDetection in the supervisor: down on arrival, up on leaving, held back while it is being asked.
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import type { TrustVerdict } from '@aovpn/policy';
+import { unwantedConnections } from '../src/view.ts';
+import { here, Script, spec } from './script.ts';
+
+const verdict = (kind: TrustVerdict['kind'], why = kind): TrustVerdict => ({ kind, why, spoofable: false, trace: [why] });
+const say = (script: Script, kind: TrustVerdict['kind']): void =>
+  void script.say({ kind: 'trust', verdicts: new Map([['corp', verdict(kind)]]) });
+
+/** The tunnel said goodbye and is gone. */
+function end(script: Script): void {
+  const { attempt, orderly } = script.only('close');
+  assert.equal(orderly, true);
+  script.say({ kind: 'ended', name: 'corp', attempt });
+}
+
+suite('trusted networks', () => {
+  test('a profile that comes into force on a trusted network does not connect, and says why', () => {
+    const script = new Script();
+    say(script, 'trusted');
+    script.say({ kind: 'network', network: here });
+    script.say({ kind: 'profile', spec: spec() });
+    script.none('resolve');
+    assert.equal(script.view().state, 'trusted');
+    assert.match(script.view().reason, /network is trusted.*aovpn up corp/);
+    assert.deepEqual([...unwantedConnections(script.state)], ['corp'], 'forced apps are free');
+  });
+
+  test('down on arrival with a goodbye, up on leaving', () => {
+    const script = new Script();
+    script.bringUp();
+    say(script, 'trusted');
+    end(script);
+    assert.equal(script.view().state, 'trusted');
+    script.say({ kind: 'network', network: { ...here, fingerprint: 'elsewhere' } });
+    script.none('resolve');
+    say(script, 'untrusted');
+    script.only('resolve');
+    assert.equal(script.view().state, 'connecting');
+  });
+
+  test('while the beacon is asked a new connection waits, and a tunnel that is up stays', () => {
+    const script = new Script();
+    say(script, 'asking');
+    script.say({ kind: 'network', network: here });
+    script.say({ kind: 'profile', spec: spec() });
+    script.none('resolve');
+    assert.equal(script.view().state, 'waiting');
+    assert.deepEqual([...unwantedConnections(script.state)], [], 'forced apps stay held back');
+    say(script, 'untrusted');
+    const attempt = script.resolve('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    say(script, 'asking');
+    script.none('close');
+    assert.equal(script.view().state, 'up');
+    say(script, 'trusted');
+    end(script);
+  });
+
+  test('it leaves while it closes: connected anew', () => {
+    const script = new Script();
+    script.bringUp();
+    say(script, 'trusted');
+    const { attempt } = script.only('close');
+    say(script, 'untrusted');
+    script.say({ kind: 'ended', name: 'corp', attempt });
+    script.only('resolve');
+  });
+
+  test('a person may connect on a trusted network; that is over on leaving it, and down is down', () => {
+    const script = new Script();
+    say(script, 'trusted');
+    script.say({ kind: 'network', network: here });
+    script.say({ kind: 'profile', spec: spec() });
+    script.say({ kind: 'up', name: 'corp' });
+    const attempt = script.resolve('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    say(script, 'untrusted');
+    assert.equal(script.view().state, 'up');
+    say(script, 'trusted');
+    end(script);
+    assert.equal(script.view().state, 'trusted');
+    script.say({ kind: 'down', name: 'corp' });
+    assert.equal(script.view().state, 'held');
+    say(script, 'untrusted');
+    script.none('resolve');
+  });
+
+  test('a connection that a person asked for does not care', () => {
+    const script = new Script();
+    script.bringUp({ automatic: false });
+    say(script, 'trusted');
+    script.none('close');
+    assert.equal(script.view().state, 'up');
+  });
+});
