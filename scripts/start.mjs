@@ -13,7 +13,9 @@ const needsDebianPackages = new Set(['demo', 'test', 'story', 'bench']);
 const [command, ...rest] = process.argv.slice(2);
 
 if (!command || !existsSync(path.join(root, 'scripts', `${command}.ts`))) {
-  fail(`there is no scripts/${command}.ts; try: npm run demo, npm test, npm run gate, npm run story, npm run bench`);
+  fail(
+    `there is no scripts/${command}.ts; try: npm run demo, npm test, npm run gate, npm run story, npm run bench, npm run simulate`,
+  );
 }
 try {
   installNodeModules();

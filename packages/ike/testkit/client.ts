@@ -32,6 +32,7 @@ export interface InstalledChild {
 /** The machine with a host around it that is made of plain data: what it sent, installed and was told stands open to the test. */
 export class Client {
   sa: IkeSa;
+  end: IkeEnd | undefined;
   now: number;
   path: Path;
   /** Datagrams that nobody has taken yet. */
@@ -45,24 +46,39 @@ export class Client {
   /** The host's TLS engine; without it nobody answers. */
   tls: ((action: EapAction) => EapEvent | undefined) | undefined;
   lastInboundAt: number | undefined;
+  /** What has gone through each pair, for `ask-traffic`, octets. */
+  readonly volumes = new Map<number, number>();
   readonly #crypto: MachineCrypto;
 
-  constructor(crypto: MachineCrypto, config: IkeSaConfig, options: { readonly path?: Path; readonly now?: number } = {}) {
+  constructor(
+    crypto: MachineCrypto,
+    config: IkeSaConfig,
+    options: { readonly path?: Path; readonly now?: number; readonly sa?: IkeSa } = {},
+  ) {
     this.#crypto = crypto;
     this.now = options.now ?? 1000;
     this.path = options.path ?? usualPath;
+    if (options.sa) {
+      this.sa = options.sa;
+      return;
+    }
     const { sa, actions } = startIkeSa(crypto, config, this.path, this.now);
     this.sa = sa;
     this.#perform(actions);
   }
 
+  /** One that is in the middle of its life. */
+  static resume(crypto: MachineCrypto, sa: IkeSa, children: readonly InstalledChild[], now: number): Client {
+    const client = new Client(crypto, sa.config, { sa, path: sa.path, now });
+    for (const child of children) client.children.set(child.keys.inbound.spi, child);
+    // Any event has it arm its timers; this one means nothing else.
+    client.step({ kind: 'traffic', lastInboundAt: undefined, children: [] });
+    return client;
+  }
+
   /** The phase, for assertions. */
   get phase(): string {
     return this.sa.phase.name;
-  }
-
-  get end(): IkeEnd | undefined {
-    return this.actions.flatMap((action) => (action.kind === 'ended' ? [action.end] : []))[0];
   }
 
   /** Inbound SPIs of the pairs that send. */
@@ -122,6 +138,7 @@ export class Client {
     const answers: IkeEvent[] = [];
     for (const action of actions) {
       this.actions.push(action);
+      if (action.kind === 'ended') this.end = action.end;
       const answer = this.#act(action);
       if (answer) answers.push(answer);
     }
@@ -130,6 +147,8 @@ export class Client {
 
   /** Does now what the host was told to leave. */
   answer(action: IkeAction): void {
+    // It was done when it was asked for, and may have been taken away since.
+    if (action.kind === 'install-child') return this.step({ kind: 'child-installed', spiIn: action.child.inbound.spi });
     const kept = { ...this.host };
     Object.assign(this.host, { install: true, sign: true, verify: true, secret: true, traffic: true });
     const event = this.#act(action);
@@ -174,7 +193,7 @@ export class Client {
         this.children.delete(action.spiIn);
         return undefined;
       case 'ask-traffic':
-        return host.traffic ? { kind: 'traffic', lastInboundAt: this.lastInboundAt, children: [] } : undefined;
+        return host.traffic ? this.traffic() : undefined;
       case 'answered':
       case 'eap-succeeded':
       case 'eap-waiting':
@@ -188,6 +207,12 @@ export class Client {
       case 'ended':
         return undefined;
     }
+  }
+
+  /** The data plane's answer to `ask-traffic`. */
+  traffic(): IkeEvent {
+    const children = [...this.volumes].map(([spiIn, bytes]) => ({ spiIn, bytesIn: 0, bytesOut: bytes }));
+    return { kind: 'traffic', lastInboundAt: this.lastInboundAt, children };
   }
 
   #silence(): void {

@@ -80,6 +80,8 @@ export class Responder {
   #ikeRival: { lowest: Uint8Array; ike: ResponderIke } | undefined;
   #ikeRekeying = false;
   #deleting: number | undefined;
+  /** CHILD_SAs to be deleted when the window is free. */
+  readonly #owed: number[] = [];
 
   constructor(crypto: TestCrypto, options: ResponderOptions = {}) {
     this.crypto = crypto;
@@ -117,7 +119,17 @@ export class Responder {
   }
 
   retransmit(): void {
+    const isFree = this.ikes.some(({ gone }) => !gone) && !this.current.outstanding;
+    const owed = isFree ? this.#owed.shift() : undefined;
+    if (owed !== undefined) this.deleteChild(owed);
     for (const ike of this.ikes) if (ike.outstanding && !ike.gone) this.sent.push(...ike.outstanding.datagrams);
+  }
+
+  /** Gives up without a word. */
+  vanish(): void {
+    for (const ike of this.ikes) ike.gone = true;
+    this.children.clear();
+    this.closed = true;
   }
 
   seal(ike: ResponderIke, exchange: number, messageId: number, response: boolean, payloads: readonly Payload[]): Uint8Array[] {
@@ -165,7 +177,7 @@ export class Responder {
         const tsr = pick(message.payloads, 'TSi')!.selectors;
         const tsi = pick(message.payloads, 'TSr')!.selectors;
         this.children.set(spiIn, { spiIn, spiOut: made.spi, inbound: keys.responder, outbound: keys.initiator, tsi, tsr });
-        if (!this.tidy) return;
+        if (!this.tidy || this.ikes.every(({ gone }) => gone)) return;
         const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
         this.deleteChild(lost ? spiIn : old.spiIn);
       });
@@ -173,6 +185,7 @@ export class Responder {
   }
 
   deleteChild(spiIn: number): void {
+    if (this.current.outstanding) return void this.#owed.push(spiIn);
     this.#deleting = spiIn;
     this.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], () => {
       this.#deleting = undefined;
@@ -265,7 +278,7 @@ export class Responder {
       this.heard.push(message);
       return done(message);
     }
-    if (header.messageId !== ike.nextExpected) return;
+    if (header.messageId !== ike.nextExpected || (ike.gone && header.exchange === CREATE)) return;
     ike.nextExpected++;
     this.heard.push(message);
     const answer = this.#answer(ike, message);
@@ -285,7 +298,7 @@ export class Responder {
     const { payloads } = message;
     if (pickAll(payloads, 'D').some(({ protocol }) => protocol === 1)) {
       // Only the Delete of the last one ends everything.
-      if (this.ikes.filter((other) => !other.gone).length === 1) this.closed = true;
+      if (!ike.gone && this.ikes.filter((other) => !other.gone).length === 1) this.closed = true;
       ike.gone = true;
       this.#abandon(ike);
       return [];

@@ -1,131 +1,292 @@
-import type { IkeAction, IkeSaConfig } from '../src/machine/contract.ts';
+import type { IkeEnd } from '../src/machine/contract.ts';
+import { assertClean, assertMirrored, assertSameChildren, assertSameIke } from './assertion.ts';
+import { drawCircumstances, retransmissionLimit, type Circumstances } from './circumstances.ts';
 import { Client } from './client.ts';
-import type { Pair } from './conversation.ts';
+import { talk, type Pair } from './conversation.ts';
+import { mirrorOf } from './mirror.ts';
 import { Responder } from './responder.ts';
+import { SimulatedNetwork } from './simulated-network.ts';
+import { packetsPerSecond, SimulatedSide } from './simulated-side.ts';
 import { createTestCrypto, seeded, seededOctets } from './test-crypto.ts';
+import { withToyExchange } from './toy-exchange.ts';
 import { otherPath, path } from './world.ts';
 
-export interface Network {
-  /** Chance that a datagram is lost, or delivered twice. */
-  readonly loss: number;
-  readonly repetition: number;
-  /** Largest delay; datagrams overtake each other. */
-  readonly delayMs: number;
+export interface Life {
+  readonly circumstances: Circumstances;
+  /** `open`, or how it ended for the client. */
+  readonly outcome: string;
+  readonly rekeys: number;
+  readonly datagrams: number;
+  readonly mostPackets: number;
+  readonly longestUseMs: number;
 }
 
-interface Event {
-  readonly at: number;
-  readonly run: () => void;
+/** What may end a life: everything else is a fault. */
+const fairEnds = new Set([
+  'closed',
+  'peer-closed',
+  'no-answer',
+  // A peer that keeps putting a rekey off, and one that makes no second CHILD_SA (which our machine is).
+  'TEMPORARY_FAILURE',
+  'NO_ADDITIONAL_SAS',
+]);
+const opposeTries = 12;
+
+/** Lives one life by its seed. @throws {Error} with the seed in its message when an invariant does not hold */
+export function simulate(seed: number): Life {
+  try {
+    return new Simulation(seed).live();
+  } catch (error) {
+    throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
-/** Two peers, a bad network and a slow host on one clock that only the simulation moves. The order of events follows from the seed. */
-export class Simulation {
-  readonly client: Client;
-  readonly responder: Responder;
-  readonly pair: Pair;
-  /** Both sides keep rekeying, and the client keeps moving. */
-  busy = false;
-  #network: Network;
+/** Two peers, a bad network, slow hosts and clocks that jump. Everything that happens follows from the seed. */
+class Simulation {
   readonly #next: () => number;
-  #events: Event[] = [];
-  #performed = 0;
-  #now = 1000;
+  readonly #circumstances: Circumstances;
+  readonly #network: SimulatedNetwork;
+  readonly #client: SimulatedSide;
+  readonly #opposite: SimulatedSide | Responder;
+  readonly #tries = new WeakMap<object, number>();
+  #restless = true;
+  #datagrams = 0;
+  #traffic = packetsPerSecond;
 
-  constructor(seed: number, config: IkeSaConfig, network: Network) {
+  constructor(seed: number) {
     this.#next = seeded(seed);
-    this.#network = network;
-    const clientCrypto = createTestCrypto(seededOctets(this.#next));
-    const responderCrypto = createTestCrypto(seededOctets(this.#next));
-    this.client = new Client(clientCrypto, config);
-    this.responder = new Responder(responderCrypto, { eap: config.auth.kind === 'eap' });
-    this.pair = { client: this.client, responder: this.responder, clientCrypto, responderCrypto };
-    Object.assign(this.client.host, { install: false, sign: false, verify: false, secret: false, traffic: false });
+    this.#circumstances = drawCircumstances(this.#next);
+    const { config, opposite, weather } = this.#circumstances;
+    this.#network = new SimulatedNetwork(this.#next, weather);
+    const clientCrypto = withToyExchange(createTestCrypto(seededOctets(this.#next)));
+    const responderCrypto = withToyExchange(createTestCrypto(seededOctets(this.#next)));
+    const client = new Client(clientCrypto, config, { now: this.#network.now });
+    const responder = new Responder(responderCrypto, { eap: config.auth.kind === 'eap' });
+    if (opposite === 'machine') {
+      talk({ client, responder, clientCrypto, responderCrypto });
+      this.#opposite = new SimulatedSide('gateway', mirrorOf(client, responderCrypto), this.#circumstances);
+      slow(this.#opposite);
+    } else this.#opposite = responder;
+    this.#client = new SimulatedSide('client', client, this.#circumstances);
+    if (opposite === 'responder') this.#client.performed = 0;
+    slow(this.#client);
     this.#settle();
     this.#tick();
   }
 
-  run(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const timer = this.client.nextTimer();
-      const [event] = this.#events;
-      const at = Math.min(timer?.at ?? Infinity, event?.at ?? Infinity);
-      if (at > until) break;
-      this.#now = Math.max(this.#now, at);
-      this.client.now = this.#now;
-      if (timer && timer.at <= at) this.client.fire(timer.timer, timer.at);
-      else {
-        this.#events.shift();
-        event!.run();
-      }
-      this.#settle();
+  live(): Life {
+    const { lifeMs, goodbye, config } = this.#circumstances;
+    this.#run(lifeMs);
+    if (this.#next() < goodbye) this.#sayGoodbye();
+    // Nobody wants anything any more, and the network gets well; whoever is alone must notice.
+    this.#restless = false;
+    this.#network.weather = { loss: 0, repetition: 0, delayMs: 10 };
+    this.#network.outageUntil = 0;
+    this.#traffic = 2;
+    this.#run(2 * retransmissionLimit(config) + config.dpdMs + 60_000);
+    // Keys have lifetimes for ever: what is judged is a moment in which nothing is under way.
+    for (let tries = 0; !this.#sides().every(({ machine }) => isAtRest(machine)); tries++) {
+      if (tries > 100) throw new Error('it never comes to rest');
+      this.#run(500);
     }
-    this.#now = until;
-    this.client.now = until;
+    this.#judge();
+    const sides = this.#sides();
+    return {
+      circumstances: this.#circumstances,
+      outcome: describeEnd(this.#client.machine.end),
+      rekeys: sides.reduce((sum, { machine }) => sum + machine.count('rekeyed'), 0),
+      datagrams: this.#datagrams,
+      mostPackets: Math.max(...sides.map((side) => side.mostPackets)),
+      longestUseMs: Math.max(...sides.map((side) => side.longestUseMs)),
+    };
   }
 
-  /** The network gets well, and nobody wants anything any more: long enough for everything to come to rest. */
-  calm(): void {
-    this.#network = { loss: 0, repetition: 0, delayMs: 10 };
-    this.run(90_000);
+  #sides(): SimulatedSide[] {
+    return this.#opposite instanceof Responder ? [this.#client] : [this.#client, this.#opposite];
+  }
+
+  #run(ms: number): void {
+    const network = this.#network;
+    const until = network.now + ms;
+    for (;;) {
+      const sides = this.#sides();
+      const at = Math.min(network.nextAt, ...sides.map((side) => side.nextAt));
+      if (at > until) break;
+      network.now = Math.max(network.now, at);
+      for (const side of sides) side.machine.now = network.now + side.offset;
+      const due = sides.find((side) => side.nextAt <= at);
+      if (due) due.fireNext();
+      else network.runFirst();
+      this.#settle();
+    }
+    network.now = until;
   }
 
   /** What the last step brought about, on its way. */
   #settle(): void {
-    this.#carry(this.client.take(), (datagram) => this.responder.receive(datagram));
-    this.#carry(this.responder.take(), (datagram) => {
-      if (!this.client.end) this.client.receive(datagram);
+    const client = this.#client;
+    const opposite = this.#opposite;
+    this.#send(client, (datagram) => {
+      if (opposite instanceof Responder) opposite.receive(datagram);
+      else if (!opposite.machine.end) opposite.machine.receive(datagram);
     });
-    for (const action of this.client.actions.slice(this.#performed)) this.#host(action);
-    this.#performed = this.client.actions.length;
-  }
-
-  #host(action: IkeAction): void {
-    if (!['sign', 'verify-gateway', 'install-child', 'eap', 'ask-traffic'].includes(action.kind)) return;
-    this.#at(this.#next() * 300, () => {
-      if (!this.client.end) this.client.answer(action);
-    });
-  }
-
-  #carry(datagrams: readonly Uint8Array[], receive: (datagram: Uint8Array) => void): void {
-    for (const datagram of datagrams) {
-      const { loss, repetition, delayMs } = this.#network;
-      if (this.#next() >= loss) this.#at(this.#next() * delayMs, () => receive(datagram));
-      if (this.#next() < repetition) this.#at(this.#next() * delayMs, () => receive(datagram));
+    const toClient = (datagram: Uint8Array): void => {
+      if (!client.machine.end) client.machine.receive(datagram);
+    };
+    if (opposite instanceof Responder) this.#network.carry(opposite.take(), toClient);
+    else this.#send(opposite, toClient);
+    for (const side of this.#sides()) {
+      for (const question of side.takeQuestions()) {
+        this.#network.after(this.#next() * 300, () => {
+          if (!side.machine.end) side.machine.answer(question);
+        });
+      }
     }
   }
 
-  /** Once a second: the responder's retransmissions, and whatever somebody wants. */
+  #send(side: SimulatedSide, receive: (datagram: Uint8Array) => void): void {
+    const datagrams = side.machine.take();
+    this.#datagrams += datagrams.length;
+    for (const datagram of datagrams) side.wire.see(datagram);
+    this.#network.carry(datagrams, receive);
+  }
+
+  /** Once a second: traffic, the responder's retransmissions, and whatever somebody wants. */
   #tick(): void {
-    this.responder.retransmit();
-    if (this.busy && this.client.phase === 'open') this.#wish();
-    this.#at(1000, () => this.#tick());
+    for (const side of this.#sides()) if (!side.machine.end) side.sendTraffic(Math.floor(this.#next() * this.#traffic));
+    if (this.#opposite instanceof Responder) this.#retransmit(this.#opposite);
+    if (this.#restless) this.#wish();
+    this.#network.after(1000, () => this.#tick());
+  }
+
+  /** A responder has patience, too: it forgets who does not answer it. */
+  #retransmit(responder: Responder): void {
+    responder.retransmit();
+    for (const { outstanding, gone } of responder.ikes) {
+      if (!outstanding || gone) continue;
+      const tries = (this.#tries.get(outstanding) ?? 0) + 1;
+      this.#tries.set(outstanding, tries);
+      if (tries > opposeTries) return responder.vanish();
+    }
   }
 
   #wish(): void {
-    const { client, responder } = this;
-    const dice = this.#next();
-    const free = responder.ikes.some(({ gone }) => !gone) && !responder.current.outstanding;
-    const [child] = [...responder.children.values()];
-    if (dice < 0.05 && free && child) responder.rekeyChild(child);
-    else if (dice < 0.08 && free) responder.rekeyIke();
-    else if (dice < 0.13) client.step({ kind: 'rekey-child', spiIn: client.sa.children[0]?.spiIn ?? 0 });
-    else if (dice < 0.16) client.step({ kind: 'rekey-ike' });
-    else if (dice < 0.19) client.step({ kind: 'path-changed', path: dice < 0.175 ? path : otherPath });
-    else if (dice < 0.22) client.step({ kind: 'check-liveness' });
-    else if (dice < 0.26 && free && child) {
-      // Both at once, whatever comes of it.
-      responder.rekeyChild(child);
-      client.step({ kind: 'rekey-child', spiIn: child.spiOut });
-    } else if (dice < 0.33 && free) {
-      responder.rekeyIke();
-      client.step({ kind: 'rekey-ike' });
+    const { rekeys, collisions, deletes, moves, outages, jumps } = this.#circumstances;
+    const client = this.#client;
+    const network = this.#network;
+    if (this.#next() < outages) network.outageUntil = network.now + 1000 + this.#next() * 20_000;
+    if (this.#next() < jumps) {
+      const sides = this.#sides();
+      sides[Math.floor(this.#next() * sides.length)]!.jump(1000 + this.#next() * 120_000);
     }
+    if (client.machine.end) return;
+    if (this.#next() < moves) {
+      const where = this.#next() < 0.5 ? path : otherPath;
+      client.machine.path = where;
+      client.machine.step({ kind: 'path-changed', path: where });
+    }
+    if (this.#next() < moves) client.machine.step({ kind: 'check-liveness' });
+    const dice = this.#next();
+    if (dice < rekeys) {
+      const what = this.#next() < 0.7 ? 'child' : 'ike';
+      if (this.#next() < 0.5) rekeyByMachine(client.machine, what);
+      else this.#rekeyByOpposite(what);
+    } else if (dice < rekeys + collisions) {
+      const what = this.#next() < 0.6 ? 'child' : 'ike';
+      // At once or nearly so, in either order.
+      const [first, second] =
+        this.#next() < 0.5
+          ? [() => rekeyByMachine(client.machine, what), () => this.#rekeyByOpposite(what)]
+          : [() => this.#rekeyByOpposite(what), () => rekeyByMachine(client.machine, what)];
+      first();
+      this.#network.after(this.#next() * 150, second);
+    }
+    if (this.#next() < deletes) this.#deleteByOpposite();
   }
 
-  #at(ms: number, run: () => void): void {
-    const event = { at: this.#now + ms, run };
-    const index = this.#events.findIndex(({ at }) => at > event.at);
-    this.#events.splice(index < 0 ? this.#events.length : index, 0, event);
+  #rekeyByOpposite(what: 'child' | 'ike'): void {
+    const opposite = this.#opposite;
+    if (!(opposite instanceof Responder)) return rekeyByMachine(opposite.machine, what);
+    if (!isFree(opposite)) return;
+    const [child] = [...opposite.children.values()];
+    if (what === 'ike') opposite.rekeyIke();
+    else if (child) opposite.rekeyChild(child);
   }
+
+  #deleteByOpposite(): void {
+    const opposite = this.#opposite;
+    if (!(opposite instanceof Responder) || !isFree(opposite)) return;
+    const [child] = [...opposite.children.values()];
+    if (child) opposite.deleteChild(child.spiIn);
+  }
+
+  /** By one, by the other, or by both at once. */
+  #sayGoodbye(): void {
+    const dice = this.#next();
+    const client = this.#client.machine;
+    const opposite = this.#opposite;
+    if (dice < 0.7 && !client.end) client.step({ kind: 'close', why: 'goodbye' });
+    if (dice > 0.4) {
+      if (!(opposite instanceof Responder)) {
+        if (!opposite.machine.end) opposite.machine.step({ kind: 'close', why: 'goodbye' });
+      } else if (isFree(opposite)) opposite.deleteIke();
+    }
+    this.#settle();
+  }
+
+  #judge(): void {
+    const client = this.#client.machine;
+    const opposite = this.#opposite;
+    for (const { machine, name } of this.#sides()) {
+      if (!machine.end) continue;
+      assertClean(machine);
+      const end = describeEnd(machine.end);
+      if (!fairEnds.has(end)) throw new Error(`${name}: an end that nobody should meet: ${JSON.stringify(machine.end)}`);
+    }
+    if (opposite instanceof Responder) {
+      const isOver = opposite.ikes.every(({ gone }) => gone);
+      if (client.end) return;
+      if (isOver) throw new Error('the gateway is gone, and the client has not noticed');
+      const pair: Pick<Pair, 'client' | 'responder'> = { client, responder: opposite };
+      assertSameIke(pair);
+      assertSameChildren(pair, client.sa.children.filter(({ stage }) => stage.name === 'lingering').length);
+      return;
+    }
+    const other = opposite.machine;
+    if ((client.end === undefined) !== (other.end === undefined))
+      throw new Error(`one is gone (${JSON.stringify(client.end ?? other.end)}), the other is not`);
+    if (!client.end) assertMirrored(client, other);
+  }
+}
+
+/** A host that does nothing at once. */
+function slow({ machine }: SimulatedSide): void {
+  Object.assign(machine.host, { install: false, sign: false, verify: false, secret: false, traffic: false });
+}
+
+function isAtRest({ sa }: Client): boolean {
+  const underWay = new Set(['installing', 'standby', 'replaced']);
+  return (
+    sa.wanted.length === 0 &&
+    sa.associations.every(({ outstanding, role }) => !outstanding && role !== 'successor' && role !== 'rival') &&
+    sa.children.every(({ stage }) => !underWay.has(stage.name))
+  );
+}
+
+/** With a request out anywhere it begins nothing: which of two rival IKE SAs stays may depend on the answer. */
+function isFree({ ikes }: Responder): boolean {
+  return ikes.some(({ gone }) => !gone) && ikes.every(({ gone, outstanding }) => gone || !outstanding);
+}
+
+function rekeyByMachine(machine: Client, what: 'child' | 'ike'): void {
+  if (machine.end) return;
+  const [spiIn] = machine.sending;
+  if (what === 'ike') machine.step({ kind: 'rekey-ike' });
+  else if (spiIn !== undefined) machine.step({ kind: 'rekey-child', spiIn });
+}
+
+function describeEnd(end: IkeEnd | undefined): string {
+  if (!end) return 'open';
+  if (end.kind !== 'failed') return end.kind;
+  return end.failure.kind === 'notify' ? end.failure.name : end.failure.kind;
 }

@@ -4,7 +4,7 @@ import { acceptChildProposal } from '../message/proposal.ts';
 import { ConfigType } from '../registry/config-attribute.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { childError } from './auth.ts';
-import { installChild, rekeyTime } from './child.ts';
+import { expiryTime, installChild, rekeyTime } from './child.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { pick, pickError, pickNotify } from './pick.ts';
@@ -20,6 +20,7 @@ export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonl
     peer: { ...turn.sa.peer, mobike: config.mobike && pickNotify(payloads, NotifyType.MOBIKE_SUPPORTED) !== undefined },
     liveness: { ...turn.sa.liveness, heardAt: turn.now },
     ikeRekeyAt: rekeyTime(turn, config.ikeRekeyMs),
+    ikeExpiresAt: expiryTime(turn, config.ikeRekeyMs),
   });
   const sa = pick(payloads, 'SA');
   const tsi = pick(payloads, 'TSi')?.selectors;

@@ -17,7 +17,7 @@ import {
   setStage,
   updateChild,
 } from './child.ts';
-import { nonceLength, standbyMs } from './choice.ts';
+import { createRetryMs, nonceLength, refusalLimit, standbyMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
@@ -35,19 +35,25 @@ export function wantChildRekey(turn: Turn, spiIn: number): void {
   if (findChild(turn, spiIn)?.stage.name !== 'active') return;
   const child = conversation?.kind === 'follow-up' ? conversation.rekey.conversation : conversation;
   if (child?.kind === 'child' && child.replaces === spiIn) return;
-  if (turn.sa.children.some(({ stage }) => stage.name === 'standby' && stage.replaces === spiIn)) return;
+  if (turn.sa.children.some(({ stage }) => successorOf(stage, spiIn))) return;
   updateChild(turn, spiIn, { rekeyAt: Infinity });
   want(turn, { kind: 'child-rekey', spiIn });
 }
 
 export function startChildRekey(turn: Turn, spiIn: number): void {
   const child = findChild(turn, spiIn);
-  if (child?.stage.name !== 'active') return;
+  // The peer may have been faster, since it was wanted.
+  if (child?.stage.name !== 'active' || turn.sa.children.some(({ stage }) => successorOf(stage, spiIn))) return;
   start(turn, spiIn, child.tsi, child.tsr, firstGroup(turn), []);
 }
 
-export function startChildCreate(turn: Turn, tsi: readonly TrafficSelector[], tsr: readonly TrafficSelector[]): void {
-  start(turn, undefined, tsi, tsr, firstGroup(turn), []);
+export function startChildCreate(
+  turn: Turn,
+  tsi: readonly TrafficSelector[],
+  tsr: readonly TrafficSelector[],
+  putOff: number,
+): void {
+  start(turn, undefined, tsi, tsr, firstGroup(turn), [], putOff);
 }
 
 /** The answer to our CREATE_CHILD_SA request. */
@@ -147,6 +153,7 @@ function start(
   tsr: readonly TrafficSelector[],
   group: number | undefined,
   triedGroups: readonly number[],
+  putOff = 0,
 ): void {
   const current = currentOf(turn.sa);
   const spiIn = newSpi(turn);
@@ -161,6 +168,7 @@ function start(
     triedGroups: group === undefined ? triedGroups : [...triedGroups, group],
     tsi,
     tsr,
+    putOff,
     rival: undefined,
   };
   sendRequest(
@@ -218,9 +226,15 @@ export function processChildError(turn: Turn, conversation: ChildConversation, t
     if (old?.stage.name === 'active') removeChild(turn, replaces);
     if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
   } else if (groups(turn).includes(group) && !triedGroups.includes(group)) {
-    start(turn, replaces, tsi, tsr, group, triedGroups);
-  } else if ((type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND) && replaces !== undefined) {
-    postponeRekey(turn, replaces, false);
+    start(turn, replaces, tsi, tsr, group, triedGroups, conversation.putOff);
+  } else if (
+    (type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND) &&
+    replaces !== undefined &&
+    postponeRekey(turn, replaces, false)
+  ) {
+    info(turn, 'it is asked for again later');
+  } else if (type === NotifyType.TEMPORARY_FAILURE && replaces === undefined && conversation.putOff + 1 < refusalLimit) {
+    want(turn, { kind: 'child-create', tsi, tsr, putOff: { times: conversation.putOff + 1, until: turn.now + createRetryMs } });
   } else {
     refused(turn, conversation, group === 0 ? childError(type, 'CREATE_CHILD_SA') : { kind: 'invalid-ke', wanted: group });
   }
@@ -295,6 +309,7 @@ function respond(
   return { spiIn, lowestNonce: lowerNonce(nonceI, nonceR).slice() };
 }
 
+/** Whether it was made by the peer's rekey of the pair `spiIn`. */
 function successorOf(stage: ChildSa['stage'], spiIn: number): boolean {
   if (stage.name === 'standby') return stage.replaces === spiIn;
   return stage.name === 'installing' && stage.after.kind === 'answer' && stage.after.replaces === spiIn;

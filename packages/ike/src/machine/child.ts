@@ -2,7 +2,7 @@ import { wipe } from '@aovpn/bytes';
 import { deriveChildKeys, type ChildKeyInput } from '../crypto/keymat.ts';
 import type { TrafficSelector } from '../message/payload.ts';
 import type { AcceptedChild } from '../message/proposal.ts';
-import { lingerMs, rekeyJitter, refusalLimit, retryMs } from './choice.ts';
+import { lifetimeGrace, lingerMs, rekeyJitter, refusalLimit, retryMs } from './choice.ts';
 import type { AfterInstall, Association, ChildSa, ChildStage } from './state.ts';
 import { emit, fraction, unwant, update, want, type Turn } from './turn.ts';
 
@@ -32,6 +32,11 @@ export function newSpi(turn: Turn): number {
 /** When something made now is due for a rekey. */
 export function rekeyTime(turn: Turn, intervalMs: number): number {
   return intervalMs > 0 ? turn.now + Math.round(intervalMs * (1 - rekeyJitter * fraction(turn))) : Infinity;
+}
+
+/** When something made now has been in use for too long, whatever its peer says. */
+export function expiryTime(turn: Turn, intervalMs: number): number {
+  return intervalMs > 0 ? turn.now + Math.round(intervalMs * (1 + lifetimeGrace)) : Infinity;
 }
 
 /** When to try again what was refused for now. */
@@ -71,6 +76,7 @@ export function installChild(turn: Turn, association: Association, child: NewChi
         tsr,
         stage: { name: 'installing', after: child.after },
         rekeyAt: rekeyTime(turn, turn.sa.config.childRekeyMs),
+        expiresAt: expiryTime(turn, turn.sa.config.childRekeyMs),
         refusals: 0,
       },
     ],
@@ -92,7 +98,7 @@ export function installChild(turn: Turn, association: Association, child: NewChi
 export function addUnwantedChild(turn: Turn, spiIn: number, spiOut: number): void {
   const suite = { encr: 0, keyBits: 0, integ: 0 };
   const stage: ChildStage = { name: 'replaced' };
-  const child: ChildSa = { spiIn, spiOut, suite, tsi: [], tsr: [], stage, rekeyAt: Infinity, refusals: 0 };
+  const child: ChildSa = { spiIn, spiOut, suite, tsi: [], tsr: [], stage, rekeyAt: Infinity, expiresAt: Infinity, refusals: 0 };
   update(turn, { children: [...turn.sa.children, child] });
   want(turn, { kind: 'delete-child', spiIn });
 }
@@ -125,13 +131,13 @@ export function useChild(turn: Turn, spiIn: number): void {
   emit(turn, { kind: 'use-child', spiIn });
 }
 
-/** A refusal of a rekey: again later, unless this was the last time. Returns whether there will be another try. */
+/** A refusal of a rekey, for good or for now: again later, unless this was the last time. Returns whether there will be another try. */
 export function postponeRekey(turn: Turn, spiIn: number, refused: boolean): boolean {
   const child = findChild(turn, spiIn);
   if (!child) return true;
   const refusals = child.refusals + (refused ? 1 : 0);
   updateChild(turn, spiIn, { rekeyAt: retryTime(turn), refusals });
-  return refusals < refusalLimit;
+  return refusals < refusalLimit && turn.now < child.expiresAt;
 }
 
 /** Whether some CHILD_SA is, or will be, there to carry traffic. */

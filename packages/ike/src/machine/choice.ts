@@ -22,12 +22,18 @@ export const lingerMs = 5_000;
 export const standbyMs = 30_000;
 /** How long the peer may take from one exchange of its rekey to the next (RFC 9370 §2.2.4). */
 export const followUpMs = 30_000;
+/** A timer that is so much too late means that this machine slept, or was held up; nothing is concluded from the peer's silence then. */
+export const sleptMs = 5_000;
 /** A replaced IKE SA answers retransmitted requests for this long. */
 export const formerMs = 30_000;
 /** How long the host may take to answer `ask-traffic` before a probe is sent anyway. */
 export const trafficAnswerMs = 1_000;
 /** Wait after TEMPORARY_FAILURE or a refused rekey; up to half as much again is added at random, so that both sides do not meet again. */
 export const retryMs = 10_000;
+/** A CHILD_SA that is made from scratch and put off with TEMPORARY_FAILURE is asked for again after so long: nothing carries traffic meanwhile. */
+export const createRetryMs = 1_000;
+/** A rekey that the peer keeps putting off is asked for until the interval is over by so much of itself; then the SA ends. */
+export const lifetimeGrace = 0.25;
 /** A rekey refused this often ends the SA: a new one gets new keys. */
 export const refusalLimit = 3;
 /** Rekeys begin up to this fraction of their interval early, at random. */

@@ -8,8 +8,8 @@ import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
-import { rekeyTime, retryTime } from './child.ts';
-import { formerMs, nonceLength, refusalLimit, standbyMs } from './choice.ts';
+import { expiryTime, rekeyTime, retryTime } from './child.ts';
+import { formerMs, nonceLength, refusalLimit, sleptMs, standbyMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith, startDeleteIke } from './delete.ts';
 import { factsOf } from './facts.ts';
@@ -139,6 +139,9 @@ export function processIkeDeleted(turn: Turn, association: Association): void {
 /** Time is up for a successor that the peer does not make current, or for a former one that is kept for retransmissions. */
 export function processAssociationDeadline(turn: Turn, association: Association): void {
   if (association.role === 'successor') {
+    // We slept through it, see processStandbyDeadline.
+    if (turn.now > (association.until ?? turn.now) + sleptMs)
+      return updateAssociation(turn, association.id, { until: turn.now + standbyMs });
     info(turn, 'the peer did not delete the IKE SA that it rekeyed');
     const old = currentOf(turn.sa);
     adopt(turn, association.id);
@@ -157,7 +160,8 @@ function adopt(turn: Turn, id: number): void {
   const conversation = old.outstanding?.conversation;
   updateAssociation(turn, old.id, { role: 'former', outstanding: undefined, until: turn.now + formerMs });
   updateAssociation(turn, id, { role: 'current', until: undefined });
-  update(turn, { ikeRekeyAt: rekeyTime(turn, turn.sa.config.ikeRekeyMs), ikeRefusals: 0 });
+  const { ikeRekeyMs } = turn.sa.config;
+  update(turn, { ikeRekeyAt: rekeyTime(turn, ikeRekeyMs), ikeExpiresAt: expiryTime(turn, ikeRekeyMs), ikeRefusals: 0 });
   unwant(turn, ({ kind }) => kind === 'ike-rekey');
   switch (conversation?.kind) {
     case 'delete-child':
@@ -300,7 +304,7 @@ export function processIkeRekeyError(turn: Turn, conversation: IkeRekeyConversat
   const passing = type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND;
   const refusals = turn.sa.ikeRefusals + (passing ? 0 : 1);
   update(turn, { ikeRefusals: refusals, ikeRekeyAt: retryTime(turn) });
-  if (refusals < refusalLimit) return;
+  if (refusals < refusalLimit && turn.now < turn.sa.ikeExpiresAt) return;
   const failure: IkeFailure =
     type === NotifyType.NO_PROPOSAL_CHOSEN
       ? { kind: 'no-proposal-chosen', what: 'ike' }

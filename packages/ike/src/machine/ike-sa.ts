@@ -139,6 +139,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
     configuration: { addresses: [], dns: [], dnsDomains: [], subnets: [], other: [] },
     liveness: { heardAt: now, askedUntil: undefined, unresponsiveSince: undefined },
     ikeRekeyAt: Infinity,
+    ikeExpiresAt: Infinity,
     ikeRefusals: 0,
     armed: {},
     questions: 0,

@@ -31,6 +31,7 @@ function mayStart(turn: Turn, wish: Wanted): boolean {
   const rekeys = wish.kind === 'ike-rekey' || wish.kind === 'child-rekey' || wish.kind === 'child-create';
   // The peer is in the middle of a rekey of several exchanges.
   if (rekeys && turn.sa.peerFollowUp) return false;
+  if (wish.kind === 'child-create' && (wish.putOff?.until ?? 0) > turn.now) return false;
   return wish.kind !== 'ike-rekey' || !turn.sa.children.some(({ stage }) => stage.name === 'installing');
 }
 
@@ -43,7 +44,7 @@ function start(turn: Turn, wish: Wanted): void {
     case 'delete-child':
       return startDeleteChildren(turn);
     case 'child-create':
-      return startChildCreate(turn, wish.tsi, wish.tsr);
+      return startChildCreate(turn, wish.tsi, wish.tsr, wish.putOff?.times ?? 0);
     case 'child-rekey':
       return startChildRekey(turn, wish.spiIn);
     case 'ike-rekey':

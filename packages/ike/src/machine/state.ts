@@ -27,6 +27,8 @@ export interface IkeSa {
   readonly configuration: TunnelConfiguration;
   readonly liveness: Liveness;
   readonly ikeRekeyAt: number;
+  /** From then on the peer cannot put its rekey off any more. */
+  readonly ikeExpiresAt: number;
   /** Refused rekeys of the IKE SA in a row. */
   readonly ikeRefusals: number;
   /** What the host was last told about each timer. */
@@ -202,6 +204,8 @@ export interface ChildConversation {
   readonly triedGroups: readonly number[];
   readonly tsi: readonly TrafficSelector[];
   readonly tsr: readonly TrafficSelector[];
+  /** How often the peer has put it off, where it replaces nothing. */
+  readonly putOff: number;
   /** The peer rekeyed the same CHILD_SA meanwhile (RFC 7296 §2.8.1). */
   readonly rival: { readonly spiIn: number; readonly lowestNonce: Uint8Array } | undefined;
 }
@@ -286,7 +290,13 @@ export type Wanted =
   | { readonly kind: 'address' }
   | { readonly kind: 'liveness' }
   | { readonly kind: 'delete-child'; readonly spiIn: number }
-  | { readonly kind: 'child-create'; readonly tsi: readonly TrafficSelector[]; readonly tsr: readonly TrafficSelector[] }
+  | {
+      readonly kind: 'child-create';
+      readonly tsi: readonly TrafficSelector[];
+      readonly tsr: readonly TrafficSelector[];
+      /** How often the peer has put it off, and until when it is to be left alone. */
+      readonly putOff?: { readonly times: number; readonly until: number };
+    }
   | { readonly kind: 'child-rekey'; readonly spiIn: number }
   | { readonly kind: 'ike-rekey' };
 
@@ -299,6 +309,8 @@ export interface ChildSa {
   readonly tsr: readonly TrafficSelector[];
   readonly stage: ChildStage;
   readonly rekeyAt: number;
+  /** From then on the peer cannot put its rekey off any more. */
+  readonly expiresAt: number;
   readonly refusals: number;
 }
 

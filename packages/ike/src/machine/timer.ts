@@ -8,6 +8,7 @@ import { forgetPeerFollowUp } from './follow-up-ke.ts';
 import { processEapDeadline } from './eap-round.ts';
 import { processAssociationDeadline } from './ike-rekey.ts';
 import { processInitDeadline } from './init.ts';
+import type { Wanted } from './state.ts';
 import { emit, update, want, type Turn } from './turn.ts';
 import { retransmitDue } from './window.ts';
 
@@ -70,7 +71,10 @@ function deadline(turn: Turn, timer: IkeTimer): number {
       return sa.phase.name === 'open' ? sa.ikeRekeyAt : Infinity;
     case 'child-rekey':
       return sa.phase.name === 'open'
-        ? Math.min(...sa.children.map(({ stage, rekeyAt }) => (stage.name === 'active' ? rekeyAt : Infinity)))
+        ? Math.min(
+            ...sa.children.map(({ stage, rekeyAt }) => (stage.name === 'active' ? rekeyAt : Infinity)),
+            ...sa.wanted.map((wish) => putOffUntil(wish, turn.now)),
+          )
         : Infinity;
     case 'eap-wait':
       return sa.phase.name === 'eap-await-host' ? sa.phase.until : Infinity;
@@ -84,6 +88,12 @@ function deadline(turn: Turn, timer: IkeTimer): number {
         ...sa.associations.map(({ until }) => until ?? Infinity),
       );
   }
+}
+
+/** What is put off and due is started by the pump, as soon as the window is free: no timer for that. */
+function putOffUntil(wish: Wanted, now: number): number {
+  const until = wish.kind === 'child-create' ? wish.putOff?.until : undefined;
+  return until !== undefined && until > now ? until : Infinity;
 }
 
 function processLinger(turn: Turn): void {

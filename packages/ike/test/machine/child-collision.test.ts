@@ -55,6 +55,42 @@ suite('CHILD_SA rekeyed by both at once', () => {
     }
   }
 
+  // Found by simulation: two rekeys of one pair, of which neither knew that it had a rival.
+  test('new keys are wanted while those of their rekey are being installed: theirs are enough', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    const [old] = spis(pair);
+    client.host.install = false;
+    responder.rekeyChild(only(pair));
+    toClient(pair);
+    client.step({ kind: 'rekey-child', spiIn: old! });
+    assert.equal(client.sent.length, 0, 'no rekey of our own');
+    client.host.install = true;
+    client.answer(client.last('install-child')!);
+    talk(pair);
+    client.advance(lingerMs);
+    assertSameChildren(pair);
+    assert.equal(client.children.size, 1);
+  });
+
+  test('the same when ours was wanted before and waited for the window', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    client.step({ kind: 'check-liveness' });
+    client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
+    responder.rekeyChild(only(pair));
+    client.host.install = false;
+    toClient(pair);
+    toResponder(pair);
+    toClient(pair);
+    assert.equal(client.sent.length, 0, 'no rekey of our own');
+    client.host.install = true;
+    client.answer(client.last('install-child')!);
+    talk(pair);
+    client.advance(lingerMs);
+    assertSameChildren(pair);
+  });
+
   test('their request arrives only after our rekey is complete: TEMPORARY_FAILURE, one pair stays', () => {
     const pair = established();
     const { client, responder } = pair;

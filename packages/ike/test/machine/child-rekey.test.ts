@@ -107,7 +107,7 @@ suite('CHILD_SA rekeyed by us', () => {
     assertSameChildren(pair, 1);
   });
 
-  test('TEMPORARY_FAILURE: later again, without end', () => {
+  test('TEMPORARY_FAILURE: later again', () => {
     let busy = true;
     const pair = established(certificateConfig, { impair: inCreate((payloads) => (busy ? [notify(43)] : payloads)) });
     rekey(pair);
@@ -122,6 +122,23 @@ suite('CHILD_SA rekeyed by us', () => {
     pair.client.advance(15_000);
     talk(pair);
     assert.equal(pair.client.count('rekeyed'), 1);
+  });
+
+  test('TEMPORARY_FAILURE without end: no key outlives its time by more than a quarter of it', () => {
+    const childRekeyMs = 200_000;
+    const pair = established({ ...certificateConfig, childRekeyMs, dpdMs: 0 }, { impair: inCreate(() => [notify(43)]) });
+    const { client } = pair;
+    const bornAt = client.now;
+    while (!client.end && client.now < bornAt + 2 * childRekeyMs) {
+      client.advance(1000);
+      talk(tidied(pair));
+    }
+    assert.deepEqual(client.end, {
+      kind: 'failed',
+      failure: { kind: 'notify', type: 43, name: 'TEMPORARY_FAILURE', phase: 'CREATE_CHILD_SA' },
+    });
+    const age = client.now - bornAt;
+    assert.ok(age >= 1.25 * childRekeyMs && age <= 1.25 * childRekeyMs + 20_000, `${age}`);
   });
 
   test('refused for good: after three times the SA ends, so that new keys come from a new one', () => {
@@ -341,6 +358,25 @@ suite('CHILD_SA rekeyed by the peer', () => {
     });
     talk(pair);
     assert.equal(lastHeard(pair), '36 response 0: N43');
+    assertSameChildren(pair);
+  });
+
+  // Found by simulation: pairs that only one side had.
+  test('we slept through that time: the peer, which may not have our answer yet, gets it anew', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    const [old] = spis(pair);
+    responder.rekeyChild(only(pair));
+    toClient(pair);
+    client.take();
+    const asleep = client.now + 60_000;
+    client.fire('linger', asleep);
+    assert.deepEqual(client.sending, [old]);
+    assert.equal(client.sent.length, 0, 'no Delete of what the peer still uses');
+    responder.retransmit();
+    talk(pair);
+    client.advance(lingerMs);
+    talk(pair);
     assertSameChildren(pair);
   });
 

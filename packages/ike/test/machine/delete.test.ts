@@ -138,6 +138,30 @@ suite('deleted by the peer', () => {
     assert.equal(pair.responder.closed, true);
   });
 
+  // Found by simulation: a gateway that rekeys the IKE SA at that moment lost us the whole tunnel.
+  test('and puts a new one off: asked for again, and the end only if that never stops', () => {
+    for (const times of [2, 3]) {
+      let left = times;
+      const pair = established(
+        { ...certificateConfig, dpdMs: 0 },
+        { impair: (payloads, { header }) => (header.exchange === 36 && left-- > 0 ? [notify(43)] : payloads) },
+      );
+      const { client, responder } = pair;
+      responder.deleteChild([...responder.children.keys()][0]!);
+      talk(pair);
+      // The responder makes what it then does not answer for.
+      responder.children.clear();
+      for (let i = 0; i < 3; i++) {
+        assert.equal(client.sent.length, 0, 'not at once');
+        client.advance(1000);
+        talk(pair);
+        if (left >= 0) responder.children.clear();
+      }
+      if (times === 2) assertSameChildren(pair);
+      else assert.deepEqual(client.end?.kind, 'failed');
+    }
+  });
+
   test('what does not exist, and what is not ESP', () => {
     const pair = established();
     for (const payload of [

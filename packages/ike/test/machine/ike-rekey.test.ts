@@ -89,6 +89,20 @@ suite('IKE SA rekeyed by us', () => {
     assert.deepEqual(pair.client.end, { kind: 'failed', failure: { kind: 'no-proposal-chosen', what: 'ike' } });
   });
 
+  test('put off without end: the SA ends a quarter of its time later', () => {
+    const ikeRekeyMs = 400_000;
+    const pair = established({ ...quiet, ikeRekeyMs }, { impair: inCreate(() => [notify(43)]) });
+    const { client } = pair;
+    const bornAt = client.now;
+    while (!client.end && client.now < bornAt + 2 * ikeRekeyMs) {
+      client.advance(1000);
+      talk(pair);
+    }
+    assert.equal(client.end?.kind, 'failed');
+    const age = client.now - bornAt;
+    assert.ok(age >= 1.25 * ikeRekeyMs && age <= 1.25 * ikeRekeyMs + 20_000, `${age}`);
+  });
+
   for (const [name, change] of Object.entries<(payloads: readonly Payload[]) => readonly Payload[]>({
     'without KE': (payloads) => payloads.filter(({ kind }) => kind !== 'KE'),
     'with KE of zeros': (payloads) => payloads.map((p) => (p.kind === 'KE' ? { ...p, data: new Uint8Array(32) } : p)),
@@ -215,6 +229,21 @@ suite('IKE SA rekeyed by the peer', () => {
     assertSameIke(pair);
     assert.equal(pair.client.sa.associations.length, 1);
     assert.equal(pair.client.phase, 'open');
+  });
+
+  test('we slept through that time: the peer, which may not have our answer yet, gets it anew', () => {
+    const pair = established(quiet);
+    const { client, responder } = pair;
+    responder.rekeyIke();
+    toClient(pair);
+    client.take();
+    const asleep = client.now + 60_000;
+    for (let timer = client.nextTimer(); timer && timer.at < asleep; timer = client.nextTimer()) client.fire(timer.timer, asleep);
+    assert.equal(client.sent.length, 0, 'no Delete of what the peer still uses');
+    responder.retransmit();
+    talk(pair);
+    assertSameIke(pair);
+    assertSameChildren(pair);
   });
 
   test('a peer that deletes the new one instead: the old one goes on', () => {

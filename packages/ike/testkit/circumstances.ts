@@ -1,0 +1,70 @@
+import type { IkeSaConfig } from '../src/machine/contract.ts';
+import { retryMs, standbyMs } from '../src/machine/choice.ts';
+import type { Weather } from './simulated-network.ts';
+import { certificateConfig, eapConfig } from './world.ts';
+
+/** Who is at the other end: the testkit's responder, which was written apart from the machine, or the machine itself as its equal. */
+export type Opposite = 'responder' | 'machine';
+
+/** What one simulated life is like; all of it follows from the seed. */
+export interface Circumstances {
+  readonly opposite: Opposite;
+  readonly config: IkeSaConfig;
+  readonly weather: Weather;
+  /** Milliseconds until everybody comes to rest. */
+  readonly lifeMs: number;
+  /** Chances a second. */
+  readonly rekeys: number;
+  readonly collisions: number;
+  readonly deletes: number;
+  readonly moves: number;
+  readonly outages: number;
+  readonly jumps: number;
+  /** Chance that the life ends with somebody saying goodbye. */
+  readonly goodbye: number;
+}
+
+/** Packets under one key: from `soft` on new keys are wanted, after `hard` none leaves. */
+export const packetLimit = { soft: 500, hard: 1000 } as const;
+
+const retransmit = { firstMs: 500, factor: 1.5, tries: 5 } as const;
+
+export function drawCircumstances(next: () => number): Circumstances {
+  const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(next() * choices.length)]!;
+  const opposite = pick<Opposite>('responder', 'machine');
+  const base = opposite === 'responder' && next() < 0.3 ? eapConfig : certificateConfig;
+  return {
+    opposite,
+    config: {
+      ...base,
+      retransmit,
+      fragmentSize: pick(400, 1232),
+      dpdMs: 10_000,
+      childRekeyMs: pick(15_000, 60_000, 600_000),
+      ikeRekeyMs: pick(25_000, 90_000, 900_000),
+      childRekeyBytes: pick(0, 0, 400_000),
+    },
+    weather: { loss: pick(0, 0.05, 0.15, 0.3), repetition: pick(0, 0.1, 0.4), delayMs: pick(20, 300, 1200) },
+    lifeMs: pick(10_000, 20_000, 50_000),
+    rekeys: pick(0, 0.1, 0.4),
+    collisions: pick(0, 0.1, 0.3),
+    deletes: pick(0, 0, 0.02),
+    moves: pick(0, 0.05),
+    outages: pick(0, 0, 0.03),
+    jumps: pick(0, 0, 0.03),
+    goodbye: pick(0, 0, 0.5),
+  };
+}
+
+/** Milliseconds until an unanswered request ends the SA. */
+export function retransmissionLimit({ retransmit: { firstMs, factor, tries } }: IkeSaConfig): number {
+  return (firstMs * (factor ** (tries + 1) - 1)) / (factor - 1);
+}
+
+/**
+ * Milliseconds for which a key can be in use at most: its lifetime and the quarter more that a peer may put a rekey off for, a last retry,
+ * another request that is out, the rekey itself, and what the peer may take to delete the old one.
+ */
+export function lifetimeBound(config: IkeSaConfig): number {
+  return config.childRekeyMs * 1.25 + 1.5 * retryMs + 2 * retransmissionLimit(config) + standbyMs;
+}
