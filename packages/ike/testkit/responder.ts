@@ -82,6 +82,7 @@ export class Responder {
   #deleting: number | undefined;
   /** CHILD_SAs to be deleted when the window is free. */
   readonly #owed: number[] = [];
+  #vanished = false;
 
   constructor(crypto: TestCrypto, options: ResponderOptions = {}) {
     this.crypto = crypto;
@@ -125,8 +126,9 @@ export class Responder {
     for (const ike of this.ikes) if (ike.outstanding && !ike.gone) this.sent.push(...ike.outstanding.datagrams);
   }
 
-  /** Gives up without a word. */
+  /** Gives up without a word, and is not heard of again. */
   vanish(): void {
+    this.#vanished = true;
     for (const ike of this.ikes) ike.gone = true;
     this.children.clear();
     this.closed = true;
@@ -251,6 +253,7 @@ export class Responder {
   }
 
   #receive(datagram: Uint8Array): void {
+    if (this.#vanished) return;
     const header = decodeHeader(datagram);
     if (!header) return;
     if (header.exchange === INIT) return this.#receiveInit(datagram);

@@ -162,11 +162,14 @@ class Simulation {
   /** A responder has patience, too: it forgets who does not answer it. */
   #retransmit(responder: Responder): void {
     responder.retransmit();
-    for (const { outstanding, gone } of responder.ikes) {
-      if (!outstanding || gone) continue;
-      const tries = (this.#tries.get(outstanding) ?? 0) + 1;
-      this.#tries.set(outstanding, tries);
-      if (tries > opposeTries) return responder.vanish();
+    for (const ike of responder.ikes) {
+      if (!ike.outstanding || ike.gone) continue;
+      const tries = (this.#tries.get(ike.outstanding) ?? 0) + 1;
+      this.#tries.set(ike.outstanding, tries);
+      if (tries <= opposeTries) continue;
+      // One that is being replaced is no loss.
+      if (ike.deleting && ike !== responder.current) ike.gone = true;
+      else return responder.vanish();
     }
   }
 

@@ -29,7 +29,9 @@ suite('two peers on a bad network', () => {
   });
 
   // Each was a fault once.
-  for (const seed of [44, 53, 78, 102, 170, 206, 270, 275, 413, 466, 477, 581, 590, 1048, 1326, 252104115, 252104819]) {
+  for (const seed of [
+    44, 53, 78, 102, 170, 206, 270, 275, 413, 466, 477, 581, 590, 1048, 1326, 252104115, 252104819, 1000000784, 1000002155,
+  ]) {
     test(`seed ${seed} again`, () => void simulate(seed));
   }
 
