@@ -1,7 +1,7 @@
 import type { IkeSaConfig } from '../src/machine/contract.ts';
 import { retryMs, standbyMs } from '../src/machine/choice.ts';
 import type { Weather } from './simulated-network.ts';
-import { certificateConfig, eapConfig } from './world.ts';
+import { certificateConfig, eapConfig, hybridConfig } from './world.ts';
 
 /** Who is at the other end: the testkit's responder, which was written apart from the machine, or the machine itself as its equal. */
 export type Opposite = 'responder' | 'machine';
@@ -32,7 +32,7 @@ const retransmit = { firstMs: 500, factor: 1.5, tries: 5 } as const;
 export function drawCircumstances(next: () => number): Circumstances {
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(next() * choices.length)]!;
   const opposite = pick<Opposite>('responder', 'machine');
-  const base = opposite === 'responder' && next() < 0.3 ? eapConfig : certificateConfig;
+  const base = pick(certificateConfig, certificateConfig, hybridConfig, opposite === 'responder' ? eapConfig : certificateConfig);
   return {
     opposite,
     config: {

@@ -17,12 +17,25 @@ export function withToyExchange(crypto: TestCrypto): TestCrypto {
       const secret = 2n + (fromOctets(crypto.random(7)) % (prime - 3n));
       return { group, secret, publicValue: toOctets(power(generator, secret), keRow(group).publicLength) };
     },
-    sharedSecret({ secret, publicValue }, peer) {
-      const base = fromOctets(peer);
-      if (peer.length !== publicValue.length || base <= 1n || base >= prime - 1n) return undefined;
-      return toOctets(power(base, secret as bigint), 32);
+    sharedSecret({ group, secret }, peer) {
+      return peer.length === answerLength(group) ? shared(secret as bigint, peer) : undefined;
+    },
+    answerKeyExchange(group, peer) {
+      const secret = 2n + (fromOctets(crypto.random(7)) % (prime - 3n));
+      const sharedSecret = peer.length === keRow(group).publicLength ? shared(secret, peer) : undefined;
+      return sharedSecret && { sharedSecret, publicValue: toOctets(power(generator, secret), answerLength(group)) };
     },
   };
+}
+
+function shared(secret: bigint, peer: Uint8Array): Uint8Array | undefined {
+  const base = fromOctets(peer);
+  return base <= 1n || base >= prime - 1n ? undefined : toOctets(power(base, secret), 32);
+}
+
+function answerLength(group: number): number {
+  const { publicLength, answerLength: other } = keRow(group);
+  return other ?? publicLength;
 }
 
 function power(base: bigint, exponent: bigint): bigint {

@@ -11,7 +11,7 @@ import { isErrorNotify } from '../../src/registry/notify.ts';
 import { established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import { reachState } from '../../testkit/reach-state.ts';
 import type { ResponderIke } from '../../testkit/responder-sa.ts';
-import { certificateConfig, otherPath } from '../../testkit/world.ts';
+import { certificateConfig, hybridConfig, otherPath } from '../../testkit/world.ts';
 
 /**
  * What comes of an authentic, empty message with the message ID that is next (of a request) or awaited (of a response), in every state, of every
@@ -22,33 +22,35 @@ import { certificateConfig, otherPath } from '../../testkit/world.ts';
  * First letter: as a request; second: as a response. Before IKE_AUTH is done no request is even opened; afterwards the peer is authenticated.
  */
 const table = `
-state                   IKE_SA_INIT IKE_AUTH CREATE_CHILD_SA INFORMATIONAL IKE_SESSION_RESUME IKE_INTERMEDIATE IKE_FOLLOWUP_KE 33 240
-init-await-response     ..          ..       ..              ..            ..                 ..               ..              .. ..
-init-await-better       ..          ..       ..              ..            ..                 ..               ..              .. ..
-auth-await-signature    ..          ..       ..              ..            ..                 ..               ..              .. ..
-auth-await-response     ..          .W       ..              ..            ..                 ..               ..              .. ..
-auth-await-verdict      ..          ..       ..              ..            ..                 ..               ..              .. ..
-eap-await-host          ..          ..       ..              ..            ..                 ..               ..              .. ..
-eap-await-response      ..          .W       ..              ..            ..                 ..               ..              .. ..
-proof-await-response    ..          .W       ..              ..            ..                 ..               ..              .. ..
-child-await-install     ..          R.       R.              A.            R.                 R.               R.              R. R.
-open                    ..          R.       R.              A.            R.                 R.               R.              R. R.
-open, child             ..          R.       RW              A.            R.                 R.               R.              R. R.
-open, ike-rekey         ..          R.       RW              A.            R.                 R.               R.              R. R.
-open, delete-child      ..          R.       R.              AW            R.                 R.               R.              R. R.
-open, liveness          ..          R.       R.              AW            R.                 R.               R.              R. R.
-open, address           ..          R.       R.              AW            R.                 R.               R.              R. R.
-closing-await-response  ..          R.       R.              AW            R.                 R.               R.              R. R.
-ended                   ..          ..       ..              ..            ..                 ..               ..              .. ..
-current                 ..          R.       R.              A.            R.                 R.               R.              R. R.
-successor               ..          R.       R.              A.            R.                 R.               R.              R. R.
-rival                   ..          R.       R.              A.            R.                 R.               R.              R. R.
-former                  ..          R.       R.              A.            R.                 R.               R.              R. R.
+state                       IKE_SA_INIT IKE_AUTH CREATE_CHILD_SA INFORMATIONAL IKE_SESSION_RESUME IKE_INTERMEDIATE IKE_FOLLOWUP_KE 33 240
+init-await-response         ..          ..       ..              ..            ..                 ..               ..              .. ..
+init-await-better           ..          ..       ..              ..            ..                 ..               ..              .. ..
+intermediate-await-response ..          ..       ..              ..            ..                 .W               ..              .. ..
+auth-await-signature        ..          ..       ..              ..            ..                 ..               ..              .. ..
+auth-await-response         ..          .W       ..              ..            ..                 ..               ..              .. ..
+auth-await-verdict          ..          ..       ..              ..            ..                 ..               ..              .. ..
+eap-await-host              ..          ..       ..              ..            ..                 ..               ..              .. ..
+eap-await-response          ..          .W       ..              ..            ..                 ..               ..              .. ..
+proof-await-response        ..          .W       ..              ..            ..                 ..               ..              .. ..
+child-await-install         ..          R.       R.              A.            R.                 R.               R.              R. R.
+open                        ..          R.       R.              A.            R.                 R.               R.              R. R.
+open, child                 ..          R.       RW              A.            R.                 R.               R.              R. R.
+open, ike-rekey             ..          R.       RW              A.            R.                 R.               R.              R. R.
+open, follow-up             ..          R.       R.              A.            R.                 R.               RW              R. R.
+open, delete-child          ..          R.       R.              AW            R.                 R.               R.              R. R.
+open, liveness              ..          R.       R.              AW            R.                 R.               R.              R. R.
+open, address               ..          R.       R.              AW            R.                 R.               R.              R. R.
+closing-await-response      ..          R.       R.              AW            R.                 R.               R.              R. R.
+ended                       ..          ..       ..              ..            ..                 ..               ..              .. ..
+current                     ..          R.       R.              A.            R.                 R.               R.              R. R.
+successor                   ..          R.       R.              A.            R.                 R.               R.              R. R.
+rival                       ..          R.       R.              A.            R.                 R.               R.              R. R.
+former                      ..          R.       R.              A.            R.                 R.               R.              R. R.
 `;
 
 const [head, ...lines] = table.trim().split('\n');
 const columns = head!.split(/\s+/).slice(1);
-const rows = new Map(lines.map((line) => [line.slice(0, 24).trim(), line.slice(24).trim().split(/\s+/)] as const));
+const rows = new Map(lines.map((line) => [line.slice(0, 28).trim(), line.slice(28).trim().split(/\s+/)] as const));
 
 interface Situation {
   readonly pair: Pair;
@@ -59,9 +61,14 @@ interface Situation {
 const current = (pair: Pair): Situation => ({ pair, ike: pair.responder.ikes.findLast(({ gone }) => !gone) });
 
 /** What `open` may be waiting for. */
-const asking: Record<Exclude<Conversation['kind'], 'init' | 'auth' | 'delete-ike'>, (pair: Pair) => void> = {
+const asking: Record<Exclude<Conversation['kind'], 'init' | 'intermediate' | 'auth' | 'delete-ike'>, (pair: Pair) => void> = {
   child: ({ client }) => client.step({ kind: 'rekey-child', spiIn: client.sending[0]! }),
   'ike-rekey': ({ client }) => client.step({ kind: 'rekey-ike' }),
+  'follow-up'(pair) {
+    pair.client.step({ kind: 'rekey-child', spiIn: pair.client.sending[0]! });
+    toResponder(pair);
+    toClient(pair);
+  },
   'delete-child'(pair) {
     pair.client.step({ kind: 'rekey-child', spiIn: pair.client.sending[0]! });
     toResponder(pair);
@@ -117,7 +124,9 @@ const situations: Record<string, () => Situation> = {
     Object.entries(asking).map(([kind, ask]) => [
       `open, ${kind}`,
       () => {
-        const pair = established({ ...certificateConfig, dpdMs: 0 });
+        const base = kind === 'follow-up' ? hybridConfig : certificateConfig;
+        const { ikeProposals, childProposals } = base;
+        const pair = established({ ...base, dpdMs: 0 }, { ikeProposals, childProposals });
         ask(pair);
         const kinds = pair.client.sa.associations.map(({ outstanding }) => outstanding?.conversation.kind);
         assert.deepEqual(kinds, [kind]);

@@ -12,7 +12,7 @@ import { SimulatedSide } from '../../testkit/simulated-side.ts';
 import { createTestCrypto } from '../../testkit/test-crypto.ts';
 import { WireWatch } from '../../testkit/wire-watch.ts';
 
-const lives = 3_000;
+const lives = 2_000;
 
 suite('two peers on a bad network', () => {
   const base = randomInt(2 ** 31);
@@ -27,13 +27,6 @@ suite('two peers on a bad network', () => {
     for (const key of ['responder: open', 'machine: open', 'responder: closed', 'machine: no-answer'])
       assert.ok((outcomes.get(key) ?? 0) > 0, `${key} comes up`);
   });
-
-  // Each was a fault once.
-  for (const seed of [
-    44, 53, 78, 102, 170, 206, 270, 275, 413, 466, 477, 581, 590, 1048, 1326, 252104115, 252104819, 1000000784, 1000002155,
-  ]) {
-    test(`seed ${seed} again`, () => void simulate(seed));
-  }
 
   test('the same seed is the same life', () => {
     assert.deepEqual(simulate(7), simulate(7));
