@@ -26,6 +26,8 @@ const fairEnds = new Set([
   'closed',
   'peer-closed',
   'no-answer',
+  // A host that sleeps while it is asked for a password.
+  'no-secret',
   // A peer that keeps putting a rekey off, and one that makes no second CHILD_SA (which our machine is).
   'TEMPORARY_FAILURE',
   'NO_ADDITIONAL_SAS',
@@ -292,5 +294,7 @@ function rekeyByMachine(machine: Client, what: 'child' | 'ike'): void {
 function describeEnd(end: IkeEnd | undefined): string {
   if (!end) return 'open';
   if (end.kind !== 'failed') return end.kind;
-  return end.failure.kind === 'notify' ? end.failure.name : end.failure.kind;
+  const { failure } = end;
+  if (failure.kind === 'notify') return failure.name;
+  return failure.kind === 'eap' ? failure.failure.kind : failure.kind;
 }
