@@ -1,10 +1,12 @@
-// Program: the testkit's IKEv2 responder on UDP ports 500 and 4500, with userspace ESP that echoes what it can answer by itself.
+// Program: the testkit's IKEv2 responder on UDP ports 500 and 4500 and TCP port 4500, with userspace ESP that echoes what it can answer by itself.
 // Standard input: a line of GatewayProcessSettings, then lines of GatewayCommand, all JSON. Standard output: what happened, a line each.
 import { Buffer } from 'node:buffer';
 import { createHash, createPrivateKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import process from 'node:process';
+import { createServer, type Socket as TcpSocket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { readStream, streamFrame, streamPrefix } from '@aovpn/esp';
 import { decodeHeader, type DecodedHeader } from '@aovpn/ike';
 import { describe } from '../../packages/ike/testkit/assertion.ts';
 import { Responder, type ResponderOptions } from '../../packages/ike/testkit/responder.ts';
@@ -33,14 +35,19 @@ export type GatewayCommand =
   | { readonly op: 'options'; readonly options: JsonResponderOptions }
   /** Every SA is gone, as after a crash. */
   | { readonly op: 'forget' }
+  /** Every TCP connection is gone. */
+  | { readonly op: 'cut' }
   | { readonly op: 'rekey-ike' | 'rekey-child' | 'delete-ike' }
   /** Nothing that comes in is heard. */
   | { readonly op: 'deaf'; readonly deaf: boolean };
 
+/** A UDP socket, or a TCP connection that looks like one. */
+type Outlet = Pick<Socket, 'send'>;
+
 /** An IKE SA with where its client was heard last. */
 interface Conversation {
   readonly responder: Responder;
-  socket: Socket;
+  socket: Outlet;
   client: RemoteInfo;
   marked: boolean;
   heard: number;
@@ -66,6 +73,11 @@ for (const address of settings.addresses) {
     listening.push(new Promise<void>((resolve) => socket.bind({ port, address }, resolve)));
   }
 }
+const streams = new Set<TcpSocket>();
+for (const address of settings.addresses) {
+  const server = createServer((stream) => listenTo(stream));
+  listening.push(new Promise<void>((resolve) => server.listen(4500, address, resolve)));
+}
 await Promise.all(listening);
 setInterval(() => {
   for (const conversation of conversations.values()) {
@@ -76,7 +88,31 @@ setInterval(() => {
 lines.on('line', (line) => command(parse(line) as GatewayCommand)).on('close', () => process.exit(0));
 say('ready');
 
-function receive(socket: Socket, datagram: Buffer, from: RemoteInfo, shared: boolean): void {
+/** RFC 9329: the prefix, then frames. */
+function listenTo(stream: TcpSocket): void {
+  streams.add(stream);
+  const from = { address: stream.remoteAddress!, port: stream.remotePort!, family: 'IPv4', size: 0 } as const;
+  const outlet = { send: (octets: Uint8Array) => stream.write(streamFrame(octets)) } as unknown as Outlet;
+  let buffered: Uint8Array = new Uint8Array(0);
+  let begun = false;
+  stream.on('error', () => undefined).on('close', () => streams.delete(stream));
+  stream.on('data', (octets) => {
+    buffered = Buffer.concat([buffered, octets]);
+    if (!begun) {
+      if (buffered.length < streamPrefix.length) return;
+      if (Buffer.compare(buffered.subarray(0, streamPrefix.length), streamPrefix) !== 0) return void stream.destroy();
+      begun = true;
+      say(`stream from ${from.address}`);
+      buffered = buffered.subarray(streamPrefix.length);
+    }
+    const { messages, rest, problem } = readStream(buffered);
+    buffered = rest;
+    for (const message of messages) if (!deaf) receive(outlet, Buffer.from(message), from, true);
+    if (problem !== undefined) stream.destroy();
+  });
+}
+
+function receive(socket: Outlet, datagram: Buffer, from: RemoteInfo, shared: boolean): void {
   if (shared && datagram.length === 1) return;
   const marked = shared && datagram.length > 4 && datagram.subarray(0, 4).equals(nonEspMarker);
   if (shared && !marked) return receiveEsp(socket, datagram, from);
@@ -95,7 +131,7 @@ function receive(socket: Socket, datagram: Buffer, from: RemoteInfo, shared: boo
 }
 
 /** By either side's first SPI: an IKE SA that was rekeyed has others, and its responder knows them. */
-function conversationOf(header: DecodedHeader, socket: Socket, client: RemoteInfo, marked: boolean): Conversation | undefined {
+function conversationOf(header: DecodedHeader, socket: Outlet, client: RemoteInfo, marked: boolean): Conversation | undefined {
   const known = [...conversations.values()].find(({ responder }) =>
     responder.ikes.some(({ spiI }) => Buffer.compare(spiI, header.spiI) === 0),
   );
@@ -118,7 +154,7 @@ function flush(conversation: Conversation): void {
   }
 }
 
-function receiveEsp(socket: Socket, datagram: Buffer, from: RemoteInfo): void {
+function receiveEsp(socket: Outlet, datagram: Buffer, from: RemoteInfo): void {
   for (const { responder } of conversations.values()) {
     const child = responder.children.get(datagram.readUInt32BE(0));
     if (!child) continue;
@@ -136,6 +172,9 @@ function command(order: GatewayCommand): void {
       break;
     case 'forget':
       conversations.clear();
+      break;
+    case 'cut':
+      for (const stream of streams) stream.destroy();
       break;
     case 'deaf':
       ({ deaf } = order);

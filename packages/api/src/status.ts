@@ -122,7 +122,13 @@ export interface ConnectionStatus {
   readonly waitingFor?: WaitingFor;
   /** Absent: the profile does not ask. */
   readonly trust?: NetworkTrust;
-  readonly gateway: { readonly name: string; readonly address?: string; readonly port?: number };
+  readonly gateway: {
+    readonly name: string;
+    readonly address?: string;
+    readonly port?: number;
+    /** `tcp`: IKE and ESP in TCP, because UDP is blocked (RFC 9329). */
+    readonly transport?: 'udp' | 'tcp';
+  };
   readonly device?: string;
   readonly mtu?: number;
   readonly addresses: readonly string[];

@@ -147,6 +147,7 @@ export class CandidateStore {
       tunnel: intent.tunnel,
       automatic: intent.alwaysOn.value,
       servers: gatewayNamesOf(profile),
+      tcp: settings.tcp,
       tunnelKey,
       retryKey: keyOf(tunnelKey, digest),
       ...(obstacle && { problem: obstacle }),

@@ -25,7 +25,7 @@ export interface StatusParts {
   readonly servers: readonly string[];
   readonly moments: ConnectionMoments;
   readonly intent: Intent | undefined;
-  readonly gatewayPort: number;
+  readonly ports: { readonly gatewayPort: number; readonly tcpPort: number };
   readonly plan: Plan;
   readonly network?: TunnelNetwork;
   readonly stats?: DataPlaneStats;
@@ -39,7 +39,7 @@ export function connectionStatus({
   servers,
   moments,
   intent,
-  gatewayPort,
+  ports,
   plan,
   network,
   stats,
@@ -63,7 +63,11 @@ export function connectionStatus({
     ...(trust && { trust: trustStatus(trust) }),
     gateway: {
       name: candidate?.server ?? servers[0] ?? '',
-      ...(candidate && { address: formatAddress(candidate.address), port: gatewayPort }),
+      ...(candidate && {
+        address: formatAddress(candidate.address),
+        port: candidate.transport === 'tcp' ? ports.tcpPort : ports.gatewayPort,
+        transport: candidate.transport,
+      }),
     },
     ...(network && { device: network.device, mtu: network.mtu }),
     addresses: network?.configuration.addresses.map(({ address }) => formatAddress(address)) ?? [],

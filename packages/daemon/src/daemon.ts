@@ -3,7 +3,7 @@ import path from 'node:path';
 import process from 'node:process';
 import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from '@aovpn/api';
 import type { IpAddress } from '@aovpn/bytes';
-import type { OpenDataPlane } from '@aovpn/esp';
+import type { OpenDataPlane, Transport } from '@aovpn/esp';
 import {
   createRevocationChecker,
   type BeaconQuestion,
@@ -65,7 +65,7 @@ export interface Platform {
   readonly openDataPlane: OpenDataPlane;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
   createTlsEngine(options: TlsEngineOptions): TlsEngine;
-  probeGateway(address: IpAddress, port: number): Promise<boolean>;
+  probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
   askBeacon(question: BeaconQuestion): Promise<BeaconResult>;
 }
 
@@ -190,7 +190,7 @@ export class Daemon {
       prompts: () => this.prompts.list(),
       parts: (name) => ({
         intent: this.store.get(name)?.intent,
-        gatewayPort: settings.current.of(name).gatewayPort,
+        ports: settings.current.of(name),
         plan: this.plans.plan,
       }),
     });
@@ -426,7 +426,7 @@ export class Daemon {
       case 'close':
         return this.#tunnelOf(action)?.close(action.orderly, action.why);
       case 'move':
-        return void this.#tunnelOf(action)?.move();
+        return void this.#tunnelOf(action)?.move(action.transport);
       case 'check-liveness':
         return this.#tunnelOf(action)?.checkLiveness();
       case 'arm':
@@ -465,8 +465,10 @@ export class Daemon {
   }
 
   async #probe({ name, attempt, candidate }: Extract<SupervisorAction, { readonly kind: 'probe' }>): Promise<void> {
-    const { gatewayPort } = this.settings.current.of(name);
-    const answered = await this.platform.probeGateway(candidate.address, gatewayPort).catch(() => false);
+    const { gatewayPort, tcpPort } = this.settings.current.of(name);
+    const { address, transport } = candidate;
+    const port = transport === 'tcp' ? tcpPort : gatewayPort;
+    const answered = await this.platform.probeGateway(address, port, transport).catch(() => false);
     if (answered) this.#say({ kind: 'probed', name, attempt, candidate });
   }
 

@@ -47,7 +47,8 @@ export function makeAttempt(
       config: more ? withShortInit(compiled.config) : compiled.config,
       authentication: compiled.authentication,
       gateway: place.address,
-      gatewayPort: settings.gatewayPort,
+      ports: { udp: settings.gatewayPort, tcp: settings.tcpPort },
+      transport: place.transport,
       plane: { device: context.device, mtu: settings.mtu, mark: context.mark, keepaliveSeconds: settings.keepaliveSeconds },
     },
     {
@@ -71,7 +72,7 @@ export function makeAttempt(
       answerSecret: (question) => passwords.answer(question),
       secretAccepted: () => passwords.succeeded(),
       secretUndecided: (refused) => (refused ? passwords.refused() : passwords.undecided()),
-      probeGateway: (address, port) => platform.probeGateway(address, port),
+      probeGateway: (address, port, transport) => platform.probeGateway(address, port, transport),
       createTlsEngine: (onServer) =>
         platform.createTlsEngine({
           ...(credential && { credential }),

@@ -44,7 +44,7 @@ export class PlaceFile {
       const document = Object.fromEntries(
         [...this.#places].map(([name, places]) => [
           name,
-          places.map(({ server, address }) => ({ server, address: formatAddress(address) })),
+          places.map(({ server, address, transport }) => ({ server, address: formatAddress(address), transport })),
         ]),
       );
       try {
@@ -59,8 +59,10 @@ export class PlaceFile {
 
 function readPlaces(list: unknown): Places {
   if (!Array.isArray(list)) return [];
-  return list.flatMap((entry: { readonly server?: unknown; readonly address?: unknown } | null) => {
+  return list.flatMap((entry: { readonly server?: unknown; readonly address?: unknown; readonly transport?: unknown } | null) => {
     const address = typeof entry?.address === 'string' ? parseAddress(entry.address) : undefined;
-    return typeof entry?.server === 'string' && address ? [{ server: entry.server, address }] : [];
+    return typeof entry?.server === 'string' && address
+      ? [{ server: entry.server, address, transport: entry.transport === 'tcp' ? 'tcp' : 'udp' }]
+      : [];
   });
 }

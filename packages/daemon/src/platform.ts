@@ -10,6 +10,7 @@ import {
   openNetwork,
   openUserspaceDataPlane,
   probeGateway,
+  probeGatewayOverTcp,
 } from '@aovpn/host';
 import type { Platform } from './daemon.ts';
 import { defaultCgroup, type DaemonOptions } from './options.ts';
@@ -28,7 +29,8 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
     askBeacon,
-    probeGateway: async (address, port) => (await probeGateway(crypto, address, port)).answered,
+    probeGateway: async (address, port, transport) =>
+      (await (transport === 'tcp' ? probeGatewayOverTcp : probeGateway)(crypto, address, port)).answered,
     createTlsEngine,
   };
 }

@@ -28,6 +28,7 @@ export interface ProfileSettings extends ConnectionSettings {
   /** Octets inside the tunnel. */
   readonly mtu: number;
   readonly gatewayPort: number;
+  readonly tcpPort: number;
   readonly keepaliveSeconds: number;
   /** A server that only the trusted network has; proven by one of the next two. */
   readonly trustedBeacon?: { readonly host: string; readonly port: number };
@@ -61,6 +62,7 @@ export const defaultProfileSettings: ProfileSettings = {
   revocation: 'soft',
   mtu: defaultMtu,
   gatewayPort: 4500,
+  tcpPort: 4500,
   keepaliveSeconds: 20,
 };
 
@@ -175,6 +177,9 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'trusted-beacon-pin': pins,
   'trusted-beacon-ca': path('trustedBeaconCa'),
   'gateway-port': number('gatewayPort', 1, 65_535),
+  tcp: (value) =>
+    value === 'fallback' || value === 'off' || value === 'only' ? { tcp: value } : '"fallback", "off" or "only" is wanted',
+  'tcp-port': number('tcpPort', 1, 65_535),
   'keepalive-seconds': number('keepaliveSeconds', 5, 3600),
   'dpd-seconds': number('dpdMs', 5, 3600, 1000),
   'ike-lifetime-seconds': number('ikeLifetimeMs', 300, 7 * 86_400, 1000),

@@ -1,6 +1,14 @@
 import { formatAddress, sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import type { RadiusStatus } from '@aovpn/api';
-import type { DataPlane, DataPlaneEvent, DataPlaneOptions, DataPlaneStats, OpenDataPlane, OuterPath } from '@aovpn/esp';
+import type {
+  DataPlane,
+  DataPlaneEvent,
+  DataPlaneOptions,
+  DataPlaneStats,
+  OpenDataPlane,
+  OuterPath,
+  Transport,
+} from '@aovpn/esp';
 import {
   startIkeSa,
   stepIkeSa,
@@ -27,7 +35,8 @@ export interface TunnelOptions {
   readonly config: IkeSaConfig;
   readonly authentication: AuthenticationKind;
   readonly gateway: IpAddress;
-  readonly gatewayPort: number;
+  readonly ports: { readonly udp: number; readonly tcp: number };
+  readonly transport: Transport;
   readonly plane: DataPlaneOptions;
 }
 
@@ -40,7 +49,7 @@ export interface TunnelPorts extends EapPorts {
   sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
   verifyGateway(question: Extract<IkeAction, { readonly kind: 'verify-gateway' }>): Promise<GatewayVerdict>;
   /** Whether anything on the gateway's port answers an IKE_SA_INIT of a stranger; resolves within some seconds. */
-  probeGateway(address: IpAddress, port: number): Promise<boolean>;
+  probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
   /** Puts routes and names of this tunnel into force. */
   applyPlan(facts: TunnelNetwork): Promise<void>;
   removePlan(): Promise<void>;
@@ -75,6 +84,8 @@ export type TunnelReport =
 const hintInterval = 5_000;
 /** Packets that leave and nothing that comes back for so long are a hint as well, looked for this often, milliseconds. */
 const oneWay = { after: 3_000, every: 1_000 } as const;
+/** From the loss of a TCP connection to the next try, milliseconds. */
+const reconnect = { first: 50, again: 500 } as const;
 /** How long an orderly end of plan and data plane may take each, milliseconds. */
 const cleanUpPatience = 10_000;
 
@@ -90,6 +101,7 @@ export class Tunnel {
   #plane: DataPlane | undefined;
   #sa: IkeSa | undefined;
   readonly #eap: TunnelEap;
+  #transport: Transport;
   #path: OuterPath | undefined;
   #network: TunnelNetwork | undefined;
   #selectors: readonly TrafficSelector[] = [];
@@ -103,10 +115,12 @@ export class Tunnel {
   #packetsOut = 0;
   #establishedAt = 0;
   #watch: NodeJS.Timeout | undefined;
+  #reconnect: NodeJS.Timeout | undefined;
   #over = false;
 
   constructor(options: TunnelOptions, ports: TunnelPorts, report: (report: TunnelReport) => void) {
     this.#options = options;
+    this.#transport = options.transport;
     this.#ports = ports;
     this.#report = report;
     this.#eap = new TunnelEap(options.name, ports);
@@ -142,16 +156,18 @@ export class Tunnel {
   }
 
   /** Binds the outer flow to whatever the network is now, and tells the machine. */
-  async move(): Promise<void> {
+  async move(transport: Transport = this.#transport): Promise<void> {
     if (this.#over || !this.#plane) return;
+    this.#transport = transport;
     const before = this.#path;
     let path: OuterPath;
     try {
-      path = await this.#plane.connect(this.#options.gateway, this.#options.gatewayPort);
+      path = await this.#plane.connect(this.#options.gateway, this.#options.ports[transport], transport);
     } catch (error) {
       // Not a way to the gateway yet; the next change of the network tries again, and the machine's own checks go on.
       this.#ports.log.info(`the tunnel cannot move yet: ${messageOf(error)}`, this.#options.name);
       this.#feed({ kind: 'check-liveness' });
+      if (transport === 'tcp') this.#connectAgain(reconnect.again);
       return;
     }
     if (this.#over) return;
@@ -164,6 +180,12 @@ export class Tunnel {
       this.#ports.log.info(`moving to ${formatAddress(path.local)}`, this.#options.name);
       this.#feed({ kind: 'path-changed', path });
     }
+  }
+
+  /** Without its TCP connection the tunnel is mute: only we can make another (RFC 9329 §6.1). */
+  #connectAgain(delay: number): void {
+    clearTimeout(this.#reconnect);
+    this.#reconnect = setTimeout(() => void this.move(), delay);
   }
 
   checkLiveness(): void {
@@ -182,7 +204,7 @@ export class Tunnel {
   }
 
   async #begin(): Promise<void> {
-    const { plane, gateway, gatewayPort, config } = this.#options;
+    const { plane, gateway, ports, config } = this.#options;
     const missing = await this.#ports.prepare();
     if (this.#over) return;
     if (missing) throw new ProblemError(missing);
@@ -194,7 +216,7 @@ export class Tunnel {
     // Meanwhile workers start, and nobody waits for us yet.
     if (config.auth.kind === 'eap') this.#eap.prepare(config.auth.peer);
     await device;
-    const path = await opened.connect(gateway, gatewayPort);
+    const path = await opened.connect(gateway, ports[this.#transport], this.#transport);
     if (this.#over) return;
     this.#path = path;
     this.#step(() => startIkeSa(this.#ports.crypto, config, path, performance.now()));
@@ -210,6 +232,10 @@ export class Tunnel {
       case 'path-error':
         this.#ports.log.debug(`the network says ${event.code} about the way to the gateway`, this.#options.name);
         return this.#hint();
+      case 'flow-lost':
+        this.#ports.log.info(`the TCP connection to the gateway is gone: ${event.why}`, this.#options.name);
+        if (this.#network) return this.#connectAgain(reconnect.first);
+        return this.#fail(new ProblemError(problem('noAnswerInit', `its TCP port: ${event.why}`)));
       case 'fatal':
         return this.#finish(
           problemOfHost({ code: event.code, what: event.what, cure: 'Look into the log of the daemon and of the kernel.' }),
@@ -351,8 +377,9 @@ export class Tunnel {
     if (this.#probing) return;
     this.#probing = true;
     try {
-      const { gateway, gatewayPort } = this.#options;
-      if (await this.#ports.probeGateway(gateway, gatewayPort)) this.#feed({ kind: 'gateway-answers-strangers' });
+      const { gateway, ports } = this.#options;
+      if (await this.#ports.probeGateway(gateway, ports[this.#transport], this.#transport))
+        this.#feed({ kind: 'gateway-answers-strangers' });
     } finally {
       this.#probing = false;
     }
@@ -422,6 +449,7 @@ export class Tunnel {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     clearInterval(this.#watch);
+    clearTimeout(this.#reconnect);
     this.#clearAway().then(
       () => this.#report(ending ? { kind: 'ended', problem: ending } : { kind: 'ended' }),
       (error: unknown) => this.#report({ kind: 'ended', problem: ending ?? problemOfError(error) }),

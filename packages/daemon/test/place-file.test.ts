@@ -11,7 +11,11 @@ suite('where connections worked', () => {
   let directory: string;
   let file: string;
   const log = new Log({ level: 'error', format: 'text', journal: false, write: () => {}, clock: Date.now });
-  const place = (server: string, address: string) => ({ server, address: parseAddress(address)! });
+  const place = (server: string, address: string) => ({
+    server,
+    address: parseAddress(address)!,
+    transport: server.startsWith('tcp') ? ('tcp' as const) : ('udp' as const),
+  });
   beforeEach(async () => {
     directory = await mkdtemp(path.join(tmpdir(), 'places-'));
     file = path.join(directory, 'places.json');
@@ -19,7 +23,7 @@ suite('where connections worked', () => {
   afterEach(async () => await rm(directory, { recursive: true }));
 
   test('what is kept is read again, by root only', async () => {
-    const places = [place('a.example', '2001:db8::1'), place('b.example', '192.0.2.1')];
+    const places = [place('a.example', '2001:db8::1'), place('tcp.example', '192.0.2.1')];
     const first = new PlaceFile(file, log);
     await first.read();
     await Promise.all([first.keep('corp', places), first.keep('home', [places[1]!])]);

@@ -23,7 +23,10 @@ export interface ChildSaInstall {
   readonly sendNow: boolean;
 }
 
-/** Both ends of the outer UDP flow. Ports are those on the wire. */
+/** How the outer flow travels: in UDP (RFC 3948), or where UDP is blocked in TCP (RFC 9329). */
+export type Transport = 'udp' | 'tcp';
+
+/** Both ends of the outer flow. Ports are those on the wire. */
 export interface OuterPath {
   readonly local: IpAddress;
   readonly localPort: number;
@@ -71,6 +74,8 @@ export type DataPlaneEvent =
   | { readonly kind: 'rekey-needed'; readonly spiIn: number; readonly why: 'sequence' | 'bytes' }
   /** ICMP or the kernel says that the path cannot carry packets now. */
   | { readonly kind: 'path-error'; readonly code: string }
+  /** The TCP connection of the flow is gone: it can be opened again with `connect`. */
+  | { readonly kind: 'flow-lost'; readonly why: string }
   /** The plane cannot go on; nothing passes from now on. */
   | { readonly kind: 'fatal'; readonly code: string; readonly what: string };
 
@@ -93,9 +98,10 @@ export interface DataPlaneOptions {
 export interface DataPlane {
   /**
    * Opens the outer flow to the gateway. Called again it moves the flow to the local address that the kernel picks now; while that is the
-   * address it has, the local port stays. SAs stay in any case.
+   * address it has, the local port stays, and a TCP connection that is alive stays. SAs stay in any case, also when the transport changes.
+   * A plane that cannot do TCP rejects.
    */
-  connect(remote: IpAddress, remotePort: number): Promise<OuterPath>;
+  connect(remote: IpAddress, remotePort: number, transport?: Transport): Promise<OuterPath>;
   /** Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. */
   sendIke(datagram: Uint8Array): void;
   /** Makes the device, down and without addresses; the plan brings it up. */

@@ -21,3 +21,4 @@ export { lastSequence, rekeySequence, sequenceState } from './sequence.ts';
 export { clampMss } from './tcp-mss.ts';
 export { espSuites, espTransform, type EspCipher, type EspDigest, type EspTransform } from './transform.ts';
 export { classifyDatagram, natKeepalive, nonEspMarkerLength } from './udp-encapsulation.ts';
+export * from './tcp-encapsulation.ts';

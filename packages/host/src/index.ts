@@ -39,6 +39,7 @@ export { closeCanary, sendCanary, type Canary, type CanaryOutcome } from './capt
 export { addressOn, readWatchedLinks, type WatchedLinks } from './capture/watched-links.ts';
 export { askBeacon, type BeaconQuestion, type BeaconResult } from './probe/beacon.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
+export { probeGatewayOverTcp } from './probe/tcp-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
 export { openKeyRing, type KeyRing, type KeyRingOptions } from './keys/key-ring.ts';
 export type { KeySource, KeySourceProblem } from './keys/key-source.ts';

@@ -1,3 +1,5 @@
+import type { TcpUse } from './candidate.ts';
+
 /** What ProfileXML has no word for and the connection's IKE SA needs to know; from aovpn.toml. */
 export interface ConnectionSettings {
   /** Offer algorithms that are too weak to be used unasked, where the profile (or a gateway at its defaults) wants them. */
@@ -12,6 +14,8 @@ export interface ConnectionSettings {
   readonly identity?: string;
   /** EAP alone may prove the gateway (RFC 5998), where the method is fit for it. */
   readonly allowEapOnly?: boolean;
+  /** TCP encapsulation (RFC 9329): where UDP is blocked, never, or always. */
+  readonly tcp: TcpUse;
   readonly dpdMs: number;
   readonly ikeLifetimeMs: number;
   readonly childLifetimeMs: number;
@@ -25,6 +29,7 @@ export interface ConnectionSettings {
 export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
   postQuantum: 'offer',
+  tcp: 'fallback',
   allowUnenforced: false,
   dpdMs: 10_000,
   ikeLifetimeMs: 8 * 3_600_000,

@@ -1,6 +1,6 @@
 import type { IpAddress } from '@aovpn/bytes';
 import type { TrustVerdict } from '@aovpn/policy';
-import type { Candidate } from './candidate.ts';
+import type { Candidate, TcpUse } from './candidate.ts';
 import type { Places } from './memory.ts';
 import type { Problem } from './problem.ts';
 
@@ -24,6 +24,8 @@ export interface ConnectionSpec {
   readonly automatic: boolean;
   /** Host names or addresses in the order of preference. */
   readonly servers: readonly string[];
+  /** TCP where UDP is blocked (RFC 9329). */
+  readonly tcp?: TcpUse;
   /** Differs when a running tunnel no longer is what the profile and its settings ask for. */
   readonly tunnelKey: string;
   /** Differs when a failed try deserves another one now: profile, settings or credentials changed. */
@@ -96,8 +98,8 @@ export type SupervisorAction =
   | { readonly kind: 'probe'; readonly name: string; readonly attempt: number; readonly candidate: Candidate }
   /** `orderly`: say goodbye to the gateway first. Otherwise drop it at once. Answered by `ended`. */
   | { readonly kind: 'close'; readonly name: string; readonly attempt: number; readonly orderly: boolean; readonly why: string }
-  /** Bind the outer flow anew to whatever the network is now. Answered by `moved`, `cannot-move` or `ended`. */
-  | { readonly kind: 'move'; readonly name: string; readonly attempt: number }
+  /** Bind the outer flow anew to whatever the network is now, in this transport. Answered by `moved`, `cannot-move` or `ended`. */
+  | { readonly kind: 'move'; readonly name: string; readonly attempt: number; readonly transport: Candidate['transport'] }
   | { readonly kind: 'check-liveness'; readonly name: string; readonly attempt: number }
   /** One timer a connection; arming replaces it. */
   | { readonly kind: 'arm'; readonly name: string; readonly at: number }
@@ -130,6 +132,8 @@ export type Afterwards =
 export interface Race {
   /** How many of `rest` have been asked. */
   readonly asked: number;
+  /** When the first was tried. */
+  readonly since: number;
   /** When the attempt has taken too long altogether. */
   readonly deadline: number;
 }

@@ -119,11 +119,11 @@ export function problemOfHost(error: { readonly code: string; readonly what: str
   };
 }
 
-/** 1xx: keys, trust, TLS; 152–154 and 157: the PIN of a token; 205: no route to the gateway; 5xx: sources of passwords. */
+/** 1xx: keys, trust, TLS; 152–154 and 157: the PIN of a token; 205, 212: no way to the gateway; 5xx: sources of passwords. */
 function sideOfHost(number: number): Side {
   if (pinErrors.has(number) || (number >= 500 && number < 600)) return 'credentials';
   if (number >= 100 && number < 200) return 'certificate';
-  return number === 205 ? 'network' : 'host';
+  return number === 205 || number === 212 ? 'network' : 'host';
 }
 
 function retryOfHost(number: number): Retry {

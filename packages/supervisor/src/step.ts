@@ -1,4 +1,3 @@
-import { formatAddress } from '@aovpn/bytes';
 import type { TrustVerdict } from '@aovpn/policy';
 import { backoffLimits } from './backoff.ts';
 import { orderCandidates, sameCandidate, type Candidate } from './candidate.ts';
@@ -46,6 +45,7 @@ export function stepSupervisor(
 }
 
 type Opening = Extract<Phase, { readonly kind: 'opening' }>;
+type Up = Extract<Phase, { readonly kind: 'up' }>;
 
 /** What each event comes to. */
 class Step extends Turn {
@@ -233,7 +233,10 @@ class Step extends Turn {
         return;
       case 'up':
         this.phase(connection, { ...phase, trouble: 'moving' });
-        this.actions.push({ kind: 'disarm', name: spec.name }, { kind: 'move', name: spec.name, attempt: phase.attempt });
+        this.actions.push({ kind: 'disarm', name: spec.name });
+        this.#move(connection, phase.attempt, phase.candidate.transport);
+        // The new network may let UDP pass.
+        if (phase.candidate.transport === 'tcp') this.arm(spec.name, supervisorTimes.backToUdp.first);
         return;
       case 'idle':
       case 'closing':
@@ -306,6 +309,7 @@ class Step extends Turn {
       case 'up':
         if (phase.trouble === 'no-network')
           this.close(connection, false, 'no network for longer than NetworkOutageTime', problem('outage'));
+        else if (phase.candidate.transport === 'tcp' && spec.tcp !== 'only') this.#lookForUdp(connection, phase);
         return;
       case 'closing':
         // The goodbye went unanswered; from now on insist.
@@ -328,6 +332,7 @@ class Step extends Turn {
         return;
       case 'probed':
         if (phase.kind === 'opening' && phase.race) this.#raceWon(connection, phase, event.candidate);
+        else if (phase.kind === 'up' && !phase.trouble) this.#udpPasses(connection, phase, event.candidate);
         return;
       case 'established':
         if (phase.kind === 'opening') this.#established(connection, phase.candidate, phase.attempt);
@@ -350,7 +355,7 @@ class Step extends Turn {
   }
 
   #resolved(connection: Connection, answers: Extract<SupervisorEvent, { readonly kind: 'resolved' }>['answers']): void {
-    const candidates = orderCandidates(answers, this.network, connection.places);
+    const candidates = orderCandidates(answers, this.network, connection.places, connection.spec.tcp);
     if (candidates.length === 0) {
       const details = answers.map(({ server, why }) => `${server}: ${why ?? 'no address'}`).join('; ');
       this.failed(connection, problem('nameNotResolved', details));
@@ -359,11 +364,34 @@ class Step extends Turn {
 
   #established(connection: Connection, candidate: Candidate, attempt: number): void {
     const { problem: _, ...rest } = connection;
-    this.log(connection.spec.name, 'info', `connected to ${candidate.server} (${formatAddress(candidate.address)})`);
-    this.actions.push({ kind: 'disarm', name: connection.spec.name });
+    this.log(connection.spec.name, 'info', `connected to ${describeCandidate(candidate)}`);
+    if (candidate.transport === 'tcp') this.arm(connection.spec.name, supervisorTimes.backToUdp.first);
+    else this.actions.push({ kind: 'disarm', name: connection.spec.name });
     const places = remember(connection.places, candidate);
     if (places !== connection.places) this.#keepPlaces(connection.spec.name, places);
     this.phase({ ...rest, connectedAt: this.now, places, tries: 0 }, { kind: 'up', attempt, candidate });
+  }
+
+  #move({ spec: { name } }: Connection, attempt: number, transport: Candidate['transport']): void {
+    this.actions.push({ kind: 'move', name, attempt, transport });
+  }
+
+  /** A tunnel in TCP asks, as a stranger, whether UDP has become possible. */
+  #lookForUdp(connection: Connection, { attempt, candidate }: Up): void {
+    const { name } = connection.spec;
+    this.actions.push({ kind: 'probe', name, attempt, candidate: { ...candidate, transport: 'udp' } });
+    this.arm(name, supervisorTimes.backToUdp.every);
+  }
+
+  /** It has: the tunnel moves there, as to another network (RFC 9329 §8). */
+  #udpPasses(connection: Connection, phase: Up, { transport }: Candidate): void {
+    if (phase.candidate.transport !== 'tcp' || transport !== 'udp') return;
+    const { name } = connection.spec;
+    const candidate = { ...phase.candidate, transport };
+    this.log(name, 'info', 'UDP passes now: moving from TCP to UDP');
+    this.phase(connection, { ...phase, candidate, trouble: 'moving' });
+    this.actions.push({ kind: 'disarm', name });
+    this.#move(connection, phase.attempt, transport);
   }
 
   #keepPlaces(name: string, places: Places): void {
@@ -376,6 +404,9 @@ class Step extends Turn {
     const { name } = connection.spec;
     const candidate = phase.rest[race.asked];
     if (!candidate) return this.arm(name, race.deadline - this.now);
+    const patience = race.since + supervisorTimes.tcp - this.now;
+    if (candidate.transport === 'tcp' && connection.places[0]?.transport !== 'tcp' && patience > 0)
+      return this.arm(name, patience);
     this.phase(connection, { ...phase, race: { ...race, asked: race.asked + 1 } });
     this.actions.push({ kind: 'probe', name, attempt: phase.attempt, candidate });
     this.arm(name, Math.min(supervisorTimes.race, race.deadline - this.now));

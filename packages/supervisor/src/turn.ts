@@ -13,6 +13,10 @@ export const supervisorTimes = {
   resolve: 20_000,
   /** How long the first candidate may be silent before the next is asked too: RFC 8305 §8, Connection Attempt Delay. */
   race: 250,
+  /** How long UDP alone is tried, before TCP is asked too (RFC 9329 §5.1); not waited for where only TCP worked last time. */
+  tcp: 2_000,
+  /** How soon, and then how often, a tunnel in TCP looks whether UDP has become possible. */
+  backToUdp: { first: 10_000, every: 300_000 },
   /** Longest wait for a tunnel to come up: room for a person's second factor. */
   open: 900_000,
   /** How long the gateway may take to acknowledge our goodbye. */
@@ -69,7 +73,8 @@ export class Turn {
     const [candidate, ...rest] = candidates;
     const attempt = connection.attempt + 1;
     const next = { ...connection, attempt, ...(before && { problem: before }) };
-    const race = mayRace && rest.length > 0 ? { asked: 0, deadline: this.now + supervisorTimes.open } : undefined;
+    const race =
+      mayRace && rest.length > 0 ? { asked: 0, since: this.now, deadline: this.now + supervisorTimes.open } : undefined;
     const phase: Phase = {
       kind: 'opening',
       attempt,
@@ -191,6 +196,6 @@ export function describe(what: Problem): string {
 }
 
 export function describeCandidate(candidate: Candidate): string {
-  const address = formatAddress(candidate.address);
-  return address === candidate.server ? address : `${candidate.server} (${address})`;
+  const address = formatAddress(candidate.address) + (candidate.transport === 'tcp' ? ' over TCP' : '');
+  return formatAddress(candidate.address) === candidate.server ? address : `${candidate.server} (${address})`;
 }

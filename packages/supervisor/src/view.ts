@@ -97,9 +97,9 @@ function reasonOf(connection: Connection): string {
     case 'resolving':
       return `Looking up ${spec.servers.join(', ')}.`;
     case 'opening':
-      return `Negotiating with ${phase.candidate.server}.`;
+      return `Negotiating with ${phase.candidate.server}${overTcp(phase.candidate)}.`;
     case 'up':
-      return reasonOfUp(phase.trouble, phase.candidate.server);
+      return reasonOfUp(phase.trouble, phase.candidate.server + overTcp(phase.candidate));
     case 'closing':
       return `Closing: ${phase.why}.`;
     case 'waiting':
@@ -111,6 +111,10 @@ function reasonOf(connection: Connection): string {
         : `${what}; tried again slowly, or at once when something is changed.`;
     }
   }
+}
+
+function overTcp({ transport }: Candidate): string {
+  return transport === 'tcp' ? ' over TCP' : '';
 }
 
 function reasonOfUp(trouble: Extract<Phase, { readonly kind: 'up' }>['trouble'], server: string): string {

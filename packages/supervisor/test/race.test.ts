@@ -142,3 +142,85 @@ suite('memory of what worked', () => {
     assert.equal(where(script.only('open')), '192.0.2.7');
   });
 });
+
+// RFC 9329 §5.1: UDP first, and TCP where it gets no answer.
+suite('TCP where UDP is blocked', () => {
+  const over = ({ candidate }: { readonly candidate: { readonly transport: string } }): string => candidate.transport;
+  function start(tcp: 'fallback' | 'off' | 'only', ...addresses: readonly string[]): Script {
+    const script = new Script();
+    script.say({ kind: 'network', network: both });
+    script.say({ kind: 'profile', spec: spec({ tcp }) });
+    script.resolve(...addresses);
+    return script;
+  }
+  /** A tunnel in TCP. */
+  function inTcp(tcp: 'fallback' | 'only'): { readonly script: Script; readonly attempt: number } {
+    const script = start(tcp, '192.0.2.1');
+    if (tcp === 'fallback')
+      script.say({ kind: 'ended', name: 'corp', attempt: script.only('open').attempt, problem: problem('noAnswerInit') });
+    const open = script.only('open');
+    assert.equal(over(open), 'tcp');
+    script.say({ kind: 'established', name: 'corp', attempt: open.attempt });
+    return { script, attempt: open.attempt };
+  }
+
+  test('UDP alone is asked for two seconds, then TCP too', () => {
+    const script = start('fallback', '192.0.2.1', '2001:db8::1');
+    const began = script.now;
+    tick(script);
+    assert.equal(over(script.only('probe')), 'udp');
+    tick(script);
+    script.none('probe');
+    tick(script);
+    assert.equal(over(script.only('probe')), 'tcp');
+    assert.equal(script.now - began, supervisorTimes.tcp);
+  });
+
+  test('where TCP worked last it is asked at once, yet after UDP', () => {
+    const { script, attempt } = inTcp('fallback');
+    script.say({ kind: 'ended', name: 'corp', attempt, problem: problem('noAnswerEstablished') });
+    while (!script.actions.some(({ kind }) => kind === 'resolve')) tick(script);
+    script.resolve('192.0.2.1');
+    assert.equal(over(script.only('open')), 'udp');
+    tick(script);
+    assert.equal(over(script.only('probe')), 'tcp');
+  });
+
+  test('off and only', () => {
+    const off = start('off', '192.0.2.1');
+    off.say({ kind: 'ended', name: 'corp', attempt: off.only('open').attempt, problem: problem('noAnswerInit') });
+    off.none('open');
+    assert.equal(over(start('only', '192.0.2.1').only('open')), 'tcp');
+  });
+
+  test('a tunnel in TCP looks for UDP, and moves there when it passes', () => {
+    const { script, attempt } = inTcp('fallback');
+    assert.match(script.view().reason, /over TCP/);
+    tick(script);
+    const asked = script.only('probe');
+    assert.equal(over(asked), 'udp');
+    assert.equal(armedAt(script), supervisorTimes.backToUdp.every);
+    script.say({ kind: 'probed', name: 'corp', attempt, candidate: asked.candidate });
+    assert.equal(script.only('move').transport, 'udp');
+    script.say({ kind: 'moved', name: 'corp', attempt });
+    assert.equal(script.view().state, 'up');
+    assert.equal(script.view().candidate?.transport, 'udp');
+    script.say({ kind: 'probed', name: 'corp', attempt, candidate: asked.candidate });
+    assert.deepEqual(script.actions, []);
+  });
+
+  test('with "only" nobody looks', () => {
+    const { script } = inTcp('only');
+    tick(script);
+    script.none('probe');
+  });
+
+  test('another network: TCP moves along, and soon looks for UDP there', () => {
+    const { script, attempt } = inTcp('fallback');
+    script.say({ kind: 'network', network: { ...both, fingerprint: 'elsewhere' } });
+    assert.equal(script.only('move').transport, 'tcp');
+    script.say({ kind: 'moved', name: 'corp', attempt });
+    tick(script);
+    assert.equal(over(script.only('probe')), 'udp');
+  });
+});

@@ -60,7 +60,7 @@ function connectionText(
   if (connection.trust) add('network', trustText(connection.trust), connection.trust.because);
   add(
     'gateway',
-    `${connection.gateway.name}${connection.gateway.address === undefined ? '' : ` (${connection.gateway.address}, UDP ${connection.gateway.port ?? 4500})`}`,
+    `${connection.gateway.name}${connection.gateway.address === undefined ? '' : ` (${connection.gateway.address}, ${(connection.gateway.transport ?? 'udp').toUpperCase()} ${connection.gateway.port ?? 4500})`}`,
   );
   if (connection.device !== undefined)
     add('device', `${connection.device}${connection.mtu === undefined ? '' : `, MTU ${connection.mtu}`}`);

@@ -62,6 +62,11 @@ export const dataPlaneErrors = {
     title: 'The data plane is closed or not yet connected',
     cure: 'Connect first; if this appears by itself, please report it with the log.',
   },
+  tcpFailed: {
+    code: 'AOV-HOST-212',
+    title: 'The gateway cannot be reached over TCP',
+    cure: 'TCP encapsulation (RFC 9329) is tried where UDP is blocked. The gateway must listen on that TCP port (`tcp-port`); otherwise let UDP 4500 pass.',
+  },
 } as const satisfies Record<string, HostErrorEntry>;
 
 export type DataPlaneErrorName = keyof typeof dataPlaneErrors;

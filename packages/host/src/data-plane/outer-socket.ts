@@ -11,6 +11,7 @@ import {
   SysError,
   trySetOption,
 } from '../sys/index.ts';
+import type { TcpFlow } from './tcp-flow.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 
 export interface OuterSocket {
@@ -19,6 +20,13 @@ export interface OuterSocket {
   readonly localPort: number;
   /** Whether the kernel splits one send into datagrams (Linux 4.18). */
   readonly segmentation: boolean;
+  /** The connection that is behind `fd` instead of UDP. */
+  readonly tcp?: TcpFlow;
+}
+
+export function closeOuter({ fd, tcp }: OuterSocket): void {
+  if (tcp) tcp.close();
+  else closeDescriptor(fd);
 }
 
 /** Enough for a burst of several milliseconds at full speed: without it the kernel drops where nobody counts. */

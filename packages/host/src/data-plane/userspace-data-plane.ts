@@ -1,4 +1,4 @@
-import { concat, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
+import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
 import {
   classifyDatagram,
   espTransform,
@@ -10,6 +10,7 @@ import {
   type DataPlaneStats,
   type EspSa,
   type OuterPath,
+  type Transport,
 } from '@aovpn/esp';
 import {
   closeDescriptor,
@@ -23,7 +24,8 @@ import {
 } from '../sys/index.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 import { dataPlaneErrors } from './errors.ts';
-import { openOuterSocket, probeRoute, type OuterSocket } from './outer-socket.ts';
+import { closeOuter, openOuterSocket, probeRoute, type OuterSocket } from './outer-socket.ts';
+import { TcpFlow } from './tcp-flow.ts';
 import { openTunDevice, type TunDevice } from './tun-device.ts';
 import { WorkerLine } from './worker-line.ts';
 import {
@@ -46,6 +48,8 @@ export interface AllowedOffload {
   readonly socket: boolean;
 }
 
+/** No packet is too long for a stream; far above what the device gives. */
+const streamMtu = 65_535;
 /** A replaced socket is listened to for so long: what was on the way to it still arrives. */
 const retireMs = 3000;
 
@@ -65,7 +69,7 @@ export class UserspaceDataPlane implements DataPlane {
   readonly #receiver: WorkerLine;
   /** Row of the shared counters by inbound SPI. */
   readonly #rows = new Map<number, number>();
-  readonly #retiring = new Map<number, ReturnType<typeof setTimeout>>();
+  readonly #retiring = new Map<OuterSocket, ReturnType<typeof setTimeout>>();
   #device: TunDevice | undefined;
   #socket: OuterSocket | undefined;
   #remoteName: Uint8Array = new Uint8Array();
@@ -98,21 +102,34 @@ export class UserspaceDataPlane implements DataPlane {
     }
   }
 
-  connect(remote: IpAddress, remotePort: number): Promise<OuterPath> {
+  connect(remote: IpAddress, remotePort: number, transport: Transport = 'udp'): Promise<OuterPath> {
     return this.#inTurn(async () => {
       const { mark } = this.#options;
       const route = probeRoute(remote, remotePort, mark);
       const old = this.#socket;
-      const stays = old && sameAddress(old.local, route.local);
-      const socket = stays ? old : openOuterSocket(route, mark, this.#allowed.socket);
+      const name = encodeSocketAddress(remote, remotePort);
+      const stays =
+        old &&
+        sameAddress(old.local, route.local) &&
+        (transport === 'tcp' ? old.tcp?.isAlive === true && equal(this.#remoteName, name) : !old.tcp);
+      const socket = stays
+        ? old
+        : transport === 'tcp'
+          ? await this.#openTcp(remote, remotePort, name)
+          : openOuterSocket(route, mark, this.#allowed.socket);
+      if (this.#closed) {
+        if (!stays) closeOuter(socket);
+        throw dataPlaneError('closed', 'the data plane is closed');
+      }
       this.#socket = socket;
-      this.#pathMtu = route.pathMtu;
-      this.#remoteName = encodeSocketAddress(remote, remotePort);
+      // A stream has no packets that could be too long for the path.
+      this.#pathMtu = transport === 'tcp' ? streamMtu : route.pathMtu;
+      this.#remoteName = name;
       if (this.#workersListen) await this.#giveSocketToWorkers();
       else if (!stays) this.#listen();
       if (old && !stays) {
-        if (this.#workersListen) this.#retire(old.fd);
-        else closeDescriptor(old.fd);
+        if (this.#workersListen) this.#retire(old);
+        else closeOuter(old);
       }
       return { local: socket.local, localPort: socket.localPort, remote, remotePort };
     });
@@ -120,6 +137,7 @@ export class UserspaceDataPlane implements DataPlane {
 
   sendIke(datagram: Uint8Array): void {
     if (this.#closed || !this.#socket) return;
+    if (this.#socket.tcp) return this.#socket.tcp.sendIke(datagram);
     const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);
     const name = this.#remoteName;
     const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;
@@ -231,12 +249,12 @@ export class UserspaceDataPlane implements DataPlane {
     this.#watch?.close();
     this.#stopWorkers();
     await Promise.all([this.#transmitter.exited(), this.#receiver.exited()]);
-    for (const [fd, timer] of this.#retiring) {
+    for (const [socket, timer] of this.#retiring) {
       clearTimeout(timer);
-      closeDescriptor(fd);
+      closeOuter(socket);
     }
     this.#retiring.clear();
-    if (this.#socket) closeDescriptor(this.#socket.fd);
+    if (this.#socket) closeOuter(this.#socket);
     if (this.#device) closeDescriptor(this.#device.fd);
     openPlanes.delete(this);
   }
@@ -258,29 +276,45 @@ export class UserspaceDataPlane implements DataPlane {
   }
 
   async #giveSocketToWorkers(): Promise<void> {
-    const { fd, segmentation, local } = this.#socket!;
-    const flow = { fd, remote: this.#remoteName.slice(), family: local.family, pathMtu: this.#pathMtu, segmentation };
+    const { fd, segmentation, local, tcp } = this.#socket!;
+    // A packet pair knows its other end.
+    const remote = tcp ? new Uint8Array(0) : this.#remoteName.slice();
+    const flow = { fd, remote, family: local.family, pathMtu: this.#pathMtu, segmentation };
     const command = { kind: 'flow', ...flow } as const;
     await this.#receiver.send(command);
     await this.#transmitter.send(command);
   }
 
-  #retire(fd: number): void {
+  async #openTcp(remote: IpAddress, remotePort: number, name: Uint8Array): Promise<OuterSocket> {
+    const tcp = await TcpFlow.open({
+      remote,
+      remotePort,
+      mark: this.#options.mark,
+      onIke: (datagram) => this.#tellIke(datagram, name, performance.now()),
+      onLost: (why) => {
+        if (this.#socket?.tcp === tcp) this.#tell({ kind: 'flow-lost', why });
+      },
+    });
+    return { fd: tcp.fd, local: tcp.local, localPort: tcp.localPort, segmentation: false, tcp };
+  }
+
+  #retire(socket: OuterSocket): void {
     const timer = setTimeout(() => {
-      this.#retiring.delete(fd);
-      void this.#receiver.send({ kind: 'retire', fd }).then(
-        () => closeDescriptor(fd),
-        () => closeDescriptor(fd),
-      );
+      this.#retiring.delete(socket);
+      const close = (): void => closeOuter(socket);
+      void this.#receiver.send({ kind: 'retire', fd: socket.fd }).then(close, close);
     }, retireMs);
     timer.unref();
-    this.#retiring.set(fd, timer);
+    this.#retiring.set(socket, timer);
   }
 
   /** Reads IKE in the main thread, while there is nothing else to read: a handshake needs no worker. */
   #listen(): void {
     this.#watch?.close();
-    const { fd } = this.#socket!;
+    this.#watch = undefined;
+    const { fd, tcp } = this.#socket!;
+    // A stream hands its IKE on by itself.
+    if (tcp) return;
     const buffer = new Uint8Array(65536);
     const name = new Uint8Array(socketAddressCapacity);
     const nameLength = new Uint32Array(1);

@@ -85,7 +85,8 @@ export async function probeGateway(crypto: IkeCrypto, address: IpAddress, port: 
   }
 }
 
-function initRequest(crypto: IkeCrypto, spiI: Uint8Array): Uint8Array {
+/** An IKE_SA_INIT request of nobody. */
+export function initRequest(crypto: IkeCrypto, spiI: Uint8Array): Uint8Array {
   const pair = crypto.generateKeyPair(Ke.ECP256);
   return encodeMessage({
     header: {

@@ -59,6 +59,23 @@ export function watchReadable(fd: number, callback: () => void): Watch {
   };
 }
 
+/** Calls back once, when the descriptor is writable or in error. */
+export function watchWritable(fd: number, callback: () => void): Watch {
+  const handle = koffi.node.poll(fd, { writable: true, disconnect: true }, () => {
+    if (!watches.delete(handle)) return;
+    handle.close();
+    callback();
+  });
+  watches.add(handle);
+  return {
+    close: () => {
+      if (watches.delete(handle)) handle.close();
+    },
+    ref: () => handle.ref(),
+    unref: () => handle.unref(),
+  };
+}
+
 /** Waits at most `timeoutMs` until the descriptor is readable, blocking this thread: for tests and one-shot requests only. */
 export function waitReadable(fd: number, timeoutMs: number): boolean {
   const entry = new Int32Array([fd, constant.POLLIN]);

@@ -8,15 +8,19 @@ export {
   waitReadable,
   wakeEventfd,
   watchReadable,
+  watchWritable,
   type Watch,
 } from './descriptor.ts';
 export { openNetlink } from './netlink.ts';
 export { enterNetworkNamespace } from './process.ts';
 export {
+  beginConnect,
   bindTo,
   connectTo,
   getOption,
   localEnd,
+  openPacketPair,
+  openTcpSocket,
   openUdpSocket,
   peerCredentials,
   setOption,

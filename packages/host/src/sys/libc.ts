@@ -80,6 +80,13 @@ export const ioctl = bind('int ioctl(int, ulong, size_t)') as (fd: number, reque
 export const eventfd = bind('int eventfd(uint, int)') as (initial: number, flags: number) => number;
 
 export const socket = bind('int socket(int, int, int)') as (family: number, type: number, protocol: number) => number;
+/** `pair`: address of two 32-bit descriptors to come. */
+export const socketpair = bind('int socketpair(int, int, int, size_t)') as (
+  family: number,
+  type: number,
+  protocol: number,
+  pair: number,
+) => number;
 export const bindSocket = bind('int bind(int, size_t, uint)') as (fd: number, address: number, length: number) => number;
 export const connect = bind('int connect(int, size_t, uint)') as (fd: number, address: number, length: number) => number;
 /** `length`: address of a 32-bit in-out length. */

@@ -3,7 +3,7 @@ import * as constant from './constant.ts';
 import { closeDescriptor } from './descriptor.ts';
 import * as libc from './libc.ts';
 import { decodeSocketAddress, encodeSocketAddress, socketAddressCapacity } from './socket-address.ts';
-import { check } from './sys-error.ts';
+import { check, errno } from './sys-error.ts';
 
 /** @throws {SysError} */
 export function openUdpSocket(family: 4 | 6): number {
@@ -21,6 +21,20 @@ export function openUdpSocket(family: 4 | 6): number {
 }
 
 /** @throws {SysError} */
+export function openTcpSocket(family: 4 | 6): number {
+  const domain = family === 4 ? constant.AF_INET : constant.AF_INET6;
+  return check('socket', libc.socket(domain, constant.SOCK_STREAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0));
+}
+
+/** Two sockets joined to each other that keep the bounds of what is written (`SOCK_SEQPACKET`). @throws {SysError} */
+export function openPacketPair(): readonly [number, number] {
+  const pair = new Int32Array(2);
+  const type = constant.SOCK_SEQPACKET | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC;
+  check('socketpair', libc.socketpair(constant.AF_UNIX, type, 0, libc.addressOf(pair)));
+  return [pair[0]!, pair[1]!];
+}
+
+/** @throws {SysError} */
 export function bindTo(fd: number, address: IpAddress, port: number): void {
   const octets = encodeSocketAddress(address, port);
   check('bind', libc.bindSocket(fd, libc.addressOf(octets), octets.length));
@@ -30,6 +44,13 @@ export function bindTo(fd: number, address: IpAddress, port: number): void {
 export function connectTo(fd: number, address: IpAddress, port: number): void {
   const octets = encodeSocketAddress(address, port);
   check('connect', libc.connect(fd, libc.addressOf(octets), octets.length));
+}
+
+/** Begins to connect a socket that does not block; that it is connected, or why not, shows once it is writable. @throws {SysError} */
+export function beginConnect(fd: number, address: IpAddress, port: number): void {
+  const octets = encodeSocketAddress(address, port);
+  const result = libc.connect(fd, libc.addressOf(octets), octets.length);
+  if (result !== -errno.EINPROGRESS) check('connect', result);
 }
 
 /** The local end. @throws {SysError} */

@@ -1,0 +1,111 @@
+// IKE and ESP in TCP where UDP is blocked (RFC 9329), against the testkit's responder: Debian's strongSwan has none, and Libreswan's needs a
+// kernel with espintcp. Back to UDP as soon as it passes; a lost connection is made again.
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sortOf } from '../../../lab/capture.ts';
+import { network } from '../../../lab/network.ts';
+import { TestkitGateway } from '../../../lab/peer/testkit-gateway.ts';
+import { certificateProfile } from '../../../lab/profile-xml.ts';
+import type { Product } from '../../../lab/product.ts';
+import { World } from '../../../lab/world.ts';
+
+const name = 'stream';
+const blocked = { dropUdpPorts: [500, 4500] };
+
+suite('ike/tcp', { concurrency: 1 }, () => {
+  let world: World;
+  let product: Product;
+  let gateway: TestkitGateway;
+  before(async () => {
+    world = await World.create();
+    product = world.product();
+    await product.start();
+    gateway = await TestkitGateway.start(world.gatewayHost, {
+      certificate: world.pki.gateway(),
+      authorities: [world.pki.root.certificatePem],
+    });
+  });
+  after(async () => {
+    await gateway?.stop();
+    await world?.close();
+  });
+
+  const put = async (): Promise<void> => {
+    const issued = world.pki.machine();
+    await product.put(name, certificateProfile({ names: {} }), {
+      certificatePem: issued.chainPem,
+      keyPem: issued.keyPem,
+      gatewayCaPem: world.pki.root.certificatePem,
+    });
+  };
+  const transport = async (): Promise<string | undefined> => (await product.connection(name))?.gateway.transport;
+  const flow = () => world.application.flow(network.corp.web4, network.corp.echoPort, 100);
+
+  test('UDP is blocked: the tunnel comes up in TCP, and on the wire there is nothing else', async () => {
+    await world.impair(blocked);
+    await put();
+    await product.waitForState(name, 'up');
+    assert.equal(await transport(), 'tcp');
+    const capture = await world.capture();
+    const running = await flow();
+    await gateway.says(/^stream from /m);
+    await sleep(1000);
+    const { sent, lost } = await running.stop();
+    assert.ok(sent > 0);
+    assert.equal(lost, 0);
+    const packets = await capture.stop();
+    const ends: readonly string[] = [network.gateway.v4, network.gateway.v6];
+    const ofGateway = packets.filter(({ source, destination }) => ends.includes(source) || ends.includes(destination));
+    const isStream = ({ protocol, sourcePort, destinationPort }: (typeof packets)[number]): boolean =>
+      protocol === 6 && (sourcePort === 4500 || destinationPort === 4500);
+    assert.ok(ofGateway.filter(isStream).length >= sent, 'the capture sees the tunnel');
+    // A stranger's IKE_SA_INIT looks whether UDP passes by now.
+    const others = ofGateway.filter((packet) => !isStream(packet) && !['neighbour', 'ike'].includes(sortOf(packet)));
+    assert.deepEqual(others, []);
+  });
+
+  test('rekeys of both kinds lose nothing', async () => {
+    const running = await flow();
+    await gateway.tell({ op: 'rekey-child' });
+    await gateway.says(/heard 37 response 1/);
+    await gateway.tell({ op: 'rekey-ike' });
+    await gateway.says(/heard 37 response 3/);
+    assert.equal((await running.stop()).lost, 0);
+  });
+
+  test('a connection that somebody cuts is made again, and the tunnel goes on', async () => {
+    const { connectedAt } = (await product.connection(name))!;
+    const streams = gateway.count(/^stream from/);
+    await gateway.tell({ op: 'cut' });
+    while (gateway.count(/^stream from/) === streams) await sleep(20);
+    await gateway.says(/heard 37 request \d+: N16400[^]*$/m);
+    const running = await flow();
+    await sleep(500);
+    const { sent, lost } = await running.stop();
+    assert.ok(sent > 0);
+    assert.equal(lost, 0);
+    assert.equal((await product.connection(name))?.connectedAt, connectedAt);
+    assert.equal(await transport(), 'tcp');
+  });
+
+  test('UDP passes again: the tunnel moves there by itself', async () => {
+    const { connectedAt } = (await product.connection(name))!;
+    const running = await flow();
+    await world.impair({});
+    await product.waitFor(name, 'in UDP', ({ state, gateway: { transport: now } }) => now === 'udp' && state === 'up', 30_000);
+    assert.equal((await running.stop()).lost, 0);
+    assert.equal((await product.connection(name))?.connectedAt, connectedAt);
+  });
+
+  test('switched off, there is no TCP', async () => {
+    await product.remove(name);
+    await world.impair(blocked);
+    await product.settings(`[profile."${name}"]\ntcp = "off"\n`);
+    const before = gateway.count(/^stream from/);
+    await put();
+    const { problem } = await product.waitForState(name, 'waiting', 40_000);
+    assert.equal(problem?.code, 'AOV-IKE-101');
+    assert.equal(gateway.count(/^stream from/), before);
+  });
+});
