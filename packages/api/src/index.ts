@@ -4,3 +4,4 @@ export type * from './certificate-report.ts';
 export * from './prompt.ts';
 export type * from './traffic.ts';
 export * from './leak-report.ts';
+export * from './lockdown.ts';

@@ -29,6 +29,9 @@ export interface Requests {
   'POST /v1/connections/:name/down': { answer: { readonly accepted: true } };
   /** New keys for a connection that is up: first for its traffic, then for IKE itself. */
   'POST /v1/connections/:name/rekey': { answer: { readonly accepted: true } };
+  /** Root's way out of LockDown, and back; both survive restarts. */
+  'POST /v1/lockdown/:name/release': { answer: { readonly accepted: true } };
+  'POST /v1/lockdown/:name/engage': { answer: { readonly accepted: true } };
   /** Query: `target=` a name, an address, a connection in any usual form, `app:NAME` or `pid:NUMBER`; optionally `app=NAME` or `pid=NUMBER` for whose it is. */
   'GET /v1/explain': { answer: Explanation };
   /** Query: `profile=NAME` for the items of one profile. */
@@ -67,6 +70,8 @@ export interface ErrorAnswer {
     readonly message: string;
     readonly cure: string;
     readonly diagnostics?: readonly DiagnosticLine[];
+    /** Present while LockDown holds back all traffic: that it does, and which line of which profile. */
+    readonly blocked?: string;
   };
 }
 
@@ -80,6 +85,8 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'POST /v1/connections/:name/up': 'write',
   'POST /v1/connections/:name/down': 'write',
   'POST /v1/connections/:name/rekey': 'write',
+  'POST /v1/lockdown/:name/release': 'write',
+  'POST /v1/lockdown/:name/engage': 'write',
   'GET /v1/explain': 'read',
   'GET /v1/plan': 'read',
   // It has a profile parsed: what may be put into force may be tried.

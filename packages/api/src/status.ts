@@ -1,4 +1,5 @@
 import type { Prompt, PromptOutcome } from './prompt.ts';
+import type { LockdownStatus } from './lockdown.ts';
 import type { FiltersStatus, TrafficStatus } from './traffic.ts';
 
 /** All times are ISO 8601 in UTC; all addresses and prefixes canonical text; all sizes octets. */
@@ -137,6 +138,8 @@ export interface ConnectionStatus {
   readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
   /** Only with traffic filters, and only while the tunnel is up. */
   readonly filters?: FiltersStatus;
+  /** Only with LockDown that root has not released: whether all traffic of this machine is held back now, and by which line. */
+  readonly lockdown?: { readonly blocked: boolean; readonly because: string };
   /** Keys of the apps that filters and triggers of the profile name. */
   readonly apps?: readonly string[];
   readonly crypto?: CryptoStatus;
@@ -184,6 +187,8 @@ export interface DaemonStatus {
   readonly profiles: readonly ProfileStatus[];
   /** Absent: filters and apps are not needed by any profile. */
   readonly traffic?: TrafficStatus;
+  /** Absent: no profile has LockDown. */
+  readonly lockdown?: LockdownStatus;
 }
 
 /** Answer to `explain`: each line is one step of the decision, the last one its outcome. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import process from 'node:process';
 import type { DaemonEvent, ErrorAnswer, Requests } from '@aovpn/api';
+import { blockedWithoutDaemon } from './blocked-traffic.ts';
 import { CommandError, ExitCode } from './command.ts';
 
 // An import statement would evaluate every export, and with WebSocket a whole HTTP client that nobody needs: 70 ms and 13 MiB.
@@ -126,7 +127,7 @@ export class RefusedError extends CommandError {
   readonly answer: ErrorAnswer['error'];
 
   constructor(exitCode: number, answer: ErrorAnswer['error']) {
-    super(exitCode, answer.code === '' ? answer.message : `${answer.message} [${answer.code}]`, answer.cure);
+    super(exitCode, answer.code === '' ? answer.message : `${answer.message} [${answer.code}]`, answer.cure, answer.blocked);
     this.answer = answer;
   }
 }
@@ -139,6 +140,7 @@ function explainTransport(socketPath: string, error: NodeJS.ErrnoException): Err
         ExitCode.noDaemon,
         `the daemon is not running (nothing listens on ${socketPath})`,
         'start it: systemctl start aovpn, or run aovpnd as root',
+        blockedWithoutDaemon(socketPath),
       );
     case 'EACCES':
     case 'EPERM':
@@ -146,12 +148,14 @@ function explainTransport(socketPath: string, error: NodeJS.ErrnoException): Err
         ExitCode.notPermitted,
         `you may not talk to the daemon on ${socketPath}`,
         'become root, or ask to be put into the group "aovpn"',
+        blockedWithoutDaemon(socketPath),
       );
     case 'ETIMEDOUT':
       return new CommandError(
         ExitCode.noDaemon,
         `the daemon did not answer within ${answerTimeout / 1000} s`,
         'look at its log: journalctl -u aovpn',
+        blockedWithoutDaemon(socketPath),
       );
     case 'ECONNRESET':
     case 'EPIPE':
@@ -159,6 +163,7 @@ function explainTransport(socketPath: string, error: NodeJS.ErrnoException): Err
         ExitCode.noDaemon,
         'the daemon went away in the middle of its answer',
         'look at its log: journalctl -u aovpn',
+        blockedWithoutDaemon(socketPath),
       );
     default:
       return error;

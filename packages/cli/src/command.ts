@@ -62,10 +62,13 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly exitCode: number;
   readonly cure: string | undefined;
+  /** That LockDown holds back all traffic now: it may be what the person came for. */
+  readonly blocked: string | undefined;
 
-  constructor(exitCode: number, message: string, cure?: string) {
+  constructor(exitCode: number, message: string, cure?: string, blocked?: string) {
     super(message);
     this.exitCode = exitCode;
     this.cure = cure;
+    this.blocked = blocked;
   }
 }

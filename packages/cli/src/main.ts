@@ -100,5 +100,6 @@ function report(error: unknown, terminal: Terminal): number {
   terminal.err(`${terminal.style('bad', 'aovpn:')} ${printable(error.message)}`);
   if (error.cure !== undefined && error.cure !== '')
     terminal.err(`  ${terminal.style('dim', 'what to do:')} ${printable(error.cure)}`);
+  if (error.blocked !== undefined) terminal.err(`  ${terminal.style('dim', 'traffic:')} ${printable(error.blocked)}`);
   return error.exitCode;
 }

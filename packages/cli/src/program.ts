@@ -9,6 +9,7 @@ import { down } from './command/down.ts';
 import { explain } from './command/explain.ts';
 import { explainCertificate } from './command/explain-certificate.ts';
 import { leaktest } from './command/leaktest.ts';
+import { lockdownEngage, lockdownRelease } from './command/lockdown.ts';
 import { logs } from './command/logs.ts';
 import { man } from './command/man.ts';
 import { plan } from './command/plan.ts';
@@ -28,6 +29,8 @@ export const program: readonly Command[] = [
   up,
   down,
   rekey,
+  lockdownRelease,
+  lockdownEngage,
   prompt,
   profileAdd,
   profileList,

@@ -69,6 +69,8 @@ export interface CandidateStoreOptions {
   readonly attendance: Attendance;
   readonly desk: PromptDesk;
   readonly log: Log;
+  /** LockDown that root has not released. */
+  readonly isLocking: (intent: StoredProfile['intent']) => boolean;
   /** A tunnel uses the credentials: tokens are left alone then. */
   readonly inUse: (name: string) => boolean;
   readonly createGatewayVerifier: (credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard') => GatewayVerifier;
@@ -151,6 +153,7 @@ export class CandidateStore {
       tunnelKey,
       retryKey: keyOf(tunnelKey, digest),
       ...(obstacle && { problem: obstacle }),
+      ...(this.#options.isLocking(intent) && { lockdown: true }),
       outageMs: (intent.networkOutageSeconds.value ?? 0) * 1000,
     };
   }

@@ -84,6 +84,8 @@ export function connectionStatus({
         })),
     },
     ...(filters && { filters }),
+    ...(view.trafficBlocked !== undefined &&
+      intent?.lockdown && { lockdown: { blocked: view.trafficBlocked, because: formatBecause(intent.lockdown) } }),
     ...(apps.length > 0 && { apps }),
     ...(network && {
       crypto: {

@@ -70,6 +70,22 @@ export const daemonErrors = [
     title: 'The connection is not up',
     cure: 'Bring it up first: aovpn up NAME. `aovpn status NAME` says why it is not.',
   },
+  {
+    code: 'AOV-DAEMON-540',
+    title: 'A connection with LockDown cannot be put down',
+    cure: 'Its way out is: aovpn lockdown release NAME (root).',
+  },
+  {
+    code: 'AOV-DAEMON-541',
+    title: 'A profile with LockDown cannot be removed',
+    cure: 'Release it first: aovpn lockdown release NAME (root).',
+  },
+  {
+    code: 'AOV-DAEMON-542',
+    title: 'The file of a profile with LockDown is gone; its last good version stays in force',
+    cure: 'Put the file back, or release it: aovpn lockdown release NAME (root).',
+  },
+  { code: 'AOV-DAEMON-543', title: 'This profile has no LockDown', cure: 'See: aovpn status' },
 ] as const;
 
 export type DaemonErrorCode = (typeof daemonErrors)[number]['code'];

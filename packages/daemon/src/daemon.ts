@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, ProfileStatus } from '@aovpn/api';
+import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
 import type { IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane, Transport } from '@aovpn/esp';
 import {
@@ -22,6 +22,7 @@ import {
   startSupervisor,
   stepSupervisor,
   unwantedConnections,
+  viewConnection,
   type Problem,
   type SupervisorAction,
   type SupervisorOccurrence,
@@ -36,11 +37,13 @@ import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import { HeldFile } from './held-file.ts';
+import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
 import type { Log } from './log.ts';
 import { NetworkFollower } from './network-follower.ts';
 import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
 import { PlaceFile } from './place-file.ts';
+import { outerMark } from './outer-mark.ts';
 import { PlanKeeper } from './plan-keeper.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
@@ -61,6 +64,7 @@ export interface Platform {
   readonly crypto: MachineCrypto;
   readonly network: Network;
   readonly filters: FilterPlatform;
+  readonly lockdown: LockdownPlatform;
   readonly asker: UpstreamAsker;
   readonly openDataPlane: OpenDataPlane;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
@@ -68,9 +72,6 @@ export interface Platform {
   probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
   askBeacon(question: BeaconQuestion): Promise<BeaconResult>;
 }
-
-/** `SO_MARK` of our outer packets and of queries for gateway names: they never enter a tunnel. "aov" in ASCII. */
-const outerMark = 0x61_6f_76;
 
 const rescanInterval = 10_000;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
@@ -88,6 +89,7 @@ export class Daemon {
   readonly store: ProfileStore;
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
+  readonly lockdown: LockdownControl;
   readonly apps: AppStore;
   readonly settings: SettingsFile;
   readonly platform: Platform;
@@ -119,10 +121,18 @@ export class Daemon {
     this.settings = settings;
     this.log = log;
     this.profilesDir = path.join(options.configDir, 'profiles.d');
+    this.lockdown = new LockdownControl({
+      platform: platform.lockdown,
+      stateDir: options.stateDir,
+      runDir: options.runDir,
+      log,
+      onChange: () => this.#trafficChanged(),
+    });
     this.store = new ProfileStore({
       directory: this.profilesDir,
       lastGoodDirectory: path.join(options.stateDir, 'last-good'),
       review: (name, profile) => reviewProfile(profile, settings.current.of(name)),
+      mustStay: ({ intent }) => this.lockdown.isLocking(intent),
       log,
       clock: Date.now,
     });
@@ -133,6 +143,7 @@ export class Daemon {
       mark: outerMark,
       intents: () => this.intents(),
       traffic: this.traffic,
+      lockdown: this.lockdown,
       facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
     });
@@ -153,7 +164,9 @@ export class Daemon {
       facts: () => this.#network.facts,
       intents: () => this.intents(),
       settings: (name) => settings.current.of(name),
-      resolve: (host) => this.resolve(host),
+      // Nobody but a gateway is looked up past a lock.
+      resolve: async (host) =>
+        this.plans.plan.lockdown ? { addresses: [], why: 'LockDown is in force' } : await this.resolve(host),
       askBeacon: (question) => platform.askBeacon(question),
       mark: outerMark,
       say: (verdicts) => this.#say({ kind: 'trust', verdicts }),
@@ -180,6 +193,7 @@ export class Daemon {
       attendance: this.attendance,
       desk: this.prompts,
       log,
+      isLocking: (intent) => this.lockdown.isLocking(intent),
       inUse: (name) => this.#tunnels.has(name),
       createGatewayVerifier: (credentials, revocation) => platform.createGatewayVerifier(credentials, revocation),
       onPicked: () => void this.rescan().catch(() => {}),
@@ -208,8 +222,11 @@ export class Daemon {
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
     this.#state = startSupervisor(await this.#held.read(), await this.#places.read());
+    await this.lockdown.read();
     await this.#network.read();
     await this.rescan();
+    // Also without any profile: a lock that nothing asks for any more goes.
+    if (!this.plans.plan.lockdown) await this.lockdown.apply(undefined);
     // What guards forced apps is replaced by the first plan in one go, not removed before: they had a moment in the open otherwise.
     if (this.traffic.state.state === 'off')
       for (const what of await this.platform.filters.cleanUp()) this.log.error(`could not be cleared away: ${what}`);
@@ -238,6 +255,7 @@ export class Daemon {
   async abandon(guards: 'remove' | 'keep'): Promise<void> {
     try {
       await this.plans.clear(guards);
+      await this.lockdown.close();
       await this.#candidates.close();
       await this.platform.network.close();
     } catch (error) {
@@ -255,7 +273,9 @@ export class Daemon {
     this.#say({ kind: 'up', name });
   }
 
+  /** @throws {DaemonError} AOV-DAEMON-540 */
   down(name: string): void {
+    this.refuseWhileLocked(name, 'AOV-DAEMON-540');
     this.prompts.withdraw(name);
     this.#candidates.keepsakes(name)?.passwords.forget();
     this.#say({ kind: 'down', name });
@@ -267,6 +287,39 @@ export class Daemon {
     const tunnel = this.#tunnels.get(name)?.tunnel;
     if (!tunnel?.network) throw new DaemonError('AOV-DAEMON-550', name);
     tunnel.rekey();
+  }
+
+  /** @throws {DaemonError} with this code, when the profile has LockDown that root has not released */
+  refuseWhileLocked(name: string, code: 'AOV-DAEMON-540' | 'AOV-DAEMON-541'): void {
+    const stored = this.store.get(name);
+    if (stored && this.lockdown.isLocking(stored.intent)) throw new DaemonError(code, name);
+  }
+
+  /** Root's way out of LockDown (`released`), or back. @throws {DaemonError} AOV-DAEMON-516, AOV-DAEMON-543 */
+  async setLockdown(name: string, released: boolean, by: string): Promise<void> {
+    const stored = this.store.get(name);
+    if (!stored?.intent.lockdown) throw new DaemonError('AOV-DAEMON-543', name);
+    if (released) await this.lockdown.release(name, by);
+    else await this.lockdown.engage(name, by);
+    // What the connection may do first, so that nothing is held back that is not blocked, nor blocked that is held back.
+    await this.#load(stored, true);
+    await this.rescan();
+    await this.plans.refresh();
+  }
+
+  /** Why all traffic of this machine is blocked now; undefined: it is not. */
+  get blocked(): string | undefined {
+    return this.lockdown.blockedText(this.#isLockedUp());
+  }
+
+  /** Undefined when no profile has LockDown. */
+  get lockdownStatus(): LockdownStatus | undefined {
+    return this.lockdown.status(this.intents().values(), this.#isLockedUp());
+  }
+
+  /** Whether a tunnel with LockDown carries traffic. */
+  #isLockedUp(): boolean {
+    return [...this.#state.connections.values()].some((connection) => viewConnection(connection).trafficBlocked === false);
   }
 
   /** Whether a user besides root may answer prompts. */
@@ -297,6 +350,7 @@ export class Daemon {
   async status(): Promise<DaemonStatus> {
     const facts = await this.platform.network.networkFacts();
     const traffic = trafficStatus(this.plans.plan, this.traffic);
+    const lockdown = this.lockdownStatus;
     return {
       version,
       pid: process.pid,
@@ -306,6 +360,7 @@ export class Daemon {
       connections: await this.connections(),
       profiles: this.profiles(),
       ...(traffic && { traffic }),
+      ...(lockdown && { lockdown }),
     };
   }
 
@@ -340,6 +395,7 @@ export class Daemon {
 
   async resolve(server: string): ReturnType<typeof resolveGateway> {
     const facts = await this.platform.network.networkFacts();
+    await this.plans.ask(facts.resolver.servers);
     return await resolveGateway(server, { servers: facts.resolver.servers, mark: outerMark, asker: this.platform.asker });
   }
 
@@ -373,6 +429,7 @@ export class Daemon {
   async #take(change: StoreChange): Promise<void> {
     switch (change.kind) {
       case 'in-force':
+        if (!change.stored.intent.lockdown) await this.lockdown.forget(change.stored.name);
         await this.#load(change.stored, true);
         this.#publishProfile(change.stored.name);
         return;
@@ -383,6 +440,7 @@ export class Daemon {
         await this.#candidates.remove(change.name);
         await this.#trust.forget(change.name);
         await this.#places.forget(change.name);
+        await this.lockdown.forget(change.name);
         this.#say({ kind: 'profile-removed', name: change.name });
         return;
     }

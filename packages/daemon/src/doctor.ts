@@ -14,6 +14,8 @@ import {
 } from '@aovpn/supervisor';
 import { findCredentials } from './credentials.ts';
 import type { Daemon } from './daemon.ts';
+import { checkLockdown } from './lockdown-doctor.ts';
+import { outerMark } from './outer-mark.ts';
 import { passwordStores } from './password-stores.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { ProfileSettings } from './settings.ts';
@@ -33,6 +35,7 @@ export async function doctorReport(daemon: Daemon, connection: string | undefine
     checkNetwork(daemon),
     checkClock(),
     checkTraffic(daemon),
+    checkLockdown(daemon.lockdownStatus),
     ...names.map(async (name) => {
       try {
         return (await checkConnection(daemon, name)).map((check) => ({ ...check, connection: name }));
@@ -155,6 +158,10 @@ async function checkServer(daemon: Daemon, name: string, server: string): Promis
     ];
   }
   const port = daemon.settings.current.of(name).gatewayPort;
+  await daemon.plans.reach(
+    name,
+    addresses.slice(0, maxProbes).map((address) => ({ address, port })),
+  );
   const probes = await Promise.all(addresses.slice(0, maxProbes).map((address) => probe(daemon, server, address, port)));
   return [{ name: `name ${server}`, verdict: 'ok', found: addresses.map(formatAddress).join(', ') }, ...probes];
 }
@@ -163,8 +170,8 @@ async function checkServer(daemon: Daemon, name: string, server: string): Promis
 async function probe(daemon: Daemon, server: string, address: IpAddress, port: number): Promise<DoctorCheck> {
   const name = `gateway ${server} (${formatAddress(address)})`;
   const [ours, plain] = await Promise.all([
-    probeGateway(daemon.platform.crypto, address, port),
-    probeGateway(daemon.platform.crypto, address, 500),
+    probeGateway(daemon.platform.crypto, address, port, outerMark),
+    probeGateway(daemon.platform.crypto, address, 500, outerMark),
   ]);
   if (ours.answered)
     return { name, verdict: 'ok', found: `answers on UDP ${port} within ${Math.round(ours.milliseconds ?? 0)} ms` };

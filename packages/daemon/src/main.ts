@@ -2,8 +2,10 @@ import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { maxRequestBytes } from '@aovpn/api';
+import { formatBecause } from '@aovpn/policy';
 import {
   cleanUp,
+  isLockdownInForce,
   lockInstance,
   keepServiceWatchdog,
   notifyService,
@@ -15,6 +17,7 @@ import {
 } from '@aovpn/host';
 import { DaemonError } from './daemon-error.ts';
 import { Daemon } from './daemon.ts';
+import { blockEarly, releaseAll } from './early-block.ts';
 import { Log } from './log.ts';
 import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxFilters, linuxPlatform } from './platform.ts';
@@ -50,6 +53,7 @@ export async function main(args: readonly string[]): Promise<void> {
     checkMachine(options);
     lock = lockInstance(path.join(options.runDir, 'aovpnd.lock'));
     if (options.task === 'clean-up') await cleanUpOnly(options, log);
+    else if (options.task === 'block') await blockOnly(options, log);
     else await run(options, log);
   } catch (error) {
     fail(log, error);
@@ -67,6 +71,8 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
   const settings = await SettingsFile.open(path.join(options.configDir, 'aovpn.toml'), log);
   log.info(`aovpnd ${version}, process ${process.pid}, Node ${process.versions.node}`);
   const platform = linuxPlatform(options);
+  // Whatever became of the run before, and however long the start takes.
+  await blockEarly(options, log);
   const daemon = new Daemon(options, platform, settings, log);
   const { promise: asked, resolve: stop } = Promise.withResolvers<string>();
   let dying = false;
@@ -120,9 +126,25 @@ async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {
   // systemd.exec(5): after a crash what refuses stays for the next start; whoever asks for a clean-up by hand means all of it.
   const crashed = (process.env['SERVICE_RESULT'] ?? 'success') !== 'success';
   const left = [...problems, ...(crashed ? [] : await linuxFilters(options).cleanUp())];
+  await openLocks(options, log);
   log.info(`removed: ${rules} rules, ${routes} routes, devices ${devices.join(' ') || '–'}; resolver: ${resolver}`);
   for (const what of left) log.error(`could not be removed: ${what}`);
   if (left.length > 0) process.exitCode = exitCode.failed;
+}
+
+async function openLocks(options: DaemonOptions, log: Log): Promise<void> {
+  if (options.releaseLockdown) {
+    const names = await releaseAll(options, 'aovpnd --clean-up --release-lockdown', log);
+    log.warn(`LockDown released: ${names.join(', ') || 'no profile has it'}; until: aovpn lockdown engage NAME`);
+  } else if (await isLockdownInForce())
+    log.warn('LockDown stays in force, traffic is blocked; root opens it with: aovpnd --clean-up --release-lockdown');
+}
+
+/** The first thing of the machine: see systemd/aovpn-lockdown.service. */
+async function blockOnly(options: DaemonOptions, log: Log): Promise<void> {
+  const plan = await blockEarly(options, log);
+  if (!plan) return log.info('no profile has LockDown, or root has released it');
+  log.info(`LockDown is in force: ${plan.because.map(formatBecause).join(', ')}`);
 }
 
 /** What must be so before anything is touched. @throws {DaemonError} AOV-DAEMON-503 to 505 */

@@ -57,6 +57,7 @@ export function makeAttempt(
       log,
       async prepare() {
         try {
+          await plans.reach(name, [{ address: place.address, port: settings.gatewayPort }]);
           await credential?.unlock();
         } catch (error) {
           return problemOfError(error);

@@ -10,7 +10,9 @@ export interface DaemonOptions {
   readonly cgroup: string;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
-  readonly task: 'run' | 'help' | 'version' | 'clean-up';
+  readonly task: 'run' | 'help' | 'version' | 'clean-up' | 'block';
+  /** Only with `clean-up`. */
+  readonly releaseLockdown: boolean;
 }
 
 export const defaultCgroup = 'aovpn';
@@ -27,7 +29,9 @@ Usage: aovpnd [options]
   --cgroup NAME       cgroup that holds those of the apps, below the root of cgroup v2 (aovpn)
   --log-level LEVEL   error, warn, info or debug (info)
   --log-format FORM   text or json (text)
-  --clean-up          remove what a killed daemon left behind, and end
+  --block             put LockDown of the profiles into force, and end; needs no network
+  --clean-up          remove what a killed daemon left behind, LockDown excepted, and end
+  --release-lockdown  with --clean-up: release LockDown of every profile as well
   --version           print the version, and end
   --help              print this, and end
 
@@ -49,6 +53,8 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
         'log-level': { type: 'string', default: 'info' },
         'log-format': { type: 'string', default: 'text' },
         'clean-up': { type: 'boolean', default: false },
+        block: { type: 'boolean', default: false },
+        'release-lockdown': { type: 'boolean', default: false },
         version: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -61,6 +67,8 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     }
     if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(values.cgroup))
       throw new TypeError('--cgroup takes a name of letters, digits, _ and -');
+    if (values['release-lockdown'] && !values['clean-up']) throw new TypeError('--release-lockdown goes with --clean-up');
+    if (values.block && values['clean-up']) throw new TypeError('--block and --clean-up exclude each other');
     return {
       configDir: values['config-dir'],
       stateDir: values['state-dir'],
@@ -68,7 +76,8 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
       cgroup: values.cgroup,
       logLevel: values['log-level'] as LogLevel,
       logFormat: values['log-format'],
-      task: values.help ? 'help' : values.version ? 'version' : values['clean-up'] ? 'clean-up' : 'run',
+      task: values.help ? 'help' : values.version ? 'version' : values['clean-up'] ? 'clean-up' : values.block ? 'block' : 'run',
+      releaseLockdown: values['release-lockdown'],
     };
   } catch (error) {
     throw new DaemonError('AOV-DAEMON-506', (error as Error).message, error);

@@ -1,8 +1,18 @@
-import type { IpPrefix } from '@aovpn/bytes';
+import { sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import { toHostFacts, type Network } from '@aovpn/host';
 import type { TrafficSelector } from '@aovpn/ike';
 import { rangeToPrefixes } from '@aovpn/bytes';
-import { compilePlan, emptyPlan, printChanges, type Intent, type LiveTunnel, type Plan, type PlanInput } from '@aovpn/policy';
+import {
+  compilePlan,
+  emptyPlan,
+  printChanges,
+  type GatewayEndpoint,
+  type Intent,
+  type LiveTunnel,
+  type Plan,
+  type PlanInput,
+} from '@aovpn/policy';
+import type { LockdownControl } from './lockdown-control.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 import type { TrafficControl } from './traffic-control.ts';
@@ -16,6 +26,7 @@ export interface PlanKeeperOptions {
   /** What profiles in force want, by name. */
   readonly intents: () => ReadonlyMap<string, Intent>;
   readonly traffic: TrafficControl;
+  readonly lockdown: LockdownControl;
   /** What filters and apps of these profiles need to know of the machine. */
   readonly facts: (intents: ReadonlyMap<string, Intent>) => Promise<TrafficFacts>;
   readonly log: Log;
@@ -67,6 +78,18 @@ export class PlanKeeper {
       );
       throw error;
     }
+  }
+
+  /** Opens LockDown of a profile for its gateway at these places, before the first packet goes there. @throws {HostError} */
+  async reach(name: string, places: readonly GatewayEndpoint[]): Promise<void> {
+    const { lockdown, intents } = this.#options;
+    if (lockdown.aim(name, places) && intents().get(name)?.lockdown) await this.refresh();
+  }
+
+  /** Opens LockDown for the daemon's own questions to these name servers. @throws {HostError} */
+  async ask(servers: readonly IpAddress[]): Promise<void> {
+    const known = this.#plan.lockdown?.resolvers;
+    if (known && !servers.every((server) => known.some((other) => sameAddress(other, server)))) await this.refresh();
   }
 
   async remove(name: string): Promise<void> {
@@ -168,9 +191,11 @@ export class PlanKeeper {
   }
 
   async #apply(): Promise<void> {
-    const { network, traffic, intents, log } = this.#options;
+    const { network, traffic, lockdown, intents, log } = this.#options;
     const plan = await this.#compile(intents());
     const before = this.#plan;
+    // First: what it lets through is no way past it before there are routes, and what it refuses must not wait for them.
+    await lockdown.apply(plan.lockdown);
     await traffic.apply(before, plan, {
       apply: async () => {
         const report = await network.applyPlan(plan);
@@ -184,7 +209,7 @@ export class PlanKeeper {
   }
 
   async #compile(known: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[] = []): Promise<Plan> {
-    const { network, mark, facts } = this.#options;
+    const { network, mark, lockdown, facts } = this.#options;
     const tunnels = [...assumed];
     for (const [name, tunnel] of this.#live) {
       const intent = known.get(name);
@@ -195,7 +220,7 @@ export class PlanKeeper {
     const host = toHostFacts(await network.networkFacts(), mark);
     const resolver = host.resolver === 'systemd-resolved' ? userId(resolvedUser) : undefined;
     const resolverUsers = resolver === undefined ? [] : [{ from: resolver, to: resolver }];
-    return compilePlan({ tunnels, idle, host: { ...host, resolverUsers }, ...(await facts(known)) });
+    return compilePlan({ tunnels, idle, host: { ...host, resolverUsers }, ...lockdown.facts, ...(await facts(known)) });
   }
 
   #tellProblems(before: Plan, { problems }: Plan): void {

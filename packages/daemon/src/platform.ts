@@ -7,12 +7,14 @@ import {
   createTlsEngine,
   createUpstreamAsker,
   openFilters,
+  openLockdown,
   openNetwork,
   openUserspaceDataPlane,
   probeGateway,
   probeGatewayOverTcp,
 } from '@aovpn/host';
 import type { Platform } from './daemon.ts';
+import { outerMark } from './outer-mark.ts';
 import { defaultCgroup, type DaemonOptions } from './options.ts';
 import type { FilterPlatform } from './traffic-control.ts';
 
@@ -24,13 +26,14 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     crypto,
     network: openNetwork({ stateDirectory: stateDir, runDirectory: runDir }),
     filters: linuxFilters(options),
+    lockdown: { open: openLockdown },
     asker: createUpstreamAsker(),
     openDataPlane: openUserspaceDataPlane,
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
     askBeacon,
     probeGateway: async (address, port, transport) =>
-      (await (transport === 'tcp' ? probeGatewayOverTcp : probeGateway)(crypto, address, port)).answered,
+      (await (transport === 'tcp' ? probeGatewayOverTcp : probeGateway)(crypto, address, port, outerMark)).answered,
     createTlsEngine,
   };
 }

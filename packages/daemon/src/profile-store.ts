@@ -38,6 +38,8 @@ export interface StoreOptions {
   readonly lastGoodDirectory: string;
   /** Why this machine cannot do what the profile asks for. */
   readonly review: (name: string, profile: Profile) => Problem | undefined;
+  /** A profile that stays in force although its file is gone: a lock does not open because a disk is not there. */
+  readonly mustStay?: (stored: StoredProfile) => boolean;
   readonly log: Log;
   readonly clock: () => number;
 }
@@ -55,6 +57,8 @@ interface Entry {
 }
 
 const maxProfiles = 64;
+/** Stands for the digest of a file that is not there. */
+const missing = 'missing';
 
 /**
  * 1 to 100 printable characters that make one file name. `office.ca` would share its files with the credentials of `office`: what is
@@ -71,6 +75,7 @@ export class ProfileStore {
   readonly #options: StoreOptions;
   readonly #entries = new Map<string, Entry>();
   #trouble: string | undefined;
+  #recalled = false;
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -113,10 +118,10 @@ export class ProfileStore {
     let files: string[];
     try {
       const weakness = await weaknessOf(directory);
-      if (weakness !== undefined) return this.#cannotLook(`${weakness}; chown root and chmod go-w ${directory}`);
+      if (weakness !== undefined) return await this.#cannotLook(`${weakness}; chown root and chmod go-w ${directory}`);
       files = (await readdir(directory)).filter((file) => /\.xml$/i.test(file) && !file.startsWith('.')).sort();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return this.#cannotLook(`${directory}: ${messageOf(error)}`);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return await this.#cannotLook(`${directory}: ${messageOf(error)}`);
       files = [];
     }
     this.#trouble = undefined;
@@ -142,9 +147,42 @@ export class ProfileStore {
     }
     for (const name of this.names()) {
       if (present.has(name)) continue;
+      const { inForce, file } = this.#entries.get(name)!;
+      if (inForce && this.#options.mustStay?.(inForce)) {
+        changes.push(...this.#keep(inForce, file));
+        continue;
+      }
       this.#entries.delete(name);
       await unlink(this.#lastGood(name)).catch(() => {});
       changes.push({ kind: 'removed', name });
+    }
+    return [...changes, ...(await this.#recallMissing())];
+  }
+
+  /** The file of a profile that must stay is gone: what was accepted last stays in force. */
+  #keep(inForce: StoredProfile, file: string): readonly StoreChange[] {
+    const { name } = inForce;
+    const before = this.#entries.get(name);
+    if (before?.seen === missing) return [];
+    const what = new DaemonError('AOV-DAEMON-542', file);
+    this.#options.log.error(what.message, name);
+    const { tunnel, alwaysOn } = inForce.intent;
+    const diagnostics = [diagnosticOf(what)];
+    this.#put({ name, file, seen: missing, state: 'kept', diagnostics, inForce, tunnel, alwaysOn: alwaysOn.value });
+    return [before?.inForce ? { kind: 'refused', name } : { kind: 'in-force', stored: inForce }];
+  }
+
+  /** Profiles of earlier runs that must stay and have no file now; looked for once, as nothing is forgotten while the daemon runs. */
+  async #recallMissing(): Promise<readonly StoreChange[]> {
+    if (this.#recalled) return [];
+    this.#recalled = true;
+    const { directory, lastGoodDirectory, mustStay } = this.#options;
+    const changes: StoreChange[] = [];
+    for (const file of mustStay ? await readdir(lastGoodDirectory).catch(() => []) : []) {
+      const name = file.slice(0, -4);
+      if (!file.endsWith('.xml') || !isProfileName(name) || this.#entries.has(name)) continue;
+      const stored = await this.#recall(name);
+      if (stored && mustStay!(stored)) changes.push(...this.#keep(stored, path.join(directory, file)));
     }
     return changes;
   }
@@ -170,11 +208,11 @@ export class ProfileStore {
   }
 
   /** What cannot be seen is not gone: everything in force stays. Said once, not at every look. */
-  #cannotLook(why: string): readonly StoreChange[] {
+  async #cannotLook(why: string): Promise<readonly StoreChange[]> {
     const { message } = new DaemonError('AOV-DAEMON-503', why);
     if (this.#trouble !== message) this.#options.log.error(`${message}; what is in force stays`);
     this.#trouble = message;
-    return [];
+    return await this.#recallMissing();
   }
 
   async #look(name: string, file: string): Promise<StoreChange | undefined> {

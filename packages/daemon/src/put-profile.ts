@@ -48,8 +48,9 @@ export async function storeProfile(
   return status;
 }
 
-/** Removes a profile and the credentials beside it. @throws {DaemonError} AOV-DAEMON-516 */
+/** Removes a profile and the credentials beside it. @throws {DaemonError} AOV-DAEMON-516, AOV-DAEMON-541 */
 export async function removeProfile(daemon: Daemon, name: string): Promise<void> {
+  daemon.refuseWhileLocked(name, 'AOV-DAEMON-541');
   try {
     await unlink(daemon.store.fileOf(name));
     await removeCredentials(daemon.profilesDir, name, Object.keys(credentialEndings) as (keyof CredentialPaths)[]);

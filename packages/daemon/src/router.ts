@@ -35,11 +35,11 @@ export function createRouter(
 ): (request: ControlRequest) => ControlAnswer | ((body: unknown) => Promise<ControlAnswer>) {
   return (request) => {
     const found = match(request);
-    if (!found) return failure(404, 'AOV-DAEMON-511');
+    if (!found) return told(failure(404, 'AOV-DAEMON-511'), daemon);
     const permission = permissions[found.name];
     if (!mayAsk(request.peer, permission, gid(), (uid) => daemon.mayAnswer(uid))) {
       daemon.log.warn(`user ${request.peer.uid} (process ${request.peer.pid}) was refused ${found.name}`);
-      return failure(403, permission === 'answer' ? 'AOV-DAEMON-519' : 'AOV-DAEMON-510');
+      return told(failure(403, permission === 'answer' ? 'AOV-DAEMON-519' : 'AOV-DAEMON-510'), daemon);
     }
     return async (body) => {
       try {
@@ -47,7 +47,7 @@ export function createRouter(
       } catch (error) {
         const known = answerOfError(error);
         if (!known) throw error;
-        return known;
+        return told(known, daemon);
       }
     };
   };
@@ -114,6 +114,11 @@ async function answer(
       return ok(name, { accepted: true });
     case 'POST /v1/connections/:name/rekey':
       daemon.rekey(parameter);
+      return ok(name, { accepted: true });
+    case 'POST /v1/lockdown/:name/release':
+    case 'POST /v1/lockdown/:name/engage':
+      if (!daemon.store.has(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
+      await daemon.setLockdown(parameter, name.endsWith('release'), `user ${peer.uid} (process ${peer.pid})`);
       return ok(name, { accepted: true });
     case 'GET /v1/explain': {
       const target = query.get('target');
@@ -214,9 +219,16 @@ export function withoutSecrets(xml: string): string {
 function answerOfError(error: unknown): ControlAnswer | undefined {
   if (error instanceof DaemonError) {
     const status =
-      { 'AOV-DAEMON-512': 404, 'AOV-DAEMON-520': 409, 'AOV-DAEMON-550': 409, 'AOV-DAEMON-515': 422, 'AOV-DAEMON-516': 507 }[
-        error.code as string
-      ] ?? 400;
+      {
+        'AOV-DAEMON-512': 404,
+        'AOV-DAEMON-520': 409,
+        'AOV-DAEMON-515': 422,
+        'AOV-DAEMON-516': 507,
+        'AOV-DAEMON-540': 409,
+        'AOV-DAEMON-541': 409,
+        'AOV-DAEMON-543': 409,
+        'AOV-DAEMON-550': 409,
+      }[error.code as string] ?? 400;
     const { diagnostics } = error as { readonly diagnostics?: ErrorAnswer['error']['diagnostics'] };
     const body: ErrorAnswer = {
       error: { code: error.code, message: error.what, cure: error.cure, ...(diagnostics && { diagnostics }) },
@@ -228,6 +240,13 @@ function answerOfError(error: unknown): ControlAnswer | undefined {
     return { status: 500, body: { error: { code, message: what, cure } } satisfies ErrorAnswer };
   }
   return undefined;
+}
+
+/** Every error says whether LockDown holds back all traffic: it may be the cause of what the person came for. */
+function told(answer: ControlAnswer, { blocked }: Pick<Daemon, 'blocked'>): ControlAnswer {
+  if (blocked === undefined || !('body' in answer)) return answer;
+  const { error } = answer.body as ErrorAnswer;
+  return { ...answer, body: { error: { ...error, blocked } } satisfies ErrorAnswer };
 }
 
 function failure(status: number, code: DaemonErrorCode): ControlAnswer {

@@ -23,6 +23,7 @@ export class SettingsFile {
     if (source === undefined) return new SettingsFile(path, log, undefined, defaultSettings);
     const result = parseSettings(source);
     if ('faults' in result) throw new DaemonError('AOV-DAEMON-501', `\n${formatFaults(path, result.faults)}`);
+    for (const notice of result.settings.notices) log.warn(`${path}: ${notice}`);
     return new SettingsFile(path, log, source, result.settings);
   }
 
@@ -49,6 +50,7 @@ export class SettingsFile {
       return false;
     }
     this.#current = result.settings;
+    for (const notice of result.settings.notices) this.#log.warn(`${this.#path}: ${notice}`);
     this.#log.info('settings read anew');
     return true;
   }

@@ -47,6 +47,8 @@ export interface Settings {
   /** Who may answer prompts besides root: names or numbers of users. */
   readonly promptUsers: readonly (string | number)[];
   of(profile: string): ProfileSettings;
+  /** Worth telling, though nothing is wrong. */
+  readonly notices: readonly string[];
 }
 
 /** Fits IPv6 outside with any cipher: 1500 − 40 (IPv6) − 8 (UDP) − at most 65 (ESP), rounded down. */
@@ -101,7 +103,7 @@ const text =
       ? { [field]: value }
       : 'a text of 1 to 256 printable characters in quotes is wanted';
 const flag =
-  (field: 'allowWeak' | 'allowUnenforced' | 'allowEapOnly'): Reader =>
+  (field: 'allowWeak' | 'allowEapOnly'): Reader =>
   (value) =>
     typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
 const number =
@@ -170,7 +172,8 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
     value === 'offer' || value === 'require' || value === 'off'
       ? { postQuantum: value }
       : '"offer", "require" or "off" is wanted',
-  'allow-unenforced': flag('allowUnenforced'),
+  // It was for LockDown, before that was enforced.
+  'allow-unenforced': (value) => (typeof value === 'boolean' ? {} : 'true or false is wanted'),
   'allow-eap-only': flag('allowEapOnly'),
   mtu: number('mtu', 1280, 9000),
   'trusted-beacon': beacon,
@@ -204,6 +207,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   };
   let { group, promptUsers } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
+  const notices: string[] = [];
   for (const [name, value] of Object.entries(document)) {
     if (name !== 'daemon' && name !== 'profile')
       fault([name], undefined, `unknown table or key "${name}"; there are [daemon] and [profile."NAME"]`);
@@ -212,7 +216,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     else for (const [profile, table] of Object.entries(value)) readProfile(profile, table);
   }
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
-  return { settings: { group, promptUsers, of: (profile) => profiles.get(profile) ?? defaultProfileSettings } };
+  return { settings: { group, promptUsers, notices, of: (profile) => profiles.get(profile) ?? defaultProfileSettings } };
 
   function readDaemon(table: Record<string, unknown>): void {
     for (const [key, value] of Object.entries(table)) {
@@ -237,6 +241,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     for (const [key, value] of Object.entries(table)) {
       const reader = Object.hasOwn(profileSettingKeys, key) ? profileSettingKeys[key] : undefined;
       const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(profileSettingKeys).join(', ')}`;
+      if (key === 'allow-unenforced') notices.push(`[profile."${profile}"] allow-unenforced has no effect: LockDown is enforced`);
       if (typeof result === 'string') fault(['profile', profile], key, `${key}: ${result}`);
       else settings = { ...settings, ...result };
     }
@@ -252,7 +257,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
 }
 
 /** In force when there is no settings file. */
-export const defaultSettings: Settings = { group: 'aovpn', promptUsers: [], of: () => defaultProfileSettings };
+export const defaultSettings: Settings = { group: 'aovpn', promptUsers: [], notices: [], of: () => defaultProfileSettings };
 
 /** Every key of the `[daemon]` table; docs/settings.md lists the same. */
 export const daemonSettingKeys: readonly string[] = ['group', 'prompt-users'];

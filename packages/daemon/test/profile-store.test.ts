@@ -45,11 +45,12 @@ suite('profile store', () => {
     rmSync(root, { recursive: true, force: true });
   });
 
-  function open(): ProfileStore {
+  function open(mustStay?: (name: string) => boolean): ProfileStore {
     return new ProfileStore({
       directory: profiles,
       lastGoodDirectory: path.join(root, 'last-good'),
-      review: (_name, profile) => reviewProfile(profile, { allowWeak: false, allowUnenforced: false, postQuantum: 'offer' }),
+      review: (_name, profile) => reviewProfile(profile, { allowWeak: false, postQuantum: 'offer' }),
+      ...(mustStay && { mustStay: ({ name }) => mustStay(name) }),
       log,
       clock: () => 0,
     });
@@ -96,6 +97,39 @@ suite('profile store', () => {
     assert.equal(store.status('corp')?.state, 'kept');
   });
 
+  test('what must stay stays without its file, without its directory, and across a restart', async () => {
+    let stays = true;
+    const mustStay = (name: string): boolean => stays && name === 'corp';
+    store = open(mustStay);
+    write('corp.xml', xml('a.example'));
+    write('other.xml', xml('b.example'));
+    await store.scan();
+    unlinkSync(path.join(profiles, 'corp.xml'));
+    unlinkSync(path.join(profiles, 'other.xml'));
+    assert.deepEqual(await kinds(), ['refused corp', 'removed other']);
+    assert.deepEqual(await kinds(), [], 'it is told once');
+    assert.equal(store.status('corp')?.state, 'kept');
+    assert.deepEqual(
+      store.status('corp')?.diagnostics.map(({ code }) => code),
+      ['AOV-DAEMON-542'],
+    );
+    for (const damage of [() => {}, () => chmodSync(profiles, 0o777), () => rmSync(profiles, { recursive: true })]) {
+      damage();
+      store = open(mustStay);
+      assert.deepEqual(await kinds(), ['in-force corp']);
+      assert.equal(serverOf('corp'), 'a.example');
+    }
+    mkdirSync(profiles);
+    write('corp.xml', xml('c.example'));
+    assert.deepEqual(await kinds(), ['in-force corp'], 'back again');
+    unlinkSync(path.join(profiles, 'corp.xml'));
+    assert.deepEqual(await kinds(), ['refused corp']);
+    stays = false;
+    assert.deepEqual(await kinds(), ['removed corp']);
+    store = open(mustStay);
+    assert.deepEqual(await kinds(), []);
+  });
+
   test('a bad first version runs nothing', async () => {
     write('corp.xml', 'no XML');
     assert.deepEqual(await kinds(), ['refused corp']);
@@ -107,15 +141,16 @@ suite('profile store', () => {
   test('what this machine cannot do is no reason to give up what works', async () => {
     write('corp.xml', xml('a.example'));
     await store.scan();
-    const lockDown = xml('a.example')
-      .replace('<DeviceTunnel>true</DeviceTunnel>', '<LockDown>true</LockDown>')
-      .replace('SplitTunnel', 'ForceTunnel');
-    write('corp.xml', lockDown);
+    const weak = `<CryptographySuite><AuthenticationTransformConstants>SHA196</AuthenticationTransformConstants>
+      <CipherTransformConstants>DES3</CipherTransformConstants><PfsGroup>None</PfsGroup><DHGroup>Group2</DHGroup>
+      <IntegrityCheckMethod>SHA196</IntegrityCheckMethod><EncryptionMethod>DES3</EncryptionMethod></CryptographySuite>`;
+    const other = xml('a.example').replace('<Authentication>', `${weak}<Authentication>`);
+    write('corp.xml', other);
     assert.deepEqual(await kinds(), ['refused corp']);
     assert.equal(store.status('corp')?.state, 'kept');
-    assert.ok(store.status('corp')?.diagnostics.some(({ code }) => code === 'AOV-SUPERVISOR-330'));
+    assert.ok(store.status('corp')?.diagnostics.some(({ code }) => code === 'AOV-SUPERVISOR-320'));
     // The same as a first version is in force: its connection says why it is blocked.
-    write('other.xml', lockDown);
+    write('other.xml', other);
     assert.deepEqual(await kinds(), ['in-force other']);
   });
 

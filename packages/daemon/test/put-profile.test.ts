@@ -53,7 +53,7 @@ suite('a profile with credentials, as it is put in place', () => {
     const store = new ProfileStore({
       directory: profilesDir,
       lastGoodDirectory: path.join(stateDir, 'last-good'),
-      review: (_name, profile) => reviewProfile(profile, { allowWeak: false, allowUnenforced: false, postQuantum: 'offer' }),
+      review: (_name, profile) => reviewProfile(profile, { allowWeak: false, postQuantum: 'offer' }),
       log: new Log({ level: 'error', format: 'text', journal: false, write: () => {}, clock: Date.now }),
       clock: () => 0,
     });

@@ -38,7 +38,6 @@ child-lifetime-megabytes = 200
     assert.equal(settings.userName, 'CORP\\jo');
     assert.equal(settings.revocation, 'hard');
     assert.equal(settings.allowWeak, true);
-    assert.equal(settings.allowUnenforced, false);
     assert.equal(settings.mtu, 1300);
     assert.equal(settings.dpdMs, 10_000);
     assert.equal(settings.childLifetimeBytes, 200_000_000);

@@ -6,8 +6,6 @@ export interface ConnectionSettings {
   readonly allowWeak: boolean;
   /** ML-KEM beside the usual key exchange: offered where the offer is ours, demanded always, or never. */
   readonly postQuantum: 'offer' | 'require' | 'off';
-  /** Connect although LockDown of the profile is not enforced. */
-  readonly allowUnenforced: boolean;
   /** User name for EAP; for EAP-TLS the certificate has one as a rule. */
   readonly userName?: string;
   /** `subject` or one of the certificate's subject alternative names, to be sent as IDi. */
@@ -30,7 +28,6 @@ export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
   postQuantum: 'offer',
   tcp: 'fallback',
-  allowUnenforced: false,
   dpdMs: 10_000,
   ikeLifetimeMs: 8 * 3_600_000,
   childLifetimeMs: 3_600_000,

@@ -32,6 +32,8 @@ export interface ConnectionSpec {
   readonly retryKey: string;
   /** Why no try can succeed as things stand. */
   readonly problem?: Problem;
+  /** LockDown, and root has not released it: it cannot be put down, and no profile without it may connect. */
+  readonly lockdown?: true;
   /** NetworkOutageTime: how long a tunnel is kept without any network; 0: for ever. */
   readonly outageMs: number;
 }

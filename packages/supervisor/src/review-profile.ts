@@ -6,20 +6,18 @@ import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 
 /**
- * Whether this machine can do what the profile asks for, credentials aside. What a profile wants as protection (LockDown)
- * and we cannot give fails closed, unless the settings say otherwise; what is merely not acted upon is a note of the policy room. The answer is the first problem, or undefined.
+ * Whether this machine can do what the profile asks for, credentials aside. What is merely not acted upon is a note of the policy room. The
+ * answer is the first problem, or undefined.
  */
 export function reviewProfile(
   profile: Profile,
-  settings: Pick<ConnectionSettings, 'allowWeak' | 'allowUnenforced' | 'postQuantum'>,
+  settings: Pick<ConnectionSettings, 'allowWeak' | 'postQuantum'>,
 ): Problem | undefined {
   const native = profile.nativeProfile;
   if (!native) {
     if (!profile.pluginProfile) return problem('noServers', 'there is no NativeProfile');
     return problem('plugin', profile.pluginProfile.pluginPackageFamilyName?.value ?? `line ${profile.pluginProfile.at.line}`);
   }
-  if (!settings.allowUnenforced && profile.lockDown?.value === true)
-    return problem('lockDown', `line ${profile.lockDown.at.line}`);
   if (gatewayNamesOf(profile).length === 0) return problem('noServers');
   return reviewProtocol(profile) ?? reviewAuthentication(profile) ?? problemOfSuite(profile, settings);
 }

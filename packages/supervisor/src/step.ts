@@ -50,6 +50,13 @@ type Up = Extract<Phase, { readonly kind: 'up' }>;
 /** What each event comes to. */
 class Step extends Turn {
   take(event: SupervisorEvent): void {
+    const before = this.lockers();
+    this.#take(event);
+    if (this.lockers() !== before && !this.stopping)
+      for (const connection of this.connections.values()) this.#lockChanged(connection);
+  }
+
+  #take(event: SupervisorEvent): void {
     switch (event.kind) {
       case 'profile':
         return this.#profile(event.spec);
@@ -93,6 +100,8 @@ class Step extends Turn {
 
   #profile(spec: ConnectionSpec): void {
     const known = this.connections.get(spec.name);
+    // What a person has said before LockDown came does not count any more, nor after it has ended.
+    if (spec.lockdown) this.#hold(spec.name, false);
     if (!known) {
       const held = this.held.has(spec.name);
       const connection: Connection = {
@@ -118,7 +127,8 @@ class Step extends Turn {
     const active = hasTunnel(known.phase) || known.phase.kind === 'resolving';
     // A profile that stops being automatic does not cut off the person who is using it.
     const demanded = known.demanded || (known.spec.automatic && !spec.automatic && active && !known.held);
-    const connection = this.set({ ...known, spec, demanded, removed: false });
+    const held = known.held && !spec.lockdown;
+    const connection = this.set({ ...known, spec, demanded, held, removed: false });
     this.actions.push({ kind: 'changed', name: spec.name });
     const phase = connection.phase;
     if (phase.kind === 'closing') return;
@@ -160,12 +170,23 @@ class Step extends Turn {
   }
 
   #down(connection: Connection): void {
+    if (connection.spec.lockdown) return this.log(connection.spec.name, 'warn', 'LockDown: it cannot be put down');
     this.#hold(connection.spec.name, true);
     const next = this.set({ ...connection, held: true, demanded: false, failures: 0, tries: 0 });
     this.log(next.spec.name, 'info', 'put down by a person; stays down until "aovpn up"');
     this.actions.push({ kind: 'changed', name: next.spec.name });
     if (hasTunnel(next.phase)) this.close(next, true, 'a person said down');
     else this.rest(next);
+  }
+
+  /** LockDown of other profiles came or went: who has none makes room for it, and comes back afterwards. */
+  #lockChanged(connection: Connection): void {
+    const { spec, phase } = connection;
+    const locker = this.lockedOutBy(connection);
+    if (locker === undefined) {
+      if (phase.kind === 'blocked' && connection.problem?.code === lockedOutCode) this.begin(this.reset(spec.name));
+    } else if (hasTunnel(phase)) this.close(connection, true, 'another profile has LockDown');
+    else if (phase.kind !== 'idle' && phase.kind !== 'blocked') this.failed(connection, problem('lockedOut', locker));
   }
 
   #hold(name: string, held: boolean): void {
@@ -479,6 +500,7 @@ function trustOf(trust: ReadonlyMap<string, TrustVerdict>, name: string): Pick<C
   const verdict = trust.get(name);
   return verdict ? { trust: verdict } : {};
 }
+const lockedOutCode = problem('lockedOut').code;
 
 function withoutTrouble(phase: Extract<Phase, { readonly kind: 'up' }>): Phase {
   return { kind: 'up', attempt: phase.attempt, candidate: phase.candidate };

@@ -4,6 +4,7 @@ import { backoffDelay } from './backoff.ts';
 import type { Candidate } from './candidate.ts';
 import type { Afterwards, Connection, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
 import type { Places } from './memory.ts';
+import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { awaitsTrust, stateOf } from './view.ts';
 
@@ -59,6 +60,8 @@ export class Turn {
     const { spec } = connection;
     if (awaitsTrust(connection)) return this.rest(connection);
     if (spec.problem) return this.failed(connection, spec.problem);
+    const locker = this.lockedOutBy(connection);
+    if (locker !== undefined) return this.failed(connection, problem('lockedOut', locker));
     if (!usable(this.network) && connection.phase.kind !== 'offline') return this.goOffline(connection);
     const attempt = connection.attempt + 1;
     // The last problem stays visible while the next try runs.
@@ -154,6 +157,21 @@ export class Turn {
   protected wanted(connection: Connection): boolean {
     if (this.stopping || connection.held || connection.removed) return false;
     return connection.demanded || (connection.spec.automatic && connection.trust?.kind !== 'trusted');
+  }
+
+  /** The profiles with LockDown, when this one has none. */
+  protected lockedOutBy({ spec }: Connection): string | undefined {
+    const lockers = this.lockers();
+    return spec.lockdown || lockers === '' ? undefined : lockers;
+  }
+
+  /** Names of the profiles with LockDown as one text; empty: none. */
+  protected lockers(): string {
+    const locking = [...this.connections.values()].filter(({ spec, removed }) => spec.lockdown && !removed);
+    return locking
+      .map(({ spec }) => spec.name)
+      .sort()
+      .join(', ');
   }
 
   protected phase(connection: Connection, phase: Phase): void {

@@ -17,6 +17,8 @@ export interface ConnectionView {
   readonly candidate?: Candidate;
   readonly trust?: TrustVerdict;
   readonly connectedAt?: number;
+  /** Only with LockDown: whether all traffic of this machine is held back now. Otherwise it goes through the tunnel. */
+  readonly trafficBlocked?: boolean;
 }
 
 /** The visible state of every connection, by name. */
@@ -50,6 +52,7 @@ export function viewConnection(connection: Connection): ConnectionView {
     ...(candidate && { candidate }),
     ...(trust && { trust }),
     ...(connectedAt !== undefined && { connectedAt }),
+    ...(spec.lockdown && { trafficBlocked: stateOf(connection) !== 'up' }),
   };
 }
 

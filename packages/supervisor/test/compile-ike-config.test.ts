@@ -482,7 +482,6 @@ suite('identity and credentials', () => {
 suite('what we cannot do fails closed', () => {
   const filter = { at: { line: 30, column: 1 }, protocol: on(31, 6) };
   const cases = [
-    ['LockDown', profile({}, { lockDown: on(9, true) }), 'AOV-SUPERVISOR-330'],
     ['SSTP', profile({ nativeProtocolType: on(4, 'SSTP') }), 'AOV-SUPERVISOR-312'],
     ['L2TP', profile({ nativeProtocolType: on(4, 'L2TP') }), 'AOV-SUPERVISOR-312'],
     [
@@ -531,9 +530,8 @@ suite('what we cannot do fails closed', () => {
     assert.match(found.message, /Vendor\.App_x/);
   });
 
-  test('allow-unenforced lets LockDown and TrafficFilter through, in so many words', () => {
-    compiled(profile({}, { lockDown: on(9, true), trafficFilters: [filter] }), { allowUnenforced: true });
-    compiled(profile({}, { lockDown: on(9, false) }));
+  test('LockDown and TrafficFilter are no obstacles', () => {
+    compiled(profile({}, { lockDown: on(9, true), trafficFilters: [filter] }));
   });
 
   test('Automatic and a list with IKEv2 mean IKEv2', () => {

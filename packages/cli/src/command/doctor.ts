@@ -19,6 +19,7 @@ export const doctor: Command = {
       if (!(error instanceof CommandError) || (error.exitCode !== ExitCode.noDaemon && error.exitCode !== ExitCode.notPermitted))
         throw error;
       checks.splice(0, checks.length, { name: 'daemon', verdict: 'failed', found: error.message, cure: error.cure ?? '' });
+      if (error.blocked !== undefined) checks.push({ name: 'lockdown', verdict: 'warning', found: error.blocked });
     }
     if (options['json'] === true) terminal.out(JSON.stringify({ checks }, null, 2));
     else for (const check of checks) terminal.out(checkText(check, terminal));

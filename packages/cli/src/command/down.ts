@@ -6,6 +6,7 @@ export const down: Command = {
   summary: 'take a connection down and keep it down until up',
   description: [
     'Disconnects. As with Windows, a manual disconnect is permanent until undone: the connection stays held, over restarts too, until aovpn up.',
+    'A connection whose profile has LockDown cannot be put down; root’s way out is aovpn lockdown release.',
   ],
   positionals: [{ name: 'NAME', optional: true, complete: 'connection' }],
   options: [],

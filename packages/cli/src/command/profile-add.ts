@@ -57,6 +57,10 @@ export const profileAdd: Command = {
     terminal.out(
       `added "${status.name}" (${status.tunnel} tunnel, ${status.alwaysOn ? 'connects by itself' : 'connects on: aovpn up'}): ${status.file}`,
     );
+    if (profile.lockDown?.value === true)
+      terminal.err(
+        `${terminal.style('warn', 'LockDown')} (line ${profile.lockDown.at.line}): from now on nothing leaves this machine but through "${status.name}"; the way out is: aovpn lockdown release`,
+      );
     return ExitCode.done;
   },
 };

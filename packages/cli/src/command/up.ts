@@ -1,6 +1,7 @@
 import type { ConnectionStatus } from '@aovpn/api';
 import { answerPrompt } from '../answer-prompt.ts';
 import { canAsk } from '../ask.ts';
+import { blockedBy } from '../blocked-traffic.ts';
 import { CommandError, ExitCode, type Command } from '../command.ts';
 import { pickConnection } from '../pick-connection.ts';
 import { duration } from '../print/status.ts';
@@ -93,7 +94,12 @@ export const up: Command = {
 function failed(connection: ConnectionStatus): CommandError {
   const problem = connection.problem!;
   const windows = problem.windows === undefined ? '' : `, Windows ${problem.windows}`;
-  return new CommandError(ExitCode.failed, `${problem.message} [${problem.code}${windows}; side: ${problem.side}]`, problem.cure);
+  return new CommandError(
+    ExitCode.failed,
+    `${problem.message} [${problem.code}${windows}; side: ${problem.side}]`,
+    problem.cure,
+    blockedBy(connection),
+  );
 }
 
 function slow(name: string, seconds: number, connection: ConnectionStatus): CommandError {
@@ -101,5 +107,6 @@ function slow(name: string, seconds: number, connection: ConnectionStatus): Comm
     ExitCode.failed,
     `"${name}" is not up after ${duration(seconds * 1000)}: ${connection.reason}`,
     'the daemon goes on trying; see: aovpn status, aovpn doctor',
+    blockedBy(connection),
   );
 }

@@ -1,5 +1,6 @@
 import type { ConnectionState, ConnectionStatus, DaemonStatus, NetworkTrust, RadiusStatus, TrafficStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
+import { lockdownText } from './lockdown.ts';
 import { trafficNotices, trafficRows } from './traffic.ts';
 
 const stateStyles: Record<ConnectionState, Style> = {
@@ -18,6 +19,7 @@ const stateStyles: Record<ConnectionState, Style> = {
 export function statusText(status: DaemonStatus, names: readonly string[], terminal: Terminal, now: number): string {
   const wanted = status.connections.filter((connection) => names.length === 0 || names.includes(connection.name));
   const blocks = wanted.map((connection) => connectionText(connection, status.traffic, terminal, now));
+  if (status.lockdown) blocks.unshift(lockdownText(status.lockdown, terminal));
   const refused = status.profiles.filter(
     (profile) => profile.state !== 'in-force' && (names.length === 0 || names.includes(profile.name)),
   );
@@ -48,6 +50,12 @@ function connectionText(
     lines.push(`  ${style('dim', label.padEnd(11))} ${printable(value)}${note}`);
   };
   add('reason', connection.reason);
+  if (connection.lockdown)
+    add(
+      'lockdown',
+      connection.lockdown.blocked ? 'all traffic of this machine is blocked' : 'all traffic goes through the tunnel',
+      connection.lockdown.because,
+    );
   add('since', `${connection.since} (${duration(now - Date.parse(connection.since))})`);
   if (connection.nextTryAt !== undefined)
     add('next try', `in ${duration(Math.max(0, Date.parse(connection.nextTryAt) - now))} (try ${connection.attempts + 1})`);

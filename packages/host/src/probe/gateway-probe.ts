@@ -1,4 +1,4 @@
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { setTimeout as wait } from 'node:timers/promises';
 import { concat, equal, formatAddress, type IpAddress } from '@aovpn/bytes';
 import {
@@ -13,6 +13,7 @@ import {
   type IkeCrypto,
   type IkeProposalConfig,
 } from '@aovpn/ike';
+import { closeDescriptor, constant, openUdpSocket, setOption } from '../sys/index.ts';
 
 /** What a probe of one UDP port found. */
 export interface ProbeResult {
@@ -48,12 +49,13 @@ const sendTimes = [0, 500, 1500] as const;
 /**
  * Asks a gateway for IKE_SA_INIT (RFC 7296 §1.2) on one port and waits for any message that carries our SPI. Nothing in the answer is
  * believed beyond that. On port 4500 the request stands behind the non-ESP marker (RFC 3948 §2.2).
+ * @param mark `SO_MARK` of the request: it goes past tunnels and LockDown like those of a connection; 0 for none
  */
-export async function probeGateway(crypto: IkeCrypto, address: IpAddress, port: number): Promise<ProbeResult> {
+export async function probeGateway(crypto: IkeCrypto, address: IpAddress, port: number, mark: number): Promise<ProbeResult> {
   const marker = port === 500 ? new Uint8Array(0) : new Uint8Array(4);
   const spiI = crypto.random(8);
   const request = concat(marker, initRequest(crypto, spiI));
-  const socket = createSocket(address.family === 4 ? 'udp4' : 'udp6');
+  const socket = openSocket(address, mark);
   const started = performance.now();
   const { promise, resolve } = Promise.withResolvers<ProbeResult>();
   socket.on('error', (error: NodeJS.ErrnoException) => resolve({ answered: false, problem: error.code ?? error.message }));
@@ -82,6 +84,19 @@ export async function probeGateway(crypto: IkeCrypto, address: IpAddress, port: 
     } catch (error) {
       if (!stop.signal.aborted) resolve({ answered: false, problem: (error as NodeJS.ErrnoException).code ?? 'failed' });
     }
+  }
+}
+
+function openSocket({ family }: IpAddress, mark: number): Socket {
+  const fd = openUdpSocket(family);
+  try {
+    if (mark !== 0) setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
+    const socket = createSocket(family === 4 ? 'udp4' : 'udp6');
+    socket.bind({ fd });
+    return socket;
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
   }
 }
 

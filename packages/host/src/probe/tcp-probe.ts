@@ -1,18 +1,28 @@
-import net from 'node:net';
+import { Socket } from 'node:net';
 import { concat, equal, formatAddress, type IpAddress } from '@aovpn/bytes';
 import { nonEspMarkerLength, readStream, streamFrame, streamPrefix } from '@aovpn/esp';
 import { decodeHeader, type IkeCrypto } from '@aovpn/ike';
+import { closeDescriptor, constant, openTcpSocket, setOption } from '../sys/index.ts';
 import { initRequest, type ProbeResult } from './gateway-probe.ts';
 
 /** Milliseconds for the connection and the answer. */
 const patience = 4000;
 
-/** Asks a gateway for IKE_SA_INIT in TCP (RFC 9329), like `probeGateway` in UDP. Nothing in the answer is believed beyond that it came. */
-export async function probeGatewayOverTcp(crypto: IkeCrypto, address: IpAddress, port: number): Promise<ProbeResult> {
+/**
+ * Asks a gateway for IKE_SA_INIT in TCP (RFC 9329), like `probeGateway` in UDP. Nothing in the answer is believed beyond that it came.
+ * @param mark `SO_MARK` of the connection; 0 for none
+ */
+export async function probeGatewayOverTcp(
+  crypto: IkeCrypto,
+  address: IpAddress,
+  port: number,
+  mark: number,
+): Promise<ProbeResult> {
   const spiI = crypto.random(8);
   const started = performance.now();
   const { promise, resolve } = Promise.withResolvers<ProbeResult>();
-  const socket = net.connect({ host: formatAddress(address), port });
+  const socket = openSocket(address, mark);
+  socket.connect({ host: formatAddress(address), port });
   const timer = setTimeout(() => resolve({ answered: false }), patience);
   let buffered: Uint8Array = new Uint8Array(0);
   socket.on('connect', () => {
@@ -35,5 +45,16 @@ export async function probeGatewayOverTcp(crypto: IkeCrypto, address: IpAddress,
   } finally {
     clearTimeout(timer);
     socket.destroy();
+  }
+}
+
+function openSocket({ family }: IpAddress, mark: number): Socket {
+  const fd = openTcpSocket(family);
+  try {
+    if (mark !== 0) setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
+    return new Socket({ fd });
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
   }
 }

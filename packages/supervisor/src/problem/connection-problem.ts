@@ -100,12 +100,12 @@ export const connectionProblems = {
     'The values of CryptographySuite contradict each other',
     'With a GCM cipher, AuthenticationTransformConstants must be the same GCM; with any other cipher it must not be GCM.',
   ),
-  lockDown: row(
-    'AOV-SUPERVISOR-330',
+  lockedOut: row(
+    'AOV-SUPERVISOR-331',
     undefined,
     'profile',
     'never',
-    'LockDown is not enforced yet, and the profile must not run without it',
-    'To connect without that protection all the same: allow-unenforced = true for this profile in aovpn.toml.',
+    'Another profile has LockDown, and only that one may connect',
+    'Nothing to do while LockDown is wanted. It connects by itself once LockDown has ended: aovpn lockdown release NAME (root), or remove LockDown from that profile.',
   ),
 } as const;
