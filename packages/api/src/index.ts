@@ -3,5 +3,6 @@ export * from './request.ts';
 export type * from './certificate-report.ts';
 export * from './prompt.ts';
 export type * from './traffic.ts';
+export type * from './trace.ts';
 export * from './leak-report.ts';
 export * from './lockdown.ts';

@@ -16,7 +16,7 @@ export type Permission = 'read' | 'write' | 'answer';
 
 /**
  * The closed list of requests. Path parameters are URL-encoded; bodies and answers are JSON; an error answer is {@link ErrorAnswer}.
- * `GET /v1/events` and `GET /v1/logs?follow=1&connection=NAME` answer with NDJSON of DaemonEvent and stay open.
+ * `GET /v1/events`, `GET /v1/logs?follow=1&connection=NAME` and `GET /v1/trace?follow=1&connection=NAME&since=TIME&lines=COUNT` answer with NDJSON of DaemonEvent and stay open.
  */
 export interface Requests {
   'GET /v1/status': { answer: DaemonStatus };

@@ -1,3 +1,4 @@
+import type { TraceMessage } from './trace.ts';
 import type { Prompt, PromptOutcome } from './prompt.ts';
 import type { LockdownStatus } from './lockdown.ts';
 import type { FiltersStatus, TrafficStatus } from './traffic.ts';
@@ -228,6 +229,8 @@ export type DaemonEvent =
   | { readonly kind: 'profile'; readonly profile: ProfileStatus }
   | { readonly kind: 'prompt'; readonly prompt: Prompt }
   | { readonly kind: 'prompt-over'; readonly id: string; readonly connection: string; readonly outcome: PromptOutcome }
+  /** Only in answers to `GET /v1/trace`. */
+  | TraceMessage
   | { readonly kind: 'log'; readonly at: string; readonly level: LogLevel; readonly connection?: string; readonly text: string };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

@@ -21,6 +21,7 @@ import { profileShow } from './command/profile-show.ts';
 import { prompt } from './command/prompt.ts';
 import { rekey } from './command/rekey.ts';
 import { status } from './command/status.ts';
+import { trace } from './command/trace.ts';
 import { up } from './command/up.ts';
 
 /** All commands, in the order in which help lists them. */
@@ -47,6 +48,7 @@ export const program: readonly Command[] = [
   doctor,
   leaktest,
   logs,
+  trace,
   completion,
   man,
 ];

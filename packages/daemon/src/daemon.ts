@@ -39,6 +39,7 @@ import { DirectoryWatch } from './directory-watch.ts';
 import { HeldFile } from './held-file.ts';
 import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
 import type { Log } from './log.ts';
+import { MessageTrace } from './message-trace.ts';
 import { NetworkFollower } from './network-follower.ts';
 import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
@@ -86,6 +87,7 @@ const promptLifetime = 150_000;
 export class Daemon {
   readonly options: DaemonOptions;
   readonly log: Log;
+  readonly trace: MessageTrace;
   readonly store: ProfileStore;
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
@@ -120,6 +122,7 @@ export class Daemon {
     this.platform = platform;
     this.settings = settings;
     this.log = log;
+    this.trace = new MessageTrace({ log, clock: Date.now });
     this.profilesDir = path.join(options.configDir, 'profiles.d');
     this.lockdown = new LockdownControl({
       platform: platform.lockdown,
@@ -538,6 +541,7 @@ export class Daemon {
       desk: this.prompts,
       trust: this.#trust,
       log: this.log,
+      trace: this.trace,
       revocation: this.#revocation,
       device: deviceNameOf(name, this.store.names()),
       mark: outerMark,

@@ -4,6 +4,7 @@ import { problem, type SupervisorAction } from '@aovpn/supervisor';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './daemon.ts';
 import type { Log } from './log.ts';
+import type { MessageTrace } from './message-trace.ts';
 import type { PlanKeeper } from './plan-keeper.ts';
 import { problemOfError, ProblemError } from './problem-error.ts';
 import type { PromptDesk } from './prompt-desk.ts';
@@ -17,6 +18,7 @@ export interface AttemptContext {
   readonly desk: PromptDesk;
   readonly trust: TrustMemory;
   readonly log: Log;
+  readonly trace: MessageTrace;
   /** Of certificates of RADIUS servers. */
   readonly revocation: RevocationChecker;
   readonly device: string;
@@ -37,7 +39,7 @@ export function makeAttempt(
   const { compiled, credentials, verifier, settings, tunnelKey } = candidate ?? {};
   if (!compiled || !credentials || !verifier || !settings || tunnelKey === undefined || !keepsakes)
     throw new ProblemError(problem('internal', 'the credentials are gone'));
-  const { platform, plans, log } = context;
+  const { platform, plans, log, trace } = context;
   const { passwords, sessions } = keepsakes;
   const { auth } = compiled.config;
   const { credential, radiusAnchors, userName } = credentials;
@@ -85,6 +87,7 @@ export function makeAttempt(
           askTrust: (question) => askTrust(name, tunnelKey, question, context),
           onServer,
         }),
+      trace: (record, path) => trace.record(name, record, path),
       applyPlan: (facts) => plans.add(name, facts),
       removePlan: () => plans.remove(name),
     },

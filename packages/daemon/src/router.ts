@@ -12,13 +12,14 @@ import { removeProfile, storeProfile } from './put-profile.ts';
 import { readDiffProfile, readPromptAnswer, readPutProfile } from './request-schema.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
-type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs';
+type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs' | 'GET /v1/trace';
 
 /** Streams are not in the contract's list of requests; looking is all that they do. */
 const permissions: { readonly [R in RequestName]: Permission } = {
   ...requestPermissions,
   'GET /v1/events': 'read',
   'GET /v1/logs': 'read',
+  'GET /v1/trace': 'read',
 };
 
 const withBody: ReadonlySet<RequestName> = new Set(['PUT /v1/profiles/:name', 'POST /v1/prompts/:id', 'POST /v1/diff']);
@@ -157,7 +158,9 @@ async function answer(
       return { stream: (sink) => streamEvents(daemon, sink, watches) };
     }
     case 'GET /v1/logs':
-      return { stream: (sink) => streamLogs(daemon, sink, query.get('connection'), query.get('follow') === '1') };
+      return { stream: (sink) => streamLines(daemon.log, sink, query) };
+    case 'GET /v1/trace':
+      return { stream: (sink) => streamLines(daemon.trace, sink, query) };
   }
 }
 
@@ -187,13 +190,22 @@ function theOnlyOne(daemon: Daemon): string {
   throw new DaemonError('AOV-DAEMON-513', `?connection= is missing, and there are ${names.length} connections`);
 }
 
-function streamLogs(daemon: Daemon, sink: LineSink, connection: string | undefined, follow: boolean): () => void {
-  for (const line of daemon.log.recent(connection)) sink.write(line);
-  if (!follow) {
+/** What is remembered, and with `follow=1` whatever comes. */
+function streamLines<Line extends { readonly at: string; readonly connection?: string }>(
+  source: { recent(connection?: string): readonly Line[]; follow(follower: (line: Line) => void): () => void },
+  sink: LineSink,
+  query: ReadonlyMap<string, string>,
+): () => void {
+  const connection = query.get('connection');
+  const since = query.get('since') ?? '';
+  const lines = /^\d{1,6}$/.test(query.get('lines') ?? '') ? Number(query.get('lines')) : Infinity;
+  const remembered = source.recent(connection).filter(({ at }) => at >= since);
+  for (const line of remembered.slice(Math.max(0, remembered.length - lines))) sink.write(line);
+  if (query.get('follow') !== '1') {
     sink.end();
     return () => {};
   }
-  return daemon.log.follow((line) => {
+  return source.follow((line) => {
     if (connection === undefined || line.connection === connection) sink.write(line);
   });
 }

@@ -22,6 +22,7 @@ import {
   type IkeStep,
   type IkeTimer,
   type MachineCrypto,
+  type MessageRecord,
   type SignatureScheme,
   type TrafficSelector,
   type TunnelConfiguration,
@@ -52,6 +53,8 @@ export interface TunnelPorts extends EapPorts {
   probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
   /** Puts routes and names of this tunnel into force. */
   applyPlan(facts: TunnelNetwork): Promise<void>;
+  /** An IKE message was sent or came in, for the trace. */
+  trace(record: MessageRecord, path: OuterPath | undefined): void;
   removePlan(): Promise<void>;
 }
 
@@ -368,6 +371,8 @@ export class Tunnel {
       case 'ended':
         this.#refused = secretRefused(action.end);
         return this.#finish(problemOfEnd(action.end, this.#options.authentication));
+      case 'message':
+        return this.#ports.trace(action.record, this.#path);
       case 'trace':
         return log.write(action.level, action.what, name);
     }

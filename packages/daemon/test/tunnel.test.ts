@@ -74,6 +74,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem)
     secretUndecided: unasked,
     probeGateway: () => Promise.resolve(false),
     createTlsEngine: unasked,
+    trace: () => {},
     applyPlan: unasked,
     removePlan: unasked,
   };

@@ -1,4 +1,5 @@
 export type * from './peer-contract.ts';
+export { describeEapPacket } from './describe-packet.ts';
 export { startEapPeer, stepEap, type EapState, type EapStep } from './peer.ts';
 export {
   matchServerNames,

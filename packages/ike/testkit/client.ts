@@ -204,6 +204,7 @@ export class Client {
       case 'unresponsive':
       case 'probe-gateway':
       case 'trace':
+      case 'message':
       case 'ended':
         return undefined;
     }

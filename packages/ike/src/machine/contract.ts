@@ -1,6 +1,7 @@
 import type { EapAction, EapEvent, EapFailure, EapPeerConfig } from '@aovpn/eap';
 import type { IpAddress, IpPrefix } from '@aovpn/bytes';
 import type { SignatureScheme } from '../crypto/port.ts';
+import type { MessageRecord } from '../trace/message-record.ts';
 import type { ConfigAttribute, Identity, TrafficSelector } from '../message/payload.ts';
 
 /** One choice of algorithms by IKEv2 numbers, most wanted first within each list. Weak ones only by the caller's explicit choice. */
@@ -180,7 +181,9 @@ export type IkeAction =
   | { readonly kind: 'probe-gateway' }
   /** The end of this SA; nothing follows. */
   | { readonly kind: 'ended'; readonly end: IkeEnd }
-  | { readonly kind: 'trace'; readonly level: 'info' | 'debug'; readonly what: string };
+  | { readonly kind: 'trace'; readonly level: 'info' | 'debug'; readonly what: string }
+  /** A message was sent or came in; for traces only. */
+  | { readonly kind: 'message'; readonly record: MessageRecord };
 
 /** Facts for `status`; never keys. */
 export interface IkeFacts {

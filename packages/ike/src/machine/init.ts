@@ -15,6 +15,7 @@ import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { betterAnswerMs, cookieLimit, cookieWaitMs, nonceLength } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { startIntermediate } from './intermediate.ts';
+import { recordReceived, recordSent } from '../trace/message-record.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
 import type { InitOffer } from './state.ts';
@@ -51,6 +52,10 @@ export function processInit(turn: Turn, datagram: Uint8Array, header: DecodedHea
   const outcome = openDatagram(turn.crypto, datagram, { reassembly: emptyReassembly });
   switch (outcome.kind) {
     case 'message':
+      emit(turn, {
+        kind: 'message',
+        record: recordReceived(datagram, 'unproven', { payloads: outcome.message.payloads, tookMs: sinceFirst(turn) }),
+      });
       return processAnswer(turn, phase.init, outcome.message, datagram);
     case 'refuse':
       return doubt(turn, { kind: 'invalid-syntax', detail: describeError(outcome.error) });
@@ -188,17 +193,17 @@ function doubt(turn: Turn, failure: IkeFailure): void {
 
 function sendInit(turn: Turn, offer: Omit<InitOffer, 'request'>): void {
   const current = currentOf(turn.sa);
-  const request = encodeMessage({
-    header: {
-      spiI: current.spiI,
-      spiR: current.spiR,
-      exchange: ExchangeType.IKE_SA_INIT,
-      fromInitiator: true,
-      response: false,
-      messageId: 0,
-    },
-    payloads: buildInit(turn, offer, offer.keyPair),
-  });
+  const header = {
+    spiI: current.spiI,
+    spiR: current.spiR,
+    exchange: ExchangeType.IKE_SA_INIT,
+    fromInitiator: true,
+    response: false,
+    messageId: 0,
+  };
+  const payloads = buildInit(turn, offer, offer.keyPair);
+  const request = encodeMessage({ header, payloads });
+  emit(turn, { kind: 'message', record: recordSent(header, payloads, [request]) });
   update(turn, { phase: { name: 'init-await-response', init: { ...offer, request } } });
   updateAssociation(turn, current.id, { nextRequest: 1 });
   sendFirst(turn, current.id, 0, ExchangeType.IKE_SA_INIT, [request], { kind: 'init' });
@@ -227,4 +232,10 @@ function readHashes(data: Uint8Array): number[] {
   const hashes: number[] = [];
   for (let i = 0; i + 1 < data.length; i += 2) hashes.push((data[i]! << 8) | data[i + 1]!);
   return hashes;
+}
+
+/** Milliseconds since the request that is out was sent for the first time. */
+function sinceFirst(turn: Turn): number | undefined {
+  const sentAt = currentOf(turn.sa).outstanding?.firstSentAt;
+  return sentAt === undefined ? undefined : turn.now - sentAt;
 }

@@ -21,8 +21,9 @@ import { processInit } from './init.ts';
 import { processIntermediate } from './intermediate.ts';
 import { processAddressUpdated } from './mobike.ts';
 import type { Association, Conversation, Phase } from './state.ts';
-import { debug, fail, findAssociation, finish, info, updateAssociation, type Turn } from './turn.ts';
-import { sendResponse, transmit } from './window.ts';
+import { debug, emit, fail, findAssociation, finish, info, updateAssociation, type Turn } from './turn.ts';
+import { sendResponse, transmitAgain } from './window.ts';
+import { recordReceived } from '../trace/message-record.ts';
 
 /**
  * A datagram of any shape, at any time. What is not protected is looked at only while nothing else can be had (IKE_SA_INIT); after
@@ -30,6 +31,16 @@ import { sendResponse, transmit } from './window.ts';
  * that is next.
  */
 export function processDatagram(turn: Turn, datagram: Uint8Array, from: IpAddress, fromPort: number): void {
+  const before = turn.actions.length;
+  judge(turn, datagram, from, fromPort);
+  const done = turn.actions.slice(before);
+  if (done.some((action) => action.kind === 'message' && action.record.direction === 'in')) return;
+  const said = done.findLast((action) => action.kind === 'trace');
+  const why = said?.kind === 'trace' ? said.what : 'nothing came of it';
+  emit(turn, { kind: 'message', record: recordReceived(datagram, 'dropped', { why }) });
+}
+
+function judge(turn: Turn, datagram: Uint8Array, from: IpAddress, fromPort: number): void {
   const header = decodeHeader(datagram);
   if (!header) return debug(turn, 'not an IKEv2 message: ignored');
   const association = turn.sa.associations.find((candidate) => addresses(candidate, header));
@@ -93,14 +104,19 @@ function open(
 ): Opened | { readonly header: IkeHeader; readonly error: IkeProtocolError } | undefined {
   const { protection, reassembly } = association;
   const outcome = openDatagram(turn.crypto, datagram, { suite: protection?.suite, keys: protection?.receive, reassembly });
+  const { outstanding } = association;
+  const isAnswer = outcome.kind === 'message' && outcome.message.header.response && outstanding !== undefined;
+  const tookMs = isAnswer ? turn.now - outstanding.firstSentAt : undefined;
   switch (outcome.kind) {
     case 'ignore':
       debug(turn, `ignored: ${outcome.why}`);
       return undefined;
     case 'partial':
+      emit(turn, { kind: 'message', record: recordReceived(datagram, 'fragment') });
       updateAssociation(turn, association.id, { reassembly: outcome.reassembly });
       return undefined;
     case 'refuse':
+      emit(turn, { kind: 'message', record: recordReceived(datagram, 'refused', { why: describeError(outcome.error) }) });
       updateAssociation(turn, association.id, { reassembly: outcome.reassembly });
       return { header: outcome.header, error: outcome.error };
     case 'message':
@@ -108,6 +124,10 @@ function open(
         debug(turn, 'without protection: ignored');
         return undefined;
       }
+      emit(turn, {
+        kind: 'message',
+        record: recordReceived(datagram, 'believed', { payloads: outcome.message.payloads, tookMs }),
+      });
       updateAssociation(turn, association.id, { reassembly: outcome.reassembly });
       return outcome;
   }
@@ -121,7 +141,8 @@ function repeatAnswer(turn: Turn, association: Association, datagram: Uint8Array
   const firstFragment = outcome.kind === 'partial' && datagram[32] === 0 && datagram[33] === 1;
   if (!answer || (!whole && !firstFragment)) return;
   debug(turn, `the same request again, the same answer (${answer.messageId})`);
-  transmit(turn, answer.datagrams);
+  emit(turn, { kind: 'message', record: recordReceived(datagram, 'repeated') });
+  transmitAgain(turn, answer.datagrams);
 }
 
 function processResponse(

@@ -1,6 +1,7 @@
 import type { Payload } from '../message/payload.ts';
 import { sealMessage } from '../message/seal.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
+import { recordAgain, recordSent } from '../trace/message-record.ts';
 import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh } from './choice.ts';
 import { noteEapQuiet } from './eap-round.ts';
 import type { Association, Conversation } from './state.ts';
@@ -86,7 +87,7 @@ export function retransmitNow(turn: Turn): void {
     updateAssociation(turn, id, {
       outstanding: { ...outstanding, attempt: 0, dueAt: turn.now + turn.sa.config.retransmit.firstMs },
     });
-    transmit(turn, outstanding.datagrams);
+    transmitAgain(turn, outstanding.datagrams);
   }
 }
 
@@ -98,10 +99,16 @@ export function hurry(turn: Turn, id: number): void {
   const dueAt = turn.now + hintPatienceMs;
   updateAssociation(turn, id, { outstanding: { ...outstanding, attempt: tries, dueAt, patientUntil: turn.now } });
   debug(turn, `the peer, or somebody in its name, does not know this SA: request ${outstanding.messageId} a last time`);
-  transmit(turn, outstanding.datagrams);
+  transmitAgain(turn, outstanding.datagrams);
 }
 
-export function transmit(turn: Turn, datagrams: readonly Uint8Array[]): void {
+/** The same octets as before. */
+export function transmitAgain(turn: Turn, datagrams: readonly Uint8Array[], attempt?: number): void {
+  emit(turn, { kind: 'message', record: recordAgain(datagrams, attempt) });
+  transmit(turn, datagrams);
+}
+
+function transmit(turn: Turn, datagrams: readonly Uint8Array[]): void {
   for (const datagram of datagrams) emit(turn, { kind: 'send', datagram });
 }
 
@@ -120,7 +127,7 @@ function retransmit(turn: Turn, id: number): void {
   const dueAt = exhausted ? Math.min(turn.now + interval, Math.max(outstanding.patientUntil, turn.now + 1)) : turn.now + interval;
   updateAssociation(turn, id, { outstanding: { ...outstanding, attempt, dueAt } });
   debug(turn, `retransmission ${attempt} of ${nameOfExchange(outstanding.exchange)} request ${outstanding.messageId}`);
-  transmit(turn, outstanding.datagrams);
+  transmitAgain(turn, outstanding.datagrams, attempt);
   if (association.role === 'current') noteEapQuiet(turn, outstanding.firstSentAt);
   const { liveness, phase } = turn.sa;
   if (association.role !== 'current' || phase.name !== 'open') return;
@@ -173,7 +180,9 @@ function seal(
   if (!protection) throw new Error('no keys yet');
   const message = { header: { spiI, spiR, exchange, fromInitiator: initiator, response, messageId }, payloads };
   const { fragmentSize } = turn.sa.config;
-  return turn.sa.peer.fragmentation
+  const datagrams = turn.sa.peer.fragmentation
     ? sealMessage(turn.crypto, protection.suite, protection.send, message, fragmentSize)
     : sealMessage(turn.crypto, protection.suite, protection.send, message);
+  emit(turn, { kind: 'message', record: recordSent(message.header, payloads, datagrams) });
+  return datagrams;
 }
