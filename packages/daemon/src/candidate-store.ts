@@ -7,7 +7,7 @@ import {
   type KeyRing,
   type TlsSessionCache,
 } from '@aovpn/host';
-import type { CertificateChoice } from '@aovpn/policy';
+import type { AppName, CertificateChoice } from '@aovpn/policy';
 import { withoutPositions, type Profile } from '@aovpn/profile';
 import { compileIkeConfig, gatewayNamesOf, type CompiledIkeConfig, type ConnectionSpec, type Problem } from '@aovpn/supervisor';
 import type { Attendance } from './attendance.ts';
@@ -148,6 +148,7 @@ export class CandidateStore {
       name,
       tunnel: intent.tunnel,
       automatic: intent.alwaysOn.value,
+      triggers: intent.triggers.map(({ app }) => titleOf(app.value)),
       servers: gatewayNamesOf(profile),
       tcp: settings.tcp,
       tunnelKey,
@@ -288,6 +289,10 @@ export class CandidateStore {
 async function digestRing(ring: KeyRing): Promise<string> {
   const ids = (await ring.candidates()).map(({ id, hasKey }) => `${id} ${hasKey}`);
   return [...ids, ...ring.problems().map(({ source, error }) => `${source} ${error.code}`)].sort().join('\n');
+}
+
+function titleOf(app: AppName): string {
+  return app.kind === 'system' ? 'SYSTEM' : app.written;
 }
 
 function withEapOnly(compiled: CompiledIkeConfig, { allowEapOnly }: ProfileSettings): CompiledIkeConfig {

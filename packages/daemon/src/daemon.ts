@@ -29,6 +29,7 @@ import {
   type SupervisorState,
 } from '@aovpn/supervisor';
 import { AppStore } from './app-store.ts';
+import { AppTriggers } from './app-triggers.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
 import { certificateReport } from './certificate-report.ts';
@@ -99,6 +100,7 @@ export class Daemon {
   readonly attendance: Attendance;
   readonly prompts: PromptDesk;
   readonly #board: StatusBoard;
+  readonly #appTriggers: AppTriggers;
   readonly #network: NetworkFollower;
   readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
@@ -140,13 +142,27 @@ export class Daemon {
       clock: Date.now,
     });
     this.apps = new AppStore({ configDir: options.configDir, log });
-    this.traffic = new TrafficControl({ filters: platform.filters, log, onChange: () => this.#trafficChanged() });
+    this.traffic = new TrafficControl({
+      filters: platform.filters,
+      log,
+      onStarted: (app, pid) => this.#appTriggers.started(app, pid),
+      onResumed: () => this.#appTriggers.forgetHolds(),
+      onChange: () => this.#trafficChanged(),
+    });
+    this.#appTriggers = new AppTriggers({
+      plan: () => this.plans.plan,
+      traffic: this.traffic,
+      connection: (name) => this.#state.connections.get(name),
+      settings: (name) => settings.current.of(name),
+      say: (name, why) => this.#say({ kind: 'trigger', name, ...(why !== undefined && { why }) }),
+    });
     this.plans = new PlanKeeper({
       network: platform.network,
       mark: outerMark,
       intents: () => this.intents(),
       traffic: this.traffic,
       lockdown: this.lockdown,
+      onApplied: () => this.#appTriggers.planned(),
       facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
     });
@@ -409,7 +425,7 @@ export class Daemon {
     const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
     const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
     this.#network.watch();
-    this.#watches.push(files, this.#network, this.#trusted, this.plans.watch());
+    this.#watches.push(files, this.#appTriggers, this.#network, this.#trusted, this.plans.watch());
   }
 
   async #rescan(): Promise<void> {
@@ -472,6 +488,7 @@ export class Daemon {
       else this.#perform(action);
     }
     for (const name of changed) this.#board.publish(name);
+    if (changed.size > 0) this.#appTriggers.settle();
   }
 
   #perform(action: Exclude<SupervisorAction, { readonly kind: 'changed' }>): void {

@@ -29,6 +29,8 @@ export interface PlanKeeperOptions {
   readonly lockdown: LockdownControl;
   /** What filters and apps of these profiles need to know of the machine. */
   readonly facts: (intents: ReadonlyMap<string, Intent>) => Promise<TrafficFacts>;
+  /** Another plan is in force. */
+  readonly onApplied: () => void;
   readonly log: Log;
 }
 
@@ -206,6 +208,7 @@ export class PlanKeeper {
     });
     this.#plan = plan;
     this.#tellProblems(before, plan);
+    this.#options.onApplied();
   }
 
   async #compile(known: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[] = []): Promise<Plan> {

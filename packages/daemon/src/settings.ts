@@ -30,6 +30,10 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayPort: number;
   readonly tcpPort: number;
   readonly keepaliveSeconds: number;
+  /** Starts of applications of AppTrigger wait until the tunnel is up, for a few seconds. */
+  readonly triggerHold: boolean;
+  /** How long the tunnel stays after the last of them has ended. */
+  readonly triggerIdleMs: number;
   /** A server that only the trusted network has; proven by one of the next two. */
   readonly trustedBeacon?: { readonly host: string; readonly port: number };
   /** SHA-256 of public keys, in base64. */
@@ -66,6 +70,8 @@ export const defaultProfileSettings: ProfileSettings = {
   gatewayPort: 4500,
   tcpPort: 4500,
   keepaliveSeconds: 20,
+  triggerHold: true,
+  triggerIdleMs: 300_000,
 };
 
 /** One fault of the file, with its place; both numbers start at 1. */
@@ -103,7 +109,7 @@ const text =
       ? { [field]: value }
       : 'a text of 1 to 256 printable characters in quotes is wanted';
 const flag =
-  (field: 'allowWeak' | 'allowEapOnly'): Reader =>
+  (field: 'allowWeak' | 'allowEapOnly' | 'triggerHold'): Reader =>
   (value) =>
     typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
 const number =
@@ -176,6 +182,8 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'allow-unenforced': (value) => (typeof value === 'boolean' ? {} : 'true or false is wanted'),
   'allow-eap-only': flag('allowEapOnly'),
   mtu: number('mtu', 1280, 9000),
+  'trigger-hold': flag('triggerHold'),
+  'trigger-idle-seconds': number('triggerIdleMs', 0, 86_400, 1000),
   'trusted-beacon': beacon,
   'trusted-beacon-pin': pins,
   'trusted-beacon-ca': path('trustedBeaconCa'),

@@ -13,6 +13,10 @@ export interface FilterPlatform {
 export interface TrafficControlOptions {
   readonly filters: FilterPlatform;
   readonly log: Log;
+  /** An application was started. */
+  readonly onStarted: (app: AppKey, pid: number) => void;
+  /** Starts are seen again, and no start is held. */
+  readonly onResumed: () => void;
   /** What people see may differ. */
   readonly onChange: () => void;
 }
@@ -55,6 +59,16 @@ export class TrafficControl {
   /** Processes in the cgroup of an app. */
   processes(app: AppKey): readonly number[] {
     return this.#filters?.cgroups.processes(app) ?? [];
+  }
+
+  /** Starts of the app wait until it is let go, for a few seconds at the longest. */
+  hold(app: AppKey, on: boolean): void {
+    this.#filters?.hold(app, on);
+  }
+
+  /** Calls back when the app has its first process or has lost its last one. */
+  watchApp(app: AppKey, onChange: () => void): { close(): void } | undefined {
+    return this.#filters?.cgroups.watchMembers(app, onChange);
   }
 
   /** Which app a process is. */
@@ -148,6 +162,7 @@ export class TrafficControl {
     switch (event.kind) {
       case 'started': {
         const { app, pid, problem } = event;
+        this.#options.onStarted(app, pid);
         if (problem === undefined) return log.debug(`${app} started as process ${pid}`);
         log.warn(`${app}: process ${pid} could not be put into its cgroup (${problem}): refused on tunnels with filters`);
         return this.#set({ misplaced: [...this.#state.misplaced, { app, pid, problem }].slice(-misplacedShown) });
@@ -163,6 +178,7 @@ export class TrafficControl {
       }
       case 'resumed':
         log.info('starts of apps are seen again');
+        this.#options.onResumed();
         this.#set({ execWatch: { state: 'watching' } });
         return this.#found(event.report);
     }

@@ -74,6 +74,8 @@ suite('traffic control', () => {
         cleanUp: () => Promise.resolve((calls.push('clean up without'), ['x'])),
       },
       log: new Log({ level: 'debug', format: 'text', journal: false, write: (line) => lines.push(line), clock: () => 0 }),
+      onStarted: () => {},
+      onResumed: () => {},
       onChange: () => changes++,
     });
   });

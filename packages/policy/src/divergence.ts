@@ -61,6 +61,13 @@ export const policyDivergences = [
     why: 'Same behaviour, but visible.',
   },
   {
+    id: 'app-trigger',
+    title: 'AppTrigger',
+    windows: 'The start of an application brings the tunnel up; its first connections may fail meanwhile.',
+    here: 'The start waits for the tunnel, five seconds at the longest (trigger-hold), so that the first connection works. The tunnel goes when the last such application has been gone for trigger-idle-seconds. After disconnecting by hand no trigger brings it up; the status says so.',
+    why: 'A program should not have to know that there is a tunnel.',
+  },
+  {
     id: 'trusted-networks',
     title: 'What a trusted network is',
     windows:
@@ -279,8 +286,7 @@ export const policyDivergences = [
   {
     id: 'not-enforced-yet',
     title: 'Elements that the plan has a place for, still empty',
-    windows:
-      'The start of an application of AppTrigger and a name of AutoTrigger bring the tunnel up; EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
+    windows: 'A name of AutoTrigger brings the tunnel up; EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
     here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
     why: 'Their work follows; nobody should believe that it is done.',
   },

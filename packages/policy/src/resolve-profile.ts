@@ -289,8 +289,6 @@ export function resolveProfile(
   function noteWhatIsNotEnforced(): void {
     const missing = (at: Position | undefined, what: string): void =>
       note('not-enforced-yet', at, `${what} is read but not acted upon yet.`);
-    if (profile.appTriggers[0])
-      missing(profile.appTriggers[0].at, 'AppTrigger (bringing the tunnel up when the application starts)');
     const trigger = profile.domainNameInformation.find((rule) => rule.autoTrigger?.value === true);
     if (trigger) missing(trigger.autoTrigger?.at, 'AutoTrigger');
     const webProxy = profile.domainNameInformation.find((rule) => rule.webProxyServers);

@@ -22,6 +22,8 @@ export interface ConnectionSpec {
   readonly tunnel: 'device' | 'user';
   /** AlwaysOn or DeviceTunnel: wanted without anybody asking. */
   readonly automatic: boolean;
+  /** What else wants it, for people: applications of AppTrigger. */
+  readonly triggers: readonly string[];
   /** Host names or addresses in the order of preference. */
   readonly servers: readonly string[];
   /** TCP where UDP is blocked (RFC 9329). */
@@ -56,6 +58,8 @@ export type SupervisorOccurrence =
   /** A person said so. */
   | { readonly kind: 'up'; readonly name: string }
   | { readonly kind: 'down'; readonly name: string }
+  /** Something that the profile names wants the tunnel, and why; without `why`: nothing does any more. */
+  | { readonly kind: 'trigger'; readonly name: string; readonly why?: string }
   | { readonly kind: 'network'; readonly network: NetworkState }
   /** Whether the network is trusted, by name of the profile; profiles that are not named do not ask. */
   | { readonly kind: 'trust'; readonly verdicts: ReadonlyMap<string, TrustVerdict> }
@@ -176,6 +180,8 @@ export interface Connection {
   readonly connectedAt?: number;
   /** A person said `up` for a connection that nothing else wants now: it is not automatic, or the network is trusted. */
   readonly demanded: boolean;
+  /** What the profile names as a trigger wants it, and what that was. */
+  readonly triggered?: string;
   /** A person said `down`. */
   readonly held: boolean;
   readonly removed: boolean;

@@ -16,7 +16,7 @@ import { remember, type Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { usable, hasTunnel, describe, describeCandidate, supervisorTimes, Turn } from './turn.ts';
-import { awaitsTrust } from './view.ts';
+import { awaitsTrust, wantsItself } from './view.ts';
 
 /** The state at start: names that a person had put down before the daemon was restarted, and where connections had worked. */
 export function startSupervisor(held: readonly string[], places: ReadonlyMap<string, Places> = new Map()): SupervisorState {
@@ -72,12 +72,14 @@ class Step extends Turn {
       case 'profile-removed':
       case 'up':
       case 'down':
+      case 'trigger':
       case 'timer': {
         const connection = this.connections.get(event.name);
         if (!connection) return;
         if (event.kind === 'up') this.#up(connection);
         else if (event.kind === 'down') this.#down(connection);
         else if (event.kind === 'timer') this.#timer(connection);
+        else if (event.kind === 'trigger') this.#triggered(connection, event.why);
         else this.#removed(connection);
         return;
       }
@@ -150,8 +152,8 @@ class Step extends Turn {
 
   #up(connection: Connection): void {
     this.#hold(connection.spec.name, false);
-    const { spec, trust } = connection;
-    const unwanted = !spec.automatic || (trust !== undefined && trust.kind !== 'untrusted');
+    const { trust } = connection;
+    const unwanted = !wantsItself(connection) || (trust !== undefined && trust.kind !== 'untrusted');
     const next = this.set({ ...connection, held: false, demanded: unwanted || connection.demanded });
     this.actions.push({ kind: 'changed', name: next.spec.name });
     switch (next.phase.kind) {
@@ -189,6 +191,20 @@ class Step extends Turn {
     else if (phase.kind !== 'idle' && phase.kind !== 'blocked') this.failed(connection, problem('lockedOut', locker));
   }
 
+  #triggered(connection: Connection, why: string | undefined): void {
+    const { triggered: before, ...rest } = connection;
+    if (before === why) return;
+    const { spec, held } = connection;
+    const next = this.set({ ...rest, ...(why !== undefined && { triggered: why }) });
+    this.actions.push({ kind: 'changed', name: spec.name });
+    if (why !== undefined && before === undefined && !spec.automatic)
+      this.log(spec.name, 'info', held ? `${why}, but a person said down` : `wanted: ${why}`);
+    if (!this.wanted(next)) {
+      if (hasTunnel(next.phase)) this.close(next, true, 'nothing wants it any more');
+      else this.rest(next);
+    } else if (next.phase.kind === 'idle' && !awaitsTrust(next)) this.begin(this.reset(spec.name));
+  }
+
   #hold(name: string, held: boolean): void {
     if (this.held.has(name) === held) return;
     const names = new Set(this.held);
@@ -223,13 +239,14 @@ class Step extends Turn {
     this.trust = verdicts;
     for (const connection of this.connections.values()) {
       const { trust: before, ...rest } = connection;
-      const { name, automatic } = connection.spec;
+      const { name } = connection.spec;
+      const itself = wantsItself(connection);
       const trust = verdicts.get(name);
       if (before?.kind === trust?.kind && before?.why === trust?.why) continue;
       // What a person asked for on a trusted network is wanted anyway outside of it.
-      const asked = connection.demanded && !(automatic && trust?.kind === 'untrusted');
+      const asked = connection.demanded && !(itself && trust?.kind === 'untrusted');
       const next = this.set({ ...rest, demanded: asked, ...(trust && { trust }) });
-      if (automatic && trust && trust.kind !== before?.kind && (before || trust.kind === 'trusted'))
+      if (itself && trust && trust.kind !== before?.kind && (before || trust.kind === 'trusted'))
         this.log(name, 'info', `this network is ${trustWord[trust.kind]}: ${trust.why}`);
       this.actions.push({ kind: 'changed', name });
       if (!this.wanted(next)) {

@@ -6,7 +6,7 @@ import type { Afterwards, Connection, NetworkState, Phase, SupervisorAction, Sup
 import type { Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
-import { awaitsTrust, stateOf } from './view.ts';
+import { awaitsTrust, stateOf, wantsItself } from './view.ts';
 
 /** Our choices, milliseconds. */
 export const supervisorTimes = {
@@ -156,7 +156,7 @@ export class Turn {
 
   protected wanted(connection: Connection): boolean {
     if (this.stopping || connection.held || connection.removed) return false;
-    return connection.demanded || (connection.spec.automatic && connection.trust?.kind !== 'trusted');
+    return connection.demanded || (wantsItself(connection) && connection.trust?.kind !== 'trusted');
   }
 
   /** The profiles with LockDown, when this one has none. */

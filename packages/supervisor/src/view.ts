@@ -56,19 +56,25 @@ export function viewConnection(connection: Connection): ConnectionView {
   };
 }
 
+/** Wanted by the profile itself, always or at the moment; on a trusted network that does not count. */
+export function wantsItself({ spec, triggered }: Connection): boolean {
+  return spec.automatic || triggered !== undefined;
+}
+
 /** Whether it is wanted unless the network turns out to be trusted, which is being asked. */
-export function awaitsTrust({ spec, demanded, held, trust }: Connection): boolean {
-  return spec.automatic && !demanded && !held && trust?.kind === 'asking';
+export function awaitsTrust(connection: Connection): boolean {
+  const { demanded, held, trust } = connection;
+  return wantsItself(connection) && !demanded && !held && trust?.kind === 'asking';
 }
 
 /** The grammar: what is wanted, then how far it got. */
 export function stateOf(connection: Connection): ConnectionState {
-  const { phase, held, spec, trust } = connection;
+  const { phase, held, trust } = connection;
   switch (phase.kind) {
     case 'idle':
       if (held) return 'held';
       if (awaitsTrust(connection)) return 'waiting';
-      return spec.automatic && trust?.kind === 'trusted' ? 'trusted' : 'down';
+      return wantsItself(connection) && trust?.kind === 'trusted' ? 'trusted' : 'down';
     case 'offline':
     case 'waiting':
       return 'waiting';
@@ -85,16 +91,18 @@ export function stateOf(connection: Connection): ConnectionState {
 }
 
 function reasonOf(connection: Connection): string {
-  const { phase, spec, held, problem, trust } = connection;
+  const { phase, spec, held, problem, trust, triggered } = connection;
   switch (phase.kind) {
     case 'idle':
       if (held) return `A person said down; it stays so until "aovpn up ${spec.name}".`;
       if (awaitsTrust(connection)) return `It connects unless this network is trusted: ${trust!.why}.`;
-      if (spec.automatic && trust?.kind === 'trusted')
+      if (wantsItself(connection) && trust?.kind === 'trusted')
         return `This network is trusted, so that no tunnel is needed: ${trust.why}. It connects on leaving, or by "aovpn up ${spec.name}".`;
       return spec.automatic
         ? 'The daemon is ending.'
-        : `The profile is not AlwaysOn, and nobody asked for it yet: "aovpn up ${spec.name}".`;
+        : spec.triggers.length > 0
+          ? `It connects when an application of AppTrigger starts: ${spec.triggers.join(', ')}.`
+          : `The profile is not AlwaysOn, and nobody asked for it yet: "aovpn up ${spec.name}".`;
     case 'offline':
       return 'There is no network; it connects as soon as there is one.';
     case 'resolving':
@@ -102,7 +110,7 @@ function reasonOf(connection: Connection): string {
     case 'opening':
       return `Negotiating with ${phase.candidate.server}${overTcp(phase.candidate)}.`;
     case 'up':
-      return reasonOfUp(phase.trouble, phase.candidate.server + overTcp(phase.candidate));
+      return reasonOfUp(phase.trouble, phase.candidate.server + overTcp(phase.candidate), spec.automatic ? undefined : triggered);
     case 'closing':
       return `Closing: ${phase.why}.`;
     case 'waiting':
@@ -120,10 +128,10 @@ function overTcp({ transport }: Candidate): string {
   return transport === 'tcp' ? ' over TCP' : '';
 }
 
-function reasonOfUp(trouble: Extract<Phase, { readonly kind: 'up' }>['trouble'], server: string): string {
+function reasonOfUp(trouble: Extract<Phase, { readonly kind: 'up' }>['trouble'], server: string, triggered?: string): string {
   switch (trouble) {
     case undefined:
-      return `Traffic flows through ${server}.`;
+      return `Traffic flows through ${server}${triggered === undefined ? '' : `, because ${triggered}`}.`;
     case 'silent':
       return 'The gateway does not answer at the moment; it is being asked again.';
     case 'no-network':

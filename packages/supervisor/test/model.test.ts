@@ -20,6 +20,7 @@ type Move =
   | { readonly kind: 'remove' | 'up' | 'down' | 'clock-jump' | 'tick' }
   | { readonly kind: 'network'; readonly v4: boolean; readonly fingerprint: number }
   | { readonly kind: 'trust'; readonly verdict: TrustVerdict['kind'] }
+  | { readonly kind: 'trigger'; readonly on: boolean }
   | { readonly kind: 'resolve'; readonly addresses: number }
   | { readonly kind: 'answered' | 'probed' | 'establish' | 'silent' | 'answers' | 'moved' | 'cannot-move' }
   | { readonly kind: 'end'; readonly problem: ProblemName | undefined };
@@ -37,6 +38,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   fc.record({ kind: fc.constantFrom('remove' as const, 'up' as const, 'down' as const, 'clock-jump' as const) }),
   fc.record({ kind: fc.constant('tick' as const) }),
   fc.record({ kind: fc.constant('network' as const), v4: fc.boolean(), fingerprint: fc.nat(2) }),
+  fc.record({ kind: fc.constant('trigger' as const), on: fc.boolean() }),
   fc.record({
     kind: fc.constant('trust' as const),
     verdict: fc.constantFrom<TrustVerdict['kind']>('trusted', 'untrusted', 'asking'),
@@ -144,7 +146,7 @@ class World {
       // Something that is wanted never just rests; what is not needed on a trusted network does.
       const trust = this.trust.get(name);
       assert.equal(connection.trust?.kind, trust);
-      if (!connection.spec.automatic || connection.held || this.state.stopping) continue;
+      if (!(connection.spec.automatic || connection.triggered !== undefined) || connection.held || this.state.stopping) continue;
       if (trust === 'trusted' && !connection.demanded) assert.ok(['idle', 'closing'].includes(phase.kind), phase.kind);
       else if (trust === 'asking') assert.notEqual(state, 'trusted');
       else assert.notEqual(phase.kind, 'idle');
@@ -177,6 +179,8 @@ class World {
         return this.say({ kind: 'clock-jump' }, random);
       case 'network':
         return this.say({ kind: 'network', network: { v4: next.v4, v6: false, fingerprint: `n${next.fingerprint}` } }, random);
+      case 'trigger':
+        return this.say({ kind: 'trigger', name, ...(next.on && { why: 'an application runs' }) }, random);
       case 'trust': {
         this.trust.set(name, next.verdict);
         const verdicts = [...this.trust].map(([profile, kind]): [string, TrustVerdict] => [

@@ -16,6 +16,7 @@ export function spec(changes: Partial<ConnectionSpec> = {}): ConnectionSpec {
     name: 'corp',
     tunnel: 'device',
     automatic: true,
+    triggers: [],
     servers: ['vpn.example'],
     tunnelKey: 'tunnel-1',
     retryKey: 'retry-1',

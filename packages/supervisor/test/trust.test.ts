@@ -96,3 +96,57 @@ suite('trusted networks', () => {
     assert.equal(script.view().state, 'up');
   });
 });
+
+suite('triggers', () => {
+  const app = 'Office was started (process 7)';
+  const trigger = (script: Script, why?: string): void =>
+    void script.say({ kind: 'trigger', name: 'corp', ...(why !== undefined && { why }) });
+  const idle = (): Script => {
+    const script = new Script();
+    script.say({ kind: 'network', network: here });
+    script.say({ kind: 'profile', spec: spec({ automatic: false, triggers: ['Office'] }) });
+    script.none('resolve');
+    return script;
+  };
+
+  test('bring the tunnel up and let it go, with the reason', () => {
+    const script = idle();
+    assert.match(script.view().reason, /when an application of AppTrigger starts: Office/);
+    trigger(script, app);
+    const attempt = script.resolve('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    assert.match(script.view().reason, /because Office was started/);
+    trigger(script);
+    end(script);
+    assert.equal(script.view().state, 'down');
+  });
+
+  test('do nothing against a person’s down, nor on a trusted network', () => {
+    const script = idle();
+    script.say({ kind: 'down', name: 'corp' });
+    trigger(script, app);
+    script.none('resolve');
+    assert.equal(script.view().state, 'held');
+    trigger(script);
+    script.say({ kind: 'up', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp' });
+    const other = idle();
+    say(other, 'trusted');
+    trigger(other, app);
+    other.none('resolve');
+    assert.equal(other.view().state, 'trusted');
+    say(other, 'untrusted');
+    other.only('resolve');
+  });
+
+  test('a tunnel that a person asked for stays when the trigger is over', () => {
+    const script = idle();
+    script.say({ kind: 'up', name: 'corp' });
+    const attempt = script.resolve('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    trigger(script, app);
+    trigger(script);
+    script.none('close');
+    assert.equal(script.view().state, 'up');
+  });
+});

@@ -44,6 +44,8 @@ export interface AppCgroups {
   remove(key: AppKey): void;
   /** All of them and what is above them; tells how many there were. */
   removeAll(): number;
+  /** Calls back when the cgroup has its first process or has lost its last one (cgroup.events); undefined when it is not there. */
+  watchMembers(key: AppKey, onChange: () => void): { close(): void } | undefined;
   /** Calls back when a cgroup of an app is made or removed, by whomever. */
   watch(onChange: () => void): { close(): void };
 }
@@ -111,6 +113,15 @@ export function openAppCgroups(options: { readonly root?: CgroupRoot; readonly n
       for (const key of all) emptyAndRemove(pathOf(key), root.path);
       if (statSync(base, { throwIfNoEntry: false })) emptyAndRemove(base, root.path);
       return all.length;
+    },
+    watchMembers: (key, onChange) => {
+      try {
+        const watcher = watch(join(pathOf(key), 'cgroup.events'), { persistent: false }, () => onChange());
+        watcher.on('error', () => watcher.close());
+        return watcher;
+      } catch {
+        return undefined;
+      }
     },
     watch: (onChange) => watchDirectories(root.path, base, onChange),
   };

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import { emptyPlan, type AppPlan, type Plan } from '@aovpn/policy';
+import type { Connection } from '@aovpn/supervisor';
+import { AppTriggers } from '../src/app-triggers.ts';
+
+const app = (key: string, ...triggers: readonly string[]): AppPlan => ({
+  key,
+  title: key.toUpperCase(),
+  executables: [],
+  units: [],
+  desktop: [],
+  flatpak: [],
+  snap: [],
+  tunnels: [],
+  routing: 'SplitTunnel',
+  perAppVpn: false,
+  triggers,
+  because: { profile: 'corp', why: 'AppTrigger' },
+});
+
+suite('application triggers', () => {
+  let apps: readonly AppPlan[];
+  let running: Map<string, readonly number[]>;
+  let connections: Map<string, Partial<Connection>>;
+  let said: string[];
+  let idleMs: number;
+  let triggers: AppTriggers;
+  const changes = new Map<string, () => void>();
+  beforeEach(() => {
+    apps = [app('mail', 'corp'), app('office', 'corp', 'lab'), app('browser')];
+    running = new Map();
+    said = [];
+    idleMs = 0;
+    connections = new Map(['corp', 'lab'].map((name) => [name, idle()]));
+    triggers = new AppTriggers({
+      plan: (): Plan => ({ ...emptyPlan, apps }),
+      traffic: {
+        processes: (key) => running.get(key) ?? [],
+        watchApp: (key, onChange) => {
+          changes.set(key, onChange);
+          return { close: () => void changes.delete(key) };
+        },
+        hold: (key, on) => void said.push(`${on ? 'hold' : 'let go'} ${key}`),
+      },
+      connection: (name) => connections.get(name) as Connection | undefined,
+      settings: () => ({ triggerHold: true, triggerIdleMs: idleMs }),
+      say: (name, why) => {
+        said.push(`${name}: ${why ?? 'over'}`);
+        const { triggered: _, ...rest } = connections.get(name) ?? {};
+        connections.set(name, { ...rest, ...(why !== undefined && { triggered: why }) });
+      },
+    });
+    triggers.planned();
+  });
+  afterEach(() => triggers.close());
+  const idle = (): Partial<Connection> => ({ phase: { kind: 'idle' }, held: false, spec: { problem: undefined } as never });
+  const over = async (): Promise<void> => {
+    for (let i = 0; i < 200 && !said.some((line) => line.endsWith('over')); i++) await turn();
+  };
+
+  test('starts of applications that have a trigger are held until the connection is beyond connecting; of no other', () => {
+    assert.deepEqual(said.splice(0), ['hold mail', 'hold office']);
+    assert.deepEqual([...changes.keys()], ['mail', 'office']);
+    connections.set('corp', { ...idle(), phase: { kind: 'up' } as never });
+    triggers.settle();
+    assert.deepEqual(said.splice(0), ['let go mail'], 'office still waits for the other one');
+    connections.set('corp', { ...idle(), held: true });
+    triggers.settle();
+    assert.deepEqual(said.splice(0), [], 'nobody waits for what a person holds down');
+    triggers.forgetHolds();
+    assert.deepEqual(said.splice(0), ['hold office']);
+  });
+
+  test('the first process wants the tunnel, the last one that ends lets it go after the idle time', async () => {
+    said = [];
+    running.set('office', [7]);
+    triggers.started('office', 7);
+    assert.deepEqual(said.splice(0), ['corp: OFFICE was started (process 7)', 'lab: OFFICE was started (process 7)']);
+    running.set('mail', [8]);
+    triggers.started('mail', 8);
+    running.set('office', []);
+    changes.get('office')!();
+    await over();
+    assert.deepEqual(said.splice(0), ['lab: over'], 'mail still wants corp');
+    running.set('mail', []);
+    changes.get('mail')!();
+    running.set('mail', [9]);
+    changes.get('mail')!();
+    for (let i = 0; i < 20; i++) await turn();
+    assert.deepEqual(said.splice(0), [], 'it was away for a moment only');
+  });
+
+  test('a profile that goes forgets, also during the idle time, and one that comes back under the same name starts anew', () => {
+    idleMs = 60_000;
+    running.set('mail', [7]);
+    triggers.look();
+    running.set('mail', []);
+    triggers.look();
+    said = [];
+    connections.set('corp', idle());
+    triggers.started('mail', 8);
+    assert.deepEqual(said.splice(0), ['corp: MAIL was started (process 8)']);
+    apps = [];
+    triggers.planned();
+    assert.deepEqual(said.splice(0), ['corp: over']);
+    assert.equal(changes.size, 0);
+  });
+});
