@@ -16,10 +16,13 @@ export function cgroupOf(host: Host, app: string): string {
 
 /** What a killed daemon left; nothing runs in it any more. */
 export function removeCgroups(host: Host): void {
-  const own = path.join(cgroupRoot(), cgroupName(host));
-  if (!existsSync(own)) return;
-  for (const entry of readdirSync(own, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(path.join(own, entry.name));
-  rmdirSync(own);
+  // Of apps, and of the program that signs in to a captive portal.
+  for (const name of [cgroupName(host), `${cgroupName(host)}-portal`]) {
+    const own = path.join(cgroupRoot(), name);
+    if (!existsSync(own)) continue;
+    for (const entry of readdirSync(own, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(path.join(own, entry.name));
+    rmdirSync(own);
+  }
 }
 
 /** What became of one attempt of an app. */

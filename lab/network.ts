@@ -25,6 +25,10 @@ export const network = {
     web6: '2001:db8:d::80',
     pki: 'pki.example.net',
     ocspPort: 2560,
+    /** A hotel's sign-in page; see `CaptivePortal`. */
+    portal: 'portal.hotel.example',
+    portal4: '198.18.0.90',
+    portal6: '2001:db8:d::90',
   },
   corp: {
     device: 'lan0',

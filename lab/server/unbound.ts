@@ -51,6 +51,9 @@ export const publicRecords: DnsRecords = {
   [`v4.${network.gateway.name}`]: [network.gateway.v4],
   [`v6.${network.gateway.name}`]: [network.gateway.v6],
   [network.internet.web]: [network.internet.web4, network.internet.web6],
+  [network.internet.portal]: [network.internet.portal4, network.internet.portal6],
+  // Another machine of the internet; a captive portal puts itself in its place.
+  'probe.example': ['198.18.0.81'],
   [network.internet.pki]: [network.internet.web4, network.internet.web6],
 };
 

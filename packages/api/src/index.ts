@@ -6,3 +6,4 @@ export type * from './traffic.ts';
 export type * from './trace.ts';
 export * from './leak-report.ts';
 export * from './lockdown.ts';
+export type * from './portal.ts';

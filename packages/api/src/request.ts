@@ -1,3 +1,4 @@
+import type { OpenPortal, PortalOpened, PortalStatus } from './portal.ts';
 import type { Prompt, PromptAnswer } from './prompt.ts';
 import type { CertificateReport } from './certificate-report.ts';
 import type { AppsReport, AppWhich, DiffProfile, PlanDiff, PlanText } from './traffic.ts';
@@ -10,9 +11,9 @@ export const maxRequestBytes = 8 * 1024 * 1024;
 
 /**
  * Who may ask: `read` for members of the daemon's group and root, `write` for root, `answer` for root and the `prompt-users` of the
- * settings.
+ * settings, `portal` for root and the `users` of `[portal]`.
  */
-export type Permission = 'read' | 'write' | 'answer';
+export type Permission = 'read' | 'write' | 'answer' | 'portal';
 
 /**
  * The closed list of requests. Path parameters are URL-encoded; bodies and answers are JSON; an error answer is {@link ErrorAnswer}.
@@ -45,6 +46,11 @@ export interface Requests {
   'GET /v1/doctor': { answer: DoctorReport };
   /** Query: `connection=NAME`, the only connection without it. */
   'GET /v1/certificates': { answer: CertificateReport };
+  /** Query: `look=1` looks anew first. */
+  'GET /v1/portal': { answer: PortalStatus };
+  /** Lets one program of whoever asks out to the portal. */
+  'POST /v1/portal/open': { body: OpenPortal; answer: PortalOpened };
+  'POST /v1/portal/close': { answer: { readonly accepted: true } };
   /** What waits for a person now, oldest first. */
   'GET /v1/prompts': { answer: readonly Prompt[] };
   /** The first answer wins. Secrets as `application/octet-stream`, everything else as JSON. */
@@ -95,6 +101,9 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'GET /v1/apps/which': 'read',
   'GET /v1/doctor': 'read',
   'GET /v1/certificates': 'read',
+  'GET /v1/portal': 'read',
+  'POST /v1/portal/open': 'portal',
+  'POST /v1/portal/close': 'portal',
   'GET /v1/prompts': 'read',
   'POST /v1/prompts/:id': 'answer',
 };

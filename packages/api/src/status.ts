@@ -1,4 +1,5 @@
 import type { TraceMessage } from './trace.ts';
+import type { PortalStatus } from './portal.ts';
 import type { Prompt, PromptOutcome } from './prompt.ts';
 import type { LockdownStatus } from './lockdown.ts';
 import type { FiltersStatus, TrafficStatus } from './traffic.ts';
@@ -186,6 +187,8 @@ export interface DaemonStatus {
   readonly resolverTrace: readonly string[];
   readonly connections: readonly ConnectionStatus[];
   readonly profiles: readonly ProfileStatus[];
+  /** Absent: nobody needs to know. */
+  readonly portal?: PortalStatus;
   /** Absent: filters and apps are not needed by any profile. */
   readonly traffic?: TrafficStatus;
   /** Absent: no profile has LockDown. */
@@ -231,6 +234,7 @@ export type DaemonEvent =
   | { readonly kind: 'prompt-over'; readonly id: string; readonly connection: string; readonly outcome: PromptOutcome }
   /** Only in answers to `GET /v1/trace`. */
   | TraceMessage
+  | { readonly kind: 'portal'; readonly portal: PortalStatus }
   | { readonly kind: 'log'; readonly at: string; readonly level: LogLevel; readonly connection?: string; readonly text: string };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

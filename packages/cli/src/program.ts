@@ -13,6 +13,7 @@ import { lockdownEngage, lockdownRelease } from './command/lockdown.ts';
 import { logs } from './command/logs.ts';
 import { man } from './command/man.ts';
 import { plan } from './command/plan.ts';
+import { portalClose, portalOpen, portalStatus } from './command/portal.ts';
 import { profileAdd } from './command/profile-add.ts';
 import { profileLint } from './command/profile-lint.ts';
 import { profileList } from './command/profile-list.ts';
@@ -33,6 +34,9 @@ export const program: readonly Command[] = [
   lockdownRelease,
   lockdownEngage,
   prompt,
+  portalStatus,
+  portalOpen,
+  portalClose,
   profileAdd,
   profileList,
   profileShow,

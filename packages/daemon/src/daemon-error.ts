@@ -86,6 +86,21 @@ export const daemonErrors = [
     cure: 'Put the file back, or release it: aovpn lockdown release NAME (root).',
   },
   { code: 'AOV-DAEMON-543', title: 'This profile has no LockDown', cure: 'See: aovpn status' },
+  {
+    code: 'AOV-DAEMON-551',
+    title: 'There is no need to open the way to a captive portal',
+    cure: 'The tunnel is up, or no connection that holds traffic inside is wanted: use any browser. See: aovpn status',
+  },
+  {
+    code: 'AOV-DAEMON-552',
+    title: 'That process cannot be let out',
+    cure: 'It must be a waiting child of the command that asks, of the same user: let aovpn portal open start it.',
+  },
+  {
+    code: 'AOV-DAEMON-553',
+    title: 'You may not open the way to a captive portal',
+    cure: 'Root may, and whoever users of [portal] in aovpn.toml names.',
+  },
 ] as const;
 
 export type DaemonErrorCode = (typeof daemonErrors)[number]['code'];

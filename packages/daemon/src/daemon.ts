@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
-import type { IpAddress } from '@aovpn/bytes';
+import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane, Transport } from '@aovpn/esp';
 import {
   createRevocationChecker,
@@ -46,6 +46,7 @@ import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
 import { PlaceFile } from './place-file.ts';
 import { outerMark } from './outer-mark.ts';
+import { PortalControl, type PortalPlatform } from './portal-control.ts';
 import { PlanKeeper } from './plan-keeper.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
@@ -67,6 +68,7 @@ export interface Platform {
   readonly network: Network;
   readonly filters: FilterPlatform;
   readonly lockdown: LockdownPlatform;
+  readonly portal: PortalPlatform;
   readonly asker: UpstreamAsker;
   readonly openDataPlane: OpenDataPlane;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
@@ -93,6 +95,7 @@ export class Daemon {
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
   readonly lockdown: LockdownControl;
+  readonly portal: PortalControl;
   readonly apps: AppStore;
   readonly settings: SettingsFile;
   readonly platform: Platform;
@@ -191,6 +194,17 @@ export class Daemon {
       say: (verdicts) => this.#say({ kind: 'trust', verdicts }),
       log,
     });
+    this.portal = new PortalControl({
+      platform: platform.portal,
+      mark: outerMark,
+      log,
+      settings: () => settings.current.portal,
+      facts: () => platform.network.networkFacts(),
+      resolve: (name) => this.resolve(name),
+      allow: (questions) => this.#openLockdown({ questions }),
+      hole: (portal) => this.#openLockdown({ portal }),
+      onChange: (portal) => this.#board.tell({ kind: 'portal', portal }),
+    });
     this.#held = new HeldFile(path.join(options.stateDir, 'held.json'), log);
     this.#places = new PlaceFile(path.join(options.stateDir, 'places.json'), log);
     this.#trust = new TrustMemory(path.join(options.stateDir, 'radius-trust.json'), log);
@@ -241,6 +255,7 @@ export class Daemon {
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
     this.#state = startSupervisor(await this.#held.read(), await this.#places.read());
+    await this.portal.start();
     await this.lockdown.read();
     await this.#network.read();
     await this.rescan();
@@ -249,6 +264,7 @@ export class Daemon {
     // What guards forced apps is replaced by the first plan in one go, not removed before: they had a moment in the open otherwise.
     if (this.traffic.state.state === 'off')
       for (const what of await this.platform.filters.cleanUp()) this.log.error(`could not be cleared away: ${what}`);
+    this.#heedPortal();
     this.#watch();
   }
 
@@ -259,6 +275,7 @@ export class Daemon {
     this.log.info('stopping');
     for (const watch of this.#watches) watch.close();
     this.prompts.close();
+    await this.portal.stop();
     const patience = setTimeout(() => {
       this.log.error('a tunnel did not end in time');
       this.#stopped.resolve();
@@ -370,6 +387,7 @@ export class Daemon {
     const facts = await this.platform.network.networkFacts();
     const traffic = trafficStatus(this.plans.plan, this.traffic);
     const lockdown = this.lockdownStatus;
+    const portal = this.portal.status();
     return {
       version,
       pid: process.pid,
@@ -380,6 +398,7 @@ export class Daemon {
       profiles: this.profiles(),
       ...(traffic && { traffic }),
       ...(lockdown && { lockdown }),
+      ...(portal.state !== 'none' && { portal }),
     };
   }
 
@@ -489,6 +508,24 @@ export class Daemon {
     }
     for (const name of changed) this.#board.publish(name);
     if (changed.size > 0) this.#appTriggers.settle();
+    this.#heedPortal();
+  }
+
+  /** Whether somebody would want to sign in to this network: a connection that holds traffic inside is wanted, and not up. */
+  #heedPortal(): void {
+    const { connections, network } = this.#state;
+    const needed = [...connections.values()].some(
+      (connection) => holdsInside(this.store.get(connection.spec.name)?.intent) && wantsPortal(viewConnection(connection).state),
+    );
+    const ways = (this.#network.facts?.defaultRoutes ?? []).map(
+      ({ family, device, gateway }) => `${family} ${device} ${gateway ? formatAddress(gateway) : ''}`,
+    );
+    this.portal.heed(needed && (network.v4 || network.v6), ways.join('\n'));
+  }
+
+  async #openLockdown(change: Pick<LockdownControl, 'questions'> | Pick<LockdownControl, 'portal'>): Promise<void> {
+    Object.assign(this.lockdown, change);
+    if (this.plans.plan.lockdown) await this.plans.refresh();
   }
 
   #perform(action: Exclude<SupervisorAction, { readonly kind: 'changed' }>): void {
@@ -637,4 +674,12 @@ export class Daemon {
       }),
     );
   }
+}
+
+function holdsInside(intent: Intent | undefined): boolean {
+  return intent !== undefined && (intent.routing.value === 'ForceTunnel' || intent.lockdown !== undefined);
+}
+
+function wantsPortal(state: ConnectionStatus['state']): boolean {
+  return state === 'connecting' || state === 'waiting' || state === 'blocked' || state === 'recovering';
 }

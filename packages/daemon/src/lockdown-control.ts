@@ -41,6 +41,8 @@ const maxPlaces = 16;
 export class LockdownControl {
   /** Set by whoever lets a person sign in to a network; the next plan has it. */
   portal: PortalHole | undefined;
+  /** Where the daemon asks whether the network wants a sign-in; the next plan has it. */
+  questions: readonly GatewayEndpoint[] = [];
   readonly #options: LockdownControlOptions;
   readonly #releases: ReleaseFile;
   readonly #endpoints = new Map<string, readonly GatewayEndpoint[]>();
@@ -65,9 +67,10 @@ export class LockdownControl {
     readonly endpoints: ReadonlyMap<string, readonly GatewayEndpoint[]>;
     readonly unlocked: ReadonlySet<string>;
     readonly portal?: PortalHole;
+    readonly questions: readonly GatewayEndpoint[];
   } {
     const unlocked = new Set(this.#releases.releases.keys());
-    return { endpoints: this.#endpoints, unlocked, ...(this.portal && { portal: this.portal }) };
+    return { endpoints: this.#endpoints, unlocked, questions: this.questions, ...(this.portal && { portal: this.portal }) };
   }
 
   /** Whether the profile locks: it has LockDown, and root has not released it. */

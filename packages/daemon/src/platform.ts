@@ -1,17 +1,21 @@
 import {
   askBeacon,
+  askNetworkForPortal,
   cleanUpFilters,
   createEapCrypto,
   createGatewayVerifier,
   createIkeCrypto,
   createTlsEngine,
   createUpstreamAsker,
+  fetchMarked,
   openFilters,
   openLockdown,
   openNetwork,
+  openPortalCell,
   openUserspaceDataPlane,
   probeGateway,
   probeGatewayOverTcp,
+  processOwner,
 } from '@aovpn/host';
 import type { Platform } from './daemon.ts';
 import { outerMark } from './outer-mark.ts';
@@ -35,6 +39,12 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     probeGateway: async (address, port, transport) =>
       (await (transport === 'tcp' ? probeGatewayOverTcp : probeGateway)(crypto, address, port, outerMark)).answered,
     createTlsEngine,
+    portal: {
+      openCell: () => openPortalCell({ cgroup: options.cgroup, mark: outerMark }),
+      ask: askNetworkForPortal,
+      fetch: fetchMarked,
+      owner: processOwner,
+    },
   };
 }
 

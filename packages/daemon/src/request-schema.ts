@@ -1,5 +1,6 @@
-import type { DiffProfile, PromptAnswer, PutProfile } from '@aovpn/api';
+import type { DiffProfile, OpenPortal, PromptAnswer, PutProfile } from '@aovpn/api';
 import { DaemonError } from './daemon-error.ts';
+import { longestPortalMinutes } from './portal-settings.ts';
 
 const credentialFields = [
   'certificatePem',
@@ -39,6 +40,20 @@ export function readDiffProfile(body: unknown): DiffProfile {
   const { name } = fields;
   if (typeof name !== 'string') refuse('name is not a text');
   return { name, xmlBase64: base64(fields['xmlBase64'], 'xmlBase64') };
+}
+
+/** Checks the body of `POST /v1/portal/open`. @throws {DaemonError} AOV-DAEMON-513 */
+export function readOpenPortal(body: unknown): OpenPortal {
+  const fields = record(body, 'the body');
+  only(fields, ['pid', 'minutes'], 'the body');
+  const whole = (field: 'pid' | 'minutes', to: number): number => {
+    const value = fields[field];
+    if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > to)
+      refuse(`${field} is not a whole number from 1 to ${to}`);
+    return value as number;
+  };
+  const pid = whole('pid', 0x7fff_ffff);
+  return { pid, ...(fields['minutes'] !== undefined && { minutes: whole('minutes', longestPortalMinutes) }) };
 }
 
 /** Checks the body of `POST /v1/prompts/:id`; octets are a secret. @throws {DaemonError} AOV-DAEMON-513 */

@@ -9,7 +9,7 @@ import { doctorReport } from './doctor.ts';
 import { explainQuestion } from './explain-question.ts';
 import { diffProfile } from './plan-diff.ts';
 import { removeProfile, storeProfile } from './put-profile.ts';
-import { readDiffProfile, readPromptAnswer, readPutProfile } from './request-schema.ts';
+import { readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
 type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs' | 'GET /v1/trace';
@@ -22,7 +22,12 @@ const permissions: { readonly [R in RequestName]: Permission } = {
   'GET /v1/trace': 'read',
 };
 
-const withBody: ReadonlySet<RequestName> = new Set(['PUT /v1/profiles/:name', 'POST /v1/prompts/:id', 'POST /v1/diff']);
+const withBody: ReadonlySet<RequestName> = new Set([
+  'PUT /v1/profiles/:name',
+  'POST /v1/prompts/:id',
+  'POST /v1/diff',
+  'POST /v1/portal/open',
+]);
 /** How much of a question is read: a line of ss or conntrack is shorter. */
 const maxQuestion = 1000;
 
@@ -38,9 +43,10 @@ export function createRouter(
     const found = match(request);
     if (!found) return told(failure(404, 'AOV-DAEMON-511'), daemon);
     const permission = permissions[found.name];
-    if (!mayAsk(request.peer, permission, gid(), (uid) => daemon.mayAnswer(uid))) {
+    const mayMore = (uid: number): boolean => (permission === 'portal' ? daemon.portal.mayOpen(uid) : daemon.mayAnswer(uid));
+    if (!mayAsk(request.peer, permission, gid(), mayMore)) {
       daemon.log.warn(`user ${request.peer.uid} (process ${request.peer.pid}) was refused ${found.name}`);
-      return told(failure(403, permission === 'answer' ? 'AOV-DAEMON-519' : 'AOV-DAEMON-510'), daemon);
+      return told(failure(403, refusals[permission]), daemon);
     }
     return async (body) => {
       try {
@@ -54,15 +60,21 @@ export function createRouter(
   };
 }
 
-/** Root may do everything, members of the daemon's group may look, and users whom the settings name may answer prompts. */
-export function mayAsk(
-  peer: Peer,
-  permission: Permission,
-  gid: number | undefined,
-  mayAnswer: (uid: number) => boolean,
-): boolean {
+const refusals: { readonly [P in Permission]: DaemonErrorCode } = {
+  read: 'AOV-DAEMON-510',
+  write: 'AOV-DAEMON-510',
+  answer: 'AOV-DAEMON-519',
+  portal: 'AOV-DAEMON-553',
+};
+
+/**
+ * Root may do everything, members of the daemon's group may look, and users whom the settings name may answer prompts or open the way to a
+ * captive portal.
+ * @param named whether the settings name a user for this permission
+ */
+export function mayAsk(peer: Peer, permission: Permission, gid: number | undefined, named: (uid: number) => boolean): boolean {
   if (peer.uid === 0) return true;
-  if (permission === 'answer') return mayAnswer(peer.uid);
+  if (permission === 'answer' || permission === 'portal') return named(peer.uid);
   return permission === 'read' && gid !== undefined && (peer.gid === gid || peer.groups.includes(gid));
 }
 
@@ -147,6 +159,14 @@ async function answer(
     }
     case 'GET /v1/certificates':
       return ok(name, await daemon.certificateReport(query.get('connection') ?? theOnlyOne(daemon)));
+    case 'GET /v1/portal':
+      if (query.get('look') === '1') await daemon.portal.look();
+      return ok(name, daemon.portal.status());
+    case 'POST /v1/portal/open':
+      return ok(name, await daemon.portal.open(peer, readOpenPortal(body)));
+    case 'POST /v1/portal/close':
+      await daemon.portal.close(`user ${peer.uid}`);
+      return ok(name, { accepted: true });
     case 'GET /v1/prompts':
       return ok(name, daemon.prompts.list());
     case 'POST /v1/prompts/:id':
@@ -171,6 +191,7 @@ function streamEvents(daemon: Daemon, sink: LineSink, watches: boolean): () => v
   });
   const leave = watches ? daemon.attendance.watch() : undefined;
   for (const profile of daemon.profiles()) sink.write({ kind: 'profile', profile });
+  if (daemon.portal.status().state !== 'none') sink.write({ kind: 'portal', portal: daemon.portal.status() });
   for (const prompt of daemon.prompts.list()) sink.write({ kind: 'prompt', prompt });
   daemon.connections().then(
     (connections) => {

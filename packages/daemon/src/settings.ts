@@ -1,5 +1,6 @@
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
+import { defaultPortalSettings, isUser, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
 
 /** Settings of one profile: what ProfileXML has no word for. Paths are as written, relative to the configuration directory. */
 export interface ProfileSettings extends ConnectionSettings {
@@ -50,6 +51,7 @@ export interface Settings {
   readonly group: string;
   /** Who may answer prompts besides root: names or numbers of users. */
   readonly promptUsers: readonly (string | number)[];
+  readonly portal: PortalSettings;
   of(profile: string): ProfileSettings;
   /** Worth telling, though nothing is wrong. */
   readonly notices: readonly string[];
@@ -146,12 +148,6 @@ const pins: Reader = (value) => {
     : 'pins of public keys are wanted: "sha256/" and 44 characters of base64 each';
 };
 
-/** A user by name or number. */
-function isUser(value: unknown): value is string | number {
-  if (typeof value === 'number') return Number.isInteger(value) && value >= 0 && value < 0xffff_ffff;
-  return typeof value === 'string' && /^[^\p{Cc}\s:/]{1,256}$/u.test(value);
-}
-
 /** Every key of a `[profile."NAME"]` table; docs/settings.md lists the same. */
 export const profileSettingKeys: { readonly [key: string]: Reader } = {
   certificate: path('certificate'),
@@ -213,18 +209,21 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   const fault = (table: readonly string[], key: string | undefined, message: string): void => {
     faults.push({ ...locate(source, table, key), message });
   };
-  let { group, promptUsers } = defaultSettings;
+  let { group, promptUsers, portal } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
   const notices: string[] = [];
   for (const [name, value] of Object.entries(document)) {
-    if (name !== 'daemon' && name !== 'profile')
-      fault([name], undefined, `unknown table or key "${name}"; there are [daemon] and [profile."NAME"]`);
-    else if (!isTable(value)) fault([], name, `"${name}" is a table: write [${name === 'daemon' ? 'daemon' : 'profile."NAME"'}]`);
+    if (name !== 'daemon' && name !== 'portal' && name !== 'profile')
+      fault([name], undefined, `unknown table or key "${name}"; there are [daemon], [portal] and [profile."NAME"]`);
+    else if (!isTable(value)) fault([], name, `"${name}" is a table: write [${name === 'profile' ? 'profile."NAME"' : name}]`);
     else if (name === 'daemon') readDaemon(value);
+    else if (name === 'portal') readPortal(value);
     else for (const [profile, table] of Object.entries(value)) readProfile(profile, table);
   }
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
-  return { settings: { group, promptUsers, notices, of: (profile) => profiles.get(profile) ?? defaultProfileSettings } };
+  return {
+    settings: { group, promptUsers, portal, notices, of: (profile) => profiles.get(profile) ?? defaultProfileSettings },
+  };
 
   function readDaemon(table: Record<string, unknown>): void {
     for (const [key, value] of Object.entries(table)) {
@@ -240,6 +239,15 @@ export function parseSettings(source: string): { readonly settings: Settings } |
         default:
           fault(['daemon'], key, `unknown key "${key}" in [daemon]; there are: ${daemonSettingKeys.join(', ')}`);
       }
+    }
+  }
+
+  function readPortal(table: Record<string, unknown>): void {
+    for (const [key, value] of Object.entries(table)) {
+      const reader = Object.hasOwn(portalSettingKeys, key) ? portalSettingKeys[key] : undefined;
+      const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(portalSettingKeys).join(', ')}`;
+      if (typeof result === 'string') fault(['portal'], key, `${key}: ${result}`);
+      else portal = { ...portal, ...result };
     }
   }
 
@@ -265,7 +273,13 @@ export function parseSettings(source: string): { readonly settings: Settings } |
 }
 
 /** In force when there is no settings file. */
-export const defaultSettings: Settings = { group: 'aovpn', promptUsers: [], notices: [], of: () => defaultProfileSettings };
+export const defaultSettings: Settings = {
+  group: 'aovpn',
+  promptUsers: [],
+  portal: defaultPortalSettings,
+  notices: [],
+  of: () => defaultProfileSettings,
+};
 
 /** Every key of the `[daemon]` table; docs/settings.md lists the same. */
 export const daemonSettingKeys: readonly string[] = ['group', 'prompt-users'];

@@ -10,8 +10,8 @@ const other = { pid: 3, uid: 1001, gid: 1001, groups: [] };
 const nobody = (): boolean => false;
 
 suite('who may ask', () => {
-  test('root may do everything, the group may look, prompt users may answer, nobody else may do anything', () => {
-    for (const permission of ['read', 'write', 'answer'] as const) {
+  test('root may do everything, the group may look, named users may answer or open portals, nobody else may do anything', () => {
+    for (const permission of ['read', 'write', 'answer', 'portal'] as const) {
       assert.equal(mayAsk(root, permission, 777, nobody), true);
       assert.equal(mayAsk(member, permission, 777, nobody), permission === 'read');
       assert.equal(mayAsk({ ...member, groups: [], gid: 777 }, permission, 777, nobody), permission === 'read');
@@ -26,7 +26,12 @@ suite('who may ask', () => {
 
   const warnings: string[] = [];
   const promptUsers = new Set<number>();
-  const daemon = { log: { warn: (text: string) => warnings.push(text) }, mayAnswer: (uid: number) => promptUsers.has(uid) };
+  const portalUsers = new Set<number>();
+  const daemon = {
+    log: { warn: (text: string) => warnings.push(text) },
+    mayAnswer: (uid: number) => promptUsers.has(uid),
+    portal: { mayOpen: (uid: number) => portalUsers.has(uid) },
+  };
   const router = createRouter(daemon as never, () => 777);
   const status = (answer: ReturnType<typeof router>): number | 'handled' =>
     typeof answer === 'function' ? 'handled' : 'status' in answer ? answer.status : 200;
@@ -40,12 +45,16 @@ suite('who may ask', () => {
     const ask = (peer: typeof member): ReturnType<typeof router> => router({ method, segments, query: new Map(), peer });
     test(`${request} needs ${permission}`, () => {
       promptUsers.clear();
+      portalUsers.clear();
       assert.equal(status(ask(root)), 'handled');
       assert.equal(status(ask(member)), permission === 'read' ? 'handled' : 403);
       assert.equal(status(ask(other)), 403);
       assert.match(warnings.at(-1)!, /user 1001 \(process 3\) was refused/);
       promptUsers.add(member.uid);
-      assert.equal(status(ask(member)), permission === 'write' ? 403 : 'handled');
+      assert.equal(status(ask(member)), permission === 'read' || permission === 'answer' ? 'handled' : 403);
+      promptUsers.clear();
+      portalUsers.add(member.uid);
+      assert.equal(status(ask(member)), permission === 'read' || permission === 'portal' ? 'handled' : 403);
       assert.equal(status(ask(other)), 403, 'another user is none');
     });
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { daemonSettingKeys, defaultProfileSettings, parseSettings, profileSettingKeys } from '../src/settings.ts';
+import { portalSettingKeys } from '../src/portal-settings.ts';
+import { daemonSettingKeys, defaultProfileSettings, parseSettings, profileSettingKeys, type Settings } from '../src/settings.ts';
 
 function faultsOf(source: string): string[] {
   const result = parseSettings(source);
@@ -101,10 +102,39 @@ pkcs11-token = "my card"
     );
   });
 
+  test('[portal]: read, and refused where it makes no sense', () => {
+    const { settings } = parseSettings(
+      '[portal]\nusers = ["alice", 1001]\nprobe-url = "http://probe.example/"\nprobe-answer = "yes\\n"\nminutes = 5\nports = [80, 8080]\nbrowser = ["firefox", "{url}"]\n',
+    ) as { readonly settings: Settings };
+    assert.deepEqual(settings.portal, {
+      users: ['alice', 1001],
+      probeUrl: 'http://probe.example/',
+      probeAnswer: 'yes\n',
+      minutes: 5,
+      ports: [80, 8080],
+      browser: ['firefox', '{url}'],
+    });
+    for (const bad of [
+      'minutes = 61',
+      'minutes = 0',
+      'probe-url = "https://x.example/"',
+      'probe-url = "file:///x"',
+      'ports = []',
+      'ports = [0]',
+      'browser = "firefox"',
+      'users = [-1]',
+      'colour = 1',
+    ])
+      assert.equal(faultsOf(`[portal]\n${bad}`).length, 1, bad);
+  });
+
   test('docs/settings.md lists exactly these keys', async () => {
     const { readFile } = await import('node:fs/promises');
     const text = await readFile(new URL('../../../docs/settings.md', import.meta.url), 'utf8');
     const listed = [...text.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(([, key]) => key);
-    assert.deepEqual(new Set(listed), new Set([...Object.keys(profileSettingKeys), ...daemonSettingKeys]));
+    assert.deepEqual(
+      new Set(listed),
+      new Set([...Object.keys(profileSettingKeys), ...Object.keys(portalSettingKeys), ...daemonSettingKeys]),
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConnectionStatus, DaemonEvent } from '@aovpn/api';
+import type { ConnectionStatus, DaemonEvent, PortalStatus } from '@aovpn/api';
 import { parseAddress } from '@aovpn/bytes';
 import type { LeakLedger } from '@aovpn/policy';
 
@@ -29,8 +29,16 @@ export function followConnection(
     status = next;
     for (const wake of waiting) wake();
   };
+  let portalSince: string | undefined;
+  const heedPortal = ({ open, asked }: PortalStatus): void => {
+    for (const { host, address, port } of asked) ledger.question(host, parseAddress(address), port);
+    if (open?.since === portalSince) return;
+    ledger.setPortal(open ? Date.parse(open.since) : Date.now(), open !== undefined);
+    portalSince = open?.since;
+  };
   const heard = (event: DaemonEvent): void => {
     if (event.kind === 'removed' && event.name === name) return changed(undefined);
+    if (event.kind === 'portal') return heedPortal(event.portal);
     if (event.kind !== 'status' || event.connection.name !== name) return;
     const { gateway, state, since } = event.connection;
     const address = parseAddress(gateway.address ?? '');

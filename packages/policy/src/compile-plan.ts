@@ -41,6 +41,8 @@ export interface PlanInput {
   readonly endpoints?: ReadonlyMap<string, readonly GatewayEndpoint[]>;
   /** Profiles whose LockDown root has released. */
   readonly unlocked?: ReadonlySet<string>;
+  /** Where the daemon itself asks by TCP whether this network wants a sign-in. */
+  readonly questions?: readonly GatewayEndpoint[];
   /** Somebody signs in to this network through its portal. */
   readonly portal?: PortalHole;
   readonly host: HostFacts;

@@ -89,7 +89,14 @@ export {
 export { printCertificateChoice } from './certificate/print-certificate-choice.ts';
 export { leakPromise, type LeakPromise } from './leak/promise.ts';
 export { readPacket, type IpPacket, type WatchedPacket } from './leak/packet.ts';
-export { createJudge, packetSorts, type JudgingFacts, type PacketJudgement, type PacketSort } from './leak/judge-packet.ts';
+export {
+  createJudge,
+  packetSorts,
+  type JudgingFacts,
+  type PacketJudgement,
+  type PacketSort,
+  type PortalQuestion,
+} from './leak/judge-packet.ts';
 export {
   LeakLedger,
   type Leak,
@@ -98,3 +105,10 @@ export {
   type LeakStep,
   type LeavingPacket,
 } from './leak/leak-ledger.ts';
+export { readUri, unrestricted, type Announcement, type AnnouncementSource } from './portal/announcement.ts';
+export { encodeDhcpInform, readDhcpPortal } from './portal/dhcp-inform.ts';
+export { encodeInformationRequest, readDhcpv6Portal } from './portal/dhcpv6-information.ts';
+export { readAdvertisedPortal, routerSolicitation } from './portal/router-advertisement.ts';
+export { isWebUrl, maxApiOctets, readPortalApi, webUrl, type PortalApiAnswer, type WebUrl } from './portal/portal-api.ts';
+export { judgePortal, type PortalFindings, type PortalVerdict, type ProbeOutcome } from './portal/judge-portal.ts';
+export { portalTable, printPortal, printPortalRemoval, type PortalConfinement } from './portal/print-portal.ts';

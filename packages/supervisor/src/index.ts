@@ -19,3 +19,12 @@ export {
   type RootFacts,
 } from './review-authentication.ts';
 export type { Places } from './memory.ts';
+export {
+  portalTimes,
+  startPortal,
+  stepPortal,
+  type OpenPortal,
+  type PortalAction,
+  type PortalEvent,
+  type PortalState,
+} from './portal/step-portal.ts';

@@ -5,7 +5,7 @@ import { after, before, suite, test, type TestContext } from 'node:test';
 import type { LeakReport } from '@aovpn/api';
 import { generator } from '../../../fuzz/mutation.ts';
 import { LeakWatch, leakLines } from '../../../lab/leak-watch.ts';
-import { certificateProfile } from '../../../lab/profile-xml.ts';
+import { certificateProfile, deviceProfile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { Transitions } from '../../../lab/transition.ts';
 
@@ -28,6 +28,21 @@ suite('net/leaktest: random transitions', () => {
       certificateProfile({ routing: 'ForceTunnel', dnsSuffix: version % 2 === 0 ? 'corp.example' : 'lab.corp.example' }),
     );
     assert.ok(report.promisedMs > 5_000, `the promise was in force for ${report.promisedMs} ms only`);
+  });
+
+  test('LockDown', async (t) => {
+    const name = 'locked';
+    await stage.clear();
+    await stage.product.settings(`[profile."${name}"]\ndpd-seconds = 5\n`);
+    const report = await disturb(t, name, transitions / 2, (version) =>
+      deviceProfile({
+        routing: 'ForceTunnel',
+        extra: '<LockDown>true</LockDown>',
+        dnsSuffix: version % 2 === 0 ? 'corp.example' : 'lab.corp.example',
+      }).replace('  <DeviceTunnel>true</DeviceTunnel>\n', ''),
+    );
+    assert.equal(report.promise, 'lockdown');
+    assert.equal(report.sorts['unpromised'], 0, 'LockDown is in force whatever happens');
   });
 
   async function disturb(t: TestContext, name: string, count: number, profile: (version: number) => string): Promise<LeakReport> {

@@ -1,6 +1,7 @@
 import type { ConnectionState, ConnectionStatus, DaemonStatus, NetworkTrust, RadiusStatus, TrafficStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
 import { lockdownText } from './lockdown.ts';
+import { portalNotice } from './portal.ts';
 import { trafficNotices, trafficRows } from './traffic.ts';
 
 const stateStyles: Record<ConnectionState, Style> = {
@@ -31,6 +32,8 @@ export function statusText(status: DaemonStatus, names: readonly string[], termi
     );
   }
   if (status.traffic) blocks.push(...trafficNotices(status.traffic, terminal));
+  const portal = status.portal && portalNotice(status.portal, terminal);
+  if (portal !== undefined) blocks.push(portal);
   return blocks.length === 0 ? 'no profiles; add one: aovpn profile add FILE' : blocks.join('\n\n');
 }
 

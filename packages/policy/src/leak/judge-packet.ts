@@ -25,7 +25,7 @@ export const packetSorts = [
   'excluded',
   /** Within a directly attached network, where force tunnel lets it. */
   'attached',
-  /** What the open captive portal lets out. */
+  /** What the open captive portal lets out, and the daemon's own questions whether there is one. */
   'portal',
   /** The promise says nothing of it: it is not in force, or this is not what it holds inside. */
   'unpromised',
@@ -43,6 +43,14 @@ export interface JudgingFacts {
   readonly gatewayPorts: readonly number[];
   /** Networks that are directly attached to the links. */
   readonly attached: readonly IpPrefix[];
+  /** Where the daemon itself asks whether the network wants a sign-in. */
+  readonly questions?: readonly PortalQuestion[];
+}
+
+export interface PortalQuestion {
+  readonly host: string;
+  readonly address?: IpAddress;
+  readonly port: number;
 }
 
 export interface PacketJudgement {
@@ -65,6 +73,7 @@ export function createJudge(promise: LeakPromise, facts: JudgingFacts): (packet:
   const ports = new Set([500, 4500, ...facts.gatewayPorts]);
   const direct = promise.attachedDirect ? facts.attached.filter(isPrivate) : [];
   const lockdown = promise.kind === 'lockdown';
+  const { questions = [] } = facts;
 
   return (packet) => {
     if (packet.kind === 'arp') return { sort: 'neighbour', why: 'ARP' };
@@ -82,10 +91,13 @@ export function createJudge(promise: LeakPromise, facts: JudgingFacts): (packet:
     const question = questionOf(packet);
     if (question !== undefined) {
       if (promise.gatewayNames.includes(question)) return { sort: 'gateway-name', why: `asks where ${question} is` };
+      if (questions.some(({ host }) => host === question))
+        return { sort: 'portal', why: `asks where ${question} is, of the portal` };
       const rule = ruleOf(question);
       if (rule?.inside) return { sort: 'leak', why: `asks for ${question}, which is under the name rule ${rule.name}` };
       if (rule && !lockdown) return { sort: 'exempt-name', why: `asks for ${question}, exempted by the name rule ${rule.name}` };
     }
+    if (questions.some((one) => isQuestion(one, packet))) return { sort: 'portal', why: 'the daemon asks about the portal' };
     const held = within(promise.held, packet.destination);
     if (!held) return { sort: 'unpromised', why: 'not to a route of the profile' };
     const excluded = within(promise.excluded, packet.destination);
@@ -145,6 +157,10 @@ function toGateway(packet: IpPacket, ports: ReadonlySet<number>): PacketJudgemen
 function looksLikeIke(message: Uint8Array, length: number): boolean {
   if (message.length < 28 || message[17] !== 0x20 || message[18]! < 34 || message[18]! > 43) return false;
   return new DataView(message.buffer, message.byteOffset).getUint32(24) === length;
+}
+
+function isQuestion({ address, port }: PortalQuestion, { protocol, destination, destinationPort }: IpPacket): boolean {
+  return protocol === ipProtocol.tcp && destinationPort === port && address !== undefined && sameAddress(address, destination);
 }
 
 /** DNS, multicast DNS and LLMNR. */

@@ -1,5 +1,5 @@
 import { formatAddress, sameAddress, samePrefix, type IpAddress, type IpPrefix } from '@aovpn/bytes';
-import { createJudge, packetSorts, type PacketJudgement, type PacketSort } from './judge-packet.ts';
+import { createJudge, packetSorts, type PacketJudgement, type PacketSort, type PortalQuestion } from './judge-packet.ts';
 import type { WatchedPacket } from './packet.ts';
 import type { LeakPromise } from './promise.ts';
 
@@ -86,6 +86,7 @@ export class LeakLedger {
   #gateways: readonly IpAddress[] = [];
   #gatewayPorts: readonly number[] = [];
   #attached: readonly IpPrefix[] = [];
+  readonly #questions: PortalQuestion[] = [];
   #judge: ((packet: WatchedPacket) => PacketJudgement) | undefined;
   #watched = 0;
   #leaked = 0;
@@ -115,6 +116,13 @@ export class LeakLedger {
 
   get leaked(): number {
     return this.#leaked;
+  }
+
+  /** The daemon itself asks there whether the network wants a sign-in: for the name, and by TCP. */
+  question(host: string, address: IpAddress | undefined, port: number): void {
+    if (this.#questions.some((known) => known.host === host && known.port === port && sameOrNone(known.address, address))) return;
+    this.#questions.push({ host, port, ...(address && { address }) });
+    this.#judge = undefined;
   }
 
   /** An outer address of the gateway, and its UDP port. */
@@ -188,6 +196,7 @@ export class LeakLedger {
       gateways: this.#gateways,
       gatewayPorts: this.#gatewayPorts,
       attached: this.#attached,
+      questions: this.#questions,
     }));
     const judgement = judge(packet);
     if (judgement.sort !== 'leak') return judgement;
@@ -209,6 +218,10 @@ export class LeakLedger {
 
 /** The last octets of connections that the closing of the portal cuts off, milliseconds. */
 const portalTail = 200;
+
+function sameOrNone(a: IpAddress | undefined, b: IpAddress | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameAddress(a, b);
+}
 
 function isPortalTraffic({ protocol, destinationPort }: Extract<WatchedPacket, { kind: 'ip' }>): boolean {
   return (

@@ -3,7 +3,7 @@ import type { PlanInput } from '../compile-plan.ts';
 import type { GatewayEndpoint, LockdownPlan } from './lockdown-plan.ts';
 
 /** What has a say in LockDown besides profiles and tunnels. */
-export type LockdownInput = Pick<PlanInput, 'tunnels' | 'idle' | 'endpoints' | 'unlocked' | 'portal' | 'host'>;
+export type LockdownInput = Pick<PlanInput, 'tunnels' | 'idle' | 'endpoints' | 'unlocked' | 'portal' | 'questions' | 'host'>;
 
 /**
  * Undefined when no profile in force has LockDown, or root has released all that have. Whether the tunnel is up makes no difference to what is
@@ -15,6 +15,7 @@ export function compileLockdown({
   endpoints,
   unlocked,
   portal,
+  questions,
   host,
 }: LockdownInput): LockdownPlan | undefined {
   const intents = [...tunnels.map(({ intent }) => intent), ...idle];
@@ -34,6 +35,7 @@ export function compileLockdown({
     gateways: [...gateways].sort(([a], [b]) => compareText(a, b)).map(([, place]) => place),
     resolvers: host.physicalDns,
     mark: host.mark,
+    ...(questions && questions.length > 0 && { questions }),
     ...(portal && { portal }),
   };
 }

@@ -25,6 +25,11 @@ export function lockdownRules(plan: LockdownPlan): readonly LockdownRule[] {
         text: `lockdown allow ${formatAddress(address)} udp ${ports(port)} tcp ${port} ${own}`,
         because: machine('IKE and ESP of the daemon, to the gateway'),
       });
+    for (const { address, port } of plan.questions ?? [])
+      rules.push({
+        text: `lockdown allow ${formatAddress(address)} tcp ${port} ${own}`,
+        because: machine('whether this network wants a sign-in, asked by the daemon'),
+      });
     for (const address of plan.resolvers)
       rules.push({
         text: `lockdown allow ${formatAddress(address)} udp 53 tcp 53 ${own}`,

@@ -49,7 +49,7 @@ interface Chain {
   readonly rules: readonly string[];
 }
 
-function setsOf({ devices, gateways, resolvers, portal }: LockdownPlan, now: number): readonly NamedSet[] {
+function setsOf({ devices, gateways, resolvers, questions = [], portal }: LockdownPlan, now: number): readonly NamedSet[] {
   const left = portal ? Math.ceil((portal.until - now) / 1000) : 0;
   // A cgroup that is gone cannot be named any more, and needs no hole either.
   const hole = portal && left > 0 ? [`${quotedString(portal.cgroup.path)} timeout ${left}s`] : [];
@@ -62,6 +62,13 @@ function setsOf({ devices, gateways, resolvers, portal }: LockdownPlan, now: num
         elements: gateways.filter(({ address }) => address.family === family).flatMap(endpointElements),
       },
       { name: `resolvers${family}`, type: `type ipv${family}_addr`, elements: ofFamily(resolvers, family) },
+      {
+        name: `questions${family}`,
+        type: `type ipv${family}_addr . inet_service`,
+        elements: questions
+          .filter(({ address }) => address.family === family)
+          .map(({ address, port }) => `${formatAddress(address)} . ${port}`),
+      },
     ]),
     { name: 'portal', type: 'typeof socket cgroupv2 level 1\n    flags timeout', elements: hole },
   ];
@@ -93,6 +100,8 @@ function chainsOf({ because, mark, portal }: LockdownPlan): readonly Chain[] {
         'oifname @tunnel_devices accept',
         ...own,
         ...(portal ? [...(open === undefined ? [] : [inPortal(`tcp dport ${open} accept`)]), inPortal('jump names_out')] : []),
+        // Turned to a name server of ours on loopback, it still counts as leaving by the link that it was meant for.
+        ...(portal ? [inPortal('fib daddr type local accept')] : []),
         `meta skuid 0-${highestSystemUser} udp sport 68 udp dport 67 accept`,
         `meta skuid 0-${highestSystemUser} ip6 saddr fe80::/10 udp sport 546 udp dport 547 accept`,
         'icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept',
@@ -121,6 +130,7 @@ function chainsOf({ because, mark, portal }: LockdownPlan): readonly Chain[] {
       name: 'own_out',
       rules: [
         ...([4, 6] as const).map((family) => `${ip(family)} daddr . meta l4proto . th dport @gateways${family} accept`),
+        ...([4, 6] as const).map((family) => `${ip(family)} daddr . tcp dport @questions${family} accept`),
         'jump names_out',
       ],
     },
@@ -128,6 +138,7 @@ function chainsOf({ because, mark, portal }: LockdownPlan): readonly Chain[] {
       name: 'own_in',
       rules: [
         ...([4, 6] as const).map((family) => `${ip(family)} saddr . meta l4proto . th sport @gateways${family} accept`),
+        ...([4, 6] as const).map((family) => `${ip(family)} saddr . tcp sport @questions${family} accept`),
         'jump names_in',
       ],
     },
