@@ -1,5 +1,6 @@
 import { stubAdded, stubAddedP99, stubRate, stubRules } from './b10-stub.ts';
 import { filterLoad, filterThroughput } from './b12-filters.ts';
+import { lockdownLoad, lockdownThroughput } from './b12-lockdown.ts';
 import { unwatchedExec, watchedExec } from './b13-exec.ts';
 import { largeProfile } from './b14-large-profile.ts';
 import { smallProfile } from './b14-profile.ts';
@@ -39,6 +40,8 @@ export const rows: readonly Row[] = [
   stubRate,
   filterLoad,
   filterThroughput,
+  lockdownLoad,
+  lockdownThroughput,
   watchedExec,
   unwatchedExec,
   smallProfile,

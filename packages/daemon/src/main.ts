@@ -50,10 +50,10 @@ export async function main(args: readonly string[]): Promise<void> {
   });
   let lock: InstanceLock | undefined;
   try {
+    if (options.task === 'block') return await blockOnly(options, log);
     checkMachine(options);
     lock = lockInstance(path.join(options.runDir, 'aovpnd.lock'));
     if (options.task === 'clean-up') await cleanUpOnly(options, log);
-    else if (options.task === 'block') await blockOnly(options, log);
     else await run(options, log);
   } catch (error) {
     fail(log, error);
@@ -72,7 +72,9 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
   log.info(`aovpnd ${version}, process ${process.pid}, Node ${process.versions.node}`);
   const platform = linuxPlatform(options);
   // Whatever became of the run before, and however long the start takes.
-  await blockEarly(options, log);
+  await blockEarly(options, log).catch((error: unknown) =>
+    log.error(`LockDown could not be put in force yet: ${messageOf(error)}`),
+  );
   const daemon = new Daemon(options, platform, settings, log);
   const { promise: asked, resolve: stop } = Promise.withResolvers<string>();
   let dying = false;
@@ -140,8 +142,29 @@ async function openLocks(options: DaemonOptions, log: Log): Promise<void> {
     log.warn('LockDown stays in force, traffic is blocked; root opens it with: aovpnd --clean-up --release-lockdown');
 }
 
-/** The first thing of the machine: see systemd/aovpn-lockdown.service. */
+/**
+ * The first thing of the machine: see systemd/aovpn-lockdown.service. Nothing that is amiss with directories keeps it from locking: what can be read
+ * decides, and only a daemon that runs already knows better.
+ */
 async function blockOnly(options: DaemonOptions, log: Log): Promise<void> {
+  if (process.geteuid?.() !== 0) throw new DaemonError('AOV-DAEMON-504');
+  process.umask(0o022);
+  let lock: InstanceLock | undefined;
+  try {
+    mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
+    lock = lockInstance(path.join(options.runDir, 'aovpnd.lock'));
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === 'AOV-HOST-401') return log.info('a daemon runs, and sees to LockDown');
+    log.warn(messageOf(error));
+  }
+  try {
+    await lockNow(options, log);
+  } finally {
+    lock?.release();
+  }
+}
+
+async function lockNow(options: DaemonOptions, log: Log): Promise<void> {
   const plan = await blockEarly(options, log);
   if (!plan) return log.info('no profile has LockDown, or root has released it');
   log.info(`LockDown is in force: ${plan.because.map(formatBecause).join(', ')}`);

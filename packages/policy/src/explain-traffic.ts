@@ -17,6 +17,7 @@ import { describeAddresses, describeAccess, describeRule, protocolName } from '.
 import { impliedNumber } from './filter/name-server-rule.ts';
 import { formatNumberRanges } from './filter/number-ranges.ts';
 import type { Endpoint, Flow } from './flow-text.ts';
+import { heldBack } from './lockdown/held-back.ts';
 import type { AppPlan, FilterPlan, FilterRule, Plan } from './plan.ts';
 import { lookUpRoute } from './route-lookup.ts';
 
@@ -181,7 +182,8 @@ function outward(
   }
   if (route) steps.push(stepOf(`${text} stays outside the tunnels: ${route.because.why}`, route.because));
   else steps.push({ text: `no tunnel route for ${text}: the machine’s own routing decides` });
-  return { path: 'physical' };
+  const refused = heldBack(plan, flow.destination.address);
+  return refused ? { unreachable: stepOf(refused.why, refused) } : { path: 'physical' };
 }
 
 function conclude(plan: Plan, target: string, packet: Packet, steps: PlanExplanationStep[], way: Way): TrafficExplanation {

@@ -1,6 +1,7 @@
 import { formatAddress, formatPrefix, parseAddress, type IpAddress } from '@aovpn/bytes';
 import { compileNameMatcher, normaliseDomain } from './domain-name.ts';
 import type { Because } from './facts.ts';
+import { heldBack } from './lockdown/held-back.ts';
 import type { DnsRule, Plan } from './plan.ts';
 import { lookUpRoute } from './route-lookup.ts';
 
@@ -57,6 +58,12 @@ export function explain(plan: Plan, target: IpAddress | string, resolved: readon
 }
 
 function explainAddress(plan: Plan, address: IpAddress): AddressExplanation {
+  const explained = explainRoute(plan, address);
+  const refused = explained.path === 'physical' ? heldBack(plan, address) : undefined;
+  return refused ? { ...explained, path: 'unreachable', steps: [...explained.steps, step(refused.why, refused)] } : explained;
+}
+
+function explainRoute(plan: Plan, address: IpAddress): AddressExplanation {
   const verdict = lookUpRoute(plan, address);
   const steps: PlanExplanationStep[] = [];
   const text = formatAddress(address);
@@ -95,6 +102,16 @@ function explainAddress(plan: Plan, address: IpAddress): AddressExplanation {
 }
 
 function explainName(plan: Plan, name: string): NameExplanation {
+  const explained = explainNameRule(plan, name);
+  const lock = plan.lockdown?.because[0];
+  if (!lock || explained.via === 'tunnel') return explained;
+  return {
+    ...explained,
+    steps: [...explained.steps, step('LockDown: what programs ask does not get there outside of the tunnel', lock)],
+  };
+}
+
+function explainNameRule(plan: Plan, name: string): NameExplanation {
   const { dns } = plan;
   const steps: PlanExplanationStep[] = [];
   const match = compileNameMatcher(dns.rules);

@@ -178,6 +178,9 @@ suite('net/lockdown', () => {
     assert.match(await failing(['down', name]), /AOV-DAEMON-540[^]*aovpn lockdown release/);
     assert.match(await failing(['profile', 'remove', name]), /AOV-DAEMON-541[^]*aovpn lockdown release/);
     assert.match(await failing(['lockdown', 'release', name]), /--yes/);
+    // Nor does the early unit when it runs again: what the daemon has opened for its tunnel stays.
+    const again = await world.client.run([...aovpnd, '--block']);
+    assert.deepEqual([again.status, /a daemon runs/.test(again.stderr)], [0, true], again.stderr);
     assert.equal((await product.connection(name))?.state, 'up');
   });
 

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
-import { compilePlan, printLockdown, printPlan, resolveProfile, type PlanInput } from '../../src/index.ts';
+import {
+  compilePlan,
+  explain,
+  explainFlow,
+  parseFlow,
+  printLockdown,
+  printPlan,
+  resolveProfile,
+  type PlanInput,
+} from '../../src/index.ts';
 import { address, at, host, live, nameRule, prefix, profile } from '../sample.ts';
 
 const now = Date.UTC(2026, 0, 1, 12);
@@ -84,6 +93,23 @@ suite('LockDown', () => {
   test('keeps the way past the tunnel from our own resolver: what programs ask is no name of a gateway', () => {
     assert.equal(compilePlan(stories['up']!).dns.mark, 0);
     assert.equal(compilePlan({ ...stories['up']!, unlocked: new Set(['Corp']) }).dns.mark, machine.mark);
+  });
+
+  test('is what explains that a destination cannot be reached, down to the line', () => {
+    const down = compilePlan(stories['connecting']!);
+    const refused = explain(down, address('198.51.100.9'));
+    assert.equal(refused.addresses[0]!.path, 'unreachable');
+    assert.deepEqual(refused.addresses[0]!.steps.at(-1), {
+      text: 'LockDown holds 198.51.100.9 back: only the tunnel leads there',
+      profile: 'Corp',
+      line: 5,
+    });
+    const flow = explainFlow(down, parseFlow('tcp 198.51.100.9:443')!);
+    assert.equal(flow.verdict, 'refuse');
+    assert.equal(flow.addresses[0]!.steps.at(-1)!.line, 5);
+    assert.equal(explain(down, address('127.0.0.1')).addresses[0]!.path, 'physical', 'loopback is no way out');
+    assert.equal(explain(compilePlan(stories['up']!), address('198.51.100.9')).addresses[0]!.path, 'tunnel');
+    assert.match(explain(down, 'www.example.org').dns!.steps.at(-1)!.text, /LockDown/);
   });
 
   test('a hole whose time is over is not printed', () => {
