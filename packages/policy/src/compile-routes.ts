@@ -46,7 +46,7 @@ export function compileRoutes(
   host: HostFacts,
 ): { readonly routes: readonly RoutePlan[]; readonly local: readonly JudgedNetwork[] } {
   const wanted = tunnels.flatMap((tunnel) => tunnelCandidates(tunnel, host.mark !== 0));
-  const local = judgeLocalNetworks(tunnels, wanted, host.localSubnets ?? []);
+  const local = judgeLocalNetworks(tunnels, wanted, host);
   const direct = [...wanted, ...localCandidates(local)];
   const candidates = [...direct, ...dnsServerCandidates(tunnels, rules, direct)];
 

@@ -80,7 +80,7 @@ export const policyDivergences = [
     title: 'Local networks under force tunnel',
     windows:
       'The directly attached network stays reachable, because its route is more specific than the default route; ByPassForLocal is documented as what permits that.',
-    here: 'Without ByPassForLocal all traffic goes into the tunnel, to local networks too (link-local excepted). With it, directly attached networks stay direct that have private addresses (RFC 1918, RFC 4193), are no larger than a /16 (IPv6: a /64) and overlap nothing that is known to be inside: Routes of the profile, subnets and name servers. Those that do not are a diagnostic.',
+    here: 'Without ByPassForLocal all traffic goes into the tunnel, to local networks too (link-local excepted). With it, directly attached networks stay direct that have private addresses (RFC 1918, RFC 4193), are no larger than a /16 (IPv6: a /64) and overlap nothing that is known to be inside: Routes of the profile, subnets and name servers. Those that do not are a diagnostic. Networks of virtual bridges that end in this machine (Docker, libvirt) stay direct in any case.',
     why: 'A hostile access point chooses the local network: a public one would draw any destination out of the tunnel (CVE-2023-36672, CVE-2023-35838), as would routes pushed by DHCP (CVE-2024-3661); those are never looked at.',
   },
   {

@@ -42,6 +42,8 @@ export interface HostFacts {
   readonly mark: number;
   /** Networks that are directly attached to physical links (host bits zero), for ByPassForLocal and for more specific local networks. */
   readonly localSubnets?: readonly IpPrefix[];
+  /** Networks of virtual bridges that no link outside of this machine is a port of: containers and virtual machines. */
+  readonly ownSubnets?: readonly IpPrefix[];
   /** User ids under which the machine's resolver asks, other than 0 (systemd-resolved has one of its own). */
   readonly resolverUsers?: readonly NumberRange[];
 }

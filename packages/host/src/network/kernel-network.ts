@@ -26,6 +26,8 @@ export interface Link {
   readonly running: boolean;
   readonly loopback: boolean;
   readonly mtu: number;
+  /** Index of the bridge, or the like, that it is a port of; 0 for none. */
+  readonly master: number;
 }
 
 export interface LinkAddress {
@@ -262,6 +264,7 @@ function decodeLink({ type, body }: NetlinkMessage): Link | undefined {
     running: (flags & nl.IFF_RUNNING) !== 0,
     loopback: (flags & nl.IFF_LOOPBACK) !== 0,
     mtu: readU32(attributes.get(nl.IFLA_MTU)) ?? 0,
+    master: readU32(attributes.get(nl.IFLA_MASTER)) ?? 0,
   };
 }
 

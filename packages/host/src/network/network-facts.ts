@@ -19,6 +19,11 @@ export interface PhysicalNetwork {
   readonly addresses: readonly { readonly device: string; readonly prefix: IpPrefix }[];
   /** Directly attached networks, host bits zero. */
   readonly localSubnets: readonly IpPrefix[];
+  /**
+   * Networks of bridges whose ports are all virtual, as Docker and libvirt make them: nobody but what runs on this machine is in them. Not among
+   * the directly attached ones.
+   */
+  readonly ownSubnets: readonly IpPrefix[];
   /** Names of links that are up with the cable in. */
   readonly running: readonly string[];
   /** The address that packets to the internet leave from, by family; undefined without a way out. */
@@ -31,6 +36,9 @@ export function readPhysicalNetwork(socket: RouteSocket): PhysicalNetwork {
   const addresses = readAddresses(socket).filter((address) => links.get(address.index)?.up && usable(address));
   const defaultRoutes: DefaultRoute[] = [];
   const local: IpPrefix[] = [];
+  const own: IpPrefix[] = [];
+  const inside = virtualBridges([...links.values()]);
+  const attached = (index: number, prefix: IpPrefix): void => void (inside.has(index) ? own : local).push(networkOf(prefix));
   for (const route of readRoutes(socket, nl.RT_TABLE_MAIN)) {
     const link = route.index === undefined ? undefined : links.get(route.index);
     if (!link?.up || route.type !== nl.RTN_UNICAST || route.protocol === routeProtocol) continue;
@@ -42,17 +50,18 @@ export function readPhysicalNetwork(socket: RouteSocket): PhysicalNetwork {
         metric: route.metric,
         ...(route.gateway ? { gateway: route.gateway } : {}),
       });
-    } else if (!route.gateway && (family === 4 || !isLinkLocal(route.prefix.address))) local.push(networkOf(route.prefix));
+    } else if (!route.gateway && (family === 4 || !isLinkLocal(route.prefix.address))) attached(link.index, route.prefix);
   }
   // Not every network manager leaves the kernel's own route in the main table.
-  for (const { prefix } of addresses) if (prefix.length < prefix.address.bytes.length * 8) local.push(networkOf(prefix));
+  for (const { index, prefix } of addresses) if (prefix.length < prefix.address.bytes.length * 8) attached(index, prefix);
   defaultRoutes.sort((a, b) => a.family - b.family || a.metric - b.metric);
   const v4 = sourceOf(4, defaultRoutes, addresses, links);
   const v6 = sourceOf(6, defaultRoutes, addresses, links);
   return {
     defaultRoutes,
     addresses: addresses.map(({ index, prefix }) => ({ device: links.get(index)!.name, prefix })),
-    localSubnets: [...new Map(local.map((prefix) => [formatPrefix(prefix), prefix])).values()],
+    localSubnets: distinct(local),
+    ownSubnets: distinct(own),
     running: [...links.values()]
       .filter(({ up, running }) => up && running)
       .map(({ name }) => name)
@@ -90,14 +99,29 @@ export function fingerprint(network: PhysicalNetwork): {
 } {
   return {
     link: network.running.join(' '),
-    address: network.addresses
-      .map(({ device, prefix }) => `${device} ${formatPrefix(prefix)}`)
+    address: [
+      ...network.addresses.map(({ device, prefix }) => `${device} ${formatPrefix(prefix)}`),
+      ...network.ownSubnets.map((prefix) => `own ${formatPrefix(prefix)}`),
+    ]
       .sort()
       .join(', '),
     route: network.defaultRoutes
       .map(({ device, gateway, metric, family }) => `${family} ${device} ${gateway ? formatAddress(gateway) : ''} ${metric}`)
       .join(', '),
   };
+}
+
+/** Indexes of bridges that no link outside of this machine is a port of. */
+function virtualBridges(links: readonly Link[]): ReadonlySet<number> {
+  const leadsOut = new Set(links.filter(({ kind }) => !virtualPorts.has(kind)).map(({ master }) => master));
+  return new Set(links.filter(({ kind, index }) => kind === 'bridge' && !leadsOut.has(index)).map(({ index }) => index));
+}
+
+/** The other end of each is a process or a namespace of this machine. */
+const virtualPorts = new Set(['veth', 'tun', 'dummy']);
+
+function distinct(prefixes: readonly IpPrefix[]): readonly IpPrefix[] {
+  return [...new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix])).values()];
 }
 
 function usable({ scope, flags }: LinkAddress): boolean {

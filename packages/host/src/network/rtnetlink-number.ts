@@ -38,6 +38,7 @@ export const RTMGRP_IPV6_RULE = 0x40000;
 
 export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
+export const IFLA_MASTER = 10;
 export const IFLA_LINKINFO = 18;
 export const IFLA_INFO_KIND = 1;
 export const IFF_UP = 0x1;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parseAddress, parsePrefix, type IpAddress } from '@aovpn/bytes';
+import { formatPrefix, parseAddress, parsePrefix, type IpAddress } from '@aovpn/bytes';
 import { compilePlan, emptyPlan, explain, printPlan, resolveProfile, type Plan, type TunnelFacts } from '@aovpn/policy';
 import type { Profile, Route } from '@aovpn/profile';
 import { openSysctls } from '../../src/filter/sysctl.ts';
@@ -335,6 +335,30 @@ if (job === 'apply-and-wait') {
         assert.deepEqual(host.localSubnets, [parsePrefix('192.168.7.0/24'), parsePrefix('2001:db8:7::/64')]);
         assert.deepEqual(host.physicalSearch, ['home.example']);
         await network.applyPlan(emptyPlan);
+      });
+
+      test('a bridge without a port that leads out is this machine’s own', async () => {
+        const subnets = async (): Promise<readonly string[]> => {
+          const { localSubnets, ownSubnets } = await network.networkFacts();
+          return [localSubnets, ownSubnets].map((list) =>
+            list
+              .map(formatPrefix)
+              .filter((one) => one.startsWith('172.'))
+              .join(),
+          );
+        };
+        sh('ip link add br0 type bridge');
+        sh('ip address add 172.17.0.1/16 dev br0');
+        sh('ip link set br0 up');
+        assert.deepEqual(await subnets(), ['', '172.17.0.0/16']);
+        sh('ip link add port0 type veth peer name port1');
+        sh('ip link set port0 master br0 up');
+        assert.deepEqual(await subnets(), ['', '172.17.0.0/16']);
+        // What it is made of leads who knows where.
+        sh('ip link add out0 link phys1 type macvlan mode bridge');
+        sh('ip link set out0 master br0 up');
+        assert.deepEqual(await subnets(), ['172.17.0.0/16', '']);
+        for (const name of ['out0', 'port0', 'br0']) sh(`ip link delete ${name}`);
       });
     });
 

@@ -5,7 +5,7 @@ import { subtractNumberRanges, mergeNumberRanges } from '../filter/number-ranges
 import type { NumberRange } from '@aovpn/profile';
 import { everything, hasFamily, hostPrefix, linkLocal, sourceAddress, total } from '../compile-routes.ts';
 import type { RoutePlan, RulePlan } from '../plan.ts';
-import { distrust, knownInside, localNetworks } from '../route/local-network.ts';
+import { distrust, knownInside, localNetworks, ownNetwork } from '../route/local-network.ts';
 import type { ForcedWay, ForcedWays } from './forced-way.ts';
 
 /** Tables of the ways: all into the tunnel, and nowhere when it is down. Exclusion routes of the profile do not count here. */
@@ -20,6 +20,7 @@ function tableOfWay({ path, tunnel, because, profile }: ForcedWay, host: HostFac
     routes.push({ kind: 'throw', prefix, metric: throwMetric, table, because: { ...because, why } });
   };
   for (const prefix of linkLocal) direct(prefix, 'link-local addresses never leave the link');
+  for (const subnet of localNetworks(host.ownSubnets ?? [])) direct(subnet, ownNetwork);
   if (tunnel) {
     if (host.mark === 0) direct(hostPrefix(tunnel.facts.gateway), 'the gateway’s outer address stays outside');
     if (tunnel.intent.byPassForLocal.value) {

@@ -1,10 +1,10 @@
 import { formatPrefix, prefixContains, samePrefix, type IpPrefix } from '@aovpn/bytes';
 import type { LiveTunnel } from '../compile-plan.ts';
 import type { Candidate } from '../compile-routes.ts';
-import type { Because } from '../facts.ts';
+import type { Because, HostFacts } from '../facts.ts';
 import { FilterProblems, type FilterProblem } from '../filter/problem.ts';
 import { PrefixTable } from '../prefix-table.ts';
-import { distrust, knownInside, localNetworks } from './local-network.ts';
+import { distrust, knownInside, localNetworks, ownNetwork } from './local-network.ts';
 
 /** A directly attached network that a tunnel would carry, and whether it stays direct all the same. */
 export interface JudgedNetwork {
@@ -23,43 +23,60 @@ const nothingKnown = new PrefixTable<IpPrefix>();
 
 /**
  * Any force tunnel without ByPassForLocal takes all of them. With ByPassForLocal those stay direct that can be nobody else's; under split
- * tunnel that is an exception from its Routes, and a network as large as the Route itself is none.
+ * tunnel that is an exception from its Routes, and a network as large as the Route itself is none. Networks that end in this machine stay direct
+ * in any case, unless a Route is as specific.
  * @param tunnels most preferred first
  */
 export function judgeLocalNetworks(
   tunnels: readonly LiveTunnel[],
   candidates: readonly Candidate[],
-  subnets: readonly IpPrefix[],
+  { localSubnets = [], ownSubnets = [] }: Pick<HostFacts, 'localSubnets' | 'ownSubnets'>,
 ): readonly JudgedNetwork[] {
   const strict = tunnels.some(({ intent }) => intent.routing.value === 'ForceTunnel' && !intent.byPassForLocal.value);
   const inside = new Map(tunnels.map((tunnel) => [tunnel, knownInside(tunnel)]));
-  return localNetworks(subnets).flatMap((subnet): JudgedNetwork[] => {
+  const judgeAll = (subnet: IpPrefix, verdictOf: (tunnel: LiveTunnel, route: Candidate) => JudgedNetwork['verdict']) => {
     const own = tunnels.flatMap((tunnel): JudgedNetwork[] => {
-      const around = candidates.filter(
-        ({ rank, prefix, tunnel: owner }) => rank === 'tunnel' && owner === tunnel && prefixContains(prefix, subnet),
-      );
-      if (around.length === 0) return [];
-      const longest = Math.max(...around.map(({ prefix }) => prefix.length));
-      const isExcluded = candidates.some(
-        ({ rank, prefix, tunnel: owner }) =>
-          rank === 'excluded' && owner === tunnel && prefix.length > longest && prefixContains(prefix, subnet),
-      );
-      if (isExcluded) return [];
-      return [{ subnet, tunnel, verdict: strict ? { kind: 'forced' } : judge(subnet, tunnel, around, inside.get(tunnel)!) }];
+      const route = routeAround(subnet, tunnel, candidates);
+      return route ? [{ subnet, tunnel, verdict: verdictOf(tunnel, route) }] : [];
     });
     // What one tunnel must carry, no other lets out.
     const refusal = own.find(({ verdict }) => verdict.kind !== 'direct');
     return refusal ? [refusal] : own.slice(0, 1);
-  });
+  };
+  return [
+    ...localNetworks(localSubnets).flatMap((subnet) =>
+      judgeAll(subnet, (tunnel, route) => (strict ? { kind: 'forced' } : judge(subnet, tunnel, route, inside.get(tunnel)!))),
+    ),
+    ...localNetworks(ownSubnets).flatMap((subnet) =>
+      judgeAll(subnet, (_tunnel, route) =>
+        samePrefix(route.prefix, subnet)
+          ? { kind: 'inside', route }
+          : {
+              kind: 'direct',
+              because: { ...route.because, why: `${ownNetwork}, more specific than ${formatPrefix(route.prefix)}` },
+            },
+      ),
+    ),
+  ];
+}
+
+/** The most specific route of a tunnel that takes all of a network; undefined when there is none, or an exclusion is more specific. */
+function routeAround(subnet: IpPrefix, tunnel: LiveTunnel, candidates: readonly Candidate[]): Candidate | undefined {
+  let longest: Candidate | undefined;
+  for (const candidate of candidates) {
+    const { rank, prefix } = candidate;
+    if (candidate.tunnel !== tunnel || (rank !== 'tunnel' && rank !== 'excluded') || !prefixContains(prefix, subnet)) continue;
+    if (prefix.length > (longest?.prefix.length ?? -1)) longest = candidate;
+  }
+  return longest?.rank === 'tunnel' ? longest : undefined;
 }
 
 function judge(
   subnet: IpPrefix,
   { intent }: LiveTunnel,
-  around: readonly Candidate[],
+  route: Candidate,
   inside: PrefixTable<IpPrefix>,
 ): JudgedNetwork['verdict'] {
-  const route = around.reduce((a, b) => (b.prefix.length > a.prefix.length ? b : a));
   const force = intent.routing.value === 'ForceTunnel';
   if (!intent.byPassForLocal.value || (!force && samePrefix(route.prefix, subnet))) return { kind: 'inside', route };
   // The Routes of a split tunnel overlap it in any case; ByPassForLocal is the exception from them.

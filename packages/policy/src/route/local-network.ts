@@ -24,6 +24,9 @@ export function distrust(subnet: IpPrefix, inside: PrefixTable<IpPrefix>): strin
   return known && `it overlaps ${formatPrefix(known)}, which is inside`;
 }
 
+/** Why a network of this machine's own containers and virtual machines stays direct: no packet to it leaves. */
+export const ownNetwork = 'network of a virtual bridge: it ends in this machine';
+
 /** The directly attached networks that are looked at, each once. */
 export function localNetworks(subnets: readonly IpPrefix[]): readonly IpPrefix[] {
   const found = new Map(subnets.filter(({ length }) => length > 0).map((one) => [formatPrefix(networkOf(one)), networkOf(one)]));

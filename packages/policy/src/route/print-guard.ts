@@ -36,6 +36,8 @@ export function printGuard(tunnels: Plan['tunnels']): string {
   });
   const inet =
     chain('recognise', 'prerouting priority raw', recognised) +
+    // Once more behind what others do with marks there (wg-quick), and before the checks that look at them (firewalld).
+    chain('recognise_again', 'prerouting priority mangle + 5', recognised) +
     chain('arriving', 'prerouting priority raw', arriving) +
     chain('leaving', 'output priority filter', leaving);
   const four = listed(addresses(4));

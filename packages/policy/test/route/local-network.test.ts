@@ -106,6 +106,31 @@ suite('directly attached networks', () => {
   });
 });
 
+suite('networks that end in this machine', () => {
+  const on = (written: Parameters<typeof profile>[0]): Plan =>
+    compilePlan({
+      tunnels: [live('Corp', profile(written))],
+      host: host({ localSubnets: [], ownSubnets: [prefix('172.17.0.0/16')] }),
+    });
+
+  test('stay direct under force tunnel, also without ByPassForLocal', () => {
+    const plan = on({ nativeProfile: force });
+    assert.equal(lookUpRoute(plan, address('172.17.0.2')).path, 'machine');
+    assert.equal(lookUpRoute(plan, address('172.18.0.2')).path, 'tunnel');
+    assert.deepEqual(codes(plan), []);
+  });
+
+  test('stay direct inside a wider Route, and go into the tunnel where a Route is as specific', () => {
+    assert.equal(
+      lookUpRoute(on({ nativeProfile: split, routes: [route('172.16.0.0/12', 20)] }), address('172.17.0.2')).path,
+      'machine',
+    );
+    const plan = on({ nativeProfile: split, routes: [route('172.17.0.0/16', 20)] });
+    assert.equal(lookUpRoute(plan, address('172.17.0.2')).path, 'tunnel');
+    assert.deepEqual(codes(plan), ['AOV-POLICY-422 172.17.0.0/16 lies in 172.17.0.0/16']);
+  });
+});
+
 suite('the gateway’s address', () => {
   test('is no way out for others: only what carries our mark goes there', () => {
     const plan = planOn([], { nativeProfile: force });
