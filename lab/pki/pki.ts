@@ -81,11 +81,14 @@ export class Pki {
   gateway(
     kind: GatewayCertificateKind = 'good',
     key: KeyKind = 'p256',
-    options: { readonly revocationUrls?: boolean; readonly ocsp?: boolean } = {},
+    options: { readonly revocationUrls?: boolean; readonly ocsp?: boolean; readonly names?: readonly string[] } = {},
   ): Issued {
     const request: LeafRequest = {
       commonName: kind === 'wrong-name' ? 'other.example.net' : network.gateway.name,
-      dns: kind === 'wrong-name' ? ['other.example.net'] : ['', 'v4.', 'v6.'].map((prefix) => `${prefix}${network.gateway.name}`),
+      dns:
+        kind === 'wrong-name'
+          ? ['other.example.net']
+          : [...['', 'v4.', 'v6.'].map((prefix) => `${prefix}${network.gateway.name}`), ...(options.names ?? [])],
       usages: kind === 'no-server-auth' ? ['clientAuth'] : ['serverAuth', 'ikeIntermediate'],
       key,
       validity: kind === 'expired' || kind === 'not-yet' ? kind : 'day',

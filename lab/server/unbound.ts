@@ -54,6 +54,8 @@ export const publicRecords: DnsRecords = {
   [network.internet.portal]: [network.internet.portal4, network.internet.portal6],
   // Another machine of the internet; a captive portal puts itself in its place.
   'probe.example': ['198.18.0.81'],
+  // RFC 7050 §8.2: what the operator of every resolver has.
+  'ipv4only.arpa': ['192.0.0.170', '192.0.0.171'],
   [network.internet.pki]: [network.internet.web4, network.internet.web6],
 };
 

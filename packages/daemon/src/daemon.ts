@@ -16,7 +16,7 @@ import {
   type UpstreamAsker,
 } from '@aovpn/host';
 import type { MachineCrypto } from '@aovpn/ike';
-import type { Intent } from '@aovpn/policy';
+import type { DnsRule, Intent } from '@aovpn/policy';
 import {
   reviewProfile,
   startSupervisor,
@@ -41,6 +41,8 @@ import { HeldFile } from './held-file.ts';
 import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
 import type { Log } from './log.ts';
 import { MessageTrace } from './message-trace.ts';
+import { askAddresses, joinAnswers, type QuestionAnswer } from './dns-question.ts';
+import { NameRoutes } from './name-routes.ts';
 import { NetworkFollower } from './network-follower.ts';
 import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
@@ -104,6 +106,7 @@ export class Daemon {
   readonly prompts: PromptDesk;
   readonly #board: StatusBoard;
   readonly #appTriggers: AppTriggers;
+  readonly #names: NameRoutes;
   readonly #network: NetworkFollower;
   readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
@@ -159,13 +162,25 @@ export class Daemon {
       settings: (name) => settings.current.of(name),
       say: (name, why) => this.#say({ kind: 'trigger', name, ...(why !== undefined && { why }) }),
     });
+    this.#names = new NameRoutes({
+      wishes: (name) => settings.current.of(name),
+      ask: (name, rule) => this.#askName(name, rule),
+      onChange: () =>
+        void this.plans
+          .refresh()
+          .catch((error: unknown) => log.error(`routes of names could not be applied: ${messageOf(error)}`)),
+    });
     this.plans = new PlanKeeper({
+      names: (name) => this.#names.of(name),
       network: platform.network,
       mark: outerMark,
       intents: () => this.intents(),
       traffic: this.traffic,
       lockdown: this.lockdown,
-      onApplied: () => this.#appTriggers.planned(),
+      onApplied: (plan) => {
+        this.#appTriggers.planned();
+        this.#names.follow(plan);
+      },
       facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
     });
@@ -179,6 +194,7 @@ export class Daemon {
         platform.asker.refresh();
         await readFacts();
         await this.plans.refresh();
+        this.#names.askAgain();
       },
     });
     this.#trusted = new TrustedNetworks({
@@ -297,6 +313,7 @@ export class Daemon {
     } catch (error) {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
     }
+    this.#names.close();
     this.platform.asker.close();
   }
 
@@ -434,7 +451,21 @@ export class Daemon {
   async resolve(server: string): ReturnType<typeof resolveGateway> {
     const facts = await this.platform.network.networkFacts();
     await this.plans.ask(facts.resolver.servers);
-    return await resolveGateway(server, { servers: facts.resolver.servers, mark: outerMark, asker: this.platform.asker });
+    return await resolveGateway(server, {
+      servers: facts.resolver.servers,
+      mark: outerMark,
+      asker: this.platform.asker,
+      v4: facts.sources.v4 !== undefined,
+    });
+  }
+
+  /** Where a program would be answered: by the servers of a rule through their tunnel, or by the machine's own ones outside of all. */
+  async #askName(name: string, rule: DnsRule | undefined): Promise<QuestionAnswer> {
+    const { asker, network } = this.platform;
+    const options = rule
+      ? { servers: rule.servers, mark: 0, asker }
+      : { servers: (await network.networkFacts()).resolver.servers, mark: outerMark, asker };
+    return joinAnswers(await Promise.all(([6, 4] as const).map((family) => askAddresses(name, family, options))));
   }
 
   // Events in
@@ -460,7 +491,7 @@ export class Daemon {
     }
     if (settingsChanged || changes.length > 0) this.#trusted.judge();
     const appsChanged = this.apps.isLoaded && (await this.apps.load());
-    if (changes.length > 0 || appsChanged)
+    if (changes.length > 0 || appsChanged || settingsChanged)
       await this.plans.refresh().catch((error: unknown) => this.log.error(`the plan could not be applied: ${messageOf(error)}`));
   }
 

@@ -5,10 +5,12 @@ import { rangeToPrefixes } from '@aovpn/bytes';
 import {
   compilePlan,
   emptyPlan,
+  placeOf,
   printChanges,
   type GatewayEndpoint,
   type Intent,
   type LiveTunnel,
+  type NamedAddresses,
   type Plan,
   type PlanInput,
 } from '@aovpn/policy';
@@ -29,8 +31,10 @@ export interface PlanKeeperOptions {
   readonly lockdown: LockdownControl;
   /** What filters and apps of these profiles need to know of the machine. */
   readonly facts: (intents: ReadonlyMap<string, Intent>) => Promise<TrafficFacts>;
-  /** Another plan is in force. */
-  readonly onApplied: () => void;
+  /** A plan has come into force. */
+  readonly onApplied: (plan: Plan) => void;
+  /** What is known of the names of a profile's settings. */
+  readonly names: (profile: string) => readonly NamedAddresses[];
   readonly log: Log;
 }
 
@@ -208,7 +212,7 @@ export class PlanKeeper {
     });
     this.#plan = plan;
     this.#tellProblems(before, plan);
-    this.#options.onApplied();
+    this.#options.onApplied(plan);
   }
 
   async #compile(known: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[] = []): Promise<Plan> {
@@ -216,7 +220,7 @@ export class PlanKeeper {
     const tunnels = [...assumed];
     for (const [name, tunnel] of this.#live) {
       const intent = known.get(name);
-      if (intent) tunnels.push({ intent, facts: factsOf(name, tunnel) });
+      if (intent) tunnels.push({ intent, facts: { ...factsOf(name, tunnel), names: this.#options.names(name) } });
     }
     const live = new Set(tunnels.map(({ intent }) => intent.name));
     const idle = [...known.values()].filter(({ name }) => !live.has(name));
@@ -231,7 +235,7 @@ export class PlanKeeper {
     const told = new Set(before.problems.map(({ profile, code, path, message }) => [profile, code, path, message].join('\n')));
     for (const { severity, code, profile, at, path, message } of problems) {
       if (severity === 'info' || told.has([profile, code, path, message].join('\n'))) continue;
-      log.warn(`line ${at.line} ${path}: ${message} [${code}]`, profile);
+      log.warn(`${placeOf({ at, path })}: ${message} [${code}]`, profile);
     }
   }
 }

@@ -1,6 +1,8 @@
+import { normaliseDomain } from '@aovpn/policy';
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
 import { defaultPortalSettings, isUser, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
+import { encodeName } from './dns-question.ts';
 
 /** Settings of one profile: what ProfileXML has no word for. Paths are as written, relative to the configuration directory. */
 export interface ProfileSettings extends ConnectionSettings {
@@ -40,6 +42,11 @@ export interface ProfileSettings extends ConnectionSettings {
   /** SHA-256 of public keys, in base64. */
   readonly trustedBeaconPins?: readonly string[];
   readonly trustedBeaconCa?: string;
+  /** Names whose addresses go into the tunnel, and those that go beside it; lower case, no dot at the end. */
+  readonly includeNames: readonly string[];
+  readonly excludeNames: readonly string[];
+  /** How long an answer is believed at least. */
+  readonly nameRefreshSeconds: number;
 }
 
 /** Where passwords come from. */
@@ -74,6 +81,9 @@ export const defaultProfileSettings: ProfileSettings = {
   keepaliveSeconds: 20,
   triggerHold: true,
   triggerIdleMs: 300_000,
+  includeNames: [],
+  excludeNames: [],
+  nameRefreshSeconds: 60,
 };
 
 /** One fault of the file, with its place; both numbers start at 1. */
@@ -120,6 +130,19 @@ const number =
     Number.isInteger(value) && (value as number) >= from && (value as number) <= to
       ? { [field]: (value as number) * factor }
       : `a whole number from ${from} to ${to} is wanted`;
+
+const mostNames = 64;
+/** Host names only: there is no telling what `*.example.com` would be in addresses. */
+const names =
+  (field: 'includeNames' | 'excludeNames'): Reader =>
+  (value) => {
+    const wanted = `a list of at most ${mostNames} DNS names in quotes is wanted, without wildcards`;
+    if (!Array.isArray(value) || value.length > mostNames) return wanted;
+    const found = value.map((name: unknown) =>
+      typeof name === 'string' && encodeName(name) ? normaliseDomain(name) : undefined,
+    );
+    return found.every((name) => name !== undefined) ? { [field]: [...new Set(found)] } : wanted;
+  };
 
 const revocation =
   (field: 'revocation' | 'radiusRevocation'): Reader =>
@@ -187,6 +210,9 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   tcp: (value) =>
     value === 'fallback' || value === 'off' || value === 'only' ? { tcp: value } : '"fallback", "off" or "only" is wanted',
   'tcp-port': number('tcpPort', 1, 65_535),
+  'include-names': names('includeNames'),
+  'exclude-names': names('excludeNames'),
+  'name-refresh-seconds': number('nameRefreshSeconds', 5, 3600),
   'keepalive-seconds': number('keepaliveSeconds', 5, 3600),
   'dpd-seconds': number('dpdMs', 5, 3600, 1000),
   'ike-lifetime-seconds': number('ikeLifetimeMs', 300, 7 * 86_400, 1000),

@@ -144,4 +144,84 @@ suite('gateway names', () => {
     }
     assert.equal(none.asked, 0);
   });
+
+  suite('on a network without IPv4', () => {
+    const aaaaRecord = (...octets: number[]): number[] => [
+      ...pointerToQuestion,
+      0,
+      28,
+      0,
+      1,
+      0,
+      0,
+      0,
+      60,
+      0,
+      octets.length,
+      ...octets,
+    ];
+    const isPrefixQuestion = (query: Uint8Array): boolean => Buffer.from(query).includes('ipv4only');
+    /** `prefixes` as the DNS64 of the network would tell them, for 192.0.0.170. */
+    const dns64 = (prefixes: readonly number[][], own: (query: Uint8Array) => readonly number[][] = () => []) =>
+      asker((query) =>
+        message(
+          query,
+          isPrefixQuestion(query) ? (isA(query) ? [] : prefixes.map((octets) => aaaaRecord(...octets))) : own(query),
+        ),
+      );
+    const resolve = async (name: string, network: ReturnType<typeof asker>): Promise<string[]> =>
+      texts(await resolveGateway(name, { servers: [server], mark: 7, asker: network, hostsFile, v4: false }));
+    // RFC 6052 §2.4, table 2, for 192.0.0.170 behind prefixes of each length; and what each makes of 192.0.2.33.
+    const examples: readonly (readonly [readonly number[], string])[] = [
+      [[0x20, 1, 0x0d, 0xb8, 192, 0, 0, 170, 0, 0, 0, 0, 0, 0, 0, 0], '2001:db8:c000:221::'],
+      [[0x20, 1, 0x0d, 0xb8, 1, 192, 0, 0, 0, 170, 0, 0, 0, 0, 0, 0], '2001:db8:1c0:2:21::'],
+      [[0x20, 1, 0x0d, 0xb8, 1, 0x22, 192, 0, 0, 0, 170, 0, 0, 0, 0, 0], '2001:db8:122:c000:2:2100::'],
+      [[0x20, 1, 0x0d, 0xb8, 1, 0x22, 3, 192, 0, 0, 0, 170, 0, 0, 0, 0], '2001:db8:122:3c0:0:221::'],
+      [[0x20, 1, 0x0d, 0xb8, 1, 0x22, 3, 0x44, 0, 192, 0, 0, 170, 0, 0, 0], '2001:db8:122:344:c0:2:2100:0'],
+      [[0x20, 1, 0x0d, 0xb8, 1, 0x22, 3, 0x44, 0, 0, 0, 0, 192, 0, 0, 170], '2001:db8:122:344::c000:221'],
+      [[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 0, 171], '64:ff9b::c000:221'],
+    ];
+    for (const [prefix, expected] of examples) {
+      test(`a literal is reached through its NAT64: ${expected}`, async () => {
+        assert.deepEqual(await resolve('192.0.2.33', dns64([[...prefix]])), [
+          formatAddress(parseAddress(expected)!),
+          '192.0.2.33',
+        ]);
+      });
+    }
+
+    test('so is a name that has IPv4 only, also from /etc/hosts; a name with IPv6 is left as it is', async () => {
+      const [prefix] = examples.at(-1)!;
+      const own = (query: Uint8Array): readonly number[][] => (isA(query) ? [aRecord(192, 0, 2, 33)] : []);
+      assert.deepEqual(await resolve('vpn.example', dns64([[...prefix]], own)), ['64:ff9b::c000:221', '192.0.2.33']);
+      assert.deepEqual(await resolve('other', dns64([[...prefix]])), ['64:ff9b::c633:6407', '198.51.100.7']);
+      assert.deepEqual(await resolve('vpn.local', dns64([[...prefix]])), ['198.51.100.7', '2001:db8::7']);
+    });
+
+    test('no NAT64, or an answer that says nothing of a prefix, leaves the address as it is', async () => {
+      const nonsense = [
+        [],
+        [[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1]],
+        // Octet 8 must be zero (RFC 6052 §2.2).
+        [[0x20, 1, 0x0d, 0xb8, 192, 0, 0, 170, 1, 0, 0, 0, 0, 0, 0, 0]],
+        // At two places at once (RFC 7050 §3).
+        [[0x20, 1, 0x0d, 0xb8, 192, 0, 0, 170, 0, 0, 0, 0, 192, 0, 0, 170]],
+      ];
+      for (const prefixes of nonsense) assert.deepEqual(await resolve('192.0.2.33', dns64(prefixes)), ['192.0.2.33']);
+      assert.deepEqual(
+        await resolve(
+          '192.0.2.33',
+          asker(() => 'no answer'),
+        ),
+        ['192.0.2.33'],
+      );
+    });
+
+    test('with IPv4 nobody is asked for a prefix', async () => {
+      const none = asker(() => 'not to be asked');
+      const { addresses } = await resolveGateway('192.0.2.33', { servers: [server], mark: 7, asker: none, hostsFile, v4: true });
+      assert.equal(addresses.length, 1);
+      assert.equal(none.asked, 0);
+    });
+  });
 });

@@ -15,6 +15,7 @@ import type { Intent } from './intent.ts';
 import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
 import { compileLockdown } from './lockdown/compile-lockdown.ts';
 import type { GatewayEndpoint, PortalHole } from './lockdown/lockdown-plan.ts';
+import { compileNamedRoutes } from './route/named-route.ts';
 import { localNetworkProblems } from './route/judge-local-network.ts';
 import { emptyPlan, type DnsRule, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
 
@@ -68,7 +69,11 @@ export function compilePlan(input: PlanInput): Plan {
     dns,
     filters,
     apps,
-    problems: [...problems, ...localNetworkProblems(local)],
+    problems: [
+      ...problems,
+      ...localNetworkProblems(local),
+      ...preferred.flatMap((tunnel) => compileNamedRoutes(tunnel).problems),
+    ],
     ...(lockdown && { lockdown }),
   };
 }

@@ -15,6 +15,7 @@ import type { Because, HostFacts } from './facts.ts';
 import { defaultRouteMetric, throwMetric, unreachableMetric } from './linux-number.ts';
 import { tableOf, type DnsRule, type RoutePlan } from './plan.ts';
 import { PrefixTable } from './prefix-table.ts';
+import { compileNamedRoutes } from './route/named-route.ts';
 import { judgeLocalNetworks, type JudgedNetwork } from './route/judge-local-network.ts';
 
 /**
@@ -93,6 +94,16 @@ function tunnelCandidates(tunnel: LiveTunnel, marked: boolean): Candidate[] {
       add('blocked', route.prefix, unreachableMetric, {
         ...route.because,
         why: `${route.because.why}, but the tunnel has no IPv${family} address`,
+      });
+  }
+  for (const { address, exclude, because } of compileNamedRoutes(tunnel).routes) {
+    const prefix = hostPrefix(address);
+    if (exclude) add('excluded', prefix, throwMetric, because);
+    else if (hasFamily(tunnel, address.family)) add('tunnel', prefix, total(tunnel, address.family, defaultRouteMetric), because);
+    else
+      add('blocked', prefix, unreachableMetric, {
+        ...because,
+        why: `${because.why}, but the tunnel has no IPv${address.family} address`,
       });
   }
   if (intent.classBasedDefaultRoute.value) {

@@ -30,6 +30,19 @@ export interface TunnelFacts {
   readonly remoteSelectors: readonly IpPrefix[];
   /** The gateway's outer address: never routed into a tunnel. */
   readonly gateway: IpAddress;
+  /** Addresses of the names of the settings that go into the tunnel or beside it. */
+  readonly names?: readonly NamedAddresses[];
+}
+
+/** What is known of one name of `include-names` or `exclude-names`. */
+export interface NamedAddresses {
+  readonly name: string;
+  readonly exclude: boolean;
+  readonly addresses: readonly IpAddress[];
+  /** A name server of the company said so, through the tunnel; otherwise whoever answers on the local network. */
+  readonly fromInside: boolean;
+  /** Why there are none, or none that are new. */
+  readonly problem?: string;
 }
 
 /** What the policy room must know about the machine. */

@@ -1,4 +1,4 @@
-export { formatBecause, type Because, type HostFacts, type Sourced, type TunnelFacts } from './facts.ts';
+export { formatBecause, type Because, type HostFacts, type NamedAddresses, type Sourced, type TunnelFacts } from './facts.ts';
 export type { Intent, IntentRoute, NameRule } from './intent.ts';
 export { resolveProfile } from './resolve-profile.ts';
 export { policyDivergences, type Divergence, type DivergenceNote, type PolicyDivergenceId } from './divergence.ts';
@@ -26,7 +26,7 @@ export {
   type UnusableFilter,
 } from './plan.ts';
 export { guardTables, printGuard } from './route/print-guard.ts';
-export { filterProblems, type FilterProblem } from './filter/problem.ts';
+export { filterProblems, placeOf, type FilterProblem } from './filter/problem.ts';
 export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
 export { readSidMappings, wellKnownIdentities, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';
 export { nftTable, printRuleset, type RulesetFacts } from './filter/print-ruleset.ts';

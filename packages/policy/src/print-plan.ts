@@ -3,6 +3,7 @@ import { describeServers } from './compile-dns.ts';
 import { formatBecause, type Because } from './facts.ts';
 import { describeRule } from './filter/describe-rule.ts';
 import { describeApp } from './filter/diff-filters.ts';
+import { placeOf } from './filter/problem.ts';
 import { routeProtocol } from './linux-number.ts';
 import { lockdownRules } from './lockdown/lockdown-rule.ts';
 import { describeGuard } from './route/print-guard.ts';
@@ -69,7 +70,7 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
   for (const app of plan.apps) add(describeApp(app), app.because);
   begin('problems');
   for (const { code, severity, profile, at, path, message } of plan.problems)
-    add(`# ${severity} ${code} profile ${JSON.stringify(profile)} line ${at.line} ${path}: ${message}`);
+    add(`# ${severity} ${code} profile ${JSON.stringify(profile)} ${placeOf({ at, path })}: ${message}`);
   return items;
 }
 

@@ -56,7 +56,7 @@ const claims = [
 /** Nothing is known for it. */
 const unknownApp = 'C:\\Nowhere\\unknown.exe';
 
-const catalogue: AppCatalogue = readAppCatalogue([
+export const trafficCatalogue: AppCatalogue = readAppCatalogue([
   {
     source: 'traffic',
     content: {
@@ -69,7 +69,7 @@ const catalogue: AppCatalogue = readAppCatalogue([
   },
 ]).catalogue;
 
-const identities: IdentityFacts = new Map(
+export const trafficIdentities: IdentityFacts = new Map(
   Object.entries(trafficWorld.sids).map(([sid, { users, groups }]) => [
     sid,
     { users: users.map((id) => ({ from: id, to: id })), groups: groups.map((id) => ({ from: id, to: id })) },
@@ -154,8 +154,8 @@ export function planOfTraffic(profile: Profile): Plan {
       },
     ],
     host: { resolver: 'stub', physicalDns: [], mark: 0x61_6f_76 },
-    apps: catalogue,
-    identities,
+    apps: trafficCatalogue,
+    identities: trafficIdentities,
   });
 }
 

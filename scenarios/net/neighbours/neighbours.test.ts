@@ -10,7 +10,6 @@ import { Stage } from '../../../lab/stage.ts';
 import { hostState } from '../../../lab/trace.ts';
 
 const { client, corp, internet, gateway } = network;
-const container = '172.17.0.2';
 const wireguard = { port: 51820, client: '10.66.0.2', router: '10.66.0.1', mark: 0xca6c };
 
 /** What dockerd and libvirtd write, as their iptables and nftables end up in the kernel. */

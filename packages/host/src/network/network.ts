@@ -164,5 +164,12 @@ export function openNetwork(options: NetworkOptions = {}): Network {
 /** The part of the facts that the policy room asks for. */
 export function toHostFacts(facts: NetworkFacts, mark: number): HostFacts {
   const { owner, servers, search } = facts.resolver;
-  return { resolver: owner, physicalDns: servers, physicalSearch: search, mark, localSubnets: facts.localSubnets, ownSubnets: facts.ownSubnets };
+  return {
+    resolver: owner,
+    physicalDns: servers,
+    physicalSearch: search,
+    mark,
+    localSubnets: facts.localSubnets,
+    ownSubnets: facts.ownSubnets,
+  };
 }

@@ -14,6 +14,7 @@ const link = (index: number, name: string, changes: Partial<Link> = {}): Link =>
   running: true,
   loopback: false,
   mtu: 1500,
+  master: 0,
   ...changes,
 });
 const links = [

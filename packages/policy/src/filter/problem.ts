@@ -7,6 +7,7 @@ export interface FilterProblem {
   /** `error`: the filter lets nothing through. `warning`: not what its author may think. `info`: worth knowing. */
   readonly severity: FilterSeverity;
   readonly profile: string;
+  /** {@link nowhere} when it is about the settings and not about the profile's text. */
   readonly at: Position;
   /** Element names from the root, such as `VPNProfile/TrafficFilter[3]/Claims`. */
   readonly path: string;
@@ -132,6 +133,18 @@ export const filterProblems = {
     title: 'ByPassForLocal does not count for a directly attached network',
     cure: 'Use another network; if this one is right, exclude it with an ExclusionRoute.',
   },
+  nameWithoutAddress: {
+    code: 'AOV-POLICY-424',
+    severity: 'warning',
+    title: 'A name of the settings does not resolve',
+    cure: 'Check the spelling in aovpn.toml; it is asked again by itself, and what was known of it before stays.',
+  },
+  namedAddressRefused: {
+    code: 'AOV-POLICY-425',
+    severity: 'warning',
+    title: 'An address of a name of the settings gets no route',
+    cure: 'Nothing, if the answer is false; otherwise write a name rule (DomainNameInformation), so that name servers of the company are asked.',
+  },
   tooManyProblems: {
     code: 'AOV-POLICY-417',
     severity: 'warning',
@@ -168,6 +181,14 @@ export class FilterProblems {
     const message = full ? title : `${title}: ${particulars}`;
     this.#found.push({ code, severity, profile: this.#profile, at, path, message, cure });
   }
+}
+
+/** Not in the profile: in aovpn.toml, which `path` then names. */
+export const nowhere: Position = { line: 0, column: 0 };
+
+/** Such as `line 12 VPNProfile/Route`. */
+export function placeOf({ at, path }: Pick<FilterProblem, 'at' | 'path'>): string {
+  return at.line === 0 ? path : `line ${at.line} ${path}`;
 }
 
 /** The path of a child of the n-th filter, from 1. */
