@@ -2,6 +2,7 @@ export type * from './status.ts';
 export * from './request.ts';
 export type * from './certificate-report.ts';
 export * from './prompt.ts';
+export * from './proxy-notice.ts';
 export type * from './traffic.ts';
 export type * from './trace.ts';
 export * from './leak-report.ts';

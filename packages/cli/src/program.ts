@@ -6,6 +6,7 @@ import { completion } from './command/completion.ts';
 import { diff } from './command/diff.ts';
 import { doctor } from './command/doctor.ts';
 import { down } from './command/down.ts';
+import { env } from './command/env.ts';
 import { explain } from './command/explain.ts';
 import { explainCertificate } from './command/explain-certificate.ts';
 import { leaktest } from './command/leaktest.ts';
@@ -21,6 +22,7 @@ import { profileRemove } from './command/profile-remove.ts';
 import { profileShow } from './command/profile-show.ts';
 import { prompt } from './command/prompt.ts';
 import { rekey } from './command/rekey.ts';
+import { session } from './command/session.ts';
 import { status } from './command/status.ts';
 import { trace } from './command/trace.ts';
 import { up } from './command/up.ts';
@@ -51,6 +53,8 @@ export const program: readonly Command[] = [
   appLearn,
   doctor,
   leaktest,
+  env,
+  session,
   logs,
   trace,
   completion,

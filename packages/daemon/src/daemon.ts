@@ -11,6 +11,7 @@ import {
   type GatewayVerifier,
   type Network,
   type NetworkFacts,
+  type PacServer,
   type TlsEngine,
   type TlsEngineOptions,
   type UpstreamAsker,
@@ -53,6 +54,7 @@ import { PlanKeeper } from './plan-keeper.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { PromptDesk } from './prompt-desk.ts';
+import { ProxyPublisher, removeProxyNotice } from './proxy-publisher.ts';
 import { resolveGateway } from './resolve-gateway.ts';
 import type { SettingsFile } from './settings-file.ts';
 import { StatusBoard } from './status-board.ts';
@@ -68,6 +70,8 @@ import { version } from './version.ts';
 export interface Platform {
   readonly crypto: MachineCrypto;
   readonly network: Network;
+  /** Serves the proxy script. */
+  readonly pac: PacServer;
   readonly filters: FilterPlatform;
   readonly lockdown: LockdownPlatform;
   readonly portal: PortalPlatform;
@@ -107,6 +111,7 @@ export class Daemon {
   readonly #board: StatusBoard;
   readonly #appTriggers: AppTriggers;
   readonly #names: NameRoutes;
+  readonly #proxies: ProxyPublisher;
   readonly #network: NetworkFollower;
   readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
@@ -162,6 +167,7 @@ export class Daemon {
       settings: (name) => settings.current.of(name),
       say: (name, why) => this.#say({ kind: 'trigger', name, ...(why !== undefined && { why }) }),
     });
+    this.#proxies = new ProxyPublisher(options.runDir, platform.pac, log);
     this.#names = new NameRoutes({
       wishes: (name) => settings.current.of(name),
       ask: (name, rule) => this.#askName(name, rule),
@@ -180,6 +186,7 @@ export class Daemon {
       onApplied: (plan) => {
         this.#appTriggers.planned();
         this.#names.follow(plan);
+        void this.#proxies.follow(plan.proxy);
       },
       facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
@@ -263,6 +270,7 @@ export class Daemon {
     await mkdir(this.profilesDir, { recursive: true, mode: 0o755 });
     const weakness = await weaknessOf(this.profilesDir);
     if (weakness !== undefined) throw new DaemonError('AOV-DAEMON-503', weakness);
+    removeProxyNotice(this.options.runDir);
     const left = await this.platform.network.cleanUp();
     if (left.rules + left.routes + left.devices.length > 0 || left.resolver === 'restored') {
       this.log.warn(
@@ -314,6 +322,7 @@ export class Daemon {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
     }
     this.#names.close();
+    await this.#proxies.follow(undefined);
     this.platform.asker.close();
   }
 

@@ -21,6 +21,7 @@ import { blockEarly, releaseAll } from './early-block.ts';
 import { Log } from './log.ts';
 import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxFilters, linuxPlatform } from './platform.ts';
+import { removeProxyNotice } from './proxy-publisher.ts';
 import { createRouter } from './router.ts';
 import { SettingsFile } from './settings-file.ts';
 import { messageOf } from './problem-error.ts';
@@ -121,6 +122,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
 }
 
 async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {
+  removeProxyNotice(options.runDir);
   const { rules, routes, devices, resolver, problems } = await cleanUp({
     stateDirectory: options.stateDir,
     runDirectory: options.runDir,

@@ -1,5 +1,5 @@
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { compileNameMatcher, type DnsRule, type NamedAddresses, type Plan } from '@aovpn/policy';
+import { compileNameMatcher, lookUpRoute, type DnsRule, type NamedAddresses, type Plan } from '@aovpn/policy';
 import type { QuestionAnswer } from './dns-question.ts';
 
 /** What the settings of a profile say about names. */
@@ -11,7 +11,7 @@ export interface NameWishes {
 
 export interface NameRoutesOptions {
   readonly wishes: (profile: string) => NameWishes;
-  /** Both families of a name, from the servers of a rule through its tunnel, or without a rule from the machine's own ones outside of all. */
+  /** Both families of a name, from the servers of a rule, or without one from the machine's own ones outside of all tunnels. */
   readonly ask: (name: string, rule: DnsRule | undefined) => Promise<QuestionAnswer>;
   /** Other addresses than before: the plan is to be made anew. */
   readonly onChange: () => void;
@@ -46,7 +46,7 @@ interface Known {
 export class NameRoutes {
   readonly #options: NameRoutesOptions;
   readonly #known = new Map<string, Known>();
-  #plan: Pick<Plan, 'dns'> | undefined;
+  #plan: Plan | undefined;
 
   constructor(options: NameRoutesOptions) {
     this.#options = options;
@@ -68,7 +68,7 @@ export class NameRoutes {
   }
 
   /** This plan is in force: names of profiles whose tunnels it has are followed, all others forgotten. */
-  follow(plan: Pick<Plan, 'dns' | 'tunnels'>): void {
+  follow(plan: Plan): void {
     this.#plan = plan;
     const wanted = new Set<string>();
     for (const { profile } of plan.tunnels) {
@@ -119,10 +119,11 @@ export class NameRoutes {
     one.busy = true;
     clearTimeout(one.timer);
     const rule = compileNameMatcher(this.#plan?.dns.rules ?? [])(one.name);
-    const through = rule && rule.servers.length > 0 ? rule : undefined;
+    const asked = rule && rule.servers.length > 0 ? rule : undefined;
+    const fromInside = asked !== undefined && asked.servers.every((server) => lookUpRoute(this.#plan!, server).path === 'tunnel');
     let answer: QuestionAnswer;
     try {
-      answer = await this.#options.ask(one.name, through);
+      answer = await this.#options.ask(one.name, asked);
     } catch (error) {
       answer = { addresses: [], why: error instanceof Error ? error.message : String(error) };
     }
@@ -135,8 +136,8 @@ export class NameRoutes {
       const ttl = Math.min(longestRest, Math.max(least, (answer.ttl ?? 0) * 1000));
       const until = this.#now() + Math.max(leastHold, 2 * ttl);
       // What outsiders said does not become the company's word, nor the other way round.
-      if (one.fromInside !== (through !== undefined)) one.addresses.clear();
-      one.fromInside = through !== undefined;
+      if (one.fromInside !== fromInside) one.addresses.clear();
+      one.fromInside = fromInside;
       for (const address of answer.addresses) {
         const text = formatAddress(address);
         one.addresses.delete(text);

@@ -12,11 +12,13 @@ import {
   openLockdown,
   openNetwork,
   openPortalCell,
+  openPacServer,
   openUserspaceDataPlane,
   probeGateway,
   probeGatewayOverTcp,
   processOwner,
 } from '@aovpn/host';
+import { pacPlace } from '@aovpn/policy';
 import type { Platform } from './daemon.ts';
 import { outerMark } from './outer-mark.ts';
 import { defaultCgroup, type DaemonOptions } from './options.ts';
@@ -29,6 +31,7 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
   return {
     crypto,
     network: openNetwork({ stateDirectory: stateDir, runDirectory: runDir }),
+    pac: openPacServer(pacPlace),
     filters: linuxFilters(options),
     lockdown: { open: openLockdown },
     asker: createUpstreamAsker(),

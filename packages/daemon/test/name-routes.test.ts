@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate as settle } from 'node:timers/promises';
-import { formatAddress, parseAddress } from '@aovpn/bytes';
+import { formatAddress, parseAddress, parsePrefix } from '@aovpn/bytes';
 import { emptyPlan, type DnsRule, type Plan } from '@aovpn/policy';
 import type { QuestionAnswer } from '../src/dns-question.ts';
 import { NameRoutes, type NameWishes } from '../src/name-routes.ts';
@@ -24,7 +24,11 @@ const tunnel: Plan['tunnels'][number] = {
   metric: { v4: 1, v6: 1 },
   because,
 };
-const up: Plan = { ...emptyPlan, tunnels: [tunnel], dns: { ...emptyPlan.dns, rules: [rule] } };
+const intoTunnel: Pick<Plan, 'routes' | 'rules'> = {
+  routes: [{ kind: 'tunnel', prefix: parsePrefix('10.0.0.0/8')!, metric: 1, device: 'aov0', because }],
+  rules: [{ family: 4, priority: 7220, action: { kind: 'lookup', table: 7296 }, because }],
+};
+const up: Plan = { ...emptyPlan, ...intoTunnel, tunnels: [tunnel], dns: { ...emptyPlan.dns, rules: [rule] } };
 const found = (ttl: number, ...texts: string[]): QuestionAnswer => ({ addresses: texts.map((text) => parseAddress(text)!), ttl });
 
 function make(wishes: Partial<NameWishes>, answers: Record<string, () => QuestionAnswer>) {
@@ -121,6 +125,15 @@ suite('routes of names', () => {
     made.names.askAgain();
     await turns();
     assert.deepEqual(made.known(), ['exclude web.corp.example 198.51.100.7 inside']);
+    made.names.close();
+  });
+
+  test('a server of a rule that no tunnel leads to is somebody outside', async () => {
+    const made = make({ excludeNames: ['web.corp.example'] }, { 'web.corp.example': () => found(10, '10.0.0.80') });
+    made.names.follow({ ...up, routes: [{ ...up.routes[0]!, kind: 'throw' }] });
+    await turns();
+    assert.deepEqual(made.asked, ['web.corp.example .corp.example']);
+    assert.deepEqual(made.known(), ['exclude web.corp.example 10.0.0.80 outside']);
     made.names.close();
   });
 

@@ -32,6 +32,7 @@ export type { DefaultRoute, PhysicalNetwork, RouteTo } from './network/network-f
 export { decideResolver, type ResolverDecision, type ResolverEnvironment } from './resolver/decide-resolver.ts';
 export { openStubResolver, type StubConfiguration, type StubResolver } from './resolver/stub-resolver.ts';
 export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
+export { openPacServer, type PacServer } from './proxy/pac-server.ts';
 export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
 export { openPacketCapture, type CapturedPacket, type PacketCapture } from './capture/packet-capture.ts';
 export { injectControl } from './capture/inject-control.ts';

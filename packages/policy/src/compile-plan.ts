@@ -15,6 +15,7 @@ import type { Intent } from './intent.ts';
 import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
 import { compileLockdown } from './lockdown/compile-lockdown.ts';
 import type { GatewayEndpoint, PortalHole } from './lockdown/lockdown-plan.ts';
+import { compileProxy } from './proxy/compile-proxy.ts';
 import { compileNamedRoutes } from './route/named-route.ts';
 import { localNetworkProblems } from './route/judge-local-network.ts';
 import { emptyPlan, type DnsRule, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
@@ -60,6 +61,7 @@ export function compilePlan(input: PlanInput): Plan {
   const { filters, apps, problems, ways } = compileTraffic(preferred, idle, dns.rules, input);
   const { routes: shared, local } = compileRoutes(preferred, dns.rules, host);
   const routes = [...shared, ...compileForcedRoutes(ways, host)].sort(compareRoutes);
+  const proxied = compileProxy(preferred);
   const inForce = preferred.length > 0 || ways.ways.length > 0;
   return {
     ...emptyPlan,
@@ -69,8 +71,10 @@ export function compilePlan(input: PlanInput): Plan {
     dns,
     filters,
     apps,
+    ...(proxied.proxy && { proxy: proxied.proxy }),
     problems: [
       ...problems,
+      ...proxied.problems,
       ...localNetworkProblems(local),
       ...preferred.flatMap((tunnel) => compileNamedRoutes(tunnel).problems),
     ],

@@ -284,9 +284,17 @@ export const policyDivergences = [
     why: 'A lock that is open while nobody watches is none; and whoever is root can open it anyway, so there is one way that is logged and shown.',
   },
   {
+    id: 'proxy-sessions',
+    title: 'Proxies',
+    windows:
+      'Proxy is a setting of the connection, under force tunnel only, for programs that use WinINET; WebProxyServers of name rules go for their names.',
+    here: 'The same in words of Linux, while the tunnel is up: the environment of new shells and sessions, the settings of GNOME and KDE of people who run `aovpn session`, and for WebProxyServers a script from loopback that browsers ask about each page. What was set before comes back. NetworkManager keeps proxies for its own connections only, and the tunnel is none of them.',
+    why: 'There is no one place where programs on Linux look for a proxy; root changes nothing in anybody’s home.',
+  },
+  {
     id: 'not-enforced-yet',
     title: 'Elements that the plan has a place for, still empty',
-    windows: 'A name of AutoTrigger brings the tunnel up; EdpModeId, Proxy, WebProxyServers and RegisterDNS are acted upon.',
+    windows: 'A name of AutoTrigger brings the tunnel up; EdpModeId and RegisterDNS are acted upon.',
     here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
     why: 'Their work follows; nobody should believe that it is done.',
   },

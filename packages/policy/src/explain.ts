@@ -3,6 +3,8 @@ import { compileNameMatcher, normaliseDomain } from './domain-name.ts';
 import type { Because } from './facts.ts';
 import { heldBack } from './lockdown/held-back.ts';
 import type { DnsRule, Plan } from './plan.ts';
+import { proxyOf } from './proxy/compile-proxy.ts';
+import { formatProxyServer } from './proxy/proxy-server.ts';
 import { lookUpRoute } from './route-lookup.ts';
 
 /** The shape that the daemon's contract calls Explanation; each step is one fact, the last one the outcome. */
@@ -50,7 +52,8 @@ export function explain(plan: Plan, target: IpAddress | string, resolved: readon
   if (literal) return explainedAlone(literal);
   const name = normaliseDomain(target);
   if (name === undefined) return { target, addresses: [], summary: `${target} is neither an address nor a DNS name` };
-  const dns = explainName(plan, name);
+  const named = explainName(plan, name);
+  const dns = plan.proxy ? { ...named, steps: [...named.steps, { text: describePages(plan, name) }] } : named;
   const addresses = resolved.map((one) => explainAddress(plan, one));
   const asked = `${name}: asked ${dns.servers.length > 0 ? dns.servers.join(' ') : 'the machine’s own resolver'} ${where(dns.via, dns.connection)}`;
   const reached = addresses.map(summariseAddress).join('; ');
@@ -150,6 +153,12 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
     ...(tunnelled === undefined ? {} : { connection: tunnelled }),
     steps,
   };
+}
+
+function describePages(plan: Plan, name: string): string {
+  const proxy = proxyOf(plan, name);
+  if (proxy === 'script') return `web pages of it: as the script ${plan.proxy!.autoConfigUrl} says`;
+  return `web pages of it: ${proxy === 'direct' ? 'without a proxy' : `through proxy ${formatProxyServer(proxy)}`}`;
 }
 
 /** The profile whose tunnel carries queries to the first server of a rule; undefined: they travel outside. */

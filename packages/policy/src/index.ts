@@ -25,6 +25,10 @@ export {
   type TunnelPlan,
   type UnusableFilter,
 } from './plan.ts';
+export { neverProxied, printPac } from './proxy/print-pac.ts';
+export { proxyEnvironment } from './proxy/proxy-environment.ts';
+export type { ProxyPlan } from './proxy/proxy-plan.ts';
+export { formatProxyServer } from './proxy/proxy-server.ts';
 export { guardTables, printGuard } from './route/print-guard.ts';
 export { filterProblems, placeOf, type FilterProblem } from './filter/problem.ts';
 export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
@@ -67,6 +71,7 @@ export {
   appMarkOf,
   devicePrefix,
   routeProtocol,
+  pacPlace,
   routingTable,
   routingTables,
   rulePriorities,

@@ -3,6 +3,7 @@ import type { RoutingPolicyType } from '@aovpn/profile';
 import type { Because, Sourced } from './facts.ts';
 import type { FilterIntent, TriggerIntent } from './filter/filter-intent.ts';
 import type { FilterProblem } from './filter/problem.ts';
+import type { ProxyServer } from './proxy/proxy-server.ts';
 
 /** What a profile wants of the machine, in our words: defaults filled in, Windows' quirks gone, every item with its reason. */
 export interface Intent {
@@ -32,6 +33,8 @@ export interface Intent {
   readonly registerDns: Sourced<boolean>;
   /** How long the connection outlives the network; undefined: for ever. */
   readonly networkOutageSeconds: Sourced<number | undefined>;
+  /** Web proxies for programs of people, while the tunnel is up and takes everything. */
+  readonly proxy: { readonly manual?: Sourced<ProxyServer>; readonly autoConfigUrl?: Sourced<string> };
   /** With any filter, everything that none of them allows is refused on the tunnel. */
   readonly filters: readonly FilterIntent[];
   /** Apps whose start brings the tunnel up. */
@@ -55,5 +58,7 @@ export interface NameRule {
   readonly autoTrigger: boolean;
   /** The rule stays in force while the tunnel is down. */
   readonly persistent: boolean;
+  /** WebProxyServers: pages of these names are asked for through it. */
+  readonly webProxy?: Sourced<ProxyServer>;
   readonly because: Because;
 }

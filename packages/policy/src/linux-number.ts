@@ -63,3 +63,9 @@ export const routingTables: readonly number[] = Array.from({ length: nowhereInde
 export const daemonUser = 0;
 /** DHCP clients run as root or as a user of their own below this one, both ends included (useradd(8), SYS_UID_MAX). */
 export const highestSystemUser = 999;
+
+/**
+ * Where the proxy script of this machine is served: the loopback address of our stub resolver, and a port that only root can take, so that nobody
+ * else answers there while we do not; none of those that browsers refuse.
+ */
+export const pacPlace = { address: '127.0.0.96', port: 996 } as const;

@@ -4,6 +4,7 @@ import type { Because, HostFacts } from './facts.ts';
 import type { FilterProblem } from './filter/problem.ts';
 import type { LockdownPlan } from './lockdown/lockdown-plan.ts';
 import { routingTable } from './linux-number.ts';
+import type { ProxyPlan } from './proxy/proxy-plan.ts';
 
 /**
  * All that the machine shall look like for its tunnels; applying it is idempotent, and every item says why it exists.
@@ -16,6 +17,8 @@ export interface Plan {
   /** By priority, IPv4 before IPv6. */
   readonly rules: readonly RulePlan[];
   readonly dns: DnsPlan;
+  /** What programs of people are told about web proxies; absent: nothing. */
+  readonly proxy?: ProxyPlan;
   /** Traffic filters (TrafficFilter), one for each tunnel whose profile has any: what no rule allows is refused there, both ways. */
   readonly filters: readonly FilterPlan[];
   /** Every app that a profile in force names and that is known here, by key. */

@@ -6,12 +6,13 @@ import { describeApp } from './filter/diff-filters.ts';
 import { placeOf } from './filter/problem.ts';
 import { routeProtocol } from './linux-number.ts';
 import { lockdownRules } from './lockdown/lockdown-rule.ts';
+import { describeProxy } from './proxy/print-pac.ts';
 import { describeGuard } from './route/print-guard.ts';
 import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
 /** One line of a plan: what it is in the words of Linux, and why. */
 export interface PlanItem {
-  readonly section: 'lockdown' | 'devices' | 'routes' | 'rules' | 'guards' | 'names' | 'filters' | 'apps' | 'problems';
+  readonly section: 'lockdown' | 'devices' | 'routes' | 'rules' | 'guards' | 'names' | 'proxy' | 'filters' | 'apps' | 'problems';
   /** The heading above it. */
   readonly heading: string;
   readonly text: string;
@@ -60,6 +61,10 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
     for (const loser of rule.instead) add(`# not ${rule.name} of ${formatBecause(loser)}`);
   }
   for (const { domain, because } of plan.dns.search) add(`search ${domain}`, because);
+  if (plan.proxy) {
+    begin('proxy');
+    for (const { text, because } of describeProxy(plan.proxy)) add(text, because);
+  }
   for (const { device, rules, unusable, because } of plan.filters) {
     begin('filters', `filters of ${device}: answers, and what one of these allows`);
     for (const rule of rules) add(`filter ${device} allow ${describeRule(rule)}`, rule.because);

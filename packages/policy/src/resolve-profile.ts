@@ -3,7 +3,9 @@ import type { DomainNameInformation, Position, Profile, Route } from '@aovpn/pro
 import type { DivergenceNote, PolicyDivergenceId } from './divergence.ts';
 import { normaliseDomain, normaliseRuleName } from './domain-name.ts';
 import type { Because, Sourced } from './facts.ts';
+import { FilterProblems, quoted } from './filter/problem.ts';
 import { resolveFilters } from './filter/resolve-filters.ts';
+import { parseProxyServer, parseScriptUrl } from './proxy/proxy-server.ts';
 import type { Intent, IntentRoute, NameRule } from './intent.ts';
 import { reviewExclusions } from './route/review-exclusions.ts';
 import { automaticInterfaceMetric, defaultRouteMetric, highestMetric } from './linux-number.ts';
@@ -104,6 +106,7 @@ export function resolveProfile(
         : 'A directly attached network inside a tunnel route is reached through the tunnel; ByPassForLocal would keep private ones direct.',
     );
 
+  const proxyProblems = new FilterProblems(name);
   const nameRules = profile.domainNameInformation.map(resolveNameRule).filter((rule) => rule !== undefined);
   const suffixes: Sourced<string>[] = [];
   for (const text of profile.dnsSuffix?.value ?? []) {
@@ -128,6 +131,7 @@ export function resolveProfile(
   notes.push(...filterNotes);
   noteWhatIsNotEnforced();
 
+  const proxy = resolveProxy();
   const outage = profile.networkOutageTime;
   const intent: Intent = {
     name,
@@ -154,7 +158,8 @@ export function resolveProfile(
       : { value: defaultNetworkOutage, because: because(`NetworkOutageTime is absent, ${defaultNetworkOutage} s by default`) },
     filters,
     triggers,
-    filterProblems: [...problems, ...exclusionProblems],
+    proxy,
+    filterProblems: [...problems, ...exclusionProblems, ...proxyProblems.list],
   };
   return { intent, notes };
 
@@ -250,10 +255,40 @@ export function resolveProfile(
       servers,
       autoTrigger: rule.autoTrigger?.value === true,
       persistent: rule.persistent?.value === true,
+      ...resolveWebProxy(rule),
       because: because(
         servers.length > 0 ? 'DomainNameInformation' : 'DomainNameInformation without DnsServers: exemption',
         rule.at,
       ),
+    };
+  }
+
+  function resolveWebProxy({ webProxyServers: written }: DomainNameInformation): Pick<NameRule, 'webProxy'> {
+    if (!written || written.value.trim() === '') return {};
+    const path = 'VPNProfile/DomainNameInformation/WebProxyServers';
+    const value = parseProxyServer(written.value);
+    if (value) return { webProxy: { value, because: because('WebProxyServers', written.at) } };
+    proxyProblems.add('unusableProxy', written.at, path, quoted(written.value));
+    return {};
+  }
+
+  function resolveProxy(): Intent['proxy'] {
+    const { manualServer, autoConfigUrl } = profile.proxy ?? {};
+    const server = manualServer && parseProxyServer(manualServer.value);
+    const url = autoConfigUrl && parseScriptUrl(autoConfigUrl.value);
+    if (manualServer && !server)
+      proxyProblems.add('unusableProxy', manualServer.at, 'VPNProfile/Proxy/Manual/Server', quoted(manualServer.value));
+    if (autoConfigUrl && url === undefined)
+      proxyProblems.add('unusableProxy', autoConfigUrl.at, 'VPNProfile/Proxy/AutoConfigUrl', quoted(autoConfigUrl.value));
+    if (server || url !== undefined)
+      note(
+        'proxy-sessions',
+        (manualServer ?? autoConfigUrl)?.at,
+        'Sessions of people are told of the proxy while the tunnel is up.',
+      );
+    return {
+      ...(server && { manual: { value: server, because: because('Proxy', manualServer.at) } }),
+      ...(url !== undefined && { autoConfigUrl: { value: url, because: because('AutoConfigUrl', autoConfigUrl!.at) } }),
     };
   }
 
@@ -291,10 +326,7 @@ export function resolveProfile(
       note('not-enforced-yet', at, `${what} is read but not acted upon yet.`);
     const trigger = profile.domainNameInformation.find((rule) => rule.autoTrigger?.value === true);
     if (trigger) missing(trigger.autoTrigger?.at, 'AutoTrigger');
-    const webProxy = profile.domainNameInformation.find((rule) => rule.webProxyServers);
-    if (webProxy) missing(webProxy.webProxyServers?.at, 'WebProxyServers');
     if (profile.edpModeId) missing(profile.edpModeId.at, 'EdpModeId');
-    if (profile.proxy) missing(profile.proxy.at, 'Proxy');
     if (profile.registerDns?.value === true) missing(profile.registerDns.at, 'RegisterDNS');
   }
 }

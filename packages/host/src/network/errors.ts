@@ -43,6 +43,11 @@ export const networkErrors = [
     title: 'systemd-resolved refuses our name rules',
     cure: 'Check: systemctl status systemd-resolved; busctl status org.freedesktop.resolve1',
   },
+  {
+    code: 'AOV-HOST-320',
+    title: 'The proxy script cannot be served',
+    cure: 'Another program holds port 996 of 127.0.0.96; restrict it to its own address.',
+  },
 ] as const satisfies readonly HostErrorEntry[];
 
 type NetworkErrorCode = (typeof networkErrors)[number]['code'];

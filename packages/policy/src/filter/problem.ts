@@ -145,6 +145,24 @@ export const filterProblems = {
     title: 'An address of a name of the settings gets no route',
     cure: 'Nothing, if the answer is false; otherwise write a name rule (DomainNameInformation), so that name servers of the company are asked.',
   },
+  proxyUnderSplit: {
+    code: 'AOV-POLICY-426',
+    severity: 'info',
+    title: 'Proxy counts under force tunnel only, as in Windows',
+    cure: 'Remove Proxy, or write RoutingPolicyType ForceTunnel; for names inside, write WebProxyServers into their DomainNameInformation.',
+  },
+  webProxyIgnored: {
+    code: 'AOV-POLICY-427',
+    severity: 'warning',
+    title: 'WebProxyServers do not count beside AutoConfigUrl, whose script decides alone',
+    cure: 'Let that script name the proxy, or write Manual instead of AutoConfigUrl.',
+  },
+  unusableProxy: {
+    code: 'AOV-POLICY-428',
+    severity: 'error',
+    title: 'A proxy cannot be used',
+    cure: 'Write host:port, or for AutoConfigUrl an http or https address.',
+  },
   tooManyProblems: {
     code: 'AOV-POLICY-417',
     severity: 'warning',
