@@ -7,15 +7,22 @@ import process from 'node:process';
 import { createServer, type Socket as TcpSocket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { readStream, streamFrame, streamPrefix } from '@aovpn/esp';
-import { decodeHeader, type DecodedHeader } from '@aovpn/ike';
+import { decodeHeader, encodeMessage, type DecodedHeader } from '@aovpn/ike';
 import { describe } from '../../packages/ike/testkit/assertion.ts';
 import { Responder, type ResponderOptions } from '../../packages/ike/testkit/responder.ts';
 import type { ResponderCredentials } from '../../packages/ike/testkit/responder-auth.ts';
+import { crashAnswer, TicketStore } from '../../packages/ike/testkit/responder-memory.ts';
 import { createTestCrypto } from '../../packages/ike/testkit/test-crypto.ts';
 import { EchoEsp } from './echo-esp.ts';
 
 /** Options of the responder as far as JSON can hold them; octets are `{ "hex": "…" }`. */
-export type JsonResponderOptions = Omit<ResponderOptions, 'impair' | 'eapServer' | 'credentials'>;
+export type JsonResponderOptions = Omit<
+  ResponderOptions,
+  'impair' | 'eapServer' | 'credentials' | 'tickets' | 'changeIntAuth'
+> & {
+  /** Grants tickets that are good for so long, seconds; `forget` does not forget them. */
+  readonly ticketLifetime?: number;
+};
 
 export interface GatewayProcessSettings {
   readonly addresses: readonly string[];
@@ -61,6 +68,7 @@ const esp = new EchoEsp();
 const credentials = readCredentials(settings);
 const conversations = new Map<string, Conversation>();
 let { options } = settings;
+let tickets = new TicketStore(options.ticketLifetime ?? 0);
 let deaf = false;
 
 const listening: Promise<unknown>[] = [];
@@ -120,7 +128,7 @@ function receive(socket: Outlet, datagram: Buffer, from: RemoteInfo, shared: boo
   const header = decodeHeader(message);
   if (!header) return;
   const conversation = conversationOf(header, socket, from, marked);
-  if (!conversation) return say(`no IKE SA ${hex(header.spiI)}: ignored`);
+  if (!conversation) return answerStranger(socket, header, from, marked);
   Object.assign(conversation, { socket, client: from, marked });
   try {
     conversation.responder.receive(message);
@@ -138,10 +146,22 @@ function conversationOf(header: DecodedHeader, socket: Outlet, client: RemoteInf
   const key = hex(header.spiI);
   const first = known ?? conversations.get(key);
   if (first || header.response || header.messageId !== 0) return first;
-  const responder = new Responder(crypto, { ...options, credentials });
+  const { ticketLifetime, ...others } = options;
+  const responder = new Responder(crypto, { ...others, credentials, ...(ticketLifetime && { tickets }) });
   const made: Conversation = { responder, socket, client, marked, heard: 0 };
   conversations.set(key, made);
   return made;
+}
+
+/** Of an IKE SA that this gateway knows nothing of (RFC 7296 §1.5, RFC 6290 §4.5). */
+function answerStranger(socket: Socket, header: DecodedHeader, from: RemoteInfo, marked: boolean): void {
+  say(`no IKE SA ${hex(header.spiI)}`);
+  if (header.response) return;
+  const datagram = encodeMessage({
+    header: { ...header, fromInitiator: false, response: true },
+    payloads: crashAnswer(crypto, header, options.crashSecret),
+  });
+  socket.send(marked ? Buffer.concat([nonEspMarker, datagram]) : datagram, from.port, from.address);
 }
 
 function flush(conversation: Conversation): void {
@@ -169,6 +189,7 @@ function command(order: GatewayCommand): void {
   switch (order.op) {
     case 'options':
       ({ options } = order);
+      tickets = new TicketStore(options.ticketLifetime ?? 0);
       break;
     case 'forget':
       conversations.clear();
@@ -199,6 +220,7 @@ function readCredentials({ name, certificates, key, authorities, user, password 
   return {
     name,
     certificates: certificates.map((pem) => Uint8Array.from(new X509Certificate(pem).raw)),
+    spki: spkiOf(new X509Certificate(certificates[0]!).publicKey),
     sign: (data) => new Uint8Array(sign('sha256', data, privateKey)),
     clientSpki(octets) {
       const certificate = new X509Certificate(octets);

@@ -26,6 +26,7 @@ export * from './crypto/ecdsa-signature.ts';
 export * from './registry/transform-lookup.ts';
 export { outlinePayloads, type DescribedPayload } from './trace/describe-payload.ts';
 export type * from './trace/message-record.ts';
+export { fixedPpkIdentity } from './machine/ppk.ts';
 export { startIkeSa, stepIkeSa, type IkeStep } from './machine/ike-sa.ts';
 export type { IkeSa } from './machine/state.ts';
 export type { MachineCrypto } from './machine/turn.ts';

@@ -203,6 +203,8 @@ export class Client {
       case 'cannot-move':
       case 'unresponsive':
       case 'probe-gateway':
+      case 'ticket':
+      case 'replace':
       case 'trace':
       case 'message':
       case 'ended':

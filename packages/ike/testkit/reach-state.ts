@@ -1,6 +1,7 @@
 import { notify } from '../src/machine/pick.ts';
 import type { Phase } from '../src/machine/state.ts';
 import { createPair, established, talk, toClient, toResponder, type Pair } from './conversation.ts';
+import { TicketStore } from './responder-memory.ts';
 import { certificateConfig, eapConfig, hybridConfig } from './world.ts';
 
 const forging = new WeakSet<Pair>();
@@ -64,6 +65,31 @@ export const reachState: Record<Phase['name'], () => Pair> = {
     }
     return pair;
   },
+  'resume-await-response': () => resumable(),
+  'resume-await-proof'() {
+    const pair = resumable();
+    toResponder(pair);
+    toClient(pair);
+    return pair;
+  },
+  'round-await-response'() {
+    const { auth } = eapConfig;
+    if (auth.kind !== 'eap' || certificateConfig.auth.kind !== 'certificate') throw new Error('configurations');
+    const pair = createPair({ ...eapConfig, auth: { ...auth, machine: certificateConfig.auth } }, { multipleAuth: true });
+    for (let i = 0; i < 2; i++) {
+      toResponder(pair);
+      toClient(pair);
+    }
+    return pair;
+  },
+  'child-await-response'() {
+    const pair = createPair({ ...certificateConfig, childless: true }, { childless: true });
+    for (let i = 0; i < 2; i++) {
+      toResponder(pair);
+      toClient(pair);
+    }
+    return pair;
+  },
   'child-await-install'() {
     const pair = createPair();
     pair.client.host.install = false;
@@ -83,3 +109,10 @@ export const reachState: Record<Phase['name'], () => Pair> = {
     return pair;
   },
 };
+
+/** About to present a ticket that the responder knows. */
+function resumable(): Pair {
+  const tickets = new TicketStore(3600);
+  const { client } = established({ ...eapConfig, askTicket: true }, { tickets });
+  return createPair({ ...eapConfig, askTicket: true, ticket: client.last('ticket')!.ticket! }, { tickets });
+}

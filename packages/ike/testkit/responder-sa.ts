@@ -1,4 +1,4 @@
-import type { Message, TrafficSelector } from '../src/message/payload.ts';
+import type { Identity, Message, TrafficSelector } from '../src/message/payload.ts';
 import { ikeSuiteOf } from '../src/message/proposal.ts';
 import { emptyReassembly, type Reassembly } from '../src/message/reassembly.ts';
 import type { DirectionKeys, IkeSuite } from '../src/message/suite.ts';
@@ -10,12 +10,16 @@ export interface ResponderIke {
   /** Whether this responder began the exchange that made it. */
   readonly initiator: boolean;
   readonly suite: IkeSuite;
-  /** IKE_INTERMEDIATE changes these. */
+  /** IKE_INTERMEDIATE and a PPK change these. */
   send: DirectionKeys;
   receive: DirectionKeys;
   skD: Uint8Array;
   skPi: Uint8Array;
   skPr: Uint8Array;
+  /** Who both sides are, once they are authenticated. */
+  identities: { readonly own: Identity; readonly client: Identity } | undefined;
+  /** Made from a ticket. */
+  resumed: boolean;
   nextRequest: number;
   nextExpected: number;
   reassembly: Reassembly;
@@ -58,6 +62,8 @@ export function freshIke(
     skD,
     skPi,
     skPr,
+    identities: undefined,
+    resumed: false,
     nextRequest: 0,
     nextExpected: 0,
     reassembly: emptyReassembly,

@@ -13,6 +13,7 @@ import {
   spiNumber,
   spiOctets,
 } from '../src/machine/pick.ts';
+import { encodeAuthAnnouncements, type AuthAnnouncement } from '../src/message/auth-announcement.ts';
 import { encodeMessage } from '../src/message/encode.ts';
 import { decodeHeader } from '../src/message/header.ts';
 import { openDatagram } from '../src/message/open.ts';
@@ -30,11 +31,12 @@ import { sealMessage } from '../src/message/seal.ts';
 import type { EapServer } from './tls-method.ts';
 import { newSpi, ResponderAuth, type InitExchange, type ResponderCredentials } from './responder-auth.ts';
 import { ResponderAdditional } from './responder-additional.ts';
+import { answerResume, crashTokenOf, grantTicket, type TicketStore } from './responder-memory.ts';
 import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
 import { childProposals, ikeProposals } from './world.ts';
 
-const [INIT, AUTH, CREATE, INFO, INTERMEDIATE, FOLLOWUP] = [34, 35, 36, 37, 43, 44];
+const [INIT, AUTH, CREATE, INFO, RESUME, INTERMEDIATE, FOLLOWUP] = [34, 35, 36, 37, 38, 43, 44];
 
 export interface ResponderOptions {
   ikeProposals?: readonly IkeProposalConfig[];
@@ -53,6 +55,26 @@ export interface ResponderOptions {
   credentials?: ResponderCredentials;
   /** Changes what the responder's own AUTH covers of IKE_INTERMEDIATE exchanges. */
   changeIntAuth?: (intAuth: Uint8Array) => Uint8Array;
+  /** Proves itself with it, and wants the same of clients that show no certificate. */
+  sharedKey?: Uint8Array;
+  /** Sends its key without a certificate (RFC 7670): in a CERT payload, or not at all. */
+  rawKey?: 'sent' | 'known';
+  /** RFC 4739: a certificate first, then EAP. */
+  multipleAuth?: boolean;
+  /** RFC 6023 */
+  childless?: boolean;
+  /** RFC 8784 */
+  ppk?: { readonly identity: Uint8Array; readonly key: Uint8Array };
+  /** RFC 6290: what tokens are made from. */
+  crashSecret?: Uint8Array;
+  /** RFC 5723: what it remembers of tickets, across restarts and IKE SAs. */
+  tickets?: TicketStore;
+  /** RFC 4478, seconds. */
+  authLifetime?: number;
+  /** RFC 9593 */
+  authMethods?: readonly AuthAnnouncement[];
+  /** RFC 4806: OCSP responses for clients that ask. */
+  ocspResponses?: readonly Uint8Array[];
   /** Impairs an answer before it is protected; undefined sends nothing. */
   impair?: (payloads: readonly Payload[], request: Message) => readonly Payload[] | undefined;
 }
@@ -257,6 +279,7 @@ export class Responder {
     const header = decodeHeader(datagram);
     if (!header) return;
     if (header.exchange === INIT) return this.#receiveInit(datagram);
+    if (header.exchange === RESUME) return this.#receiveResume(datagram);
     const ike = this.ikes.find(({ spiI, spiR }) => equal(spiI, header.spiI) && equal(spiR, header.spiR));
     if (!ike) return;
     const outcome = openDatagram(this.crypto, datagram, { suite: ike.suite, keys: ike.receive, reassembly: ike.reassembly });
@@ -313,6 +336,7 @@ export class Responder {
       this.children.delete(child.spiIn);
       spis.push(spiOctets(child.spiIn));
     }
+    if (pickNotify(payloads, 16410)) return grantTicket(this.crypto, ike, this.options.tickets);
     const updated = pickNotify(payloads, 16400)
       ? [notify(16388, new Uint8Array(20)), notify(16389, new Uint8Array(20).fill(1))]
       : [];
@@ -366,9 +390,35 @@ export class Responder {
       ...(this.options.fragmentation === false ? [] : [notify(16430)]),
       notify(16431, Uint8Array.of(0, 2, 0, 3, 0, 4)),
       ...(authorities ? [{ kind: 'CERTREQ', encoding: 4, authorities } as const] : []),
+      ...(this.options.multipleAuth ? [notify(16404)] : []),
+      ...(this.options.childless ? [notify(16418)] : []),
+      ...(this.options.ppk && pickNotify(payloads, 16435) ? [notify(16435)] : []),
+      ...(this.options.authMethods ? [notify(16443, encodeAuthAnnouncements(this.options.authMethods))] : []),
     ]);
     const none8 = new Uint8Array(0);
     this.#init = { request: datagram, response: response ?? none8, nonceI, nonceR, saidI: none8, saidR: none8 };
+  }
+
+  #receiveResume(datagram: Uint8Array): void {
+    if (this.#init && equal(this.#init.request, datagram)) {
+      this.sent.push(this.#init.response);
+      return;
+    }
+    const outcome = openDatagram(this.crypto, datagram, { reassembly: emptyReassembly });
+    if (outcome.kind !== 'message') throw new Error(`IKE_SESSION_RESUME: ${outcome.kind}`);
+    const { message } = outcome;
+    this.heard.push(message);
+    const answer = answerResume(this.crypto, message, this.options.tickets);
+    const impaired = this.options.impair ? this.options.impair(answer.payloads, message) : answer.payloads;
+    if (!impaired) return;
+    const header = { ...message.header, spiR: answer.ike?.spiR ?? new Uint8Array(8), fromInitiator: false, response: true };
+    const response = encodeMessage({ header, payloads: impaired });
+    this.sent.push(response);
+    if (!answer.ike) return;
+    this.ikes.length = 0;
+    this.ikes.push({ ...answer.ike, nextExpected: 1 });
+    const none = new Uint8Array(0);
+    this.#init = { request: datagram, response, nonceI: answer.nonceI, nonceR: answer.nonceR, saidI: none, saidR: none };
   }
 
   #answerCreate(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
@@ -424,10 +474,12 @@ export class Responder {
     const nonceI = pick(payloads, 'NONCE')!.data;
     const nonceR = crypto.random(32);
     const spis = { spiI: chosen.spi, spiR: crypto.random(8) };
+    let made: ResponderIke | undefined;
     const links = this.#additional.begin(chosen.additionalKe ?? [], (additionalSecrets) => {
       const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
       const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, chosen, input);
-      const made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
+      made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
+      made.identities = old.identities;
       this.ikes.push(made);
       if (this.#ikeRekeying) this.#ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
     });
@@ -436,6 +488,8 @@ export class Responder {
       { kind: 'NONCE', data: nonceR },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
       ...links,
+      ...(made && pickNotify(payloads, 16410) ? grantTicket(crypto, made, this.options.tickets) : []),
+      ...(made ? crashTokenOf(crypto, made, this.options.crashSecret) : []),
     ];
   }
 

@@ -56,6 +56,12 @@ export const certificateConfig: IkeSaConfig = {
   eapWaitMs: 60_000,
 };
 
+export const sharedKey: Uint8Array = encodeUtf8('a long and random secret of two ends');
+export const sharedKeyConfig: IkeSaConfig = {
+  ...certificateConfig,
+  auth: { kind: 'shared-key', key: sharedKey, identity: { type: 2, data: encodeUtf8('client.example.com') } },
+};
+
 export const eapConfig: IkeSaConfig = {
   ...certificateConfig,
   auth: { kind: 'eap', peer: { identity: user, method: { kind: 'mschapv2', userName: user } } },

@@ -1,4 +1,5 @@
 import { concat, equal, fromHex } from '@aovpn/bytes';
+import type { AuthAnnouncement } from '../message/auth-announcement.ts';
 import { AuthMethod, SignatureHash, announcedSignatureHashes } from '../registry/auth-method.ts';
 import { ecdsaSignatureToDer, parseEcdsaSignature } from './ecdsa-signature.ts';
 import type { SignatureScheme } from './port.ts';
@@ -96,16 +97,37 @@ export function decodeSignatureAuth(
 /**
  * How to sign, given what our key can do (most wanted first) and what the peer can check.
  * @param peerHashes content of the peer's N(SIGNATURE_HASH_ALGORITHMS); undefined when it sent none
+ * @param announced content of the peer's N(SUPPORTED_AUTH_METHODS); undefined when it sent none
  * @returns undefined when nothing of ours can be understood by the peer
  */
 export function chooseScheme(
   own: readonly SignatureScheme[],
   peerHashes: readonly number[] | undefined,
+  announced?: readonly AuthAnnouncement[],
 ): { readonly scheme: SignatureScheme; readonly rfc7427: boolean } | undefined {
-  const modern = peerHashes && own.find((scheme) => peerHashes.includes(rowOf(scheme).hash));
-  if (modern) return { scheme: modern, rfc7427: true };
-  const classic = own.find((scheme) => classicRows.some((row) => row.scheme === scheme));
-  return classic && { scheme: classic, rfc7427: false };
+  const modern = own.filter((scheme) => peerHashes?.includes(rowOf(scheme).hash));
+  const classic = own.filter((scheme) => classicRows.some((row) => row.scheme === scheme));
+  // RFC 9593 §3.2: what the peer says it understands comes first; a list without anything of ours is no reason not to try.
+  const saidModern = modern.find((scheme) => announced?.some((said) => announces(said, scheme)));
+  if (saidModern) return { scheme: saidModern, rfc7427: true };
+  const methodOf = (scheme: SignatureScheme): number => classicRows.find((row) => row.scheme === scheme)!.method;
+  const saidClassic = classic.find((scheme) => announced?.some(({ method }) => method === methodOf(scheme)));
+  if (saidClassic) return { scheme: saidClassic, rfc7427: false };
+  if (modern[0]) return { scheme: modern[0], rfc7427: true };
+  return classic[0] && { scheme: classic[0], rfc7427: false };
+}
+
+/** What we understand from a gateway, for N(SUPPORTED_AUTH_METHODS): every signature scheme but SHA-1. */
+export function ownAnnouncements(): AuthAnnouncement[] {
+  return schemeRows
+    .filter(({ hash }) => announcedSignatureHashes.includes(hash))
+    .map(({ identifiers }) => ({ method: AuthMethod.DIGITAL_SIGNATURE, certificateLink: 0, algorithm: identifiers[0]! }));
+}
+
+/** Method 14 without algorithms is any algorithm whose hash was announced. */
+function announces({ method, algorithm }: AuthAnnouncement, scheme: SignatureScheme): boolean {
+  if (method !== AuthMethod.DIGITAL_SIGNATURE) return false;
+  return algorithm === undefined || rowOf(scheme).identifiers.some((known) => equal(known, algorithm));
 }
 
 /** What key a DER SubjectPublicKeyInfo holds, by its AlgorithmIdentifier; undefined for keys that no method of ours can use. */

@@ -69,6 +69,33 @@ export function deriveRekeyedIkeKeys(
   return expandIkeKeys(crypto, suite, skeyseed, input);
 }
 
+/** RFC 5723 §5.1: SKEYSEED = prf(SK_d (old), "Resumption" | Ni | Nr); all algorithms are those of the old SA. */
+export function deriveResumedIkeKeys(
+  crypto: IkeCrypto,
+  suite: IkeSuite,
+  skD: Uint8Array,
+  input: Omit<IkeKeyInput, 'sharedSecret'>,
+): IkeKeys {
+  const skeyseed = crypto.prf(suite.prf, skD, encodeUtf8('Resumption'), input.nonceI, input.nonceR);
+  return expandIkeKeys(crypto, suite, skeyseed, input);
+}
+
+/** RFC 5723 §5.1: AUTH = prf(SK_px, the sender's own IKE_SESSION_RESUME message). */
+export function resumedAuth(crypto: IkeCrypto, prf: number, skP: Uint8Array, realMessage: Uint8Array): Uint8Array {
+  return crypto.prf(prf, skP, realMessage);
+}
+
+/** RFC 8784 §3: SK_d, SK_pi and SK_pr = prf+(PPK, the same without it). */
+export function mixPpk(
+  crypto: IkeCrypto,
+  prf: number,
+  ppk: Uint8Array,
+  keys: Pick<IkeKeys, 'skD' | 'skPi' | 'skPr'>,
+): Pick<IkeKeys, 'skD' | 'skPi' | 'skPr'> {
+  const mix = (key: Uint8Array): Uint8Array => prfPlus(crypto, prf, ppk, key, key.length);
+  return { skD: mix(keys.skD), skPi: mix(keys.skPi), skPr: mix(keys.skPr) };
+}
+
 /**
  * RFC 7296 §2.17, RFC 9370 §2.2.4: KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr [| SK(1) | … SK(n)]). `initiator` protects what the initiator of this exchange sends.
  * The encryption key of an AEAD ends in its salt (RFC 4106 §8.1, RFC 7634 §2).
@@ -124,7 +151,12 @@ export function prfPlus(crypto: IkeCrypto, prf: number, key: Uint8Array, seed: U
   return out;
 }
 
-function expandIkeKeys(crypto: IkeCrypto, suite: IkeSuite, skeyseed: Uint8Array, input: IkeKeyInput): IkeKeys {
+function expandIkeKeys(
+  crypto: IkeCrypto,
+  suite: IkeSuite,
+  skeyseed: Uint8Array,
+  input: Omit<IkeKeyInput, 'sharedSecret'>,
+): IkeKeys {
   const prfLength = prfRow(suite.prf).length;
   const [encryption, integrity] = keyLengths(suite);
   const seed = concat(input.nonceI, input.nonceR, input.spiI, input.spiR);

@@ -1,28 +1,25 @@
 import { concat } from '@aovpn/bytes';
-import { chooseScheme, decodeSignatureAuth, encodeSignatureAuth, spkiKindOf } from '../crypto/auth-signature.ts';
+import { chooseScheme, encodeSignatureAuth, ownAnnouncements } from '../crypto/auth-signature.ts';
 import { sharedKeyAuth, signedOctets } from '../crypto/keymat.ts';
+import { encodeAuthAnnouncements } from '../message/auth-announcement.ts';
 import { encodeConfigurationRequest } from '../message/configuration.ts';
 import { encodePayloadBody } from '../message/encode.ts';
-import type { Identity, Message, Payload } from '../message/payload.ts';
+import type { Identity, Payload } from '../message/payload.ts';
 import { buildChildProposals } from '../message/proposal.ts';
 import { AuthMethod } from '../registry/auth-method.ts';
 import { CertEncoding } from '../registry/cert-encoding.ts';
 import { ConfigType } from '../registry/config-attribute.ts';
-import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { IdentityType } from '../registry/identity-type.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
-import { certificateLimit } from './choice.ts';
 import { newSpi } from './child.ts';
-import type { GatewayVerdict, IkeFailure, IkeSaConfig } from './contract.ts';
-import { completeAuth } from './child-create.ts';
-import { isFitForEapOnly, startEap } from './eap-round.ts';
-import { formatIdentity } from './facts.ts';
-import { notify, pick, pickAll, pickError } from './pick.ts';
-import type { Handshake, InitOffer, Protection } from './state.ts';
+import type { IkeFailure, IkeSaConfig, KeyAuthentication } from './contract.ts';
+import { isFitForEapOnly } from './eap-round.ts';
+import { notify } from './pick.ts';
+import { buildPpk, mixPpkKeys } from './ppk.ts';
+import type { AuthData, Handshake, IkeProofKeys, InitOffer, Protection, SignatureChoice } from './state.ts';
 import { ask, currentOf, emit, fail, finish, info, update, type Turn } from './turn.ts';
 import { sendLastWords, sendRequest } from './window.ts';
-import { equalConstantTime, wipe } from '@aovpn/bytes';
 
 /**
  * The first IKE_AUTH exchange (RFC 7296 §1.2, §2.15) and the AUTH payloads. The order is the promise: certificate verdict and AUTH
@@ -30,29 +27,34 @@ import { equalConstantTime, wipe } from '@aovpn/bytes';
  * exception is asked for by name (`allowEapOnly`), and then EAP proves the gateway first.
  */
 export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array, intAuth: Uint8Array): void {
-  const { config, path, peer } = turn.sa;
+  const { config, peer } = turn.sa;
+  const { auth } = config;
+  const machine = auth.kind === 'eap' ? auth.machine : undefined;
+  if (machine && !peer.multipleAuth) return fail(turn, { kind: 'not-supported', what: 'multiple-authentication' });
+  const user = auth.identity ?? outerIdentity(turn);
   const spiIn = newSpi(turn);
-  const outer: Identity = {
-    type: path.local.family === 4 ? IdentityType.IPV4_ADDR : IdentityType.IPV6_ADDR,
-    data: path.local.bytes,
-  };
   const handshake: Handshake = {
     initRequest: init.request,
     initResponse,
     nonceI: init.nonce,
     nonceR,
     intAuth,
-    identity: config.auth.identity ?? outer,
+    identity: machine ? machine.identity : user,
     spiIn,
     childProposals: buildChildProposals(config.childProposals, spiIn, false),
     gatewayIdentity: undefined,
+    next: machine && user,
+    withPpk: mixPpkKeys(turn),
   };
-  if (config.auth.kind === 'eap') return sendAuth(turn, handshake, undefined);
-  const choice = chooseScheme(config.auth.schemes, peer.hashes);
-  if (!choice) return fail(turn, { kind: 'signing', problem: 'the key can do no signature that the gateway accepts' });
-  const question = ask(turn);
-  update(turn, { phase: { name: 'auth-await-signature', handshake, question, rfc7427: choice.rfc7427 } });
-  emit(turn, { kind: 'sign', request: question, scheme: choice.scheme, data: ownOctets(turn, handshake) });
+  const key = ownKey(config);
+  if (key) return askForSignature(turn, handshake, key, undefined);
+  if (auth.kind !== 'shared-key') return sendAuth(turn, handshake, undefined, undefined);
+  const proof = (keys: IkeProofKeys): AuthData => ({
+    method: AuthMethod.SHARED_KEY,
+    data: sharedKeyAuth(turn.crypto, protectionOf(turn).suite.prf, auth.key, ownOctets(turn, handshake, keys)),
+  });
+  const plain = withoutPpk(turn, handshake) ? proof(protectionOf(turn)) : undefined;
+  sendAuth(turn, handshake, proof(proofKeys(turn, handshake)), plain);
 }
 
 /** The host's key has signed. */
@@ -62,142 +64,30 @@ export function processSigned(
   signature: Uint8Array | undefined,
   problem: string | undefined,
 ): void {
-  const { phase, config, peer } = turn.sa;
-  if (phase.name !== 'auth-await-signature' || phase.question !== question || config.auth.kind !== 'certificate') return;
-  const choice = chooseScheme(config.auth.schemes, peer.hashes);
-  if (!signature || !choice) return fail(turn, { kind: 'signing', problem: problem ?? 'the key did not sign' });
-  let auth: { readonly method: number; readonly data: Uint8Array };
+  const { phase, config } = turn.sa;
+  const key = ownKey(config);
+  if (phase.name !== 'auth-await-signature' || phase.question !== question || !key) return;
+  if (!signature) return fail(turn, { kind: 'signing', problem: problem ?? 'the key did not sign' });
+  const { handshake, choice, withPpk } = phase;
+  let auth: AuthData;
   try {
-    auth = encodeSignatureAuth(choice.scheme, signature, phase.rfc7427);
+    auth = encodeSignatureAuth(choice.scheme, signature, choice.rfc7427);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return fail(turn, { kind: 'signing', problem: error.message });
   }
-  sendAuth(turn, phase.handshake, auth);
-}
-
-/** The answer to the first IKE_AUTH request. */
-export function processAuth(turn: Turn, handshake: Handshake, message: Message): void {
-  const { payloads } = message;
-  const auth = pick(payloads, 'AUTH');
-  const error = pickError(payloads);
-  if (error && !auth) return fail(turn, authError(turn, error.type));
-  if (!auth && offersEapOnly(turn.sa.config) && pick(payloads, 'EAP')) return processEapOnly(turn, handshake, message);
-  const violation = checkExchange(message, 'ike-auth-first')[0];
-  if (violation)
-    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
-  const identity = pick(payloads, 'IDr')?.identity;
-  if (!auth || !identity)
-    return refuse(turn, {
-      kind: 'gateway-refused',
-      refusal: 'no-certificate',
-      detail: 'the gateway did not authenticate itself',
-    });
-  const certificates = pickAll(payloads, 'CERT')
-    .filter(({ encoding }) => encoding === CertEncoding.X509_SIGNATURE)
-    .slice(0, certificateLimit)
-    .map(({ data }) => data.slice());
-  if (certificates.length === 0)
-    return refuse(turn, { kind: 'gateway-refused', refusal: 'no-certificate', detail: 'the gateway sent no certificate' });
-  const question = ask(turn);
-  update(turn, { phase: { name: 'auth-await-verdict', handshake, question, payloads } });
-  emit(turn, { kind: 'verify-gateway', request: question, certificates, identity, names: turn.sa.config.gatewayNames });
-}
-
-/**
- * The gateway leaves its proof to EAP (RFC 5998 §3). All that it has then is a name; what proves it is that the RADIUS server, whose
- * certificate is checked, hands it the key from which the final AUTH payloads are made.
- */
-function processEapOnly(turn: Turn, handshake: Handshake, message: Message): void {
-  const { config } = turn.sa;
-  const violation = checkExchange(message, 'ike-auth-eap-only')[0];
-  if (violation || config.auth.kind !== 'eap')
-    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation?.payload} ${violation?.what}` });
-  const { identity } = pick(message.payloads, 'IDr')!;
-  const name = formatIdentity(identity);
-  if (!config.gatewayNames.some((wanted) => wanted.toLowerCase() === name.toLowerCase())) {
-    const detail = `the gateway calls itself ${name}; the profile wants ${config.gatewayNames.join(', ')}`;
-    return refuse(turn, { kind: 'gateway-refused', refusal: 'wrong-name', detail });
-  }
-  update(turn, { gateway: { identity: name, subject: '', authentication: 'EAP only' } });
-  info(turn, `the gateway, ${name} by its own word, is to be proven by EAP alone`);
-  startEap(turn, { ...handshake, gatewayIdentity: identity }, config.auth.peer, pick(message.payloads, 'EAP')!.packet);
-}
-
-function offersEapOnly({ auth }: IkeSaConfig): boolean {
-  return auth.kind === 'eap' && auth.allowEapOnly === true && isFitForEapOnly(auth.peer);
-}
-
-/** The host has judged the certificate; now the signature, and only then what else the gateway said. */
-export function processVerdict(turn: Turn, question: number, verdict: GatewayVerdict): void {
-  const { phase, config } = turn.sa;
-  if (phase.name !== 'auth-await-verdict' || phase.question !== question) return;
-  if (!verdict.accepted) return refuse(turn, { kind: 'gateway-refused', refusal: verdict.reason, detail: verdict.detail });
-  const { payloads } = phase;
-  const auth = pick(payloads, 'AUTH')!;
-  const { identity } = pick(payloads, 'IDr')!;
-  const signed = decodeSignatureAuth(auth.method, auth.data, spkiKindOf(verdict.spki));
-  if ('problem' in signed) {
-    info(turn, `AUTH of the gateway: ${signed.problem}`);
-    return refuse(turn, { kind: 'gateway-signature' });
-  }
-  // SHA-1 is for gateways that know RFC 7296 alone; we never announce it for RFC 7427.
-  const weak = signed.scheme === 'rsa-pkcs1-sha1' && auth.method === AuthMethod.DIGITAL_SIGNATURE;
-  const octets = gatewayOctets(turn, phase.handshake, identity);
-  if (weak || !turn.crypto.verify(verdict.spki, signed.scheme, octets, signed.signature)) {
-    return refuse(turn, { kind: 'gateway-signature' });
-  }
-  const handshake: Handshake = { ...phase.handshake, gatewayIdentity: identity };
-  update(turn, {
-    gateway: { identity: formatIdentity(identity), subject: verdict.subject, authentication: `certificate, ${signed.scheme}` },
-  });
-  info(turn, `the gateway is ${verdict.subject} (${signed.scheme})`);
-  const eap = pick(payloads, 'EAP');
-  if (config.auth.kind === 'certificate') {
-    if (eap)
-      return refuse(turn, { kind: 'authentication-failed', detail: 'the gateway demands EAP, the profile has a certificate' });
-    return completeAuth(turn, handshake, payloads);
-  }
-  if (!eap) return refuse(turn, { kind: 'protocol', detail: 'the gateway did not begin EAP' });
-  startEap(turn, handshake, config.auth.peer, eap.packet);
-}
-
-/** EAP is over and gave a key: both sides prove that they have it (RFC 7296 §2.16). */
-export function sendProof(turn: Turn, handshake: Handshake, msk: Uint8Array): void {
-  const { suite } = protectionOf(turn);
-  const data = sharedKeyAuth(turn.crypto, suite.prf, msk, ownOctets(turn, handshake));
-  update(turn, { phase: { name: 'proof-await-response', handshake, msk } });
-  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, [{ kind: 'AUTH', method: AuthMethod.SHARED_KEY, data }], {
-    kind: 'auth',
-  });
-}
-
-/** The answer to our proof. */
-export function processProof(turn: Turn, handshake: Handshake, msk: Uint8Array, message: Message): void {
-  const { payloads } = message;
-  const auth = pick(payloads, 'AUTH');
-  const error = pickError(payloads);
-  if (error && !auth) return fail(turn, authError(turn, error.type));
-  const violation = checkExchange(message, 'ike-auth-final')[0];
-  if (violation)
-    return refuse(turn, { kind: 'invalid-syntax', detail: `IKE_AUTH answer: ${violation.payload} ${violation.what}` });
-  const expected = sharedKeyAuth(
-    turn.crypto,
-    protectionOf(turn).suite.prf,
-    msk,
-    gatewayOctets(turn, handshake, handshake.gatewayIdentity!),
-  );
-  const proven = auth?.method === AuthMethod.SHARED_KEY && equalConstantTime(auth.data, expected);
-  if (!proven) return refuse(turn, { kind: 'gateway-signature' });
-  wipe(msk);
-  completeAuth(turn, handshake, payloads);
+  if (withPpk) return sendAuth(turn, handshake, withPpk, auth);
+  if (withoutPpk(turn, handshake)) return askForSignature(turn, handshake, key, auth);
+  sendAuth(turn, handshake, auth, undefined);
 }
 
 /** An error that ended IKE_AUTH. It came protected, but possibly from somebody who is not the gateway: all it can do is end the attempt. */
 export function authError(turn: Turn, type: number): IkeFailure {
   info(turn, `the gateway ends IKE_AUTH with ${nameOfNotify(type)}`);
   if (type === NotifyType.AUTHENTICATION_FAILED) {
-    const who = turn.sa.config.auth.kind === 'certificate' ? 'our certificate or signature' : 'our identity';
+    const { kind } = turn.sa.config.auth;
+    const who =
+      kind === 'certificate' ? 'our certificate or signature' : kind === 'shared-key' ? 'our name or shared key' : 'our identity';
     return { kind: 'authentication-failed', detail: `the gateway refuses ${who}` };
   }
   return childError(type, 'IKE_AUTH');
@@ -217,56 +107,121 @@ export function refuse(turn: Turn, failure: IkeFailure): void {
   finish(turn, { kind: 'failed', failure });
 }
 
-function sendAuth(
-  turn: Turn,
-  handshake: Handshake,
-  auth: { readonly method: number; readonly data: Uint8Array } | undefined,
-): void {
-  update(turn, { phase: { name: 'auth-await-response', handshake } });
-  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, buildAuth(turn, handshake, auth), { kind: 'auth' });
+export function offersEapOnly({ auth }: IkeSaConfig): boolean {
+  return auth.kind === 'eap' && auth.allowEapOnly === true && auth.machine === undefined && isFitForEapOnly(auth.peer);
 }
 
-function buildAuth(
-  turn: Turn,
-  handshake: Handshake,
-  auth: { readonly method: number; readonly data: Uint8Array } | undefined,
-): Payload[] {
-  const { config } = turn.sa;
-  const certificates = config.auth.kind === 'certificate' ? config.auth.certificates : [];
-  const { request, trafficSelectors, certificateAuthorities } = config;
-  return [
-    { kind: 'IDi', identity: handshake.identity },
-    ...certificates.map((data): Payload => ({ kind: 'CERT', encoding: CertEncoding.X509_SIGNATURE, data })),
-    notify(NotifyType.INITIAL_CONTACT),
-    { kind: 'CERTREQ', encoding: CertEncoding.X509_SIGNATURE, authorities: concat(...certificateAuthorities) },
-    ...(auth ? [{ kind: 'AUTH', method: auth.method, data: auth.data } as const] : []),
-    ...(request.v4 || request.v6
-      ? [{ kind: 'CP', type: ConfigType.REQUEST, attributes: encodeConfigurationRequest(request) } as const]
-      : []),
-    { kind: 'SA', proposals: handshake.childProposals },
-    { kind: 'TSi', selectors: trafficSelectors.tsi },
-    { kind: 'TSr', selectors: trafficSelectors.tsr },
-    ...(config.mobike ? [notify(NotifyType.MOBIKE_SUPPORTED)] : []),
-    ...(offersEapOnly(config) ? [notify(NotifyType.EAP_ONLY_AUTHENTICATION)] : []),
-  ];
+/** Whether this handshake leaves the CHILD_SA to CREATE_CHILD_SA (RFC 6023). */
+export function isChildless({ config, peer }: Turn['sa']): boolean {
+  return config.childless === true && peer.childless;
 }
 
 /** What our AUTH covers (RFC 7296 §2.15). */
-function ownOctets(turn: Turn, handshake: Handshake): Uint8Array {
-  const { suite, skPi } = protectionOf(turn);
+export function ownOctets(turn: Turn, handshake: Handshake, { skPi }: IkeProofKeys): Uint8Array {
+  const { suite } = protectionOf(turn);
   const body = encodePayloadBody({ kind: 'IDi', identity: handshake.identity });
   return signedOctets(turn.crypto, suite.prf, skPi, handshake.initRequest, handshake.nonceR, body, handshake.intAuth);
 }
 
 /** What the gateway's AUTH covers. */
-function gatewayOctets(turn: Turn, handshake: Handshake, identity: Identity): Uint8Array {
+export function gatewayOctets(turn: Turn, handshake: Handshake, identity: Identity): Uint8Array {
   const { suite, skPr } = protectionOf(turn);
   const body = encodePayloadBody({ kind: 'IDr', identity });
   return signedOctets(turn.crypto, suite.prf, skPr, handshake.initResponse, handshake.nonceI, body, handshake.intAuth);
 }
 
-function protectionOf(turn: Turn): Protection {
+/** The keys that our AUTH is made with: in the last round those with the PPK, if there is one. */
+export function proofKeys(turn: Turn, { next, withPpk }: Handshake): IkeProofKeys {
+  return (next ? undefined : withPpk) ?? protectionOf(turn);
+}
+
+/** Whether a second AUTH goes along, for a gateway that does not have the PPK. */
+export function withoutPpk(turn: Turn, { next, withPpk }: Handshake): boolean {
+  return next === undefined && withPpk !== undefined && turn.sa.config.ppk?.required === false;
+}
+
+export function protectionOf(turn: Turn): Protection {
   const { protection } = currentOf(turn.sa);
   if (!protection) throw new Error('IKE_AUTH without keys');
   return protection;
+}
+
+/** What asks for addresses, names and the CHILD_SA. */
+export function buildChildRequest(turn: Turn, handshake: Handshake): Payload[] {
+  const { request, trafficSelectors, replaces } = turn.sa.config;
+  return [
+    ...(request.v4 || request.v6
+      ? [{ kind: 'CP', type: ConfigType.REQUEST, attributes: encodeConfigurationRequest(request, replaces) } as const]
+      : []),
+    ...(isChildless(turn.sa)
+      ? []
+      : [
+          { kind: 'SA', proposals: handshake.childProposals } as const,
+          { kind: 'TSi', selectors: trafficSelectors.tsi } as const,
+          { kind: 'TSr', selectors: trafficSelectors.tsr } as const,
+        ]),
+  ];
+}
+
+function outerIdentity({ sa: { path } }: Turn): Identity {
+  return {
+    type: path.local.family === 4 ? IdentityType.IPV4_ADDR : IdentityType.IPV6_ADDR,
+    data: path.local.bytes,
+  };
+}
+
+function ownKey({ auth }: IkeSaConfig): KeyAuthentication | undefined {
+  return auth.kind === 'certificate' ? auth : auth.kind === 'eap' ? auth.machine : undefined;
+}
+
+function askForSignature(turn: Turn, handshake: Handshake, key: KeyAuthentication, withPpk: AuthData | undefined): void {
+  const choice: SignatureChoice | undefined = chooseScheme(key.schemes, turn.sa.peer.hashes, turn.sa.peer.authMethods);
+  if (!choice) return fail(turn, { kind: 'signing', problem: 'the key can do no signature that the gateway accepts' });
+  const question = ask(turn);
+  update(turn, { phase: { name: 'auth-await-signature', handshake, question, choice, withPpk } });
+  const keys = withPpk ? protectionOf(turn) : proofKeys(turn, handshake);
+  emit(turn, { kind: 'sign', request: question, scheme: choice.scheme, data: ownOctets(turn, handshake, keys) });
+}
+
+function sendAuth(turn: Turn, handshake: Handshake, auth: AuthData | undefined, authWithoutPpk: AuthData | undefined): void {
+  update(turn, { phase: { name: 'auth-await-response', handshake } });
+  const payloads = buildAuth(turn, handshake, auth, authWithoutPpk);
+  sendRequest(turn, currentOf(turn.sa).id, ExchangeType.IKE_AUTH, payloads, { kind: 'auth' });
+}
+
+function buildAuth(
+  turn: Turn,
+  handshake: Handshake,
+  auth: AuthData | undefined,
+  authWithoutPpk: AuthData | undefined,
+): Payload[] {
+  const { config, peer } = turn.sa;
+  const { certificateAuthorities, gatewayKeys = [] } = config;
+  return [
+    { kind: 'IDi', identity: handshake.identity },
+    ...ownCertificates(ownKey(config)),
+    ...(config.replaces ? [] : [notify(NotifyType.INITIAL_CONTACT)]),
+    { kind: 'CERTREQ', encoding: CertEncoding.X509_SIGNATURE, authorities: concat(...certificateAuthorities) },
+    // RFC 7670 §3, RFC 4806 §3.1: without a list, anything that we know.
+    ...(gatewayKeys.length > 0 ? [request(CertEncoding.RAW_PUBLIC_KEY)] : []),
+    ...(config.ocsp ? [request(CertEncoding.OCSP_CONTENT)] : []),
+    ...(auth ? [{ kind: 'AUTH', method: auth.method, data: auth.data } as const] : []),
+    ...buildChildRequest(turn, handshake),
+    ...(config.mobike ? [notify(NotifyType.MOBIKE_SUPPORTED)] : []),
+    ...(offersEapOnly(config) ? [notify(NotifyType.EAP_ONLY_AUTHENTICATION)] : []),
+    ...(handshake.next ? [notify(NotifyType.MULTIPLE_AUTH_SUPPORTED), notify(NotifyType.ANOTHER_AUTH_FOLLOWS)] : []),
+    ...(auth && !handshake.next ? buildPpk(turn, handshake, authWithoutPpk) : []),
+    ...(config.askTicket ? [notify(NotifyType.TICKET_REQUEST)] : []),
+    ...(peer.authMethods ? [notify(NotifyType.SUPPORTED_AUTH_METHODS, encodeAuthAnnouncements(ownAnnouncements()))] : []),
+  ];
+}
+
+function ownCertificates(key: KeyAuthentication | undefined): Payload[] {
+  if (!key) return [];
+  if (key.rawKey) return [{ kind: 'CERT', encoding: CertEncoding.RAW_PUBLIC_KEY, data: key.rawKey }];
+  return key.certificates.map((data) => ({ kind: 'CERT', encoding: CertEncoding.X509_SIGNATURE, data }));
+}
+
+function request(encoding: number): Payload {
+  return { kind: 'CERTREQ', encoding, authorities: new Uint8Array(0) };
 }

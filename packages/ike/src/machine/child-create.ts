@@ -3,20 +3,26 @@ import type { Payload } from '../message/payload.ts';
 import { acceptChildProposal } from '../message/proposal.ts';
 import { ConfigType } from '../registry/config-attribute.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
-import { childError } from './auth.ts';
+import { childError, isChildless } from './auth.ts';
 import { expiryTime, installChild, rekeyTime } from './child.ts';
 import type { IkeFailure } from './contract.ts';
+import { startChildCreate } from './child-rekey.ts';
+import { learnCrashToken } from './crash.ts';
 import { closeWith } from './delete.ts';
 import { pick, pickError, pickNotify } from './pick.ts';
+import { learnAuthLifetime } from './reauth.ts';
 import { isNarrowed } from './selector.ts';
 import type { Handshake } from './state.ts';
+import { learnTicket } from './ticket.ts';
 import { currentOf, info, update, type Turn } from './turn.ts';
 
 /** Both sides are authenticated: the configuration payload, the traffic selectors and the first CHILD_SA (RFC 7296 §1.2, §2.19). */
 export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonly Payload[]): void {
   const { config } = turn.sa;
+  const childless = isChildless(turn.sa);
   update(turn, {
-    phase: { name: 'child-await-install' },
+    phase: { name: childless ? 'child-await-response' : 'child-await-install' },
+    ticketIdentities: handshake.gatewayIdentity && { own: handshake.identity, gateway: handshake.gatewayIdentity },
     peer: { ...turn.sa.peer, mobike: config.mobike && pickNotify(payloads, NotifyType.MOBIKE_SUPPORTED) !== undefined },
     liveness: { ...turn.sa.liveness, heardAt: turn.now },
     ikeRekeyAt: rekeyTime(turn, config.ikeRekeyMs),
@@ -30,15 +36,6 @@ export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonl
     info(turn, `authenticated, but no CHILD_SA: ${nameOfNotify(error.type)}`);
     return failWith(turn, childError(error.type, 'IKE_AUTH'));
   }
-  if (!sa || !tsi || !tsr) {
-    return failWith(turn, { kind: 'protocol', detail: 'IKE_AUTH answer without SA, TSi or TSr' });
-  }
-  const accepted = acceptChildProposal(handshake.childProposals, sa.proposals);
-  if ('problem' in accepted) return failWith(turn, { kind: 'protocol', detail: accepted.problem });
-  if (!isNarrowed(tsi, config.trafficSelectors.tsi) || !isNarrowed(tsr, config.trafficSelectors.tsr)) {
-    const detail = 'the gateway widened the traffic selectors';
-    return failWith(turn, { kind: 'protocol', detail });
-  }
   if (config.request.v4 || config.request.v6) {
     const reply = pick(payloads, 'CP');
     if (reply?.type !== ConfigType.REPLY) return failWith(turn, { kind: 'no-address' });
@@ -48,6 +45,19 @@ export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonl
     }
     if (configuration.addresses.length === 0) return failWith(turn, { kind: 'no-address' });
     update(turn, { configuration });
+  }
+  learnAuthLifetime(turn, payloads);
+  learnCrashToken(turn, currentOf(turn.sa).id, payloads);
+  learnTicket(turn, payloads);
+  if (childless) return startChildCreate(turn, config.trafficSelectors.tsi, config.trafficSelectors.tsr, 0);
+  if (!sa || !tsi || !tsr) {
+    return failWith(turn, { kind: 'protocol', detail: 'IKE_AUTH answer without SA, TSi or TSr' });
+  }
+  const accepted = acceptChildProposal(handshake.childProposals, sa.proposals);
+  if ('problem' in accepted) return failWith(turn, { kind: 'protocol', detail: accepted.problem });
+  if (!isNarrowed(tsi, config.trafficSelectors.tsi) || !isNarrowed(tsr, config.trafficSelectors.tsr)) {
+    const detail = 'the gateway widened the traffic selectors';
+    return failWith(turn, { kind: 'protocol', detail });
   }
   const { nonceI, nonceR, spiIn } = handshake;
   installChild(turn, currentOf(turn.sa), {

@@ -5,6 +5,7 @@ import { sleptMs, standbyMs } from './choice.ts';
 import { closeWith } from './delete.ts';
 import { factsOf } from './facts.ts';
 import { announcePath } from './mobike.ts';
+import { refreshKeys } from './resume.ts';
 import type { AfterInstall, ChildSa } from './state.ts';
 import { emit, findAssociation, info, update, want, type Turn } from './turn.ts';
 import { sendResponse } from './window.ts';
@@ -22,6 +23,7 @@ export function processInstalled(turn: Turn, spiIn: number, problem: string | un
       update(turn, { phase: { name: 'open' } });
       emit(turn, { kind: 'established', configuration: turn.sa.configuration, facts: factsOf(turn.sa) });
       if (turn.sa.pathStale) announcePath(turn);
+      refreshKeys(turn);
       return;
     case 'replace':
       setStage(turn, spiIn, { name: 'active' });

@@ -24,7 +24,7 @@ import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp }
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
 import { isNarrowed, narrow } from './selector.ts';
 import type { AgreedChild, Association, ChildConversation, ChildSa } from './state.ts';
-import { currentOf, info, updateAssociation, updateConversation, want, type Turn } from './turn.ts';
+import { currentOf, info, update, updateAssociation, updateConversation, want, type Turn } from './turn.ts';
 import { sendRequest } from './window.ts';
 
 /** CREATE_CHILD_SA for CHILD_SAs: rekeys by us and by the peer, collisions of both, and a new one where the peer lost ours. */
@@ -97,6 +97,8 @@ export function completeChildRekey(
       setStage(turn, rival.spiIn, { name: 'standby', replaces: conversation.replaces!, until: turn.now + standbyMs });
   }
   if (old?.stage.name === 'active') setStage(turn, old.spiIn, { name: 'replaced' });
+  const first = turn.sa.phase.name === 'child-await-response';
+  if (first) update(turn, { phase: { name: 'child-await-install' } });
   installChild(turn, currentOf(turn.sa), {
     spiIn,
     accepted: child,
@@ -105,7 +107,7 @@ export function completeChildRekey(
     ours: true,
     keyInput: { nonceI: nonce, nonceR, sharedSecret, additionalSecrets },
     sendNow: true,
-    after: { kind: 'replace', old: conversation.replaces },
+    after: first ? { kind: 'establish' } : { kind: 'replace', old: conversation.replaces },
   });
 }
 
@@ -233,7 +235,12 @@ export function processChildError(turn: Turn, conversation: ChildConversation, t
     postponeRekey(turn, replaces, false)
   ) {
     info(turn, 'it is asked for again later');
-  } else if (type === NotifyType.TEMPORARY_FAILURE && replaces === undefined && conversation.putOff + 1 < refusalLimit) {
+  } else if (
+    type === NotifyType.TEMPORARY_FAILURE &&
+    replaces === undefined &&
+    turn.sa.phase.name === 'open' &&
+    conversation.putOff + 1 < refusalLimit
+  ) {
     want(turn, { kind: 'child-create', tsi, tsr, putOff: { times: conversation.putOff + 1, until: turn.now + createRetryMs } });
   } else {
     refused(turn, conversation, group === 0 ? childError(type, 'CREATE_CHILD_SA') : { kind: 'invalid-ke', wanted: group });

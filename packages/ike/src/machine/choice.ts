@@ -42,6 +42,18 @@ export const rekeyJitter = 0.1;
 export const nonceLength = 32;
 /** Certificates of one gateway that are handed to the host. */
 export const certificateLimit = 16;
+/** A ticket is good for at most so long, whatever the gateway says: a resumed session passes over certificates and revocation. */
+export const ticketLimitMs = 24 * 3_600_000;
+/** A new ticket is asked for after this part of the last one's life. */
+export const ticketRenewal = 0.75;
+/** A new authentication begins so long before the old one runs out, but after half of its life at the earliest: people look for passwords. */
+export const reauthMarginMs = 300_000;
+/** When a new authentication has not come about, it is wanted again after this. */
+export const reauthRetryMs = 60_000;
+/** Retransmissions of what presents a ticket: the full exchange is not far off. */
+export const resumeTries = 2;
+/** OCSP responses of one gateway that are handed to the host. */
+export const ocspLimit = 8;
 /** From here on an IKE SA is rekeyed whatever its age; at `messageIdEnd` it is given up. Message IDs never wrap (RFC 7296 §2.2). */
 export const messageIdHigh = 0x8000_0000;
 export const messageIdEnd = 0xffff_fff0;

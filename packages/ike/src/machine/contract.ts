@@ -3,6 +3,7 @@ import type { IpAddress, IpPrefix } from '@aovpn/bytes';
 import type { SignatureScheme } from '../crypto/port.ts';
 import type { MessageRecord } from '../trace/message-record.ts';
 import type { ConfigAttribute, Identity, TrafficSelector } from '../message/payload.ts';
+import type { IkeSuite } from '../message/suite.ts';
 
 /** One choice of algorithms by IKEv2 numbers, most wanted first within each list. Weak ones only by the caller's explicit choice. */
 export interface IkeProposalConfig {
@@ -32,19 +33,46 @@ export interface Path {
   readonly remotePort: number;
 }
 
+/** How a key of ours proves who we are. */
+export interface KeyAuthentication {
+  readonly kind: 'certificate';
+  /** Schemes that the key can do, most wanted first. */
+  readonly schemes: readonly SignatureScheme[];
+  /** DER, leaf first; empty for a key without a certificate (RFC 7670). */
+  readonly certificates: readonly Uint8Array[];
+  /** SubjectPublicKeyInfo of a key without a certificate. */
+  readonly rawKey?: Uint8Array;
+  readonly identity: Identity;
+}
+
+/** A post-quantum preshared key (RFC 8784). */
+export interface PostquantumKey {
+  /** PPK_ID: type and value as they go into N(PPK_IDENTITY). */
+  readonly identity: Uint8Array;
+  readonly key: Uint8Array;
+  /** Without it there is no connection. */
+  readonly required: boolean;
+}
+
+/** What resumes an IKE SA (RFC 5723): the gateway's ticket and what both sides know from the SA that it was granted in. Secret. */
+export interface SessionTicket {
+  readonly ticket: Uint8Array;
+  readonly suite: IkeSuite;
+  readonly skD: Uint8Array;
+  readonly identity: Identity;
+  readonly gatewayIdentity: Identity;
+  /** For `status`: how the gateway proved itself then. */
+  readonly gatewaySubject: string;
+}
+
 /** All that an IKE SA needs to know for its life; compiled from the profile by the supervisor. Times are in milliseconds. */
 export interface IkeSaConfig {
   readonly ikeProposals: readonly IkeProposalConfig[];
   readonly childProposals: readonly ChildProposalConfig[];
   readonly auth:
-    | {
-        readonly kind: 'certificate';
-        /** Schemes that the key can do, most wanted first. */
-        readonly schemes: readonly SignatureScheme[];
-        /** DER, leaf first. */
-        readonly certificates: readonly Uint8Array[];
-        readonly identity: Identity;
-      }
+    | KeyAuthentication
+    /** A key that both ends share (RFC 7296 §2.15); the gateway proves itself with it too. */
+    | { readonly kind: 'shared-key'; readonly key: Uint8Array; readonly identity: Identity }
     | {
         readonly kind: 'eap';
         readonly peer: EapPeerConfig;
@@ -54,7 +82,22 @@ export interface IkeSaConfig {
          * method that proves the server, yields keys and names nobody outside of its TLS; see {@link isFitForEapOnly}.
          */
         readonly allowEapOnly?: boolean;
+        /** The machine proves itself before the user does (RFC 4739); a gateway that cannot do that is refused. */
+        readonly machine?: KeyAuthentication;
       };
+  /** SubjectPublicKeyInfo of keys that the gateway may have without a certificate (RFC 7670). */
+  readonly gatewayKeys?: readonly Uint8Array[];
+  readonly ppk?: PostquantumKey;
+  /** No CHILD_SA in IKE_AUTH (RFC 6023), where the gateway can do without. */
+  readonly childless?: boolean;
+  /** Ask for OCSP responses of the gateway's certificates (RFC 4806). */
+  readonly ocsp?: boolean;
+  /** Ask for tickets (RFC 5723). */
+  readonly askTicket?: boolean;
+  /** Try this first; a full exchange follows when the gateway does not want it. */
+  readonly ticket?: SessionTicket;
+  /** The addresses of a tunnel that this SA is to replace: they are asked for again, and the gateway keeps the old SA (RFC 4478 §2). */
+  readonly replaces?: readonly IpPrefix[];
   /** SHA-1 of the SubjectPublicKeyInfo of each accepted gateway CA, for CERTREQ. */
   readonly certificateAuthorities: readonly Uint8Array[];
   /** Names the gateway may have (from `Servers`); checked by the host against the certificate. */
@@ -94,7 +137,7 @@ export interface TunnelConfiguration {
   readonly other: readonly ConfigAttribute[];
 }
 
-export type IkeTimer = 'retransmit' | 'dpd' | 'ike-rekey' | 'child-rekey' | 'eap-wait' | 'linger' | 'half-open';
+export type IkeTimer = 'retransmit' | 'dpd' | 'ike-rekey' | 'child-rekey' | 'eap-wait' | 'linger' | 'half-open' | 'reauth';
 
 export interface ChildSaKeys {
   readonly suite: { readonly encr: number; readonly keyBits: number; readonly integ: number };
@@ -156,6 +199,8 @@ export type IkeAction =
       readonly certificates: readonly Uint8Array[];
       readonly identity: Identity;
       readonly names: readonly string[];
+      /** OCSP responses that came along (RFC 4806): octets of a stranger like the certificates. */
+      readonly ocspResponses: readonly Uint8Array[];
     }
   /** IKE_SA_INIT is answered: something is there. Nothing of it is proven. */
   | { readonly kind: 'answered' }
@@ -179,6 +224,13 @@ export type IkeAction =
   | { readonly kind: 'unresponsive'; readonly since: number | undefined }
   /** Ask the gateway for an IKE_SA_INIT as if we were nobody, on a flow of its own; said again at every retransmission, one at a time is enough. */
   | { readonly kind: 'probe-gateway' }
+  /** A ticket for later, good for `lifetimeMs`; or none: what was kept is good for nothing any more. */
+  | { readonly kind: 'ticket'; readonly ticket: SessionTicket | undefined; readonly lifetimeMs: number }
+  /**
+   * A new IKE SA is wanted in place of this one, which stays until the new one is there: the authentication runs out (RFC 4478), or the
+   * gateway has proven that it lost the SA (RFC 6290). Said again when that has not happened after a while.
+   */
+  | { readonly kind: 'replace'; readonly why: 'lifetime' | 'crash' }
   /** The end of this SA; nothing follows. */
   | { readonly kind: 'ended'; readonly end: IkeEnd }
   | { readonly kind: 'trace'; readonly level: 'info' | 'debug'; readonly what: string }
@@ -219,6 +271,8 @@ export type IkeFailure =
   | { readonly kind: 'authentication-failed'; readonly detail: string }
   | { readonly kind: 'eap'; readonly failure: EapFailure }
   | { readonly kind: 'ts-unacceptable' }
+  /** The settings demand what the gateway does not speak. */
+  | { readonly kind: 'not-supported'; readonly what: 'ppk' | 'multiple-authentication' }
   | { readonly kind: 'no-address' }
   | { readonly kind: 'signing'; readonly problem: string }
   | { readonly kind: 'install'; readonly problem: string }

@@ -8,7 +8,19 @@ import type { IkeEnd } from './contract.ts';
 import { deleteOfAssociation } from './ike-rekey.ts';
 import { pickAll, spiNumber, spiOctets } from './pick.ts';
 import type { Association, ChildSa } from './state.ts';
-import { currentOf, debug, findAssociation, finish, info, unwant, update, updateAssociation, want, type Turn } from './turn.ts';
+import {
+  currentOf,
+  debug,
+  emit,
+  findAssociation,
+  finish,
+  info,
+  unwant,
+  update,
+  updateAssociation,
+  want,
+  type Turn,
+} from './turn.ts';
 import { sendLastWords, sendRequest } from './window.ts';
 
 /** Delete payloads (RFC 7296 §1.4.1, §2.25): of CHILD_SAs and of IKE SAs, by us and by the peer. */
@@ -89,7 +101,10 @@ export function deletesIke(payloads: readonly Payload[]): boolean {
 export function processDeleteIke(turn: Turn, association: Association): void {
   const { phase } = turn.sa;
   if (association.role === 'current' && phase.name === 'closing-await-response') return finish(turn, phase.end);
-  if (!deleteOfAssociation(turn, association)) finish(turn, { kind: 'peer-closed' });
+  if (deleteOfAssociation(turn, association)) return;
+  // What the gateway has ended on purpose is not resumed.
+  if (turn.sa.config.askTicket) emit(turn, { kind: 'ticket', ticket: undefined, lifetimeMs: 0 });
+  finish(turn, { kind: 'peer-closed' });
 }
 
 function deletedByPeer(turn: Turn, child: ChildSa): void {

@@ -3,8 +3,9 @@ import { startEapPeer, stepEap, type EapEvent, type EapPeerConfig } from '@aovpn
 import type { Message } from '../message/payload.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
-import { authError, refuse, sendProof } from './auth.ts';
+import { authError, refuse } from './auth.ts';
 import { eapQuietMs } from './choice.ts';
+import { sendProof } from './eap-proof.ts';
 import { pick, pickError } from './pick.ts';
 import type { EapRun, Handshake } from './state.ts';
 import { currentOf, debug, emit, fail, update, type Turn } from './turn.ts';

@@ -19,7 +19,7 @@ export function factsOf(sa: IkeSa): IkeFacts {
     childSuite: child ? suiteName(child.suite) : '',
     gatewayIdentity: sa.gateway.identity,
     gatewaySubject: sa.gateway.subject,
-    authentication: sa.gateway.authentication,
+    authentication: sa.gateway.authentication + (sa.peer.ppkAgreed ? '; with PPK' : ''),
     mobike: sa.peer.mobike,
     fragmentation: sa.peer.fragmentation,
     natLocal: sa.peer.natLocal,

@@ -73,7 +73,7 @@ export function processFollowUp(turn: Turn, conversation: FollowUpConversation, 
   const known = [...secrets, secret];
   if (rest.length > 0) return send(turn, rekey, rest, known, link!);
   if (rekey.kind === 'child') completeChildRekey(turn, rekey.conversation, rekey.agreed, known);
-  else completeIkeRekey(turn, rekey.conversation, rekey.agreed, known);
+  else completeIkeRekey(turn, rekey.conversation, rekey.agreed, known, payloads);
 }
 
 /** A rekey of the peer is to go on: remembers it, and returns the link for the answer. */

@@ -9,13 +9,16 @@ import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { expiryTime, rekeyTime, retryTime } from './child.ts';
+import { wantChildRekey } from './child-rekey.ts';
 import { formerMs, nonceLength, refusalLimit, sleptMs, standbyMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith, startDeleteIke } from './delete.ts';
 import { factsOf } from './facts.ts';
+import { learnCrashToken } from './crash.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
-import { compareNonces, lowerNonce, pick, pickError, pickNonce } from './pick.ts';
+import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce } from './pick.ts';
 import type { AgreedIke, Association, IkeRekeyConversation, PeerIkeRekey, Protection } from './state.ts';
+import { learnTicket } from './ticket.ts';
 import {
   addAssociation,
   currentOf,
@@ -54,15 +57,16 @@ export function processIkeRekeyResponse(turn: Turn, conversation: IkeRekeyConver
     const problem = 'problem' in agreed ? agreed.problem : 'no ADDITIONAL_KEY_EXCHANGE';
     return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail: `IKE rekey: ${problem}` } });
   }
-  completeIkeRekey(turn, conversation, agreed, []);
+  completeIkeRekey(turn, conversation, agreed, [], payloads);
 }
 
-/** Everything that our rekey needs is here: the keys, and what became of a collision. */
+/** Everything that our rekey needs is here: the keys, and what became of a collision. `payloads`: the last answer. */
 export function completeIkeRekey(
   turn: Turn,
   conversation: IkeRekeyConversation,
   agreed: AgreedIke,
   additionalSecrets: readonly Uint8Array[],
+  payloads: readonly Payload[],
 ): void {
   const old = currentOf(turn.sa);
   const { suite, spiR, nonceR, sharedSecret } = agreed;
@@ -71,6 +75,7 @@ export function completeIkeRekey(
   const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, input);
   wipe(sharedSecret, ...additionalSecrets);
   const id = addAssociation(turn, fresh(spis, true, protect(suite, keys, true)));
+  learnCrashToken(turn, id, payloads);
   const rival = conversation.rival && findAssociation(turn, conversation.rival.association);
   if (conversation.rival && rival?.role === 'rival') {
     if (compareNonces(lowerNonce(conversation.nonce, nonceR), conversation.rival.lowestNonce) < 0) {
@@ -83,6 +88,7 @@ export function completeIkeRekey(
     updateAssociation(turn, rival.id, { role: 'former', until: turn.now + formerMs });
   }
   adopt(turn, id);
+  learnTicket(turn, payloads);
   startDeleteIke(turn, findAssociation(turn, old.id)!);
 }
 
@@ -109,6 +115,7 @@ export function answerIkeRekey(turn: Turn, association: Association, message: Me
     role: rekeying ? 'rival' : 'successor',
     until: turn.now + standbyMs,
   });
+  learnCrashToken(turn, id, message.payloads);
   if (rekeying)
     updateConversation(turn, association.id, { ...rekeying, rival: { association: id, lowestNonce: answer.lowestNonce } });
   sendResponse(turn, association.id, ExchangeType.CREATE_CHILD_SA, message.header.messageId, answer.payloads);
@@ -178,6 +185,7 @@ function adopt(turn: Turn, id: number): void {
       if (conversation.rekey.kind === 'child' && conversation.rekey.conversation.replaces !== undefined)
         want(turn, { kind: 'child-rekey', spiIn: conversation.rekey.conversation.replaces });
       break;
+    case 'ticket':
     case 'liveness':
     case 'ike-rekey':
     case 'delete-ike':
@@ -188,6 +196,9 @@ function adopt(turn: Turn, id: number): void {
       break;
   }
   emit(turn, { kind: 'rekeyed', what: 'ike', facts: factsOf(turn.sa) });
+  if (!turn.sa.resumed) return;
+  update(turn, { resumed: false });
+  for (const { spiIn } of turn.sa.children) wantChildRekey(turn, spiIn);
 }
 
 function start(turn: Turn, group: number, triedGroups: readonly number[]): void {
@@ -211,6 +222,7 @@ function start(turn: Turn, group: number, triedGroups: readonly number[]): void 
       { kind: 'SA', proposals: conversation.proposals },
       { kind: 'NONCE', data: conversation.nonce },
       { kind: 'KE', group, data: keyPair.publicValue },
+      ...(config.askTicket ? [notify(NotifyType.TICKET_REQUEST)] : []),
     ],
     conversation,
   );
@@ -312,7 +324,8 @@ export function processIkeRekeyError(turn: Turn, conversation: IkeRekeyConversat
   closeWith(turn, { kind: 'failed', failure });
 }
 
-function protect(suite: IkeSuite, keys: IkeKeys, initiator: boolean): Protection {
+/** The keys of an IKE SA, by who begins. */
+export function protect(suite: IkeSuite, keys: IkeKeys, initiator: boolean): Protection {
   return {
     suite: ikeSuiteOf(suite),
     send: initiator ? keys.initiator : keys.responder,
@@ -339,6 +352,26 @@ function fresh(
     answer: undefined,
     answering: undefined,
     reassembly: emptyReassembly,
+    crashToken: undefined,
+    until: undefined,
+  };
+}
+
+/** One of our own that has no keys yet. */
+export function freshAssociation(spiI: Uint8Array): Omit<Association, 'id'> {
+  return {
+    role: 'current',
+    spiI,
+    spiR: new Uint8Array(8),
+    initiator: true,
+    protection: undefined,
+    nextRequest: 0,
+    nextExpected: 0,
+    outstanding: undefined,
+    answer: undefined,
+    answering: undefined,
+    reassembly: emptyReassembly,
+    crashToken: undefined,
     until: undefined,
   };
 }

@@ -1,17 +1,18 @@
-import { processSigned, processVerdict } from './auth.ts';
+import { processSigned } from './auth.ts';
 import { processInstalled } from './child-install.ts';
 import { wantChildRekey } from './child-rekey.ts';
 import type { ChildProposalConfig, IkeAction, IkeEvent, IkeProposalConfig, IkeSaConfig, Path } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { processLivenessCheck, processStrangerAnswered, processTraffic } from './dpd.ts';
 import { processEapEvent } from './eap-round.ts';
-import { newIkeSpi } from './ike-rekey.ts';
+import { processVerdict } from './gateway-proof.ts';
+import { freshAssociation, newIkeSpi } from './ike-rekey.ts';
 import { startInit } from './init.ts';
 import { Ke } from '../registry/transform.ts';
-import { emptyReassembly } from '../message/reassembly.ts';
 import { processPathChanged } from './mobike.ts';
 import { pump } from './pump.ts';
 import { processDatagram } from './receive.ts';
+import { startResume } from './resume.ts';
 import type { IkeSa } from './state.ts';
 import { processTimer, settleTimers } from './timer.ts';
 import { addAssociation, finish, want, type MachineCrypto, type Turn } from './turn.ts';
@@ -28,21 +29,9 @@ export interface IkeStep {
  */
 export function startIkeSa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: number): IkeStep {
   const turn: Turn = { crypto, now, actions: [], sa: emptySa(crypto, config, path, now) };
-  addAssociation(turn, {
-    role: 'current',
-    spiI: newIkeSpi(turn),
-    spiR: new Uint8Array(8),
-    initiator: true,
-    protection: undefined,
-    nextRequest: 0,
-    nextExpected: 0,
-    outstanding: undefined,
-    answer: undefined,
-    answering: undefined,
-    reassembly: emptyReassembly,
-    until: undefined,
-  });
-  startInit(turn);
+  addAssociation(turn, freshAssociation(newIkeSpi(turn)));
+  if (config.ticket) startResume(turn, config.ticket);
+  else startInit(turn);
   return settle(turn);
 }
 
@@ -95,13 +84,17 @@ function processClose(turn: Turn, why: string): void {
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
+    case 'resume-await-response':
+    case 'resume-await-proof':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':
+    case 'round-await-response':
     case 'eap-await-host':
     case 'eap-await-response':
     case 'proof-await-response':
       return finish(turn, { kind: 'closed', why });
+    case 'child-await-response':
     case 'child-await-install':
     case 'open':
       return closeWith(turn, { kind: 'closed', why });
@@ -134,12 +127,28 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
     children: [],
     peerFollowUp: undefined,
     wanted: [],
-    peer: { mobike: false, fragmentation: false, hashes: undefined, natLocal: false, natRemote: false, seenAs: undefined },
+    peer: {
+      mobike: false,
+      fragmentation: false,
+      hashes: undefined,
+      authMethods: undefined,
+      multipleAuth: false,
+      childless: false,
+      ppk: false,
+      ppkAgreed: false,
+      natLocal: false,
+      natRemote: false,
+      seenAs: undefined,
+    },
     gateway: { identity: '', subject: '', authentication: '' },
     configuration: { addresses: [], dns: [], dnsDomains: [], subnets: [], other: [] },
     liveness: { heardAt: now, askedUntil: undefined, unresponsiveSince: undefined },
     ikeRekeyAt: Infinity,
     ikeExpiresAt: Infinity,
+    resumed: false,
+    reauthAt: Infinity,
+    ticketAt: Infinity,
+    ticketIdentities: undefined,
     ikeRefusals: 0,
     armed: {},
     questions: 0,

@@ -3,6 +3,7 @@ import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { answerDeleteChildren, deletesIke, processDeleteIke } from './delete.ts';
 import { notify, pickNotify } from './pick.ts';
+import { learnAuthLifetime } from './reauth.ts';
 import type { Association } from './state.ts';
 import { debug, fail, info, type Turn } from './turn.ts';
 import { sendResponse } from './window.ts';
@@ -17,6 +18,7 @@ export function answerInformational(turn: Turn, association: Association, messag
     if (payload.kind === 'N') debug(turn, `the peer notes ${nameOfNotify(payload.type)}`);
   }
   sendResponse(turn, association.id, ExchangeType.INFORMATIONAL, header.messageId, answer);
+  learnAuthLifetime(turn, payloads);
   if (gone) return processDeleteIke(turn, association);
   if (pickNotify(payloads, NotifyType.AUTHENTICATION_FAILED)) {
     info(turn, 'the gateway withdraws our authentication');

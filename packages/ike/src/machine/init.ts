@@ -1,6 +1,7 @@
 import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
 import type { KeyPair } from '../crypto/port.ts';
 import { deriveIkeKeys } from '../crypto/keymat.ts';
+import { decodeAuthAnnouncements } from '../message/auth-announcement.ts';
 import { encodeMessage } from '../message/encode.ts';
 import type { DecodedHeader } from '../message/header.ts';
 import { openDatagram } from '../message/open.ts';
@@ -100,6 +101,9 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   if (!sa || !ke || !nonceR || message.header.spiR.every((octet) => octet === 0)) {
     return doubt(turn, { kind: 'invalid-syntax', detail: 'IKE_SA_INIT answer without SA, KE, nonce or SPI' });
   }
+  // RFC 8784 §3: whoever needs the PPK stops here; AUTH would tell whether somebody took the word out.
+  if (turn.sa.config.ppk?.required && !pickNotify(payloads, NotifyType.USE_PPK))
+    return doubt(turn, { kind: 'not-supported', what: 'ppk' });
   const suite = acceptIkeProposal(init.proposals, sa.proposals);
   if ('problem' in suite) return doubt(turn, { kind: 'protocol', detail: suite.problem });
   // The answer to an earlier request is as good: whatever made us send another one may have been forged.
@@ -134,9 +138,11 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   startIntermediate(turn, { ...init, request: asked.request, keyPair: asked.keyPair }, nonceR.slice(), datagram.slice());
 }
 
-function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
+/** What the gateway says of itself while nothing is protected yet. */
+export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
   const { config, peer } = turn.sa;
   const hashes = pickNotify(payloads, NotifyType.SIGNATURE_HASH_ALGORITHMS);
+  const methods = pickNotify(payloads, NotifyType.SUPPORTED_AUTH_METHODS);
   const nat = processNatDetection(turn, currentOf(turn.sa), payloads);
   if (!nat) info(turn, 'the gateway does not detect NATs');
   update(turn, {
@@ -145,6 +151,11 @@ function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
       ...nat,
       fragmentation: config.fragmentation && pickNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined,
       hashes: hashes && readHashes(hashes.data),
+      // RFC 9593 §3.1: an empty one only says that the list comes later.
+      authMethods: methods && methods.data.length > 0 ? decodeAuthAnnouncements(methods.data) : undefined,
+      multipleAuth: pickNotify(payloads, NotifyType.MULTIPLE_AUTH_SUPPORTED) !== undefined,
+      childless: pickNotify(payloads, NotifyType.CHILDLESS_IKEV2_SUPPORTED) !== undefined,
+      ppk: pickNotify(payloads, NotifyType.USE_PPK) !== undefined,
     },
   });
 }
@@ -225,6 +236,7 @@ function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 're
       NotifyType.SIGNATURE_HASH_ALGORITHMS,
       concat(...announcedSignatureHashes.map((hash) => Uint8Array.of(hash >> 8, hash & 0xff))),
     ),
+    ...(turn.sa.config.ppk ? [notify(NotifyType.USE_PPK)] : []),
   ];
 }
 

@@ -4,9 +4,18 @@ import { startProbe } from './dpd.ts';
 import { startIkeRekey } from './ike-rekey.ts';
 import { startAddressUpdate } from './mobike.ts';
 import type { Wanted } from './state.ts';
+import { startTicketRequest } from './ticket.ts';
 import { currentOf, unwant, type Turn } from './turn.ts';
 
-const urgency: readonly Wanted['kind'][] = ['address', 'liveness', 'delete-child', 'child-create', 'child-rekey', 'ike-rekey'];
+const urgency: readonly Wanted['kind'][] = [
+  'address',
+  'liveness',
+  'delete-child',
+  'child-create',
+  'child-rekey',
+  'ike-rekey',
+  'ticket',
+];
 
 /** Starts the most urgent exchange that is wanted, when the window is free. */
 export function pump(turn: Turn): void {
@@ -49,5 +58,7 @@ function start(turn: Turn, wish: Wanted): void {
       return startChildRekey(turn, wish.spiIn);
     case 'ike-rekey':
       return startIkeRekey(turn);
+    case 'ticket':
+      return startTicketRequest(turn);
   }
 }

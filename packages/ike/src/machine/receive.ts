@@ -8,18 +8,24 @@ import { checkExchange, createChildTopic } from '../registry/exchange-rule.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
 import { NotifyType } from '../registry/notify.ts';
 import { PayloadType } from '../registry/payload-type.ts';
-import { processAuth, processProof, refuse } from './auth.ts';
+import { refuse } from './auth.ts';
 import { answerChildRekey, processChildResponse } from './child-rekey.ts';
 import { messageIdEnd } from './choice.ts';
 import { closeWith, processChildrenDeleted } from './delete.ts';
 import { noteLife, processGoneHint, processProbeAnswer } from './dpd.ts';
+import { processProof } from './eap-proof.ts';
 import { processEapResponse } from './eap-round.ts';
 import { answerFollowUp, processFollowUp } from './follow-up-ke.ts';
+import { processAuth } from './gateway-proof.ts';
 import { answerIkeRekey, processIkeDeleted, processIkeRekeyResponse } from './ike-rekey.ts';
 import { answerInformational } from './informational.ts';
 import { processInit } from './init.ts';
 import { processIntermediate } from './intermediate.ts';
 import { processAddressUpdated } from './mobike.ts';
+import { processNextRound } from './multi-auth.ts';
+import { processCrashToken } from './crash.ts';
+import { fallBack, processResume, processResumedAuth } from './resume.ts';
+import { learnTicket } from './ticket.ts';
 import type { Association, Conversation, Phase } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, info, updateAssociation, type Turn } from './turn.ts';
 import { sendResponse, transmitAgain } from './window.ts';
@@ -45,8 +51,12 @@ function judge(turn: Turn, datagram: Uint8Array, from: IpAddress, fromPort: numb
   if (!header) return debug(turn, 'not an IKEv2 message: ignored');
   const association = turn.sa.associations.find((candidate) => addresses(candidate, header));
   if (!association) return debug(turn, 'for another IKE SA: ignored');
-  if (!association.protection) return processInit(turn, datagram, header, from, fromPort);
-  if (saysInvalidSpi(header, datagram)) return processGoneHint(turn, association, header);
+  if (!association.protection) {
+    if (turn.sa.phase.name === 'resume-await-response') return processResume(turn, datagram, header, from, fromPort);
+    return processInit(turn, datagram, header, from, fromPort);
+  }
+  const gone = saysInvalidSpi(header, datagram);
+  if (gone) return processCrashToken(turn, association, gone) ? undefined : processGoneHint(turn, association, header);
   if (header.response) processResponseDatagram(turn, association, header, datagram);
   else processRequestDatagram(turn, association, header, datagram);
 }
@@ -56,12 +66,12 @@ function addresses({ spiI, spiR, initiator, protection }: Association, header: D
 }
 
 /** An answer without protection that carries N(INVALID_IKE_SPI) first: what a peer says that has lost the SA (RFC 7296 §1.5). */
-function saysInvalidSpi(header: DecodedHeader, datagram: Uint8Array): boolean {
-  if (!header.response || header.nextPayload !== PayloadType.N) return false;
+function saysInvalidSpi(header: DecodedHeader, datagram: Uint8Array): readonly Payload[] | undefined {
+  if (!header.response || header.nextPayload !== PayloadType.N) return undefined;
   const chain = decodePayloads(header.nextPayload, datagram.subarray(ikeHeaderLength));
-  if ('error' in chain) return false;
+  if ('error' in chain) return undefined;
   const [first] = chain.payloads;
-  return first?.kind === 'N' && first.type === NotifyType.INVALID_IKE_SPI;
+  return first?.kind === 'N' && first.type === NotifyType.INVALID_IKE_SPI ? chain.payloads : undefined;
 }
 
 function processResponseDatagram(turn: Turn, association: Association, header: DecodedHeader, datagram: Uint8Array): void {
@@ -179,6 +189,8 @@ function processResponse(
       return processIkeDeleted(turn, association);
     case 'liveness':
       return processProbeAnswer(turn, message.payloads);
+    case 'ticket':
+      return learnTicket(turn, message.payloads);
     case 'address':
       return processAddressUpdated(turn, conversation.path, message.payloads);
   }
@@ -189,16 +201,22 @@ function processAuthResponse(turn: Turn, message: Message): void {
   switch (phase.name) {
     case 'auth-await-response':
       return processAuth(turn, phase.handshake, message);
+    case 'round-await-response':
+      return processNextRound(turn, phase.handshake, message);
+    case 'resume-await-proof':
+      return processResumedAuth(turn, phase.handshake, phase.ticket, message);
     case 'eap-await-response':
       return processEapResponse(turn, phase.handshake, phase.eap, message);
     case 'proof-await-response':
       return processProof(turn, phase.handshake, phase.msk, message);
+    case 'resume-await-response':
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-verdict':
     case 'eap-await-host':
+    case 'child-await-response':
     case 'child-await-install':
     case 'open':
     case 'closing-await-response':
@@ -213,7 +231,9 @@ function processMalformedResponse(turn: Turn, association: Association, error: I
   if (association.role !== 'current') return updateAssociation(turn, association.id, { until: turn.now });
   const failure = { kind: 'invalid-syntax', detail: describeError(error) } as const;
   const { name } = turn.sa.phase;
-  if (name === 'open' || name === 'child-await-install') return closeWith(turn, { kind: 'failed', failure });
+  if (name === 'resume-await-proof') return fallBack(turn, describeError(error));
+  if (name === 'open' || name === 'child-await-response' || name === 'child-await-install')
+    return closeWith(turn, { kind: 'failed', failure });
   if (name === 'closing-await-response') return finish(turn, turn.sa.phase.end);
   refuse(turn, failure);
 }
@@ -266,17 +286,21 @@ function refuseRequest(turn: Turn, association: Association, header: IkeHeader, 
 /** Requests of the peer are heard once both sides have authenticated. */
 function hearsRequests({ name }: Phase): boolean {
   switch (name) {
+    case 'resume-await-response':
+    case 'resume-await-proof':
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':
+    case 'round-await-response':
     case 'eap-await-host':
     case 'eap-await-response':
     case 'proof-await-response':
     case 'ended':
       return false;
+    case 'child-await-response':
     case 'child-await-install':
     case 'open':
     case 'closing-await-response':

@@ -1,10 +1,11 @@
 import type { EapState } from '@aovpn/eap';
-import type { KeyPair } from '../crypto/port.ts';
+import type { KeyPair, SignatureScheme } from '../crypto/port.ts';
+import type { AuthAnnouncement } from '../message/auth-announcement.ts';
 import type { Identity, Payload, Proposal, TrafficSelector } from '../message/payload.ts';
 import type { AcceptedChild } from '../message/proposal.ts';
 import type { Reassembly } from '../message/reassembly.ts';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
-import type { IkeEnd, IkeFailure, IkeSaConfig, IkeTimer, Path, TunnelConfiguration } from './contract.ts';
+import type { IkeEnd, IkeFailure, IkeSaConfig, IkeTimer, Path, SessionTicket, TunnelConfiguration } from './contract.ts';
 
 /**
  * The whole of what an IKE SA remembers between two steps: the conversation with one gateway, through all of its rekeys.
@@ -29,6 +30,14 @@ export interface IkeSa {
   readonly ikeRekeyAt: number;
   /** From then on the peer cannot put its rekey off any more. */
   readonly ikeExpiresAt: number;
+  /** When a new authentication is begun (RFC 4478). */
+  readonly reauthAt: number;
+  /** Made from a ticket, with keys that no key exchange of its own has refreshed yet. */
+  readonly resumed: boolean;
+  /** When a new ticket is asked for (RFC 5723). */
+  readonly ticketAt: number;
+  /** Who a ticket is for, and from; known once both sides are authenticated. */
+  readonly ticketIdentities: { readonly own: Identity; readonly gateway: Identity } | undefined;
   /** Refused rekeys of the IKE SA in a row. */
   readonly ikeRefusals: number;
   /** What the host was last told about each timer. */
@@ -47,7 +56,10 @@ export interface IkeSa {
  *          auth      the first IKE_AUTH exchange              better     the gateway, for something better than what it (or
  *          eap       the EAP rounds                                      somebody in its name) has said
  *          proof     the AUTH payloads from the MSK           signature  the host's key, for our AUTH
- *          child     the first CHILD_SA                       verdict    the host's certificate check
+ *          resume    the IKE_SESSION_RESUME exchange, and     verdict    the host's certificate check
+ *                    the IKE_AUTH exchange after it
+ *          round     the next of several authentications
+ *          child     the first CHILD_SA
  *          closing   the Delete                               host       the host, for what EAP asked (secret, TLS)
  *                                                             install    the host's data plane
  *   open   everything after that: exchanges are then described by `Association.outstanding`
@@ -64,7 +76,17 @@ export type Phase =
       readonly until: number;
     }
   | { readonly name: 'intermediate-await-response'; readonly run: IntermediateRun }
-  | { readonly name: 'auth-await-signature'; readonly handshake: Handshake; readonly question: number; readonly rfc7427: boolean }
+  | { readonly name: 'resume-await-response'; readonly resume: ResumeOffer }
+  | { readonly name: 'resume-await-proof'; readonly handshake: Handshake; readonly ticket: SessionTicket }
+  | {
+      readonly name: 'auth-await-signature';
+      readonly handshake: Handshake;
+      readonly question: number;
+      readonly choice: SignatureChoice;
+      /** The signature without the PPK is being asked for; this one, with it, is there (RFC 8784 §3). */
+      readonly withPpk: AuthData | undefined;
+    }
+  | { readonly name: 'round-await-response'; readonly handshake: Handshake }
   | { readonly name: 'auth-await-response'; readonly handshake: Handshake }
   | {
       readonly name: 'auth-await-verdict';
@@ -75,10 +97,32 @@ export type Phase =
   | { readonly name: 'eap-await-host'; readonly handshake: Handshake; readonly eap: EapRun; readonly until: number }
   | { readonly name: 'eap-await-response'; readonly handshake: Handshake; readonly eap: EapRun }
   | { readonly name: 'proof-await-response'; readonly handshake: Handshake; readonly msk: Uint8Array }
+  | { readonly name: 'child-await-response' }
   | { readonly name: 'child-await-install' }
   | { readonly name: 'open' }
   | { readonly name: 'closing-await-response'; readonly end: IkeEnd; readonly until: number }
   | { readonly name: 'ended' };
+
+/** AUTH payload without its header (RFC 7296 §3.8). */
+export interface AuthData {
+  readonly method: number;
+  readonly data: Uint8Array;
+}
+
+export interface SignatureChoice {
+  readonly scheme: SignatureScheme;
+  readonly rfc7427: boolean;
+}
+
+/** What our IKE_SESSION_RESUME request said. */
+export interface ResumeOffer {
+  readonly ticket: SessionTicket;
+  readonly nonce: Uint8Array;
+  readonly request: Uint8Array;
+  readonly cookie: Uint8Array | undefined;
+  /** When a refusal, which anybody can forge, is believed. */
+  readonly refusedAt: number | undefined;
+}
 
 /** What our IKE_SA_INIT request said. */
 export interface InitOffer {
@@ -120,6 +164,17 @@ export interface Handshake {
   readonly childProposals: readonly Proposal[];
   /** The gateway's IDr, once its certificate and signature were accepted. */
   readonly gatewayIdentity: Identity | undefined;
+  /** Who authenticates after this one (RFC 4739). */
+  readonly next: Identity | undefined;
+  /** Keys with the PPK, whose use is not certain yet (RFC 8784 §3). */
+  readonly withPpk: IkeProofKeys | undefined;
+}
+
+/** The keys that a PPK changes. */
+export interface IkeProofKeys {
+  readonly skD: Uint8Array;
+  readonly skPi: Uint8Array;
+  readonly skPr: Uint8Array;
 }
 
 export interface EapRun {
@@ -153,6 +208,8 @@ export interface Association {
   /** The peer's request whose answer waits for the host. */
   readonly answering: number | undefined;
   readonly reassembly: Reassembly;
+  /** What the gateway would prove with that it has lost this IKE SA (RFC 6290). */
+  readonly crashToken: Uint8Array | undefined;
   /** When a successor takes over unasked, or a former one is forgotten. */
   readonly until: number | undefined;
 }
@@ -191,6 +248,7 @@ export type Conversation =
   | { readonly kind: 'delete-child'; readonly spisIn: readonly number[] }
   | { readonly kind: 'delete-ike' }
   | { readonly kind: 'liveness' }
+  | { readonly kind: 'ticket' }
   | { readonly kind: 'address'; readonly path: Path };
 
 /** A CREATE_CHILD_SA request for a CHILD_SA: a new one, or one that replaces another. */
@@ -290,6 +348,7 @@ export type Wanted =
   | { readonly kind: 'address' }
   | { readonly kind: 'liveness' }
   | { readonly kind: 'delete-child'; readonly spiIn: number }
+  | { readonly kind: 'ticket' }
   | {
       readonly kind: 'child-create';
       readonly tsi: readonly TrafficSelector[];
@@ -341,6 +400,13 @@ export interface PeerFacts {
   readonly mobike: boolean;
   readonly fragmentation: boolean;
   readonly hashes: readonly number[] | undefined;
+  /** N(SUPPORTED_AUTH_METHODS) of RFC 9593. */
+  readonly authMethods: readonly AuthAnnouncement[] | undefined;
+  readonly multipleAuth: boolean;
+  readonly childless: boolean;
+  /** It speaks of PPKs; whether it has ours shows in IKE_AUTH. */
+  readonly ppk: boolean;
+  readonly ppkAgreed: boolean;
   readonly natLocal: boolean;
   readonly natRemote: boolean;
   /** What the gateway last said about where it sees us (a hash over the SPIs too, so it counts within one association only). */

@@ -9,10 +9,21 @@ import { processEapDeadline } from './eap-round.ts';
 import { processAssociationDeadline } from './ike-rekey.ts';
 import { processInitDeadline } from './init.ts';
 import type { Wanted } from './state.ts';
+import { processReauthTimer } from './reauth.ts';
+import { processResumeDeadline } from './resume.ts';
 import { emit, update, want, type Turn } from './turn.ts';
 import { retransmitDue } from './window.ts';
 
-const timers: readonly IkeTimer[] = ['retransmit', 'dpd', 'ike-rekey', 'child-rekey', 'eap-wait', 'linger', 'half-open'];
+const timers: readonly IkeTimer[] = [
+  'retransmit',
+  'dpd',
+  'ike-rekey',
+  'child-rekey',
+  'eap-wait',
+  'linger',
+  'half-open',
+  'reauth',
+];
 
 /** A timer of the host has run out. What is not due yet is armed again by {@link settleTimers}. */
 export function processTimer(turn: Turn, timer: IkeTimer): void {
@@ -37,7 +48,12 @@ export function processTimer(turn: Turn, timer: IkeTimer): void {
     case 'eap-wait':
       return processEapDeadline(turn);
     case 'half-open':
-      return processInitDeadline(turn);
+      return turn.sa.phase.name === 'resume-await-response' ? processResumeDeadline(turn) : processInitDeadline(turn);
+    case 'reauth':
+      if (turn.sa.reauthAt <= turn.now) processReauthTimer(turn);
+      if (turn.sa.ticketAt > turn.now) return undefined;
+      update(turn, { ticketAt: Infinity });
+      return want(turn, { kind: 'ticket' });
     case 'linger':
       return processLinger(turn);
   }
@@ -79,7 +95,10 @@ function deadline(turn: Turn, timer: IkeTimer): number {
     case 'eap-wait':
       return sa.phase.name === 'eap-await-host' ? sa.phase.until : Infinity;
     case 'half-open':
+      if (sa.phase.name === 'resume-await-response') return sa.phase.resume.refusedAt ?? Infinity;
       return sa.phase.name === 'init-await-better' ? sa.phase.until : Infinity;
+    case 'reauth':
+      return sa.phase.name === 'open' ? Math.min(sa.reauthAt, sa.ticketAt) : Infinity;
     case 'linger':
       return Math.min(
         sa.phase.name === 'closing-await-response' ? sa.phase.until : Infinity,

@@ -2,8 +2,9 @@ import type { Payload } from '../message/payload.ts';
 import { sealMessage } from '../message/seal.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
 import { recordAgain, recordSent } from '../trace/message-record.ts';
-import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh } from './choice.ts';
+import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh, resumeTries } from './choice.ts';
 import { noteEapQuiet } from './eap-round.ts';
+import { fallBack } from './resume.ts';
 import type { Association, Conversation } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
 
@@ -117,7 +118,7 @@ function retransmit(turn: Turn, id: number): void {
   const outstanding = association?.outstanding;
   if (!association || !outstanding) return;
   const { firstMs, factor, tries: usual, initTries = usual } = turn.sa.config.retransmit;
-  const tries = outstanding.exchange === ExchangeType.IKE_SA_INIT ? initTries : usual;
+  const tries = triesOf(turn, outstanding.exchange, usual, initTries);
   const exhausted = outstanding.attempt >= tries;
   if (exhausted && turn.now >= outstanding.patientUntil) return giveUp(turn, association);
   const attempt = outstanding.attempt + 1;
@@ -138,6 +139,11 @@ function retransmit(turn: Turn, id: number): void {
   }
 }
 
+function triesOf({ sa }: Turn, exchange: number, usual: number, initTries: number): number {
+  if (sa.phase.name === 'resume-await-response' || sa.phase.name === 'resume-await-proof') return resumeTries;
+  return exchange === ExchangeType.IKE_SA_INIT ? initTries : usual;
+}
+
 function giveUp(turn: Turn, association: Association): void {
   const { phase } = turn.sa;
   if (association.role !== 'current') {
@@ -150,14 +156,19 @@ function giveUp(turn: Turn, association: Association): void {
       return fail(turn, phase.failure);
     case 'init-await-response':
       return fail(turn, { kind: 'no-answer', phase: 'init', seconds });
+    case 'resume-await-response':
+    case 'resume-await-proof':
+      return fallBack(turn, `no answer within ${seconds} s`);
     case 'intermediate-await-response':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':
+    case 'round-await-response':
     case 'eap-await-host':
     case 'eap-await-response':
     case 'proof-await-response':
       return fail(turn, { kind: 'no-answer', phase: 'auth', seconds });
+    case 'child-await-response':
     case 'child-await-install':
     case 'open':
       return fail(turn, { kind: 'no-answer', phase: 'established', seconds });

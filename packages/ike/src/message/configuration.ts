@@ -1,12 +1,15 @@
-import { addressFromBytes, decodeUtf8, type IpAddress, type IpPrefix } from '@aovpn/bytes';
+import { addressFromBytes, concat, decodeUtf8, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import type { TunnelConfiguration } from '../machine/contract.ts';
 import { ConfigAttributeType } from '../registry/config-attribute.ts';
 import type { ConfigAttribute } from './payload.ts';
 
 const none = new Uint8Array(0);
 
-/** The attributes of a CFG_REQUEST for what we can use (RFC 7296 §3.15.1, RFC 8598 §3.1). */
-export function encodeConfigurationRequest(request: { readonly v4: boolean; readonly v6: boolean }): ConfigAttribute[] {
+/** The attributes of a CFG_REQUEST for what we can use (RFC 7296 §3.15.1, RFC 8598 §3.1). `wanted`: addresses that we had and would like to keep. */
+export function encodeConfigurationRequest(
+  request: { readonly v4: boolean; readonly v6: boolean },
+  wanted: readonly IpPrefix[] = [],
+): ConfigAttribute[] {
   const types: number[] = [];
   if (request.v4) {
     types.push(
@@ -24,7 +27,13 @@ export function encodeConfigurationRequest(request: { readonly v4: boolean; read
     );
   }
   if (types.length > 0) types.push(ConfigAttributeType.INTERNAL_DNS_DOMAIN);
-  return types.map((type) => ({ type, value: none }));
+  const [wanted4, wanted6] = [4, 6].map((family) => wanted.find(({ address }) => address.family === family));
+  return types.map((type) => {
+    if (type === ConfigAttributeType.INTERNAL_IP4_ADDRESS && wanted4) return { type, value: wanted4.address.bytes };
+    if (type === ConfigAttributeType.INTERNAL_IP6_ADDRESS && wanted6)
+      return { type, value: concat(wanted6.address.bytes, Uint8Array.of(wanted6.length)) };
+    return { type, value: none };
+  });
 }
 
 /**

@@ -23,7 +23,7 @@ export interface OpenContext {
 
 /** What a datagram turned out to be. Whether it was authenticated is part of the answer. */
 export type OpenOutcome =
-  /** `protected`: authenticated by the SA's keys. Without it, only an IKE_SA_INIT message, which anybody can have sent. */
+  /** `protected`: authenticated by the SA's keys. Without it, only IKE_SA_INIT or IKE_SESSION_RESUME, which anybody can have sent. */
   | {
       readonly kind: 'message';
       readonly message: Message;
@@ -49,8 +49,9 @@ export function openDatagram(crypto: IkeCrypto, datagram: Uint8Array, context: O
   const decoded = decodeHeader(octets);
   if (!decoded) return { kind: 'ignore', why: 'not an IKEv2 message' };
   const encrypted = decoded.nextPayload === PayloadType.SK || decoded.nextPayload === PayloadType.SKF;
-  // RFC 7296 §1.2, §3.14: IKE_SA_INIT is never encrypted, everything after it always.
-  if (encrypted !== (decoded.exchange !== ExchangeType.IKE_SA_INIT)) {
+  // RFC 7296 §1.2, §3.14, RFC 5723 §4.3.2: what begins an IKE SA is never encrypted, everything after it always.
+  const begins = decoded.exchange === ExchangeType.IKE_SA_INIT || decoded.exchange === ExchangeType.IKE_SESSION_RESUME;
+  if (encrypted === begins) {
     return { kind: 'ignore', why: `${encrypted ? 'encrypted' : 'unprotected'} ${nameOfExchange(decoded.exchange)}` };
   }
   const header = headerOf(decoded);

@@ -8,10 +8,16 @@ import { ProtocolId } from './protocol.ts';
 export type ExchangeTopic =
   | 'ike-sa-init'
   | 'ike-intermediate'
+  | 'ike-session-resume'
+  | 'ike-auth-resumed'
+  | 'ike-auth-childless'
+  | 'ike-auth-round'
+  | 'ike-auth-next'
   | 'ike-auth-first'
   | 'ike-auth-eap-only'
   | 'ike-auth-eap'
   | 'ike-auth-final'
+  | 'ike-auth-final-childless'
   | 'create-child'
   | 'rekey-child'
   | 'rekey-ike'
@@ -79,10 +85,50 @@ export const exchangeRules: readonly ExchangeRule[] = [
     'RFC 5998 §3',
   ),
   rule('ike-auth-eap-only', ExchangeType.IKE_AUTH, true, [one('IDr'), one('EAP')], 'RFC 5998 §3'),
+  rule('ike-session-resume', ExchangeType.IKE_SESSION_RESUME, false, [one('NONCE')], 'RFC 5723 §4.3.2'),
+  rule('ike-session-resume', ExchangeType.IKE_SESSION_RESUME, true, [one('NONCE')], 'RFC 5723 §4.3.2'),
+  rule(
+    'ike-auth-resumed',
+    ExchangeType.IKE_AUTH,
+    false,
+    [one('IDi'), maybe('IDr'), one('AUTH'), ...childInAuth],
+    'RFC 5723 §4.3.3',
+  ),
+  rule('ike-auth-resumed', ExchangeType.IKE_AUTH, true, [one('IDr'), one('AUTH'), ...childInAuth], 'RFC 5723 §4.3.3'),
+  rule(
+    'ike-auth-childless',
+    ExchangeType.IKE_AUTH,
+    false,
+    [one('IDi'), certificates, requests, maybe('IDr'), maybe('AUTH'), maybe('CP')],
+    'RFC 6023 §3',
+  ),
+  {
+    ...rule(
+      'ike-auth-childless',
+      ExchangeType.IKE_AUTH,
+      true,
+      [one('IDr'), certificates, one('AUTH'), one('EAP')],
+      'RFC 6023 §3',
+    ),
+    when: 'EAP',
+  },
+  rule('ike-auth-childless', ExchangeType.IKE_AUTH, true, [one('IDr'), certificates, one('AUTH'), maybe('CP')], 'RFC 6023 §3'),
+  rule(
+    'ike-auth-round',
+    ExchangeType.IKE_AUTH,
+    false,
+    [one('IDi'), certificates, requests, maybe('IDr'), one('AUTH'), ...childInAuth.map(({ payload }) => maybe(payload))],
+    'RFC 4739 §3',
+  ),
+  rule('ike-auth-round', ExchangeType.IKE_AUTH, true, [one('IDr'), certificates, one('AUTH')], 'RFC 4739 §3'),
+  rule('ike-auth-next', ExchangeType.IKE_AUTH, false, [one('IDi')], 'RFC 4739 §3'),
+  rule('ike-auth-next', ExchangeType.IKE_AUTH, true, [one('EAP')], 'RFC 4739 §3'),
   rule('ike-auth-eap', ExchangeType.IKE_AUTH, false, [one('EAP')], 'RFC 7296 §2.16'),
   rule('ike-auth-eap', ExchangeType.IKE_AUTH, true, [one('EAP')], 'RFC 7296 §2.16'),
   rule('ike-auth-final', ExchangeType.IKE_AUTH, false, [one('AUTH')], 'RFC 7296 §2.16'),
   rule('ike-auth-final', ExchangeType.IKE_AUTH, true, [one('AUTH'), ...childInAuth], 'RFC 7296 §2.16'),
+  rule('ike-auth-final-childless', ExchangeType.IKE_AUTH, false, [one('AUTH')], 'RFC 6023 §3'),
+  rule('ike-auth-final-childless', ExchangeType.IKE_AUTH, true, [one('AUTH'), maybe('CP')], 'RFC 6023 §3'),
   rule('create-child', ExchangeType.CREATE_CHILD_SA, false, child, 'RFC 7296 §1.3.1'),
   rule('create-child', ExchangeType.CREATE_CHILD_SA, true, child, 'RFC 7296 §1.3.1'),
   rule('rekey-child', ExchangeType.CREATE_CHILD_SA, false, child, 'RFC 7296 §1.3.3'),
@@ -145,7 +191,7 @@ function checkRekeyNotify(payloads: readonly Payload[], reference: string): Exch
 }
 
 function isSufficientAlone(notify: NotifyPayload): boolean {
-  return isErrorNotify(notify.type) || notify.type === NotifyType.COOKIE;
+  return isErrorNotify(notify.type) || notify.type === NotifyType.COOKIE || notify.type === NotifyType.TICKET_NACK;
 }
 
 function rule(

@@ -4,6 +4,7 @@ export const ExchangeType = {
   IKE_AUTH: 35,
   CREATE_CHILD_SA: 36,
   INFORMATIONAL: 37,
+  IKE_SESSION_RESUME: 38,
   IKE_INTERMEDIATE: 43,
   IKE_FOLLOWUP_KE: 44,
 } as const;

@@ -34,7 +34,14 @@ suite('unprotected', () => {
     assert.equal(outcome.kind === 'message' && outcome.protected, false);
   });
 
-  for (const exchange of [0, 33, 35, 36, 37, 38, 43, 240, 255]) {
+  test('the other exchange that begins an IKE SA (RFC 5723 §4.3.2)', () => {
+    const outcome = openDatagram(crypto, encodeMessage({ ...init, header: { ...init.header, exchange: 38 } }), {
+      reassembly: empty,
+    });
+    assert.equal(outcome.kind === 'message' && outcome.protected, false);
+  });
+
+  for (const exchange of [0, 33, 35, 36, 37, 43, 240, 255]) {
     test(`exchange ${exchange} without protection is never believed (CVE-2019-12312)`, () => {
       for (const flags of [0x00, 0x08, 0x20, 0x28]) {
         const datagram = rawMessage(PayloadType.NONCE, rawPayload(0, nonce.data), { exchange, flags });
