@@ -11,6 +11,7 @@ import {
 import { constant, errno, errnoName, libc } from '../sys/index.ts';
 import { Coalescer } from './coalescer.ts';
 import { CommandInbox } from './command-inbox.ts';
+import { EarlyPackets } from './early-packets.ts';
 import { readErrorQueue } from './error-queue.ts';
 import { CipherScratch } from './esp-cipher.ts';
 import { InboundSa } from './inbound-sa.ts';
@@ -32,7 +33,7 @@ const troubleInterval = 1000;
 export class Receiver {
   readonly #inbox: CommandInbox;
   readonly #counters: Float64Array;
-  readonly #memory = new PacketMemory(slots * slotStride + 128 * 1024);
+  readonly #memory = new PacketMemory((slots + 1) * slotStride + 128 * 1024);
   readonly #scratch = new CipherScratch(this.#memory);
   readonly #slots: number;
   readonly #messages: number;
@@ -41,6 +42,8 @@ export class Receiver {
   readonly #polls: number;
   readonly #coalescer: Coalescer;
   readonly #pairs = new Map<number, InboundSa>();
+  readonly #early = new EarlyPackets();
+  readonly #earlySlot: number;
   /** The newest first. */
   #sockets: number[] = [];
   #addresses = new InnerAddresses([]);
@@ -63,6 +66,7 @@ export class Receiver {
     const vectors = memory.allocate(slots * 16);
     this.#coalescer = new Coalescer(memory, (code) => this.#deviceFailed(code));
     this.#slots = memory.allocate(slots * slotStride);
+    this.#earlySlot = memory.allocate(slotStride);
     for (let i = 0; i < slots; i++) {
       memory.setPointer(vectors + i * 16, this.#slots + i * slotStride);
       memory.setSize(vectors + i * 16 + 8, 65536);
@@ -176,7 +180,10 @@ export class Receiver {
     let pair = this.#lastPair;
     if (pair?.spiIn !== spi) {
       pair = this.#pairs.get(spi);
-      if (!pair) return this.#count(counter.unknownSpi, 1);
+      if (!pair) {
+        this.#early.keep(spi, octets.slice(at, at + length), this.#inbox.now());
+        return this.#count(counter.unknownSpi, 1);
+      }
       this.#publish();
       this.#lastPair = pair;
     }
@@ -194,6 +201,17 @@ export class Receiver {
     if (this.#device < 0) return;
     clampMss(octets, payloadAt, inner, this.#deviceMtu);
     this.#coalescer.add(payloadAt, inner);
+  }
+
+  /** What came for a pair before the pair was there. */
+  #takeEarly(spi: number): void {
+    for (const packet of this.#early.take(spi, this.#inbox.now())) {
+      this.#memory.octets.set(packet, this.#earlySlot);
+      this.#count(counter.unknownSpi, -1);
+      this.#takeEsp(this.#earlySlot, packet.length);
+      this.#publish();
+      this.#coalescer.flush();
+    }
   }
 
   /** An IKE message for the main thread. */
@@ -260,7 +278,7 @@ export class Receiver {
         return;
       case 'install':
         this.#pairs.set(command.spiIn, new InboundSa(command, this.#memory, this.#scratch));
-        return;
+        return this.#takeEarly(command.spiIn);
       case 'remove': {
         const pair = this.#pairs.get(command.spiIn);
         if (!pair) return;
