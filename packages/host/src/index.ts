@@ -45,6 +45,7 @@ export { openPortalCell, processOwner, type PortalCell, type PortalCellOptions, 
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { probeGatewayOverTcp } from './probe/tcp-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
+export { loadRawKey, readPublicKeys, type RawKey } from './keys/raw-key.ts';
 export { openKeyRing, type KeyRing, type KeyRingOptions } from './keys/key-ring.ts';
 export type { KeySource, KeySourceProblem } from './keys/key-source.ts';
 export type { AskPin, PinQuestion } from './keys/pkcs11/pin.ts';

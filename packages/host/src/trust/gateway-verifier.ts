@@ -26,6 +26,8 @@ export interface GatewayQuestion {
   readonly identity: Identity;
   /** Host names or addresses, of which the certificate needs one. */
   readonly names: readonly string[];
+  /** DER, as they came along (RFC 4806): believed only when an issuer of the path has signed them. */
+  readonly ocspResponses?: readonly Uint8Array[];
 }
 
 export interface GatewayVerifier {
@@ -90,7 +92,7 @@ async function verify(question: GatewayQuestion, means: Means): Promise<GatewayV
       return refuse('wrong-name', detail, trace);
     }
   }
-  const checked = await means.revocation.check(found.path, means.policy);
+  const checked = await means.revocation.check(found.path, means.policy, question.ocspResponses);
   trace.push(...checked.trace);
   if (checked.kind === 'refused') return refuse(checked.reason, checked.detail, trace);
   return { accepted: true, spki: leaf.spki, subject: leaf.subject, trace };

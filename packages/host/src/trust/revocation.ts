@@ -41,11 +41,17 @@ export class RevocationChecker {
   }
 
   /** `path`: a validated path, leaf first. Nothing is fetched for anything that is not anchored (CVE-2022-40617). */
-  async check(path: readonly ParsedCertificate[], policy: RevocationPolicy): Promise<RevocationVerdict> {
+  async check(
+    path: readonly ParsedCertificate[],
+    policy: RevocationPolicy,
+    stapled: readonly Uint8Array[] = [],
+  ): Promise<RevocationVerdict> {
     if (policy === 'off') return { kind: 'accepted', trace: ['revocation is not checked: the settings say so'] };
     const trace: string[] = [];
     for (const [i, certificate] of path.slice(0, -1).entries()) {
-      const status = await this.#statusOf(certificate, path[i + 1]!, trace);
+      const status =
+        this.#stapledStatus(certificate, path[i + 1]!, stapled, trace) ??
+        (await this.#statusOf(certificate, path[i + 1]!, trace));
       switch (status.kind) {
         case 'good':
           trace.push(`"${certificate.subject}" is not revoked (known until ${status.until.toISOString()})`);
@@ -66,6 +72,23 @@ export class RevocationChecker {
     return { kind: 'accepted', trace };
   }
 
+  /** What somebody handed us is as good as what we would have fetched: it is signed, and holds for a while. */
+  #stapledStatus(
+    certificate: ParsedCertificate,
+    issuer: ParsedCertificate,
+    stapled: readonly Uint8Array[],
+    trace: string[],
+  ): RevocationStatus | undefined {
+    for (const response of stapled) {
+      const status = checkOcspResponse(response, certificate, issuer, this.#now());
+      if (status.kind === 'unknown') continue;
+      trace.push(`an OCSP response for "${certificate.subject}" came along`);
+      remember(this.#answers, answerKey(certificate, issuer), status);
+      return status;
+    }
+    return undefined;
+  }
+
   /** OCSP first: it is smaller. A list is asked when no responder gave an answer. */
   async #statusOf(certificate: ParsedCertificate, issuer: ParsedCertificate, trace: string[]): Promise<RevocationStatus> {
     const reasons: string[] = [];
@@ -83,7 +106,7 @@ export class RevocationChecker {
   }
 
   async #askOcsp(url: string, certificate: ParsedCertificate, issuer: ParsedCertificate): Promise<RevocationStatus> {
-    const key = createHash('sha256').update(issuer.der).update(certificate.der).digest('hex');
+    const key = answerKey(certificate, issuer);
     const known = this.#answers.get(key);
     if (known && known.until > this.#now()) return known;
     const response = await this.#get(url, writeOcspRequest(certificate, issuer));
@@ -114,6 +137,10 @@ export class RevocationChecker {
       return `not reachable: ${error instanceof Error ? error.message : String(error)}${cause}`;
     }
   }
+}
+
+function answerKey(certificate: ParsedCertificate, issuer: ParsedCertificate): string {
+  return createHash('sha256').update(issuer.der).update(certificate.der).digest('hex');
 }
 
 function httpUrls(urls: readonly string[]): string[] {

@@ -5,6 +5,8 @@ import { after, before, suite, test } from 'node:test';
 import { encodeUtf8 } from '@aovpn/bytes';
 import type { GatewayVerdict } from '@aovpn/ike';
 import { createGatewayVerifier, type GatewayVerifierOptions } from '../../src/trust/gateway-verifier.ts';
+import { parseCertificate } from '../../src/trust/certificate.ts';
+import { writeOcspRequest } from '../../src/trust/ocsp.ts';
 import { authority, ecKey, server, TestPki, type TestCertificate } from './test-pki.ts';
 
 const name = 'gw.example.com';
@@ -340,5 +342,47 @@ suite('revocation: OCSP', () => {
     const { leaf, path } = gateway('ocsp');
     answers.set(path, (body) => ({ body: pki.ocsp(root, other, [], body) }));
     await expect('revocation-unknown', /neither the issuer nor/, [leaf]);
+  });
+});
+
+suite('revocation: OCSP responses that came along (RFC 4806)', () => {
+  const stapled = async (
+    leaf: TestCertificate,
+    responses: readonly Uint8Array[],
+    revocation: 'off' | 'soft' | 'hard' = 'hard',
+  ): Promise<GatewayVerdict> => {
+    const verifier = createGatewayVerifier({ anchors: [root.der], revocation });
+    const identity = { type: 2, data: encodeUtf8(name) };
+    return await verifier.verify({ certificates: [leaf.der], identity, names: [name], ocspResponses: responses });
+  };
+  const requestFor = (leaf: TestCertificate): Uint8Array =>
+    writeOcspRequest(parseCertificate(leaf.der), parseCertificate(root.der));
+
+  test('nobody else is asked', async () => {
+    const { leaf, path } = gateway('ocsp');
+    const verdict = await stapled(leaf, [Uint8Array.of(1, 2, 3), pki.ocsp(root, root, [], requestFor(leaf))]);
+    assert.ok(verdict.accepted, verdict.trace.join('\n'));
+    assert.match(verdict.trace.join('\n'), /an OCSP response for "CN=leaf" came along/);
+    assert.ok(!asked.includes(path));
+  });
+
+  test('a revocation counts, unless nobody wants to know', async () => {
+    const { leaf } = gateway('ocsp');
+    const response = pki.ocsp(root, root, [leaf], requestFor(leaf));
+    const verdict = await stapled(leaf, [response], 'soft');
+    assert.equal(!verdict.accepted && verdict.reason, 'revoked');
+    assert.ok((await stapled(leaf, [response], 'off')).accepted);
+  });
+
+  test('one that another authority has signed, or that is about another certificate, is nothing: the usual way is gone', async () => {
+    const other = pki.issue('root', { key: ecKey(), extensions: authority });
+    const { leaf, path } = gateway('ocsp');
+    answers.set(path, (body) => ({ body: pki.ocsp(root, root, [], body) }));
+    const foreign = pki.ocsp(root, other, [], requestFor(leaf));
+    const elsewhere = pki.ocsp(root, root, [], requestFor(gateway('ocsp').leaf));
+    const verdict = await stapled(leaf, [foreign, elsewhere]);
+    assert.ok(verdict.accepted);
+    assert.ok(asked.includes(path));
+    assert.doesNotMatch(verdict.trace.join('\n'), /came along/);
   });
 });
