@@ -30,6 +30,19 @@ export class Stage implements AsyncDisposable {
     }
   }
 
+  /** A world without strongSwan: another gateway takes its place. */
+  static async setWithout(): Promise<Stage> {
+    const world = await World.create();
+    try {
+      const product = world.product();
+      await product.start();
+      return new Stage(world, product);
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+  }
+
   /** What an administrator puts beside a profile with a machine certificate. */
   machine(issued: Issued = this.world.pki.machine()): Credentials {
     return { certificatePem: issued.chainPem, keyPem: issued.keyPem, gatewayCaPem: this.world.pki.root.certificatePem };

@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +8,15 @@ import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
 import { section, type Settings } from './strongswan-conf.ts';
 
-export type GatewayAuthentication = 'pubkey' | 'eap-mschapv2' | 'eap-tls' | 'eap-ttls' | 'eap-radius';
+export type GatewayAuthentication =
+  | 'pubkey'
+  | 'psk'
+  /** Two rounds in one IKE SA (RFC 4739). */
+  | 'pubkey+eap-mschapv2'
+  | 'eap-mschapv2'
+  | 'eap-tls'
+  | 'eap-ttls'
+  | 'eap-radius';
 
 export interface RadiusServer {
   readonly address: string;
@@ -39,6 +48,16 @@ export interface GatewayOptions {
   /** 0: the gateway never starts a rekey. */
   readonly ikeRekeySeconds?: number;
   readonly childRekeySeconds?: number;
+  /** For `psk`: by the name of the client. */
+  readonly sharedKeys?: Readonly<Record<string, string>> | undefined;
+  /** Keys instead of certificates (RFC 7670): of the client, in PEM, by its name. The gateway shows no certificate then. */
+  readonly rawKeys?: { readonly client: string; readonly name: string } | undefined;
+  /** RFC 8784 */
+  readonly ppk?: { readonly identity: string; readonly secret: string; readonly required: boolean } | undefined;
+  /** The gateway wants a new authentication after so long, and ends the SA otherwise (RFC 4478); 0: never. */
+  readonly reauthSeconds?: number;
+  /** RFC 6023; strongSwan's own default is `allow`. */
+  readonly childless?: 'allow' | 'never' | 'force';
   /** Ask for a cookie as soon as one SA is half-open (RFC 7296 §2.6). Takes effect at the next start. */
   readonly cookies?: boolean;
   /** False: the signature methods of RFC 7296 only, none of RFC 7427. Takes effect at the next start. */
@@ -132,6 +151,10 @@ export class Strongswan {
     await this.host.run(['rm', '-rf', directory]);
     this.host.write(`${directory}/x509/gateway.pem`, options.certificate.certificatePem);
     this.host.write(`${directory}/private/gateway.pem`, options.certificate.keyPem, 0o600);
+    if (options.rawKeys) {
+      this.host.write(`${directory}/pubkey/client.pem`, options.rawKeys.client);
+      this.host.write(`${directory}/pubkey/gateway.pem`, publicKeyOf(options.certificate));
+    }
     for (const [index, authority] of [...options.authorities, ...chainAbove(options.certificate)].entries()) {
       this.host.write(`${directory}/x509ca/ca-${index}.pem`, authority);
     }
@@ -254,7 +277,7 @@ function swanctlConf(options: GatewayOptions): string {
   const poolNames = [...(pools.v4 ? ['pool4'] : []), ...(pools.v6 ? ['pool6'] : [])];
   const connections: Record<string, Settings> = {};
   for (const authentication of options.authentication ?? ['pubkey']) {
-    connections[authentication] = {
+    connections[authentication.replace('+', '-then-')] = {
       version: 2,
       local_addrs: '%any',
       remote_addrs: '%any',
@@ -264,12 +287,14 @@ function swanctlConf(options: GatewayOptions): string {
       fragmentation: options.fragmentation === false ? 'no' : 'yes',
       dpd_delay: `${options.dpdSeconds ?? 0}s`,
       rekey_time: `${options.ikeRekeySeconds ?? 0}s`,
-      reauth_time: '0s',
+      reauth_time: `${options.reauthSeconds ?? 0}s`,
+      ...(options.childless ? { childless: options.childless } : {}),
+      ...(options.ppk ? { ppk_required: options.ppk.required ? 'yes' : 'no' } : {}),
       send_cert: 'always',
       unique: 'no',
       pools: poolNames.join(','),
-      local: { auth: options.localAuth ?? 'pubkey', certs: 'gateway.pem', id: options.id ?? network.gateway.name },
-      remote: authentication === 'pubkey' ? { auth: options.remoteAuth ?? 'pubkey' } : { auth: authentication, eap_id: '%any' },
+      local: localOf(authentication, options),
+      ...remotesOf(authentication, options),
       children: {
         net: {
           local_ts: (options.localSelectors ?? ['0.0.0.0/0', '::/0']).join(','),
@@ -292,8 +317,47 @@ function swanctlConf(options: GatewayOptions): string {
       ...(pools.v4 ? { pool4: { addrs: network.pool.range4, dns: network.corp.dns4 } } : {}),
       ...(pools.v6 ? { pool6: { addrs: network.pool.range6, dns: network.corp.dns6 } } : {}),
     },
-    secrets: Object.fromEntries(users.map(([id, secret], index) => [`eap-${index}`, { id, secret: `"${secret}"` }])),
+    secrets: {
+      ...secretsOf('eap', users),
+      ...secretsOf('ike', Object.entries(options.sharedKeys ?? {})),
+      ...secretsOf('ppk', options.ppk ? [[options.ppk.identity, options.ppk.secret]] : []),
+    },
   });
+}
+
+function secretsOf(kind: 'eap' | 'ike' | 'ppk', entries: readonly (readonly [string, string])[]): Record<string, Settings> {
+  return Object.fromEntries(entries.map(([id, secret], index) => [`${kind}-${index}`, { id, secret: `"${secret}"` }]));
+}
+
+function localOf(authentication: GatewayAuthentication, options: GatewayOptions): Settings {
+  const id = options.id ?? network.gateway.name;
+  if (authentication === 'psk') return { auth: 'psk', id };
+  const key: Settings = options.rawKeys ? { pubkeys: 'gateway.pem' } : { certs: 'gateway.pem' };
+  return { auth: options.localAuth ?? 'pubkey', ...key, id };
+}
+
+function remotesOf(authentication: GatewayAuthentication, options: GatewayOptions): Record<string, Settings> {
+  const { rawKeys, remoteAuth = 'pubkey' } = options;
+  switch (authentication) {
+    case 'pubkey':
+      return { remote: rawKeys ? { auth: remoteAuth, pubkeys: 'client.pem', id: rawKeys.name } : { auth: remoteAuth } };
+    case 'psk':
+      return { remote: { auth: 'psk' } };
+    case 'pubkey+eap-mschapv2':
+      return {
+        'remote-machine': { auth: remoteAuth, round: 1 },
+        'remote-user': { auth: 'eap-mschapv2', eap_id: '%any', round: 2 },
+      };
+    case 'eap-mschapv2':
+    case 'eap-tls':
+    case 'eap-ttls':
+    case 'eap-radius':
+      return { remote: { auth: authentication, eap_id: '%any' } };
+  }
+}
+
+function publicKeyOf({ keyPem }: Issued): string {
+  return createPublicKey(keyPem).export({ type: 'spki', format: 'pem' }).toString();
 }
 
 function chainAbove(issued: Issued): string[] {

@@ -154,7 +154,7 @@ function conversationOf(header: DecodedHeader, socket: Outlet, client: RemoteInf
 }
 
 /** Of an IKE SA that this gateway knows nothing of (RFC 7296 §1.5, RFC 6290 §4.5). */
-function answerStranger(socket: Socket, header: DecodedHeader, from: RemoteInfo, marked: boolean): void {
+function answerStranger(socket: Outlet, header: DecodedHeader, from: RemoteInfo, marked: boolean): void {
   say(`no IKE SA ${hex(header.spiI)}`);
   if (header.response) return;
   const datagram = encodeMessage({

@@ -21,6 +21,7 @@ import {
   type KeyPlaces,
   type LoadedCredentials,
 } from './credentials.ts';
+import { keyMaterialFiles } from './key-material.ts';
 import type { Log } from './log.ts';
 import { keyringDigest, passwordStores } from './password-stores.ts';
 import { Passwords } from './passwords.ts';
@@ -39,6 +40,8 @@ export interface Candidate {
   readonly digest: string;
   /** Differs when a tunnel would be another one. */
   readonly tunnelKey: string;
+  /** Differs when another tunnel, user or key must not go on with the session of this one. */
+  readonly sessionKey: string;
   readonly choice?: CertificateChoice;
   readonly credentials?: LoadedCredentials;
   readonly compiled?: CompiledIkeConfig;
@@ -121,12 +124,14 @@ export class CandidateStore {
     const kept = await this.#keep(stored, settings, keys);
     const before = this.#candidates.get(name);
     if (keys.more.length > 0 && (force || !inUse(name))) kept.seen = await digestRing(kept.ring);
-    const digest = await this.#digest(profile, settings, paths, kept);
+    const files = await this.#digestFiles(settings, paths);
+    const digest = await this.#digest(profile, settings, files, kept);
     if (!force && before?.digest === digest) return undefined;
     if (before && before.digest !== digest) kept.sessions.clear();
     const picked = kept.picked?.tunnelKey === tunnelKey ? kept.picked.id : undefined;
-    const loaded = await loadCredentials(profile, paths, keys, kept.ring, picked);
-    let candidate: Candidate = { stored, settings, paths, keys, digest, tunnelKey };
+    const loaded = await loadCredentials(profile, paths, keys, kept.ring, settings, configDir, picked);
+    const sessionKey = keyOf(tunnelKey, files, picked ?? '');
+    let candidate: Candidate = { stored, settings, paths, keys, digest, tunnelKey, sessionKey };
     let obstacle = 'problem' in loaded ? loaded.problem : undefined;
     if (loaded.choice) candidate = { ...candidate, choice: loaded.choice };
     if (loaded.choice?.outcome.kind === 'chosen')
@@ -194,11 +199,13 @@ export class CandidateStore {
       const facts = { ...loaded.facts, hasPassword: wantsSecret(profile) && (await this.#hasPassword(settings, kept)) };
       const credentials: LoadedCredentials = { ...loaded, facts };
       const userName = settings.userName ?? loaded.userName;
-      const compiled = compileIkeConfig(profile, { ...settings, ...(userName !== undefined && { userName }) }, facts);
+      const whole = { ...settings, ...(userName !== undefined && { userName }) };
+      const compiled = compileIkeConfig(profile, whole, facts, loaded.material.secrets);
       const verifier = this.#options.createGatewayVerifier(credentials, settings.revocation);
       if ('problem' in compiled) return { candidate: { ...candidate, credentials, verifier }, problem: compiled.problem };
+      for (const warning of compiled.warnings) this.#options.log.warn(warning, stored.name);
       return {
-        candidate: { ...candidate, credentials, verifier, compiled: withEapOnly(compiled, settings) },
+        candidate: { ...candidate, credentials, verifier, compiled: withHostSettings(compiled, settings) },
         problem: undefined,
       };
     } catch (error) {
@@ -265,10 +272,14 @@ export class CandidateStore {
     };
   }
 
-  async #digest(profile: Profile, settings: ProfileSettings, paths: CredentialPaths, kept: Kept): Promise<string> {
-    const { attendance, configDir } = this.#options;
+  async #digestFiles(settings: ProfileSettings, paths: CredentialPaths): Promise<string> {
     const pinFile = settings.pkcs11PinFile;
-    const files = await digestFiles(paths, pinFile === undefined ? [] : [pinFile], configDir);
+    const others = [...(pinFile === undefined ? [] : [pinFile]), ...keyMaterialFiles(settings)];
+    return await digestFiles(paths, others, this.#options.configDir);
+  }
+
+  async #digest(profile: Profile, settings: ProfileSettings, files: string, kept: Kept): Promise<string> {
+    const { attendance } = this.#options;
     const needsPerson = wantsSecret(profile) || kept.seen !== '';
     return keyOf(
       files,
@@ -295,9 +306,9 @@ function titleOf(app: AppName): string {
   return app.kind === 'system' ? 'SYSTEM' : app.written;
 }
 
-function withEapOnly(compiled: CompiledIkeConfig, { allowEapOnly }: ProfileSettings): CompiledIkeConfig {
-  const { config } = compiled;
-  if (!allowEapOnly || config.auth.kind !== 'eap') return compiled;
+function withHostSettings(compiled: CompiledIkeConfig, { allowEapOnly, revocation }: ProfileSettings): CompiledIkeConfig {
+  const config = { ...compiled.config, ocsp: revocation !== 'off' };
+  if (!allowEapOnly || config.auth.kind !== 'eap') return { ...compiled, config };
   return { ...compiled, config: { ...config, auth: { ...config.auth, allowEapOnly } } };
 }
 

@@ -1,11 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import process from 'node:process';
 import {
-  HostError,
-  hostErrors,
   loadCredential,
   openKeyRing,
   type AskPin,
@@ -24,8 +20,10 @@ import {
 import { problemOfCertificateChoice, type CredentialFacts, type Problem } from '@aovpn/supervisor';
 import type { Profile } from '@aovpn/profile';
 import { problemOfError } from './problem-error.ts';
+import { goesWithoutCertificate, loadKeyMaterial, type KeyMaterial } from './key-material.ts';
 import { radiusServerOf } from './secret-need.ts';
 import type { ProfileSettings } from './settings.ts';
+import { hostError, readTrustedFile } from './trusted-file.ts';
 
 /** Where the credentials of one profile are; undefined: there is none of that kind. */
 export interface CredentialPaths {
@@ -94,6 +92,7 @@ export async function digestFiles(paths: CredentialPaths, more: readonly string[
 export interface LoadedCredentials {
   readonly facts: CredentialFacts;
   readonly credential?: Credential;
+  readonly material: KeyMaterial;
   /** From NAME.user, when the settings name nobody. */
   readonly userName?: string;
   readonly gatewayAnchors: readonly X509Certificate[];
@@ -104,9 +103,6 @@ export interface LoadedCredentials {
 
 /** Where Debian, Fedora (by a link) and Arch keep the roots that the system trusts. */
 const systemAnchors = '/etc/ssl/certs/ca-certificates.crt';
-
-/** A system's whole list has a quarter of it. */
-const maxAnchorBytes = 4 << 20;
 
 /** Sources of keys beside the files of a profile. */
 export interface KeyPlaces {
@@ -191,11 +187,14 @@ export async function loadCredentials(
   paths: CredentialPaths,
   keys: KeyPlaces,
   ring: KeyRing,
+  settings: ProfileSettings,
+  configDir: string,
   picked?: string,
 ): Promise<LoadedCredentials | CredentialProblem> {
   try {
     const { gatewayCa, radiusCa } = paths;
-    const decided = await decideCertificate(profile, paths, keys, ring, picked);
+    const material = await loadKeyMaterial(settings, paths, configDir);
+    const decided = goesWithoutCertificate(settings) ? undefined : await decideCertificate(profile, paths, keys, ring, picked);
     const choice = decided?.choice;
     const credential = decided && (await credentialOf(decided, keys, ring));
     const gatewayAnchors = await readAnchors(gatewayCa ?? systemAnchors);
@@ -206,11 +205,15 @@ export async function loadCredentials(
     return {
       facts: {
         ...(credential && { certificate: certificateFacts(credential) }),
+        ...(material.machine && { machine: certificateFacts(material.machine) }),
+        ...(material.rawKey && { rawKey: material.rawKey }),
+        ...(material.gatewayKeys && { gatewayKeys: material.gatewayKeys }),
         hasPassword: false,
         anyRadiusRoot: radiusCa === undefined,
         gatewayAuthorities: gatewayAnchors.map(keyHash),
       },
       ...(credential && { credential }),
+      material,
       ...(userName && { userName }),
       gatewayAnchors,
       radiusAnchors,
@@ -261,25 +264,10 @@ function certificateFacts({
 }
 
 async function readAnchors(file: string): Promise<readonly X509Certificate[]> {
-  let text: string;
-  try {
-    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const facts = await handle.stat();
-      // Whoever can write it decides whom we believe.
-      if (!facts.isFile()) throw hostError('AOV-HOST-103', `${file} is not a regular file`);
-      if (facts.uid !== 0 && facts.uid !== process.geteuid?.())
-        throw hostError('AOV-HOST-102', `${file} belongs to user ${facts.uid}`);
-      if ((facts.mode & 0o022) !== 0) throw hostError('AOV-HOST-101', `${file} can be written by other users`);
-      if (facts.size > maxAnchorBytes) throw hostError('AOV-HOST-104', `${file} has ${facts.size} octets`);
-      text = await handle.readFile('latin1');
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (error instanceof HostError) throw error;
-    if (file === systemAnchors && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw hostError('AOV-HOST-100', `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`, error);
+  const text = await readTrustedFile(file);
+  if (text === undefined) {
+    if (file === systemAnchors) return [];
+    throw hostError('AOV-HOST-100', `${file} cannot be read (ENOENT)`);
   }
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   // An anchor file without anchors must never come to mean "trust whatever the system trusts".
@@ -289,10 +277,6 @@ async function readAnchors(file: string): Promise<readonly X509Certificate[]> {
   } catch (error) {
     throw hostError('AOV-HOST-141', `${file} holds a certificate that cannot be decoded`, error);
   }
-}
-
-function hostError(code: string, what: string, cause?: unknown): HostError {
-  return new HostError(code, what, hostErrors.find((entry) => entry.code === code)?.cure ?? '', cause);
 }
 
 /** RFC 7296 §3.7: SHA-1 of the SubjectPublicKeyInfo. */

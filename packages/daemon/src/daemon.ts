@@ -60,6 +60,7 @@ import type { SettingsFile } from './settings-file.ts';
 import { StatusBoard } from './status-board.ts';
 import { TrafficControl, type FilterPlatform } from './traffic-control.ts';
 import { trafficStatus, withPlanProblems } from './traffic-report.ts';
+import { TicketStore } from './ticket-store.ts';
 import { TrustMemory } from './trust-memory.ts';
 import { TrustedNetworks } from './trusted-networks.ts';
 import type { Tunnel, TunnelReport } from './tunnel.ts';
@@ -118,6 +119,7 @@ export class Daemon {
   readonly #held: HeldFile;
   readonly #places: PlaceFile;
   readonly #trust: TrustMemory;
+  readonly #tickets: TicketStore;
   readonly #revocation = createRevocationChecker();
   readonly #startedAt = new Date();
   readonly #tunnels = new Map<string, { readonly attempt: number; readonly tunnel: Tunnel }>();
@@ -231,6 +233,7 @@ export class Daemon {
     this.#held = new HeldFile(path.join(options.stateDir, 'held.json'), log);
     this.#places = new PlaceFile(path.join(options.stateDir, 'places.json'), log);
     this.#trust = new TrustMemory(path.join(options.stateDir, 'radius-trust.json'), log);
+    this.#tickets = new TicketStore(path.join(options.runDir, 'tickets.json'), log);
     this.attendance = new Attendance(
       () => settings.current.promptUsers.length > 0,
       // What was refused for want of a person is tried again.
@@ -281,6 +284,7 @@ export class Daemon {
     this.#state = startSupervisor(await this.#held.read(), await this.#places.read());
     await this.portal.start();
     await this.lockdown.read();
+    await this.#tickets.load();
     await this.#network.read();
     await this.rescan();
     // Also without any profile: a lock that nothing asks for any more goes.
@@ -306,6 +310,7 @@ export class Daemon {
     }, stopPatience);
     this.#say({ kind: 'stop' });
     await this.#stopped.promise;
+    await this.#tickets.settled();
     clearTimeout(patience);
     for (const timer of this.#timers.values()) clearTimeout(timer);
     await this.abandon('remove');
@@ -340,6 +345,7 @@ export class Daemon {
     this.refuseWhileLocked(name, 'AOV-DAEMON-540');
     this.prompts.withdraw(name);
     this.#candidates.keepsakes(name)?.passwords.forget();
+    this.#tickets.forget(name);
     this.#say({ kind: 'down', name });
   }
 
@@ -519,6 +525,7 @@ export class Daemon {
         await this.#trust.forget(change.name);
         await this.#places.forget(change.name);
         await this.lockdown.forget(change.name);
+        this.#tickets.forget(change.name);
         this.#say({ kind: 'profile-removed', name: change.name });
         return;
     }
@@ -634,6 +641,7 @@ export class Daemon {
       plans: this.plans,
       desk: this.prompts,
       trust: this.#trust,
+      tickets: this.#tickets,
       log: this.log,
       trace: this.trace,
       revocation: this.#revocation,

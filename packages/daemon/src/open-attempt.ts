@@ -9,6 +9,7 @@ import type { PlanKeeper } from './plan-keeper.ts';
 import { problemOfError, ProblemError } from './problem-error.ts';
 import type { PromptDesk } from './prompt-desk.ts';
 import { passwordUserOf } from './secret-need.ts';
+import type { TicketStore } from './ticket-store.ts';
 import type { TrustMemory } from './trust-memory.ts';
 import { Tunnel, type TunnelReport } from './tunnel.ts';
 
@@ -17,6 +18,7 @@ export interface AttemptContext {
   readonly plans: PlanKeeper;
   readonly desk: PromptDesk;
   readonly trust: TrustMemory;
+  readonly tickets: TicketStore;
   readonly log: Log;
   readonly trace: MessageTrace;
   /** Of certificates of RADIUS servers. */
@@ -36,13 +38,14 @@ export function makeAttempt(
   context: AttemptContext,
   report: (report: TunnelReport) => void,
 ): Tunnel {
-  const { compiled, credentials, verifier, settings, tunnelKey } = candidate ?? {};
-  if (!compiled || !credentials || !verifier || !settings || tunnelKey === undefined || !keepsakes)
+  const { compiled, credentials, verifier, settings, tunnelKey, sessionKey } = candidate ?? {};
+  if (!compiled || !credentials || !verifier || !settings || tunnelKey === undefined || sessionKey === undefined || !keepsakes)
     throw new ProblemError(problem('internal', 'the credentials are gone'));
-  const { platform, plans, log, trace } = context;
+  const { platform, plans, log, trace, tickets } = context;
   const { passwords, sessions } = keepsakes;
   const { auth } = compiled.config;
-  const { credential, radiusAnchors, userName } = credentials;
+  const { credential, material, radiusAnchors, userName } = credentials;
+  const ticketKey = `${sessionKey} ${settings.userName ?? userName ?? ''}`;
   return new Tunnel(
     {
       name,
@@ -68,10 +71,13 @@ export function makeAttempt(
         return user === undefined ? undefined : await passwords.prepare(user);
       },
       sign: async (scheme, data) => {
-        if (!credential) throw new Error('there is no key');
-        return await credential.sign(scheme, data);
+        const key = material.machine ?? material.rawKey ?? credential;
+        if (!key) throw new Error('there is no key');
+        return await key.sign(scheme, data);
       },
-      verifyGateway: ({ certificates, identity, names }) => verifier.verify({ certificates, identity, names }),
+      verifyGateway: (question) => verifier.verify(question),
+      findTicket: () => (settings.sessionResumption === false ? undefined : tickets.find(name, ticketKey)),
+      keepTicket: (ticket, lifetimeMs) => (ticket ? tickets.keep(name, ticketKey, ticket, lifetimeMs) : tickets.forget(name)),
       answerSecret: (question) => passwords.answer(question),
       secretAccepted: () => passwords.succeeded(),
       secretUndecided: (refused) => (refused ? passwords.refused() : passwords.undecided()),

@@ -96,7 +96,7 @@ async function checkCredentials(
     const keys = keyPlaces(paths, settings, daemon.options.configDir);
     // Tokens are left alone: what is checked here are the files that were given.
     const ring = openRing({ files: keys.files, more: [] });
-    const loaded = await loadCredentials(profile, paths, keys, ring);
+    const loaded = await loadCredentials(profile, paths, keys, ring, settings, daemon.options.configDir);
     await ring.close();
     // Whether there is a certificate for it yet is a matter of the connection, which says so by itself.
     if ('problem' in loaded && !loaded.choice) {

@@ -13,6 +13,15 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayCa?: string;
   readonly radiusCa?: string;
   readonly passwordFile?: string;
+  readonly sharedKeyFile?: string;
+  readonly ppkFile?: string;
+  /** Public keys of the gateway, in PEM. */
+  readonly gatewayKey?: string;
+  /** Our key speaks for itself, without a certificate. */
+  readonly rawKey?: boolean;
+  /** With it the machine authenticates before the user does. */
+  readonly machineCertificate?: string;
+  readonly machineKey?: string;
   readonly pkcs11Module?: string;
   /** Label. */
   readonly pkcs11Token?: string;
@@ -107,6 +116,11 @@ const path =
       | 'gatewayCa'
       | 'radiusCa'
       | 'passwordFile'
+      | 'sharedKeyFile'
+      | 'ppkFile'
+      | 'gatewayKey'
+      | 'machineCertificate'
+      | 'machineKey'
       | 'pkcs11Module'
       | 'pkcs11PinFile'
       | 'certificateDirectory'
@@ -115,13 +129,13 @@ const path =
   (value) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
 const text =
-  (field: 'userName' | 'identity' | 'pkcs11Token' | 'passwordCredential'): Reader =>
+  (field: 'userName' | 'identity' | 'pkcs11Token' | 'passwordCredential' | 'ppkIdentity'): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && value.length <= 256 && !/\p{Cc}/u.test(value)
       ? { [field]: value }
       : 'a text of 1 to 256 printable characters in quotes is wanted';
 const flag =
-  (field: 'allowWeak' | 'allowEapOnly' | 'triggerHold'): Reader =>
+  (field: 'allowWeak' | 'allowEapOnly' | 'triggerHold' | 'rawKey' | 'ppkRequired' | 'childless' | 'sessionResumption'): Reader =>
   (value) =>
     typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
 const number =
@@ -186,6 +200,16 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'user-name': text('userName'),
   'password-file': path('passwordFile'),
   'password-sources': sources,
+  'shared-key-file': path('sharedKeyFile'),
+  'raw-key': flag('rawKey'),
+  'gateway-key': path('gatewayKey'),
+  'machine-certificate': path('machineCertificate'),
+  'machine-key': path('machineKey'),
+  'ppk-file': path('ppkFile'),
+  'ppk-identity': text('ppkIdentity'),
+  'ppk-required': flag('ppkRequired'),
+  childless: flag('childless'),
+  'session-resumption': flag('sessionResumption'),
   'password-credential': text('passwordCredential'),
   'secret-service': (value) =>
     isUser(value) ? { secretService: value } : 'the name of a user in quotes, or a number, is wanted',

@@ -9,25 +9,22 @@ import type {
   OuterPath,
   Transport,
 } from '@aovpn/esp';
-import {
-  startIkeSa,
-  stepIkeSa,
-  type GatewayVerdict,
-  type IkeAction,
-  type IkeEnd,
-  type IkeEvent,
-  type IkeFacts,
-  type IkeSa,
-  type IkeSaConfig,
-  type IkeStep,
-  type IkeTimer,
-  type MachineCrypto,
-  type MessageRecord,
-  type SignatureScheme,
-  type TrafficSelector,
-  type TunnelConfiguration,
+import type {
+  GatewayVerdict,
+  IkeAction,
+  IkeEnd,
+  IkeEvent,
+  IkeFacts,
+  IkeSaConfig,
+  MachineCrypto,
+  MessageRecord,
+  SessionTicket,
+  SignatureScheme,
+  TrafficSelector,
+  TunnelConfiguration,
 } from '@aovpn/ike';
 import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem } from '@aovpn/supervisor';
+import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
 import { TunnelEap, type EapPorts, type RadiusWait } from './tunnel-eap.ts';
 
@@ -48,6 +45,9 @@ export interface TunnelPorts extends EapPorts {
   /** Gets what only a person can give (a password, a PIN) before anything is sent: gateways do not wait for people. */
   prepare(): Promise<Problem | undefined>;
   sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
+  /** A ticket that may resume the last session (RFC 5723), and where the next one is kept; undefined: the old one is good for nothing. */
+  findTicket(): SessionTicket | undefined;
+  keepTicket(ticket: SessionTicket | undefined, lifetimeMs: number): void;
   verifyGateway(question: Extract<IkeAction, { readonly kind: 'verify-gateway' }>): Promise<GatewayVerdict>;
   /** Whether anything on the gateway's port answers an IKE_SA_INIT of a stranger; resolves within some seconds. */
   probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
@@ -89,21 +89,38 @@ const hintInterval = 5_000;
 const oneWay = { after: 3_000, every: 1_000 } as const;
 /** From the loss of a TCP connection to the next try, milliseconds. */
 const reconnect = { first: 50, again: 500 } as const;
+/** Packets in flight on what a new IKE SA has replaced are still received for so long, milliseconds. */
+const retiredPatience = 5_000;
+/** The gateway may still be at work on packets of the old one: it is deleted so long after the new one has taken over, milliseconds. */
+const handoverPatience = 1_000;
 /** How long an orderly end of plan and data plane may take each, milliseconds. */
 const cleanUpPatience = 10_000;
+
+/** One IKE SA of the tunnel, with the EAP that authenticates it. */
+interface Run {
+  readonly driver: IkeDriver;
+  readonly eap: TunnelEap;
+}
 
 /**
  * One tunnel from its first datagram to its last: wires the IKE machine to the data plane, the keys, the trust and the TLS engine.
  * It performs the machine's actions in order, feeds back what comes of them, and decides nothing.
+ *
+ * A machine can ask for another IKE SA in its place: that one is a machine of its own beside it, on the same flow and the same data plane, and takes
+ * over once it is established (make before break). Device, plan and data plane stay through all of that.
  */
 export class Tunnel {
   readonly #options: TunnelOptions;
   readonly #ports: TunnelPorts;
   readonly #report: (report: TunnelReport) => void;
-  readonly #timers = new Map<IkeTimer, NodeJS.Timeout>();
   #plane: DataPlane | undefined;
-  #sa: IkeSa | undefined;
-  readonly #eap: TunnelEap;
+  #run: Run;
+  /** On its way to take over. */
+  #successor: Run | undefined;
+  /** Was replaced, and says goodbye. */
+  #retired: Run | undefined;
+  /** How the current SA ended while its successor was on its way. */
+  #orphaned: IkeEnd | undefined;
   #transport: Transport;
   #path: OuterPath | undefined;
   #network: TunnelNetwork | undefined;
@@ -126,7 +143,7 @@ export class Tunnel {
     this.#transport = options.transport;
     this.#ports = ports;
     this.#report = report;
-    this.#eap = new TunnelEap(options.name, ports);
+    this.#run = this.#makeRun();
   }
 
   get path(): OuterPath | undefined {
@@ -140,11 +157,11 @@ export class Tunnel {
 
   /** What the RADIUS side keeps us waiting for. */
   get wait(): RadiusWait | undefined {
-    return this.#eap.wait;
+    return this.#run.eap.wait ?? this.#successor?.eap.wait;
   }
 
   get radius(): RadiusStatus | undefined {
-    return this.#eap.radius;
+    return this.#run.eap.radius;
   }
 
   open(): void {
@@ -154,8 +171,10 @@ export class Tunnel {
   /** `orderly`: say goodbye and wait for the gateway's answer. Otherwise one goodbye, and gone. */
   close(orderly: boolean, why: string): void {
     if (this.#over) return;
-    if (this.#sa) this.#feed({ kind: 'close', why });
-    if (!orderly || !this.#sa) this.#finish(undefined);
+    const { isRunning } = this.#run.driver;
+    this.#successor?.driver.feed({ kind: 'close', why });
+    this.#run.driver.feed({ kind: 'close', why });
+    if (!orderly || !isRunning) this.#finish(undefined);
   }
 
   /** Binds the outer flow to whatever the network is now, and tells the machine. */
@@ -197,8 +216,9 @@ export class Tunnel {
 
   /** Asks for new keys before their time: of every pair of CHILD_SAs, then of the IKE SA. */
   rekey(): void {
-    for (const { spiIn } of this.#sa?.children ?? []) this.#feed({ kind: 'rekey-child', spiIn });
-    this.#feed({ kind: 'rekey-ike' });
+    const { driver } = this.#run;
+    for (const spiIn of driver.children) driver.feed({ kind: 'rekey-child', spiIn });
+    driver.feed({ kind: 'rekey-ike' });
   }
 
   async stats(): Promise<DataPlaneStats | undefined> {
@@ -208,7 +228,9 @@ export class Tunnel {
 
   async #begin(): Promise<void> {
     const { plane, gateway, ports, config } = this.#options;
-    const missing = await this.#ports.prepare();
+    const ticket = this.#ports.findTicket();
+    // With a ticket nobody is asked; if the gateway does not take it, EAP asks when it comes to that.
+    const missing = ticket ? undefined : await this.#ports.prepare();
     if (this.#over) return;
     if (missing) throw new ProblemError(missing);
     const opened = await this.#ports.openDataPlane(plane, (event) => this.#planeEvent(event));
@@ -217,12 +239,12 @@ export class Tunnel {
     // The device comes before the first datagram: a machine without TUN must not authenticate in vain.
     const device = opened.openDevice();
     // Meanwhile workers start, and nobody waits for us yet.
-    if (config.auth.kind === 'eap') this.#eap.prepare(config.auth.peer);
+    if (config.auth.kind === 'eap' && !ticket) this.#run.eap.prepare(config.auth.peer);
     await device;
     const path = await opened.connect(gateway, ports[this.#transport], this.#transport);
     if (this.#over) return;
     this.#path = path;
-    this.#step(() => startIkeSa(this.#ports.crypto, config, path, performance.now()));
+    this.#run.driver.start(ticket ? { ...config, ticket } : config, path);
   }
 
   #planeEvent(event: DataPlaneEvent): void {
@@ -260,45 +282,102 @@ export class Tunnel {
     if (sent && performance.now() - (lastInboundAt ?? this.#establishedAt) > oneWay.after) this.#hint();
   }
 
+  /** To every IKE SA: each knows what is its own. */
   #feed(event: IkeEvent): void {
-    const sa = this.#sa;
-    if (this.#over || !sa) return;
-    this.#step(() => stepIkeSa(this.#ports.crypto, sa, event, performance.now()));
+    if (this.#over) return;
+    this.#run.driver.feed(event);
+    this.#successor?.driver.feed(event);
+    this.#retired?.driver.feed(event);
   }
 
-  #step(step: () => IkeStep): void {
-    let result: IkeStep;
-    try {
-      result = step();
-    } catch (error) {
-      // Whatever the gateway sent, the machine must not throw: this is our bug, and this tunnel's end, not the daemon's.
-      this.#ports.log.error(
-        `bug in the IKE machine: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-        this.#options.name,
-      );
-      return this.#finish(problem('internal', 'the IKE machine stopped'));
-    }
-    this.#sa = result.sa;
-    for (const action of result.actions) {
+  #makeRun(): Run {
+    const ports: IkeDriverPorts = {
+      crypto: this.#ports.crypto,
+      perform: (action, driver) => {
+        if (!this.#over) this.#perform(action, driver);
+      },
+      bug: (error, driver) => this.#bug(error, driver),
+    };
+    return { driver: new IkeDriver(ports), eap: new TunnelEap(this.#options.name, this.#ports) };
+  }
+
+  #bug(error: unknown, driver: IkeDriver): void {
+    // This tunnel's end, not the daemon's.
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#ports.log.error(`bug in the IKE machine: ${what}`, this.#options.name);
+    driver.stop();
+    this.#finish(problem('internal', 'the IKE machine stopped'));
+  }
+
+  /** The current IKE SA wants another one in its place. */
+  #replace(why: 'lifetime' | 'crash'): void {
+    if (this.#successor || !this.#network) return;
+    const run = (this.#successor = this.#makeRun());
+    this.#prepareSuccessor(run, why).catch((error: unknown) => this.#successorFailed(run, problemOfError(error)));
+  }
+
+  async #prepareSuccessor(run: Run, why: 'lifetime' | 'crash'): Promise<void> {
+    const { config, name } = this.#options;
+    // A session is not resumed where it is the authentication that has run out (RFC 5723 §6.2).
+    const ticket = why === 'crash' ? this.#ports.findTicket() : undefined;
+    const missing = ticket ? undefined : await this.#ports.prepare();
+    if (this.#over || this.#successor !== run || !this.#path || !this.#network) return;
+    if (missing) return this.#successorFailed(run, missing);
+    this.#ports.log.info('a new IKE SA is made beside the one in use', name);
+    const replaces = this.#network.configuration.addresses;
+    run.driver.start({ ...config, replaces, ...(ticket && { ticket }) }, this.#path);
+  }
+
+  #successorFailed(run: Run, what: Problem | undefined): void {
+    if (this.#over || this.#successor !== run) return;
+    this.#successor = undefined;
+    run.driver.stop();
+    if (this.#orphaned) return this.#finish(what ?? problemOfEnd(this.#orphaned, this.#options.authentication));
+    if (what) this.#ports.log.warn(`no new IKE SA: ${what.message}; the one in use goes on. ${what.cure}`, this.#options.name);
+  }
+
+  /** The successor carries traffic: it is the one from now on, and the old one says goodbye. */
+  #succeed(run: Run, configuration: TunnelConfiguration, facts: IkeFacts): void {
+    const old = this.#run;
+    this.#run = run;
+    this.#successor = undefined;
+    this.#orphaned = undefined;
+    this.#silent = false;
+    this.#retired?.driver.stop();
+    this.#retired = old;
+    this.#enqueue(async () => {
+      if (!this.#network) return;
+      const before = this.#network;
+      const network = { ...before, configuration, facts, selectors: this.#selectors };
+      await this.#plane!.setInnerAddresses(configuration.addresses.map(({ address }: IpPrefix) => address));
+      if (!sameConfiguration(before.configuration, configuration)) {
+        this.#ports.log.warn(
+          'the gateway gives other addresses than before: connections that used the old ones break',
+          this.#options.name,
+        );
+        await this.#ports.applyPlan(network);
+      }
       if (this.#over) return;
-      this.#perform(action);
-    }
+      this.#network = network;
+      this.#ports.log.info(`the new IKE SA has taken over: ${facts.ikeSuite}; ESP ${facts.childSuite}`, this.#options.name);
+      this.#report({ kind: 'unresponsive', silent: false });
+      this.#report({ kind: 'facts' });
+      const goodbye = (): void => old.driver.feed({ kind: 'close', why: 'a new IKE SA has taken over' });
+      setTimeout(goodbye, handoverPatience).unref();
+    });
   }
 
-  #perform(action: IkeAction): void {
+  #perform(action: Exclude<IkeAction, { readonly kind: 'arm' | 'disarm' }>, driver: IkeDriver): void {
     const { log } = this.#ports;
     const { name } = this.#options;
+    const run = [this.#run, this.#successor, this.#retired].find((one) => one?.driver === driver);
+    if (!run) return;
+    const isCurrent = run === this.#run;
     switch (action.kind) {
       case 'send':
         return this.#plane?.sendIke(action.datagram);
-      case 'arm':
-        return this.#arm(action.timer, action.at);
-      case 'disarm':
-        clearTimeout(this.#timers.get(action.timer));
-        this.#timers.delete(action.timer);
-        return;
       case 'sign':
-        return this.#answer(async () => {
+        return this.#answer(run, async () => {
           const { request, scheme, data } = action;
           try {
             return { kind: 'signed', request, signature: await this.#ports.sign(scheme, data) };
@@ -307,7 +386,7 @@ export class Tunnel {
           }
         });
       case 'verify-gateway':
-        return this.#answer(async () => {
+        return this.#answer(run, async () => {
           const verdict = await this.#ports.verifyGateway(action);
           for (const line of verdict.trace) log.debug(`gateway certificate: ${line}`, name);
           return { kind: 'gateway-verdict', request: action.request, verdict };
@@ -315,67 +394,99 @@ export class Tunnel {
       case 'answered':
         return this.#report({ kind: 'answered' });
       case 'eap':
-        return this.#answer(async () => {
-          const event = await this.#eap.handle(action.action);
+        return this.#answer(run, async () => {
+          const event = await run.eap.handle(action.action);
           return event && { kind: 'eap', event };
         });
       case 'eap-waiting':
-        this.#eap.quiet(action.since);
-        if (this.#eap.wait) log.info(this.#eap.wait.text, name);
+        run.eap.quiet(action.since);
+        if (run.eap.wait) log.info(run.eap.wait.text, name);
         return this.#report({ kind: 'facts' });
       case 'eap-succeeded':
         log.debug(`EAP ended well: ${action.method}`, name);
-        return void this.#eap
-          .succeeded(action.method)
-          .catch((error: unknown) => log.error(`after EAP: ${messageOf(error)}`, name));
+        return void run.eap.succeeded(action.method).catch((error: unknown) => log.error(`after EAP: ${messageOf(error)}`, name));
       case 'install-child':
         this.#selectors = action.child.tsr;
         return this.#enqueue(async () => {
           const { spi } = action.child.inbound;
           try {
             await this.#plane!.installChild(action.child);
-            this.#feed({ kind: 'child-installed', spiIn: spi });
+            driver.feed({ kind: 'child-installed', spiIn: spi });
           } catch (error) {
-            this.#feed({ kind: 'child-installed', spiIn: spi, problem: messageOf(error) });
+            driver.feed({ kind: 'child-installed', spiIn: spi, problem: messageOf(error) });
           }
         });
       case 'use-child':
         return this.#enqueue(() => this.#plane!.useChild(action.spiIn));
       case 'remove-child':
-        return this.#enqueue(() => this.#plane!.removeChild(action.spiIn));
+        return this.#removeChild(action.spiIn, isCurrent);
       case 'ask-traffic':
-        return this.#answer(async () => {
+        return this.#answer(run, async () => {
           const { lastInboundAt, children } = await this.#plane!.stats();
           return { kind: 'traffic', lastInboundAt, children };
         });
       case 'established':
-        return this.#established(action.configuration, action.facts);
+        return isCurrent
+          ? this.#established(action.configuration, action.facts)
+          : this.#succeed(run, action.configuration, action.facts);
       case 'rekeyed':
         log.info(
           `${action.what === 'ike' ? 'IKE SA' : 'CHILD_SA'} rekeyed: ${action.what === 'ike' ? action.facts.ikeSuite : action.facts.childSuite}`,
           name,
         );
-        if (this.#network) this.#network = { ...this.#network, facts: action.facts };
+        if (this.#network && isCurrent) this.#network = { ...this.#network, facts: action.facts };
         return this.#report({ kind: 'facts' });
       case 'moved':
+        if (!isCurrent) return undefined;
         log.info('the gateway follows to the new address', name);
         return this.#report({ kind: 'moved' });
       case 'cannot-move':
+        if (!isCurrent) return undefined;
         return this.#report({ kind: 'cannot-move' });
       case 'unresponsive':
+        if (!isCurrent) return undefined;
         this.#silent = action.since !== undefined;
         log.info(action.since === undefined ? 'the gateway answers again' : 'the gateway does not answer', name);
         return this.#report({ kind: 'unresponsive', silent: action.since !== undefined });
       case 'probe-gateway':
         return void this.#probe();
+      case 'ticket':
+        return this.#ports.keepTicket(action.ticket, action.lifetimeMs);
+      case 'replace':
+        return isCurrent ? this.#replace(action.why) : undefined;
       case 'ended':
-        this.#refused = secretRefused(action.end);
-        return this.#finish(problemOfEnd(action.end, this.#options.authentication));
+        return this.#ended(run, action.end);
       case 'message':
         return this.#ports.trace(action.record, this.#path);
       case 'trace':
         return log.write(action.level, action.what, name);
     }
+  }
+
+  #ended(run: Run, end: IkeEnd): void {
+    run.driver.stop();
+    if (run === this.#retired) {
+      this.#retired = undefined;
+      return void run.eap.end(false).catch(() => {});
+    }
+    if (run === this.#successor) {
+      void run.eap.end(secretRefused(end)).catch(() => {});
+      return this.#successorFailed(run, problemOfEnd(end, this.#options.authentication));
+    }
+    // The gateway ends it when its time is up (RFC 4478 §3), or has long forgotten it: what matters is the new one.
+    if (this.#successor && end.kind !== 'closed') {
+      this.#orphaned = end;
+      return;
+    }
+    this.#refused = secretRefused(end);
+    this.#finish(problemOfEnd(end, this.#options.authentication));
+  }
+
+  /** What another IKE SA has replaced still receives what was in flight. */
+  #removeChild(spiIn: number, isCurrent: boolean): void {
+    const remove = (): void => this.#enqueue(() => this.#plane!.removeChild(spiIn));
+    if (isCurrent) return remove();
+    setTimeout(remove, retiredPatience).unref();
   }
 
   async #probe(): Promise<void> {
@@ -407,23 +518,11 @@ export class Tunnel {
     });
   }
 
-  #arm(timer: IkeTimer, at: number): void {
-    clearTimeout(this.#timers.get(timer));
-    const delay = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(at - performance.now())));
-    this.#timers.set(
-      timer,
-      setTimeout(() => {
-        this.#timers.delete(timer);
-        this.#feed({ kind: 'timer', timer });
-      }, delay),
-    );
-  }
-
   /** Asks the host something and feeds the answer back, if anybody still wants it. */
-  #answer(ask: () => Promise<IkeEvent | undefined>): void {
+  #answer({ driver }: Run, ask: () => Promise<IkeEvent | undefined>): void {
     ask().then(
       (event) => {
-        if (event && !this.#over) this.#feed(event);
+        if (event && !this.#over && driver.isRunning) driver.feed(event);
         else if (event?.kind === 'eap') TunnelEap.discard(event.event);
       },
       (error: unknown) => this.#fail(error),
@@ -444,15 +543,14 @@ export class Tunnel {
   #fail(error: unknown): void {
     if (this.#over) return;
     const ending = problemOfError(error);
-    if (this.#sa) this.#feed({ kind: 'close', why: ending.message });
+    this.#feed({ kind: 'close', why: ending.message });
     this.#finish(ending);
   }
 
   #finish(ending: Problem | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
+    for (const run of this.#runs()) run.driver.stop();
     clearInterval(this.#watch);
     clearTimeout(this.#reconnect);
     this.#clearAway().then(
@@ -461,10 +559,14 @@ export class Tunnel {
     );
   }
 
+  #runs(): Run[] {
+    return [this.#run, this.#successor, this.#retired].filter((run) => run !== undefined);
+  }
+
   /** Plan first: a route into a device that is gone is worse than none. */
   async #clearAway(): Promise<void> {
     await within(cleanUpPatience, this.#work);
-    await within(cleanUpPatience, this.#eap.end(this.#refused));
+    for (const run of this.#runs()) await within(cleanUpPatience, run.eap.end(this.#refused));
     try {
       if (this.#planApplied) await this.#ports.removePlan();
     } catch (error) {
@@ -495,10 +597,7 @@ async function within(milliseconds: number, promise: Promise<unknown>): Promise<
   }
 }
 
-/** Whether the server did not like the secret that it was given. Methods that have no word for that just end. */
-function secretRefused(end: IkeEnd): boolean {
-  if (end.kind !== 'failed' || end.failure.kind !== 'eap') return false;
-  const { kind, unexplained } = end.failure.failure;
-  // A refusal after the server has shown that it knows the password says nothing against the password.
-  return kind === 'wrong-password' || kind === 'password-expired' || (kind === 'rejected' && unexplained === 'secret');
+/** Whether routes, names and the device stay as they are. */
+function sameConfiguration(a: TunnelConfiguration, b: TunnelConfiguration): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }

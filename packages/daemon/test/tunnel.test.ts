@@ -67,6 +67,8 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem)
     },
     log: new Log({ level: 'debug', format: 'text', journal: false, write: (line) => lines.push(line), clock: Date.now }),
     sign: unasked,
+    findTicket: () => undefined,
+    keepTicket: unasked,
     verifyGateway: unasked,
     prepare: () => Promise.resolve(missing),
     answerSecret: unasked,

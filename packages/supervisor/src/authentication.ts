@@ -5,6 +5,8 @@ import type { Problem } from './problem.ts';
 /** Every way to authenticate that we have: the IKE method, or the EAP method with what runs inside of it. */
 export type AuthenticationKind =
   | 'certificate'
+  /** Of the machine, from the settings: ProfileXML has no word for it. */
+  | 'shared-key'
   | 'mschapv2'
   | 'eap-tls'
   | 'peap-mschapv2'
@@ -28,7 +30,7 @@ export interface AuthenticationPlan {
   readonly usesRadiusTls: boolean;
 }
 
-/** How the profile wants to authenticate, or why we cannot. */
+/** How the profile wants to authenticate, the settings aside, or why we cannot. */
 export function authenticationOf(profile: Profile): AuthenticationPlan | { readonly problem: Problem } {
   const authentication = profile.nativeProfile?.authentication;
   if (!authentication) return { problem: problem('noAuthentication') };

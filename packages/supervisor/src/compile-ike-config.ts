@@ -1,11 +1,11 @@
-import { addressFromBytes, encodeUtf8 } from '@aovpn/bytes';
-import type { Identity, IkeSaConfig, TrafficSelector } from '@aovpn/ike';
+import { addressFromBytes, encodeUtf8, parseAddress } from '@aovpn/bytes';
+import { fixedPpkIdentity, type Identity, type IkeSaConfig, type KeyAuthentication, type TrafficSelector } from '@aovpn/ike';
 import type { Profile } from '@aovpn/profile';
 import { authenticationOf, type AuthenticationKind } from './authentication.ts';
 import { compileEapConfig } from './compile-eap-config.ts';
 import { compileProposals } from './compile-proposals.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
-import type { AlternativeName, CredentialFacts } from './credential-facts.ts';
+import type { AlternativeName, CertificateFacts, CredentialFacts, SharedSecrets } from './credential-facts.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { gatewayNamesOf, reviewProfile } from './review-profile.ts';
@@ -13,6 +13,8 @@ import { gatewayNamesOf, reviewProfile } from './review-profile.ts';
 export interface CompiledIkeConfig {
   readonly config: IkeSaConfig;
   readonly authentication: AuthenticationKind;
+  /** What is weaker than it should be, for the log. */
+  readonly warnings: readonly string[];
 }
 
 /** Our choices for the IKE SA that nobody needs to set. */
@@ -30,6 +32,7 @@ export function compileIkeConfig(
   profile: Profile,
   settings: ConnectionSettings,
   facts: CredentialFacts,
+  secrets: SharedSecrets = {},
 ): CompiledIkeConfig | { readonly problem: Problem } {
   const obstacle = reviewProfile(profile, settings);
   if (obstacle) return { problem: obstacle };
@@ -37,17 +40,24 @@ export function compileIkeConfig(
   if ('problem' in proposals) return proposals;
   const wanted = authenticationOf(profile);
   if ('problem' in wanted) return wanted;
-  const auth = compileAuthentication(profile, wanted.kind, settings, facts);
+  const auth = compileAuthentication(profile, wanted.kind, settings, facts, secrets);
   if ('problem' in auth) return auth;
+  const { gatewayKeys } = facts;
+  const { ppk } = secrets;
   const limit = proposals.smallBlocks ? ours.smallBlockBytes : 0;
   return {
-    authentication: wanted.kind,
+    authentication: auth.kind === 'shared-key' ? 'shared-key' : wanted.kind,
+    warnings: [...warningsOfKey('shared key', secrets.sharedKey), ...warningsOfKey('post-quantum preshared key', ppk)],
     config: {
       ikeProposals: proposals.ike,
       childProposals: proposals.child,
       auth,
       certificateAuthorities: facts.gatewayAuthorities,
       gatewayNames: gatewayNamesOf(profile),
+      ...(gatewayKeys && { gatewayKeys }),
+      ...(ppk && { ppk: { identity: ppkIdentity(settings), key: ppk, required: settings.ppkRequired !== false } }),
+      childless: settings.childless === true,
+      askTicket: settings.sessionResumption !== false,
       request: { v4: true, v6: true },
       trafficSelectors: { tsi: everything, tsr: everything },
       fragmentation: profile.disableIkev2Fragmentation?.value !== true,
@@ -72,23 +82,68 @@ function compileAuthentication(
   kind: AuthenticationKind,
   settings: ConnectionSettings,
   facts: CredentialFacts,
+  { sharedKey }: SharedSecrets,
 ): IkeSaConfig['auth'] | { readonly problem: Problem } {
+  const { rawKey, certificate, machine } = facts;
   if (kind !== 'certificate') {
+    if (sharedKey || rawKey) return { problem: problem('sharedKeyBesideEap') };
     const peer = compileEapConfig(profile, settings, facts);
     if ('problem' in peer) return peer;
-    return { kind: 'eap', peer, ...(settings.allowEapOnly === true && { allowEapOnly: true }) };
+    const first = machine && keyAuthentication(machine, settings.identity);
+    if (first && 'problem' in first) return first;
+    return {
+      kind: 'eap',
+      peer,
+      ...(settings.allowEapOnly === true && { allowEapOnly: true }),
+      ...(first && { machine: first }),
+    };
   }
-  const { certificate } = facts;
+  if (sharedKey || rawKey) {
+    if (settings.identity === undefined) return { problem: problem('identityWanted') };
+    const identity = identityFromText(settings.identity);
+    if (sharedKey) return { kind: 'shared-key', key: sharedKey, identity };
+    return { kind: 'certificate', schemes: rawKey!.schemes, certificates: [], rawKey: rawKey!.spki, identity };
+  }
   if (!certificate) return { problem: facts.certificateProblem ?? problem('noCertificate') };
+  return keyAuthentication(certificate, settings.identity);
+}
+
+function keyAuthentication(
+  certificate: CertificateFacts,
+  wanted: string | undefined,
+): KeyAuthentication | { readonly problem: Problem } {
   if (certificate.schemes.length === 0) return { problem: problem('noSignatureScheme') };
-  const identity = certificateIdentity(certificate, settings.identity);
+  const identity = certificateIdentity(certificate, wanted);
   if ('problem' in identity) return identity;
   return { kind: 'certificate', schemes: certificate.schemes, certificates: certificate.chain, identity };
 }
 
+/** A name that no certificate vouches for (RFC 7296 §3.5). */
+function identityFromText(text: string): Identity {
+  const address = parseAddress(text);
+  if (address) return { type: address.family === 4 ? 1 : 5, data: address.bytes };
+  return { type: text.includes('@') ? 3 : 2, data: encodeUtf8(text) };
+}
+
+/** PPK_ID of type PPK_ID_FIXED, which is what administrators write (RFC 8784 §5.1). */
+function ppkIdentity({ ppkIdentity: name = '' }: ConnectionSettings): Uint8Array {
+  return fixedPpkIdentity(encodeUtf8(name));
+}
+
+/**
+ * Whoever plays the gateway once can search for a shared key at leisure (RFC 7296 §2.15), and for a PPK with a quantum computer beside (RFC 8784
+ * §6): 32 octets are beyond that when they are random.
+ */
+function warningsOfKey(what: string, key: Uint8Array | undefined): string[] {
+  if (!key) return [];
+  if (key.length < 32) return [`the ${what} has ${key.length} octets; make it 32 or more, such as by "openssl rand -base64 32"`];
+  if (new Set(key).size < 12) return [`the ${what} repeats itself and can be guessed; make it random`];
+  return [];
+}
+
 /** The subject as DER, as Windows sends it for a machine certificate; a certificate without subject is known by its first name. */
 function certificateIdentity(
-  certificate: NonNullable<CredentialFacts['certificate']>,
+  certificate: CertificateFacts,
   wanted: string | undefined,
 ): Identity | { readonly problem: Problem } {
   const { subject, alternativeNames } = certificate;

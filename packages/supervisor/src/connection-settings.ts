@@ -8,8 +8,15 @@ export interface ConnectionSettings {
   readonly postQuantum: 'offer' | 'require' | 'off';
   /** User name for EAP; for EAP-TLS the certificate has one as a rule. */
   readonly userName?: string;
-  /** `subject` or one of the certificate's subject alternative names, to be sent as IDi. */
+  /** `subject` or one of the certificate's subject alternative names, to be sent as IDi; any name without a certificate. */
   readonly identity?: string;
+  /** PPK_ID of the post-quantum preshared key. */
+  readonly ppkIdentity?: string;
+  /** Without that key there is no connection. */
+  readonly ppkRequired?: boolean;
+  readonly childless?: boolean;
+  /** Tickets are asked for and used. */
+  readonly sessionResumption?: boolean;
   /** EAP alone may prove the gateway (RFC 5998), where the method is fit for it. */
   readonly allowEapOnly?: boolean;
   /** TCP encapsulation (RFC 9329): where UDP is blocked, never, or always. */
@@ -28,6 +35,9 @@ export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
   postQuantum: 'offer',
   tcp: 'fallback',
+  ppkRequired: true,
+  childless: false,
+  sessionResumption: true,
   dpdMs: 10_000,
   ikeLifetimeMs: 8 * 3_600_000,
   childLifetimeMs: 3_600_000,

@@ -3,7 +3,7 @@ export type { Candidate } from './candidate.ts';
 export { problem, problemCatalogue, type ProblemName } from './problem-catalogue.ts';
 export { problemOf, problemOfCertificateChoice, problemOfEnd, problemOfHost } from './problem-of.ts';
 export { authenticationOf, type AuthenticationKind, type AuthenticationPlan } from './authentication.ts';
-export type { AlternativeName, CredentialFacts } from './credential-facts.ts';
+export type { AlternativeName, CertificateFacts, CredentialFacts, SharedSecrets } from './credential-facts.ts';
 export { compileEapConfig } from './compile-eap-config.ts';
 export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
 export { startSupervisor, stepSupervisor } from './step.ts';

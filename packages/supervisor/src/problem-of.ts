@@ -27,7 +27,7 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
   switch (failure.kind) {
     case 'no-answer': {
       const detail = `${Math.round(failure.seconds)} seconds of silence`;
-      if (failure.phase === 'auth' && authentication !== 'certificate' && failure.seconds >= eapSilenceSeconds) {
+      if (failure.phase === 'auth' && !isWithoutEap(authentication) && failure.seconds >= eapSilenceSeconds) {
         return problem('eapRadiusSilent', detail);
       }
       const name = ({ init: 'noAnswerInit', auth: 'noAnswerAuth', established: 'noAnswerEstablished' } as const)[failure.phase];
@@ -45,6 +45,7 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
       return problem('gatewaySignature');
     case 'authentication-failed': {
       if (authentication === 'certificate') return problem('refusedCertificate', failure.detail);
+      if (authentication === 'shared-key') return problem('refusedSharedKey', failure.detail);
       const silence = silenceOf(failure);
       return silence ? problem('eapRadiusSilent', silence) : problem('refusedAfterEap', failure.detail);
     }
@@ -56,6 +57,8 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
       return problem('tsUnacceptable');
     case 'no-address':
       return problem('noAddress');
+    case 'not-supported':
+      return problem(failure.what === 'ppk' ? 'ppkNotSpoken' : 'multipleAuthenticationNotSpoken');
     case 'signing':
       return problem('signing', failure.problem);
     case 'install':
@@ -65,6 +68,10 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
     case 'protocol':
       return problem('protocol', failure.detail);
   }
+}
+
+function isWithoutEap(authentication: AuthenticationKind): boolean {
+  return authentication === 'certificate' || authentication === 'shared-key';
 }
 
 /** The gateway gave up only after a long silence: it waited for somebody itself. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { decodeUtf8, formatAddress } from '@aovpn/bytes';
+import { decodeUtf8, encodeUtf8, formatAddress } from '@aovpn/bytes';
 import type { EapPeapSettings, EapSettings, EapTtlsSettings, Profile } from '@aovpn/profile';
 import { compileIkeConfig, type CompiledIkeConfig } from '../src/compile-ike-config.ts';
-import type { CredentialFacts } from '../src/credential-facts.ts';
+import type { CredentialFacts, SharedSecrets } from '../src/credential-facts.ts';
 import { compileProposals } from '../src/compile-proposals.ts';
 import { defaultConnectionSettings, type ConnectionSettings } from '../src/connection-settings.ts';
 import { problem } from '../src/problem-catalogue.ts';
@@ -542,5 +542,69 @@ suite('what we cannot do fails closed', () => {
         protocolList: { at: { line: 5, column: 1 }, protocols: [on(5, 'Sstp'), on(6, 'Ikev2')] },
       }),
     );
+  });
+});
+
+suite('keys that ProfileXML has no word for', () => {
+  const secret = encodeUtf8('Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6U');
+  const compile = (
+    from: Profile,
+    settings: Partial<ConnectionSettings>,
+    secrets: SharedSecrets,
+    more: Partial<CredentialFacts> = {},
+  ) => compileIkeConfig(from, { ...defaultConnectionSettings, ...settings }, { ...facts, ...more }, secrets);
+
+  test('a shared key stands in for the machine certificate, under the name that the settings give', () => {
+    for (const [identity, type] of [
+      ['laptop.example', 2],
+      ['jo@example', 3],
+      ['192.0.2.7', 1],
+      ['2001:db8::7', 5],
+    ] as const) {
+      const result = compile(profile(), { identity }, { sharedKey: secret });
+      assert.ok(!('problem' in result));
+      assert.equal(result.authentication, 'shared-key');
+      assert.ok(result.config.auth.kind === 'shared-key');
+      assert.equal(result.config.auth.identity.type, type);
+      assert.equal(result.config.auth.key, secret);
+    }
+    const nameless = compile(profile(), {}, { sharedKey: secret });
+    assert.equal('problem' in nameless && nameless.problem.code, 'AOV-SUPERVISOR-353');
+    const user = compile(
+      eapProfile({ method: 'mschapv2', useWinLogonCredentials: false }),
+      { userName: 'jo', identity: 'x' },
+      { sharedKey: secret },
+    );
+    assert.equal('problem' in user && user.problem.code, 'AOV-SUPERVISOR-354');
+  });
+
+  test('weak ones are told of, and only weak ones', () => {
+    const warnings = (sharedKey: string): readonly string[] => {
+      const result = compile(profile(), { identity: 'x.example' }, { sharedKey: encodeUtf8(sharedKey) });
+      assert.ok(!('problem' in result));
+      return result.warnings;
+    };
+    assert.match(warnings('secret').join(), /6 octets/);
+    assert.match(warnings('ab'.repeat(20)).join(), /repeats itself/);
+    assert.deepEqual(warnings('Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6U'), []);
+    for (const text of warnings('secret')) assert.doesNotMatch(text, /secret/);
+  });
+
+  test('a raw key, keys of the gateway, the machine before the user, a PPK', () => {
+    const raw = { spki: Uint8Array.of(1), schemes: ['ed25519'] } as const;
+    const keys = [Uint8Array.of(2)];
+    const own = compile(profile(), { identity: 'x.example' }, {}, { rawKey: raw, gatewayKeys: keys });
+    assert.ok(!('problem' in own) && own.config.auth.kind === 'certificate');
+    assert.deepEqual([own.config.auth.rawKey, own.config.auth.certificates, own.config.gatewayKeys], [raw.spki, [], keys]);
+    const user = eapProfile({ method: 'mschapv2', useWinLogonCredentials: false });
+    const both = compile(user, { userName: 'jo' }, { ppk: secret }, { machine: certificate });
+    assert.ok(!('problem' in both) && both.config.auth.kind === 'eap');
+    assert.deepEqual(both.config.auth.machine?.certificates, certificate.chain);
+    assert.deepEqual(both.config.ppk, { identity: Uint8Array.of(2), key: secret, required: true });
+  });
+
+  test('tickets are asked for unless the settings say no', () => {
+    const asks = (settings: Partial<ConnectionSettings>) => compiled(profile(), settings).config.askTicket;
+    assert.deepEqual([asks({}), asks({ sessionResumption: false })], [true, false]);
   });
 });

@@ -10,6 +10,22 @@ export const credentialProblems = {
     'There is no certificate for this profile',
     'Put NAME.pem with NAME.key, or NAME.p12 with NAME.p12.secret, beside the profile.',
   ),
+  identityWanted: row(
+    'AOV-SUPERVISOR-353',
+    undefined,
+    'credentials',
+    'never',
+    'There is no certificate to take our name from',
+    'Set identity for this profile in aovpn.toml: a host name, a mail address or an IP address, as the gateway knows this machine.',
+  ),
+  sharedKeyBesideEap: row(
+    'AOV-SUPERVISOR-354',
+    undefined,
+    'profile',
+    'never',
+    'A shared or raw key stands in for the machine certificate, and this profile authenticates a user by EAP',
+    'Remove shared-key-file and raw-key from aovpn.toml, or give the profile MachineMethod Certificate.',
+  ),
   noUserName: row(
     'AOV-SUPERVISOR-341',
     691,

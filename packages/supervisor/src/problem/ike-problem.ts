@@ -52,6 +52,22 @@ export const ikeProblems = {
     'The gateway insists on a key exchange group that we do not offer',
     "Make DHGroup in the profile equal to the gateway's IKE policy.",
   ),
+  ppkNotSpoken: row(
+    'AOV-IKE-113',
+    undefined,
+    'gateway',
+    'slow',
+    'The gateway goes without the post-quantum preshared key, which the settings require',
+    'Give the gateway the same key by the same name (ppk-identity), or set ppk-required to false.',
+  ),
+  multipleAuthenticationNotSpoken: row(
+    'AOV-IKE-114',
+    undefined,
+    'gateway',
+    'slow',
+    'The gateway cannot authenticate the machine and then the user',
+    'Let the gateway ask for both (strongSwan: two remote sections), or remove machine-certificate from aovpn.toml.',
+  ),
   invalidSyntax: row(
     'AOV-IKE-120',
     13843,
@@ -213,6 +229,14 @@ export const ikeProblems = {
     'slow',
     'The gateway refuses us although EAP is not to blame',
     'Check the network policy of the RADIUS server: group membership, allowed authentication method, conditions.',
+  ),
+  refusedSharedKey: row(
+    'AOV-IKE-152',
+    undefined,
+    'credentials',
+    'slow',
+    'The gateway refuses our shared key or our name',
+    'Compare shared-key-file and identity in aovpn.toml with what the gateway has for this machine.',
   ),
   signing: row(
     'AOV-IKE-170',
