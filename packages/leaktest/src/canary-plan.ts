@@ -42,10 +42,7 @@ export function planCanaries({ promise, links, destinations, mark }: CanaryFacts
     .flatMap((name) => resolvers.map((destination): Canary => ({ kind: 'udp', destination, port: 53, payload: dnsQuery(name) })));
   if (split) return [...base, ...questions];
   const plain = [...base, ...questions];
-  // Routes alone, which is all that a force tunnel has, do not hold a socket that was told to use a link: docs/known-issues.md.
-  const devices = (promise.kind === 'lockdown' ? [...links.links.values()] : []).flatMap((device) =>
-    plain.map((canary) => ({ ...canary, device })),
-  );
+  const devices = [...links.links.values()].flatMap((device) => plain.map((canary) => ({ ...canary, device })));
   const sources = plain.flatMap((canary) => {
     const own = links.addresses.find(({ prefix }) => prefix.address.family === canary.destination.family)?.prefix.address;
     return own ? [{ ...canary, source: own }] : [];

@@ -20,6 +20,8 @@ import { performStep, stepTitles, type StepName } from './step.ts';
 export interface LeakTestDaemon {
   /** The ProfileXML. */
   profile(name: string): Promise<string>;
+  /** Whether root has released LockDown of the profile. */
+  isReleased(name: string): Promise<boolean>;
   /** Ends with the daemon; called again it waits for the next one, or throws. */
   events(signal: AbortSignal): AsyncIterable<DaemonEvent>;
   rekey(name: string): Promise<void>;
@@ -68,7 +70,7 @@ export async function runLeakTest(daemon: LeakTestDaemon, options: LeakTestOptio
 async function readPromise(daemon: LeakTestDaemon, name: string): Promise<LeakPromise> {
   const { profile } = parseProfile(new TextEncoder().encode(await daemon.profile(name)));
   if (!profile) throw new Error(`the profile "${name}" cannot be read`);
-  return leakPromise(profile, resolveProfile(name, profile).intent);
+  return leakPromise(profile, resolveProfile(name, profile).intent, await daemon.isReleased(name));
 }
 
 class LeakTestRun {

@@ -18,7 +18,7 @@ import type { GatewayEndpoint, PortalHole } from './lockdown/lockdown-plan.ts';
 import { compileProxy } from './proxy/compile-proxy.ts';
 import { compileNamedRoutes } from './route/named-route.ts';
 import { localNetworkProblems } from './route/judge-local-network.ts';
-import { emptyPlan, type DnsRule, type Plan, type RulePlan, type TunnelPlan } from './plan.ts';
+import { emptyPlan, type DnsRule, type PastTunnel, type Plan, type RoutePlan, type RulePlan, type TunnelPlan } from './plan.ts';
 
 /** A tunnel that is up (or about to be): what its profile wants, and what its gateway gave. */
 export interface LiveTunnel {
@@ -65,7 +65,7 @@ export function compilePlan(input: PlanInput): Plan {
   const inForce = preferred.length > 0 || ways.ways.length > 0;
   return {
     ...emptyPlan,
-    tunnels: preferred.map((tunnel) => compileTunnel(tunnel, host)),
+    tunnels: preferred.map((tunnel) => compileTunnel(tunnel, host, shared)),
     routes,
     rules: inForce ? ([4, 6] as const).flatMap((family) => compileRules(family, host, compileForcedRules(ways, family))) : [],
     dns,
@@ -124,7 +124,8 @@ function compareIntents(a: Intent, b: Intent): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-function compileTunnel({ intent, facts }: LiveTunnel, { mark }: HostFacts): TunnelPlan {
+function compileTunnel({ intent, facts }: LiveTunnel, host: HostFacts, routes: readonly RoutePlan[]): TunnelPlan {
+  const { mark } = host;
   const alone = (prefix: IpPrefix): IpPrefix => ({ address: prefix.address, length: prefix.address.bytes.length * 8 });
   return {
     device: facts.device,
@@ -133,9 +134,16 @@ function compileTunnel({ intent, facts }: LiveTunnel, { mark }: HostFacts): Tunn
     mtu: facts.mtu,
     addresses: facts.addresses.map(alone),
     ...(mark !== 0 && { outer: { gateway: facts.gateway, mark } }),
+    ...(intent.routing.value === 'ForceTunnel' && { past: pastTunnel(host, routes) }),
     metric: { v4: intent.interfaceMetric.v4.value, v6: intent.interfaceMetric.v6.value },
     because: { ...intent.routing.because, why: `${intent.tunnel} tunnel, ${intent.routing.because.why}` },
   };
+}
+
+function pastTunnel({ resolverUsers = [], physicalDns }: HostFacts, routes: readonly RoutePlan[]): PastTunnel {
+  const direct = routes.filter(({ kind, table }) => kind === 'throw' && table === undefined).map(({ prefix }) => prefix);
+  const asks = resolverUsers.length > 0 && physicalDns.length > 0;
+  return { direct, ...(asks && { resolver: { users: resolverUsers, servers: physicalDns } }) };
 }
 
 /**

@@ -41,7 +41,17 @@ export interface TunnelPlan {
   readonly metric: { readonly v4: number; readonly v6: number };
   /** Where our own outer packets go, and the mark by which they are known; absent on a machine where they have none. */
   readonly outer?: { readonly gateway: IpAddress; readonly mark: number };
+  /** Only of a force tunnel: all that may go past it. */
+  readonly past?: PastTunnel;
   readonly because: Because;
+}
+
+/** What a force tunnel does not carry. */
+export interface PastTunnel {
+  /** Exclusions, attached networks that stay direct, and what never leaves a link. */
+  readonly direct: readonly IpPrefix[];
+  /** The machine's resolver, where it has a user of its own: it asks these servers for exempted names. */
+  readonly resolver?: { readonly users: readonly NumberRange[]; readonly servers: readonly IpAddress[] };
 }
 
 /** `tunnel`: into a device. `throw`: our table says nothing, the machine's own routing decides. `unreachable`: nowhere. */

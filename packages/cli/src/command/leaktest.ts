@@ -79,6 +79,10 @@ async function consent(terminal: Terminal): Promise<void> {
 function daemonOf(client: Client): LeakTestDaemon {
   return {
     profile: async (name) => (await client.call('GET /v1/profiles/:name', { name })).xml,
+    isReleased: async (name) => {
+      const { lockdown } = await client.call('GET /v1/status');
+      return lockdown?.profiles.some((profile) => profile.name === name && profile.released !== undefined) ?? false;
+    },
     events: (signal) => client.stream('/v1/events', signal),
     rekey: async (name) => void (await client.call('POST /v1/connections/:name/rekey', { name })),
     pid: async () => (await client.call('GET /v1/status')).pid,

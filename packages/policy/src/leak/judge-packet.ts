@@ -104,7 +104,7 @@ export function createJudge(promise: LeakPromise, facts: JudgingFacts): (packet:
     if (excluded && excluded.length >= held.length) return { sort: 'excluded', why: 'ExclusionRoute of the profile' };
     if (!lockdown && within(direct, packet.destination)) return { sort: 'attached', why: 'ByPassForLocal' };
     if (promise.kind === 'force' && staysOnLink(packet.destination, facts.attached))
-      return { sort: 'attached', why: 'multicast or broadcast that no router forwards' };
+      return { sort: 'attached', why: 'what no router forwards' };
     return { sort: 'leak', why: holds[promise.kind] };
   };
 }
@@ -179,9 +179,10 @@ function within(prefixes: readonly IpPrefix[], address: IpAddress): IpPrefix | u
   return best;
 }
 
-/** Link-local multicast (RFC 5771 §4, RFC 4291 §2.7) and broadcast. */
+/** Link-local multicast (RFC 5771 §4, RFC 4291 §2.7), link-local addresses (RFC 3927, RFC 4291 §2.5.6) and broadcast. */
 function staysOnLink({ family, bytes }: IpAddress, attached: readonly IpPrefix[]): boolean {
-  if (family === 6) return bytes[0] === 0xff && (bytes[1]! & 0x0f) <= 2;
+  if (family === 6) return (bytes[0] === 0xff && (bytes[1]! & 0x0f) <= 2) || (bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80);
+  if (bytes[0] === 169 && bytes[1] === 254) return true;
   if (bytes[0] === 224 && bytes[1] === 0 && bytes[2] === 0) return true;
   if (bytes.every((octet) => octet === 255)) return true;
   return attached.some((prefix) => prefixContains(prefix, { family, bytes }) && prefix.length < 31 && isLast(prefix, bytes));

@@ -28,9 +28,9 @@ export interface LeakPromise {
 
 const everything = [parsePrefix('0.0.0.0/0')!, parsePrefix('::/0')!];
 
-/** `intent` is what {@link Profile} comes to. */
-export function leakPromise(profile: Profile, intent: Intent): LeakPromise {
-  const lockdown = profile.lockDown?.value === true;
+/** @param intent what the profile comes to @param released root has released LockDown of this profile: it is a force tunnel then */
+export function leakPromise(profile: Profile, intent: Intent, released = false): LeakPromise {
+  const lockdown = profile.lockDown?.value === true && !released;
   const force = intent.routing.value === 'ForceTunnel';
   const servers = profile.nativeProfile?.servers?.value ?? [];
   return {
