@@ -4,6 +4,9 @@ import { CommandError, ExitCode } from './command.ts';
 import { readAppFiles } from './app-files.ts';
 import { readProfileFile } from './profile-file.ts';
 
+/** RFC 3948 §2.1; aovpn.toml may say otherwise. */
+const usualGatewayPort = 4500;
+
 /**
  * The plan that a profile comes to with assumed facts: without root, without the daemon.
  * @param called the file that its name is taken from
@@ -27,7 +30,8 @@ export async function dryPlan(file: string, configDir: string, terminal: Termina
     .replaceAll(/^-+|-+$/g, '')
     .slice(0, 11)}`;
   const tunnel = assumeTunnel(intent, device);
-  const plan = compilePlan({ tunnels: [tunnel], host: assumeHost(), apps: catalogue, identities });
+  const endpoints = new Map([[name, [{ address: tunnel.facts.gateway, port: usualGatewayPort }]]]);
+  const plan = compilePlan({ tunnels: [tunnel], endpoints, host: assumeHost(), apps: catalogue, identities });
   return {
     plan,
     assumptions: assumptionsOf(tunnel, false),

@@ -87,6 +87,20 @@ suite('plans without a daemon', () => {
     assert.equal((await plan(file('corp.xml'), '--against', file('corp.xml'))).stdout, 'no difference\n');
   });
 
+  test('LockDown: as plan, as ruleset, and as a difference', async () => {
+    const force =
+      '<VPNProfile>\n<NativeProfile><Servers>vpn.example</Servers><RoutingPolicyType>ForceTunnel</RoutingPolicyType><NativeProtocolType>IKEv2</NativeProtocolType><Authentication><MachineMethod>Certificate</MachineMethod></Authentication></NativeProfile></VPNProfile>';
+    writeFileSync(file('force.xml'), force);
+    writeFileSync(file('lock.xml'), force.replace('<NativeProfile>', '<LockDown>true</LockDown><NativeProfile>'));
+    const { stdout } = await plan(file('lock.xml'));
+    assert.match(stdout, /lockdown allow 203\.0\.113\.1 udp 500 4500 tcp 4500/);
+    assert.match(stdout, /lockdown refuse everything else +# profile "lock" line 2: LockDown/);
+    assert.match((await plan(file('lock.xml'), '--ruleset')).stdout, /table inet aovpn_lockdown \{[^]*policy drop/);
+    const changes = (await plan(file('lock.xml'), '--against', file('force.xml'))).stdout;
+    assert.match(changes, /^\+ lockdown refuse everything else$/m);
+    assert.match((await plan(file('force.xml'), '--against', file('lock.xml'))).stdout, /^- lockdown refuse everything else$/m);
+  });
+
   test('an app that nothing is known for is a problem, and exit code 1; a broken profile is told with its line', async () => {
     const unknown = await aovpn(['plan', file('corp.xml'), '--config-dir', '/nonexistent'], { socketPath: nobody });
     assert.equal(unknown.exitCode, 1);

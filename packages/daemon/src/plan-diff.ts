@@ -1,5 +1,14 @@
 import type { DiffProfile, PlanDiff } from '@aovpn/api';
-import { assumeTunnel, assumptionsOf, describeChange, diffFilters, diffPlan, printChanges, resolveProfile } from '@aovpn/policy';
+import {
+  assumeTunnel,
+  assumptionsOf,
+  describeChange,
+  diffFilters,
+  diffLockdown,
+  diffPlan,
+  printChanges,
+  resolveProfile,
+} from '@aovpn/policy';
 import { parseProfile } from '@aovpn/profile';
 import { DaemonError } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
@@ -20,7 +29,7 @@ export async function diffProfile(daemon: Daemon, { name, xmlBase64 }: DiffProfi
   const assumed = daemon.plans.isLive(name) ? [] : [assumeTunnel(intent, deviceNameOf(name, [...intents.keys()]))];
   const from = daemon.plans.plan;
   const to = await daemon.plans.preview(intents, assumed);
-  const changes = [...diffPlan(from, to), ...diffFilters(from, to)];
+  const changes = [...diffLockdown(from, to), ...diffPlan(from, to), ...diffFilters(from, to)];
   return {
     name,
     changes: changes.map((change) => ({ op: change.op, text: describeChange(change) })),

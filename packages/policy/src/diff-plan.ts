@@ -1,5 +1,6 @@
 import { formatPrefix, sameAddress, type IpPrefix } from '@aovpn/bytes';
 import { describeFilterChange, type FilterChange } from './filter/diff-filters.ts';
+import type { LockdownChange } from './lockdown/diff-lockdown.ts';
 import { printRoute, printRule } from './print-plan.ts';
 import { routeKey, ruleKey, type DnsPlan, type Plan, type RoutePlan, type RulePlan, type TunnelPlan } from './plan.ts';
 
@@ -64,13 +65,15 @@ export function diffPlan(from: Plan, to: Plan): readonly PlanChange[] {
 }
 
 /** Changes as text, one a line: `+` added, `~` replaced, `-` removed. */
-export function printChanges(changes: readonly (PlanChange | FilterChange)[]): string {
+export function printChanges(changes: readonly (PlanChange | FilterChange | LockdownChange)[]): string {
   return changes.map((change) => `${{ add: '+', replace: '~', remove: '-' }[change.op]} ${describeChange(change)}\n`).join('');
 }
 
 /** One change without its sign. */
-export function describeChange(change: PlanChange | FilterChange): string {
+export function describeChange(change: PlanChange | FilterChange | LockdownChange): string {
   switch (change.kind) {
+    case 'lockdown':
+      return change.text;
     case 'tunnel':
       return `device ${change.tunnel.device} mtu ${change.tunnel.mtu}`;
     case 'address':

@@ -37,6 +37,7 @@ export { nftTable, printRuleset, type RulesetFacts } from './filter/print-rulese
 export type { CgroupName } from './filter/ruleset-line.ts';
 export type { GatewayEndpoint, LockdownPlan, PortalHole } from './lockdown/lockdown-plan.ts';
 export { lockdownRules, type LockdownRule } from './lockdown/lockdown-rule.ts';
+export { diffLockdown, type LockdownChange } from './lockdown/diff-lockdown.ts';
 export { lockdownTable, printLockdown, printLockdownRemoval, type LockdownStep } from './lockdown/print-lockdown.ts';
 export {
   decideTrustedNetwork,

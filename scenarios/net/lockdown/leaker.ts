@@ -158,24 +158,38 @@ export function seen(packets: readonly WirePacket[], token: string, mac: Buffer)
 }
 
 /**
- * What left the client and should not have: everything but ARP, router solicitation and neighbour discovery, IKE and ESP to the gateway, and
+ * What left the client and should not have: everything but ARP, router solicitation and neighbour discovery, DHCP, IKE and ESP to the gateway, and
  * questions for its name.
  */
-export function leaks(packets: readonly WirePacket[], mac: Buffer): readonly string[] {
-  return packets.filter((packet) => packet.frame.subarray(6, 12).equals(mac) && !mayLeave(packet)).map(describe);
+export function leaks(
+  packets: readonly WirePacket[],
+  mac: Buffer,
+  known: Known = { gateways: [gateway.v4, gateway.v6], resolvers: [dns4, dns6] },
+): readonly string[] {
+  return packets.filter((packet) => packet.frame.subarray(6, 12).equals(mac) && !mayLeave(packet, known)).map(describe);
 }
 
-function mayLeave(packet: WirePacket): boolean {
-  const { protocol, payload, destination, destinationPort } = packet;
+/** Where the daemon has reason to go. */
+interface Known {
+  readonly gateways: readonly string[];
+  readonly resolvers: readonly string[];
+}
+
+function mayLeave(packet: WirePacket, { gateways, resolvers }: Known): boolean {
+  const { protocol, payload, destination, sourcePort, destinationPort } = packet;
   if (protocol === 'arp') return true;
   if (protocol === 58) return payload !== undefined && [133, 135, 136].includes(payload[0]!);
+  const isGateway = gateways.includes(destination);
+  // IKE and ESP in TCP (RFC 9329).
+  if (protocol === 6) return isGateway && destinationPort === 4500;
   if (protocol !== 17 || !payload) return false;
-  const isGateway = destination === gateway.v4 || destination === gateway.v6;
+  // The machine asks what this network hands out.
+  if ((sourcePort === 68 && destinationPort === 67) || (sourcePort === 546 && destinationPort === 547))
+    return !payload.includes('leak');
   // Port 500 is asked by the doctor.
   if (isGateway && (destinationPort === 4500 || destinationPort === 500)) return !payload.includes('leak');
-  const isResolver = destination === dns4 || destination === dns6;
   const labels = Buffer.concat(gateway.name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label)]));
-  return isResolver && destinationPort === 53 && payload.includes(labels);
+  return resolvers.includes(destination) && destinationPort === 53 && payload.includes(labels);
 }
 
 function describe({ source, destination, sourcePort, destinationPort, protocol, payload }: WirePacket): string {

@@ -110,19 +110,23 @@ suite('net/lockdown', () => {
 
   test('positive control: without LockDown the capture shows every one of these attempts', async () => {
     await begin();
-    const user = await leak(world.client, 'nobody');
-    const root = await leak(world.client, 'root');
-    const container = await leak(world.client, 'nobody', box);
-    await sleep(1000);
-    const packets = await capture.stop();
     const all = attemptsOf('nobody');
+    const missing = { nobody: new Set(all), root: new Set(attemptsOf('root')), container: new Set(fromBox) };
+    // A busy machine may lose a packet of a capture; not the same one each time.
+    for (let round = 0; round < 5 && Object.values(missing).some(({ size }) => size > 0); round++) {
+      const tokens = {
+        nobody: await leak(world.client, 'nobody'),
+        root: await leak(world.client, 'root'),
+        container: await leak(world.client, 'nobody', box),
+      };
+      await sleep(500);
+      const captured = await capture.packets();
+      for (const who of ['nobody', 'root', 'container'] as const)
+        for (const attempt of seen(captured, tokens[who], mac)) missing[who].delete(attempt);
+    }
     // Without privilege there is no mark, but the datagram goes all the same.
-    assert.deepEqual(seen(packets, user, mac), all);
-    assert.deepEqual(seen(packets, root, mac), attemptsOf('root'));
-    assert.deepEqual(
-      seen(packets, container, mac).filter((attempt) => fromBox.has(attempt)),
-      all.filter((attempt) => fromBox.has(attempt)),
-    );
+    assert.deepEqual(missing, { nobody: new Set(), root: new Set(), container: new Set() });
+    const packets = await capture.stop();
     assert.ok(leaks(packets, mac).length > all.length, 'and what judges it calls them leaks');
   });
 
@@ -329,6 +333,44 @@ table inet aovpn_lockdown {
     await end();
     unlinkSync(world.client.file('/etc/aovpn/aovpn.toml'));
     await start();
+  });
+
+  test('name servers that are silent, lie or say no: the machine stays shut, and says why it is not up', async () => {
+    const { client, router } = world;
+    await product.kill();
+    // What worked before would help the daemon out.
+    unlinkSync(client.file('/var/lib/aovpn/places.json'));
+    const silent = '198.18.0.99';
+    await router.ip(`addr add ${silent}/32 dev lo`);
+    await router.exec(['nft', '-f', '-'], {
+      input: `table ip silent { chain input { type filter hook input priority 0; ip daddr ${silent} drop; }; }\n`,
+    });
+    client.write('/etc/resolv.conf', `nameserver ${silent}\n`);
+    await begin();
+    const running = stream();
+    await product.start();
+    const waiting = await product.waitForProblem(name, 60_000);
+    assert.equal(waiting.problem?.code, 'AOV-SUPERVISOR-301');
+    assert.equal(waiting.lockdown?.blocked, true);
+    await tryAll();
+    // A liar sends the daemon to the attacker: nothing but IKE goes there, and nobody proves to be the gateway.
+    client.write('/etc/hosts', `127.0.0.1 localhost\n${network.internet.web4} ${network.gateway.name}\n`);
+    assert.equal((await product.aovpn(['up', name, '--no-wait'])).status, 0);
+    await product.waitFor(
+      name,
+      'led astray',
+      ({ problem }) => problem !== undefined && problem.code !== 'AOV-SUPERVISOR-301',
+      60_000,
+    );
+    await tryAll();
+    await running.stop();
+    const packets = await capture.stop();
+    client.write('/etc/hosts', '127.0.0.1 localhost\n');
+    client.write('/etc/resolv.conf', `nameserver ${network.internet.dns4}\n`);
+    const { gateway, internet } = network;
+    assert.deepEqual(leaks(packets, mac, { gateways: [gateway.v4, gateway.v6, internet.web4], resolvers: [silent] }), []);
+    await product.aovpn(['up', name, '--no-wait']);
+    await product.waitForState(name, 'up', 60_000);
   });
 
   test('what somebody else opens is shut again within a second', async () => {

@@ -34,7 +34,8 @@ export const plan: Command = {
 
 async function dryRun({ options, terminal }: Invocation, file: string): Promise<number> {
   const configDir = typeof options['config-dir'] === 'string' ? options['config-dir'] : '/etc/aovpn';
-  const { describeChange, diffFilters, diffPlan, listPlan, printChanges, printPlan } = await import('@aovpn/policy');
+  const { describeChange, diffFilters, diffLockdown, diffPlan, listPlan, printChanges, printPlan } =
+    await import('@aovpn/policy');
   const next = await dryPlan(file, configDir, terminal);
   const isWrong = next.plan.problems.some(({ severity }) => severity === 'error');
   const exitCode = isWrong ? ExitCode.failed : ExitCode.done;
@@ -43,7 +44,8 @@ async function dryRun({ options, terminal }: Invocation, file: string): Promise<
   if (typeof against === 'string') {
     // Under one name, so that only what the profiles say makes a difference.
     const before = await dryPlan(against, configDir, terminal, file);
-    const changes = [...diffPlan(before.plan, next.plan), ...diffFilters(before.plan, next.plan)];
+    const [from, to] = [before.plan, next.plan];
+    const changes = [...diffLockdown(from, to), ...diffPlan(from, to), ...diffFilters(from, to)];
     if (options['json'] === true)
       terminal.out(
         JSON.stringify({ changes: changes.map((change) => ({ op: change.op, text: describeChange(change) })) }, null, 2),
@@ -52,10 +54,11 @@ async function dryRun({ options, terminal }: Invocation, file: string): Promise<
     return exitCode;
   }
   if (options['ruleset'] === true) {
-    const { printRuleset } = await import('@aovpn/policy');
+    const { printLockdown, printRuleset } = await import('@aovpn/policy');
     const appCgroups = new Map(next.plan.apps.map(({ key }) => [key, [{ path: `aovpn/${key}`, level: 2 }]]));
     const system = [{ path: 'system.slice', level: 1 }];
     terminal.out(printRuleset(next.plan, { appCgroups, systemCgroups: system, routeLocalnet: true }).trimEnd());
+    if (next.plan.lockdown) terminal.out(`\n${printLockdown(next.plan.lockdown, 'replace', Date.now()).trimEnd()}`);
     return exitCode;
   }
   if (options['json'] === true) {
