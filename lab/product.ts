@@ -168,6 +168,14 @@ export class Product {
     return this.waitFor(name, state, (connection) => connection.state === state, timeoutMs);
   }
 
+  /** Waits until nothing of a connection is left, after its profile was removed. */
+  async waitForGone(name: string, timeoutMs = 15_000): Promise<void> {
+    for (const deadline = performance.now() + timeoutMs; await this.connection(name);) {
+      if (performance.now() > deadline) throw new Error(`${name} is still there:\n${tail(this.daemon.output())}`);
+      await sleep(10);
+    }
+  }
+
   /** Waits until a connection has a problem, whatever its state. */
   waitForProblem(name: string, timeoutMs?: number): Promise<ConnectionStatus> {
     return this.waitFor(name, 'in trouble', (connection) => connection.problem !== undefined, timeoutMs);

@@ -39,6 +39,7 @@ import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import { HeldFile } from './held-file.ts';
+import { HoldEnds } from './hold-end.ts';
 import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
 import type { Log } from './log.ts';
 import { MessageTrace } from './message-trace.ts';
@@ -64,7 +65,7 @@ import { TicketStore } from './ticket-store.ts';
 import { TrustMemory } from './trust-memory.ts';
 import { TrustedNetworks } from './trusted-networks.ts';
 import type { Tunnel, TunnelReport } from './tunnel.ts';
-import { userId } from './user-database.ts';
+import { userId, userText } from './user-database.ts';
 import { version } from './version.ts';
 
 /** What the daemon needs of the machine; the real one is made in `platform.ts`. */
@@ -117,6 +118,7 @@ export class Daemon {
   readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
   readonly #held: HeldFile;
+  readonly #holdEnds = new HoldEnds({ end: (name, why) => this.#say({ kind: 'hold-over', name, why }) });
   readonly #places: PlaceFile;
   readonly #trust: TrustMemory;
   readonly #tickets: TicketStore;
@@ -126,7 +128,7 @@ export class Daemon {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #watches: { close(): void }[] = [];
   readonly #stopped = Promise.withResolvers<void>();
-  #state: SupervisorState = startSupervisor([]);
+  #state: SupervisorState = startSupervisor();
   /** Loading of files goes one after the other. */
   #loading: Promise<void> = Promise.resolve();
   #stopping = false;
@@ -281,7 +283,9 @@ export class Daemon {
       );
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
-    this.#state = startSupervisor(await this.#held.read(), await this.#places.read());
+    const held = await this.#held.read();
+    this.#state = startSupervisor(held, await this.#places.read());
+    this.#holdEnds.take(held);
     await this.portal.start();
     await this.lockdown.read();
     await this.#tickets.load();
@@ -340,13 +344,15 @@ export class Daemon {
     this.#say({ kind: 'up', name });
   }
 
-  /** @throws {DaemonError} AOV-DAEMON-540 */
-  down(name: string): void {
+  /** `by`: the user who says so. @throws {DaemonError} AOV-DAEMON-540 */
+  down(name: string, by: number): void {
     this.refuseWhileLocked(name, 'AOV-DAEMON-540');
     this.prompts.withdraw(name);
     this.#candidates.keepsakes(name)?.passwords.forget();
     this.#tickets.forget(name);
-    this.#say({ kind: 'down', name });
+    const { downEnds } = this.settings.current.of(name);
+    const ends = typeof downEnds === 'number' ? new Date(Date.now() + downEnds).toISOString() : downEnds;
+    this.#say({ kind: 'down', name, hold: { by: userText(by), since: new Date().toISOString(), ends } });
   }
 
   /** @throws {DaemonError} AOV-DAEMON-512, AOV-DAEMON-550 */
@@ -490,7 +496,7 @@ export class Daemon {
     const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
     const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
     this.#network.watch();
-    this.#watches.push(files, this.#appTriggers, this.#network, this.#trusted, this.plans.watch());
+    this.#watches.push(files, this.#holdEnds, this.#appTriggers, this.#network, this.#trusted, this.plans.watch());
   }
 
   async #rescan(): Promise<void> {
@@ -598,7 +604,8 @@ export class Daemon {
         this.#timers.delete(action.name);
         return;
       case 'keep-held':
-        return void this.#held.write(action.names);
+        this.#holdEnds.take(action.holds);
+        return void this.#held.write(action.holds);
       case 'forgotten':
         return this.#board.forget(action.name);
       case 'log':

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import type { Hold } from '@aovpn/supervisor';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 import { writeFileAtomically } from './write-file.ts';
 
-/** Which connections a person has put down, kept across restarts. */
+/** Which connections people have put down, kept across restarts. */
 export class HeldFile {
   readonly #file: string;
   readonly #log: Log;
@@ -13,21 +14,26 @@ export class HeldFile {
     this.#log = log;
   }
 
-  async read(): Promise<readonly string[]> {
+  async read(): Promise<ReadonlyMap<string, Hold>> {
     try {
-      const names: unknown = JSON.parse(await readFile(this.#file, 'utf8'));
-      if (!Array.isArray(names)) throw new TypeError('not a list');
-      return names.filter((name): name is string => typeof name === 'string');
+      const holds: unknown = JSON.parse(await readFile(this.#file, 'utf8'));
+      if (typeof holds !== 'object' || holds === null || Array.isArray(holds)) throw new TypeError('not a table');
+      return new Map(
+        Object.entries(holds as Readonly<Record<string, Partial<Hold>>>).map(([name, { by, since, ends }]) => [
+          name,
+          { by: String(by), since: String(since), ends: String(ends) },
+        ]),
+      );
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
         this.#log.warn(`${this.#file} cannot be read, so nothing is held down: ${messageOf(error)}`);
-      return [];
+      return new Map();
     }
   }
 
-  async write(names: readonly string[]): Promise<void> {
+  async write(holds: ReadonlyMap<string, Hold>): Promise<void> {
     try {
-      await writeFileAtomically(this.#file, `${JSON.stringify(names)}\n`, 0o600);
+      await writeFileAtomically(this.#file, `${JSON.stringify(Object.fromEntries(holds))}\n`, 0o600);
     } catch (error) {
       this.#log.error(
         `what is held down could not be written to ${this.#file} and will not survive a restart: ${messageOf(error)}`,

@@ -123,7 +123,7 @@ async function answer(
     case 'POST /v1/connections/:name/down':
       if (!daemon.hasConnection(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
       if (name === 'POST /v1/connections/:name/up') daemon.up(parameter);
-      else daemon.down(parameter);
+      else daemon.down(parameter, peer.uid);
       return ok(name, { accepted: true });
     case 'POST /v1/connections/:name/rekey':
       daemon.rekey(parameter);

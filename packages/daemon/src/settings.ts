@@ -42,6 +42,8 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayPort: number;
   readonly tcpPort: number;
   readonly keepaliveSeconds: number;
+  /** How a person's `down` ends by itself: not at all, at the next sign-in, or after so many milliseconds. */
+  readonly downEnds: 'up' | 'sign-in' | number;
   /** Starts of applications of AppTrigger wait until the tunnel is up, for a few seconds. */
   readonly triggerHold: boolean;
   /** How long the tunnel stays after the last of them has ended. */
@@ -88,6 +90,7 @@ export const defaultProfileSettings: ProfileSettings = {
   gatewayPort: 4500,
   tcpPort: 4500,
   keepaliveSeconds: 20,
+  downEnds: 'up',
   triggerHold: true,
   triggerIdleMs: 300_000,
   includeNames: [],
@@ -225,6 +228,12 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'allow-unenforced': (value) => (typeof value === 'boolean' ? {} : 'true or false is wanted'),
   'allow-eap-only': flag('allowEapOnly'),
   mtu: number('mtu', 1280, 9000),
+  'down-ends': (value) => {
+    if (value === 'up' || value === 'sign-in') return { downEnds: value };
+    return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 31_536_000
+      ? { downEnds: (value as number) * 1000 }
+      : '"up", "sign-in" or a number of seconds from 1 to 31536000 is wanted';
+  },
   'trigger-hold': flag('triggerHold'),
   'trigger-idle-seconds': number('triggerIdleMs', 0, 86_400, 1000),
   'trusted-beacon': beacon,

@@ -10,6 +10,20 @@ export function userId(user: string | number): number | undefined {
   return typeof user === 'number' ? user : idIn('/etc/passwd', user);
 }
 
+/** A user for people: `root`, `user 1000 (alice)`. */
+export function userText(uid: number): string {
+  if (uid === 0) return 'root';
+  try {
+    for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
+      const [name, , id] = line.split(':');
+      if (Number(id) === uid && name !== undefined && id !== '') return `user ${uid} (${name})`;
+    }
+  } catch {
+    // The number is enough.
+  }
+  return `user ${uid}`;
+}
+
 function idIn(file: string, wanted: string): number | undefined {
   try {
     for (const line of readFileSync(file, 'utf8').split('\n')) {

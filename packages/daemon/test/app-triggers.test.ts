@@ -55,7 +55,7 @@ suite('application triggers', () => {
     triggers.planned();
   });
   afterEach(() => triggers.close());
-  const idle = (): Partial<Connection> => ({ phase: { kind: 'idle' }, held: false, spec: { problem: undefined } as never });
+  const idle = (): Partial<Connection> => ({ phase: { kind: 'idle' }, spec: { problem: undefined } as never });
   const over = async (): Promise<void> => {
     for (let i = 0; i < 200 && !said.some((line) => line.endsWith('over')); i++) await turn();
   };
@@ -66,7 +66,7 @@ suite('application triggers', () => {
     connections.set('corp', { ...idle(), phase: { kind: 'up' } as never });
     triggers.settle();
     assert.deepEqual(said.splice(0), ['let go mail'], 'office still waits for the other one');
-    connections.set('corp', { ...idle(), held: true });
+    connections.set('corp', { ...idle(), held: { by: 'root', since: '', ends: 'up' } });
     triggers.settle();
     assert.deepEqual(said.splice(0), [], 'nobody waits for what a person holds down');
     triggers.forgetHolds();

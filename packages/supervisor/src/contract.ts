@@ -4,6 +4,16 @@ import type { Candidate, TcpUse } from './candidate.ts';
 import type { Places } from './memory.ts';
 import type { Problem } from './problem.ts';
 
+/** A person's `down`: it holds a connection down until `up`, or until it ends by itself. */
+export interface Hold {
+  /** Who said so, for people: `root`, `user 1000 (alice)`. */
+  readonly by: string;
+  /** ISO 8601. */
+  readonly since: string;
+  /** `up`: by nothing else; `sign-in`: at the next sign-in of anybody; otherwise at this time (ISO 8601). */
+  readonly ends: string;
+}
+
 /** What one connection is doing, in the words of the status that people see. */
 export type ConnectionState =
   | 'down'
@@ -57,7 +67,9 @@ export type SupervisorOccurrence =
   | { readonly kind: 'profile-removed'; readonly name: string }
   /** A person said so. */
   | { readonly kind: 'up'; readonly name: string }
-  | { readonly kind: 'down'; readonly name: string }
+  | { readonly kind: 'down'; readonly name: string; readonly hold: Hold }
+  /** A hold ends by itself, and why. */
+  | { readonly kind: 'hold-over'; readonly name: string; readonly why: string }
   /** Something that the profile names wants the tunnel, and why; without `why`: nothing does any more. */
   | { readonly kind: 'trigger'; readonly name: string; readonly why?: string }
   | { readonly kind: 'network'; readonly network: NetworkState }
@@ -112,8 +124,8 @@ export type SupervisorAction =
   | { readonly kind: 'disarm'; readonly name: string }
   /** Where this connection has worked, to be kept across restarts. */
   | { readonly kind: 'keep-places'; readonly name: string; readonly places: Places }
-  /** Names held down by a person, to be kept across restarts. */
-  | { readonly kind: 'keep-held'; readonly names: readonly string[] }
+  /** What people hold down, by name, to be kept across restarts. */
+  | { readonly kind: 'keep-held'; readonly holds: ReadonlyMap<string, Hold> }
   /** The visible state of this connection may differ. */
   | { readonly kind: 'changed'; readonly name: string }
   | { readonly kind: 'forgotten'; readonly name: string }
@@ -183,7 +195,7 @@ export interface Connection {
   /** What the profile names as a trigger wants it, and what that was. */
   readonly triggered?: string;
   /** A person said `down`. */
-  readonly held: boolean;
+  readonly held?: Hold;
   readonly removed: boolean;
   /** Of the network that the machine is in; absent: the profile does not ask. */
   readonly trust?: TrustVerdict;
@@ -207,6 +219,6 @@ export interface SupervisorState {
   readonly places: ReadonlyMap<string, Places>;
   readonly trust: ReadonlyMap<string, TrustVerdict>;
   /** Held by name, whether the profile is there or not. */
-  readonly held: ReadonlySet<string>;
+  readonly held: ReadonlyMap<string, Hold>;
   readonly stopping: boolean;
 }

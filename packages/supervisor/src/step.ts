@@ -5,6 +5,7 @@ import type {
   Afterwards,
   Connection,
   ConnectionSpec,
+  Hold,
   NetworkState,
   Phase,
   Race,
@@ -16,15 +17,18 @@ import { remember, type Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { usable, hasTunnel, describe, describeCandidate, supervisorTimes, Turn } from './turn.ts';
-import { awaitsTrust, wantsItself } from './view.ts';
+import { awaitsTrust, endOf, wantsItself } from './view.ts';
 
 /** The state at start: names that a person had put down before the daemon was restarted, and where connections had worked. */
-export function startSupervisor(held: readonly string[], places: ReadonlyMap<string, Places> = new Map()): SupervisorState {
+export function startSupervisor(
+  held: ReadonlyMap<string, Hold> = new Map(),
+  places: ReadonlyMap<string, Places> = new Map(),
+): SupervisorState {
   return {
     connections: new Map(),
     network: { v4: false, v6: false, fingerprint: '' },
     trust: new Map(),
-    held: new Set(held),
+    held,
     places,
     stopping: false,
   };
@@ -72,12 +76,14 @@ class Step extends Turn {
       case 'profile-removed':
       case 'up':
       case 'down':
+      case 'hold-over':
       case 'trigger':
       case 'timer': {
         const connection = this.connections.get(event.name);
         if (!connection) return;
         if (event.kind === 'up') this.#up(connection);
-        else if (event.kind === 'down') this.#down(connection);
+        else if (event.kind === 'down') this.#down(connection, event.hold);
+        else if (event.kind === 'hold-over') this.#holdOver(connection, event.why);
         else if (event.kind === 'timer') this.#timer(connection);
         else if (event.kind === 'trigger') this.#triggered(connection, event.why);
         else this.#removed(connection);
@@ -103,15 +109,15 @@ class Step extends Turn {
   #profile(spec: ConnectionSpec): void {
     const known = this.connections.get(spec.name);
     // What a person has said before LockDown came does not count any more, nor after it has ended.
-    if (spec.lockdown) this.#hold(spec.name, false);
+    if (spec.lockdown) this.#hold(spec.name, undefined);
     if (!known) {
-      const held = this.held.has(spec.name);
+      const held = this.held.get(spec.name);
       const connection: Connection = {
         spec,
         phase: { kind: 'idle' },
         since: this.now,
         demanded: false,
-        held,
+        ...(held && { held }),
         removed: false,
         attempt: 0,
         tries: 0,
@@ -121,16 +127,16 @@ class Step extends Turn {
         ...trustOf(this.trust, spec.name),
       };
       this.connections.set(spec.name, connection);
-      this.log(spec.name, 'info', held ? 'profile in force; held down by a person' : 'profile in force');
+      this.log(spec.name, 'info', held ? `profile in force; held down by ${held.by}` : 'profile in force');
       this.actions.push({ kind: 'changed', name: spec.name });
       if (this.wanted(connection)) this.begin(connection);
       return;
     }
     const active = hasTunnel(known.phase) || known.phase.kind === 'resolving';
     // A profile that stops being automatic does not cut off the person who is using it.
-    const demanded = known.demanded || (known.spec.automatic && !spec.automatic && active && !known.held);
-    const held = known.held && !spec.lockdown;
-    const connection = this.set({ ...known, spec, demanded, held, removed: false });
+    const demanded = known.demanded || (known.spec.automatic && !spec.automatic && active && known.held === undefined);
+    const { held, ...free } = known;
+    const connection = this.set({ ...free, ...(held && !spec.lockdown && { held }), spec, demanded, removed: false });
     this.actions.push({ kind: 'changed', name: spec.name });
     const phase = connection.phase;
     if (phase.kind === 'closing') return;
@@ -151,10 +157,11 @@ class Step extends Turn {
   }
 
   #up(connection: Connection): void {
-    this.#hold(connection.spec.name, false);
+    this.#hold(connection.spec.name, undefined);
+    const { held: _, ...free } = connection;
     const { trust } = connection;
     const unwanted = !wantsItself(connection) || (trust !== undefined && trust.kind !== 'untrusted');
-    const next = this.set({ ...connection, held: false, demanded: unwanted || connection.demanded });
+    const next = this.set({ ...free, demanded: unwanted || connection.demanded });
     this.actions.push({ kind: 'changed', name: next.spec.name });
     switch (next.phase.kind) {
       case 'idle':
@@ -171,14 +178,25 @@ class Step extends Turn {
     }
   }
 
-  #down(connection: Connection): void {
+  #down(connection: Connection, hold: Hold): void {
     if (connection.spec.lockdown) return this.log(connection.spec.name, 'warn', 'LockDown: it cannot be put down');
-    this.#hold(connection.spec.name, true);
-    const next = this.set({ ...connection, held: true, demanded: false, failures: 0, tries: 0 });
-    this.log(next.spec.name, 'info', 'put down by a person; stays down until "aovpn up"');
+    this.#hold(connection.spec.name, hold);
+    const next = this.set({ ...connection, held: hold, demanded: false, failures: 0, tries: 0 });
+    this.log(next.spec.name, 'info', `put down by ${hold.by}; stays down until ${endOf(hold)}`);
     this.actions.push({ kind: 'changed', name: next.spec.name });
-    if (hasTunnel(next.phase)) this.close(next, true, 'a person said down');
+    if (hasTunnel(next.phase)) this.close(next, true, `${hold.by} said down`);
     else this.rest(next);
+  }
+
+  #holdOver(connection: Connection, why: string): void {
+    if (!connection.held) return;
+    const { name } = connection.spec;
+    this.#hold(name, undefined);
+    const { held: _, ...free } = connection;
+    const next = this.set(free);
+    this.log(name, 'info', `no longer held down: ${why}`);
+    this.actions.push({ kind: 'changed', name });
+    if (next.phase.kind === 'idle' && this.wanted(next)) this.begin(this.reset(name));
   }
 
   /** LockDown of other profiles came or went: who has none makes room for it, and comes back afterwards. */
@@ -198,20 +216,20 @@ class Step extends Turn {
     const next = this.set({ ...rest, ...(why !== undefined && { triggered: why }) });
     this.actions.push({ kind: 'changed', name: spec.name });
     if (why !== undefined && before === undefined && !spec.automatic)
-      this.log(spec.name, 'info', held ? `${why}, but a person said down` : `wanted: ${why}`);
+      this.log(spec.name, 'info', held ? `${why}, but ${held.by} said down` : `wanted: ${why}`);
     if (!this.wanted(next)) {
       if (hasTunnel(next.phase)) this.close(next, true, 'nothing wants it any more');
       else this.rest(next);
     } else if (next.phase.kind === 'idle' && !awaitsTrust(next)) this.begin(this.reset(spec.name));
   }
 
-  #hold(name: string, held: boolean): void {
-    if (this.held.has(name) === held) return;
-    const names = new Set(this.held);
-    if (held) names.add(name);
-    else names.delete(name);
-    this.held = names;
-    this.actions.push({ kind: 'keep-held', names: [...names].sort() });
+  #hold(name: string, hold: Hold | undefined): void {
+    if (!hold && !this.held.has(name)) return;
+    const holds = new Map(this.held);
+    if (hold) holds.set(name, hold);
+    else holds.delete(name);
+    this.held = holds;
+    this.actions.push({ kind: 'keep-held', holds });
   }
 
   #stop(): void {

@@ -2,7 +2,7 @@ import { formatAddress } from '@aovpn/bytes';
 import type { TrustVerdict } from '@aovpn/policy';
 import { backoffDelay } from './backoff.ts';
 import type { Candidate } from './candidate.ts';
-import type { Afterwards, Connection, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
+import type { Afterwards, Connection, Hold, NetworkState, Phase, SupervisorAction, SupervisorState } from './contract.ts';
 import type { Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
@@ -34,7 +34,7 @@ export class Turn {
   protected readonly connections: Map<string, Connection>;
   protected network: NetworkState;
   protected trust: ReadonlyMap<string, TrustVerdict>;
-  protected held: ReadonlySet<string>;
+  protected held: ReadonlyMap<string, Hold>;
   protected places: ReadonlyMap<string, Places>;
   protected stopping: boolean;
   protected readonly now: number;

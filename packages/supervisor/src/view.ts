@@ -1,6 +1,6 @@
 import type { TrustVerdict } from '@aovpn/policy';
 import type { Candidate } from './candidate.ts';
-import type { Connection, ConnectionState, Phase, SupervisorState } from './contract.ts';
+import type { Connection, ConnectionState, Hold, Phase, SupervisorState } from './contract.ts';
 import type { Problem } from './problem.ts';
 
 /** What people see of one connection, as far as the supervisor knows it. Times are milliseconds of the monotonic clock. */
@@ -31,7 +31,7 @@ export function unwantedConnections({ connections }: SupervisorState): ReadonlyS
   return new Set(
     [...connections.values()]
       // Until it is known that the network is trusted, it is treated as if it were not.
-      .filter((connection) => connection.held || (connection.phase.kind === 'idle' && !awaitsTrust(connection)))
+      .filter((connection) => connection.held !== undefined || (connection.phase.kind === 'idle' && !awaitsTrust(connection)))
       .map(({ spec }) => spec.name),
   );
 }
@@ -54,6 +54,17 @@ export function viewConnection(connection: Connection): ConnectionView {
     ...(connectedAt !== undefined && { connectedAt }),
     ...(spec.lockdown && { trafficBlocked: stateOf(connection) !== 'up' }),
   };
+}
+
+/** When a hold ends, for people. */
+export function endOf({ ends }: Hold, name?: string): string {
+  const up = name === undefined ? '"aovpn up"' : `"aovpn up ${name}"`;
+  if (ends === 'up') return up;
+  return `${ends === 'sign-in' ? 'the next sign-in' : ends} or ${up}`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Wanted by the profile itself, always or at the moment; on a trusted network that does not count. */
@@ -94,7 +105,7 @@ function reasonOf(connection: Connection): string {
   const { phase, spec, held, problem, trust, triggered } = connection;
   switch (phase.kind) {
     case 'idle':
-      if (held) return `A person said down; it stays so until "aovpn up ${spec.name}".`;
+      if (held) return `${capital(held.by)} said down at ${held.since}; it stays so until ${endOf(held, spec.name)}.`;
       if (awaitsTrust(connection)) return `It connects unless this network is trusted: ${trust!.why}.`;
       if (wantsItself(connection) && trust?.kind === 'trusted')
         return `This network is trusted, so that no tunnel is needed: ${trust.why}. It connects on leaving, or by "aovpn up ${spec.name}".`;

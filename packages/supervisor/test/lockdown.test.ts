@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { here, nowhere, Script, spec } from './script.ts';
+import { hold, here, nowhere, Script, spec } from './script.ts';
 
 const locked = { lockdown: true } as const;
 
@@ -19,7 +19,7 @@ suite('LockDown', () => {
   test('a person cannot put it down, and an earlier down does not count', () => {
     const script = new Script();
     script.bringUp(locked);
-    script.say({ kind: 'down', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp', hold });
     assert.equal(script.view().state, 'up');
     script.none('close');
     script.none('keep-held');
@@ -27,12 +27,12 @@ suite('LockDown', () => {
     const held = new Script();
     held.say({ kind: 'network', network: here });
     held.say({ kind: 'profile', spec: spec() });
-    held.say({ kind: 'down', name: 'corp' });
+    held.say({ kind: 'down', name: 'corp', hold });
     assert.equal(held.view().state, 'held');
     held.say({ kind: 'profile', spec: spec({ ...locked, tunnelKey: 'locked', retryKey: 'locked' }) });
     assert.equal(held.view().state, 'connecting');
-    assert.deepEqual(held.only('keep-held').names, []);
-    const restarted = new Script(['corp']);
+    assert.deepEqual([...held.only('keep-held').holds.keys()], []);
+    const restarted = new Script(new Map([['corp', hold]]));
     restarted.say({ kind: 'network', network: here });
     restarted.say({ kind: 'profile', spec: spec(locked) });
     assert.equal(restarted.view().state, 'connecting');

@@ -6,7 +6,7 @@ import type { SupervisorAction, SupervisorOccurrence, SupervisorState } from '..
 import { problem, type ProblemName } from '../src/problem-catalogue.ts';
 import { startSupervisor, stepSupervisor } from '../src/step.ts';
 import { stateOf } from '../src/view.ts';
-import { address, spec } from './script.ts';
+import { address, hold, spec } from './script.ts';
 
 /** What may happen next; the world below turns it into an event that fits (answers only go to questions that were asked). */
 type Move =
@@ -17,7 +17,7 @@ type Move =
       readonly retryKey: number;
       readonly broken: boolean;
     }
-  | { readonly kind: 'remove' | 'up' | 'down' | 'clock-jump' | 'tick' }
+  | { readonly kind: 'remove' | 'up' | 'down' | 'hold-over' | 'clock-jump' | 'tick' }
   | { readonly kind: 'network'; readonly v4: boolean; readonly fingerprint: number }
   | { readonly kind: 'trust'; readonly verdict: TrustVerdict['kind'] }
   | { readonly kind: 'trigger'; readonly on: boolean }
@@ -35,7 +35,9 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     retryKey: fc.nat(2),
     broken: fc.boolean(),
   }),
-  fc.record({ kind: fc.constantFrom('remove' as const, 'up' as const, 'down' as const, 'clock-jump' as const) }),
+  fc.record({
+    kind: fc.constantFrom('remove' as const, 'up' as const, 'down' as const, 'hold-over' as const, 'clock-jump' as const),
+  }),
   fc.record({ kind: fc.constant('tick' as const) }),
   fc.record({ kind: fc.constant('network' as const), v4: fc.boolean(), fingerprint: fc.nat(2) }),
   fc.record({ kind: fc.constant('trigger' as const), on: fc.boolean() }),
@@ -71,7 +73,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
 
 /** The world around the supervisor: which tunnels exist, which timers are armed, what was asked. */
 class World {
-  state: SupervisorState = startSupervisor([]);
+  state: SupervisorState = startSupervisor();
   now = 0;
   readonly tunnels = new Map<string, number>();
   readonly established = new Set<string>();
@@ -113,7 +115,7 @@ class World {
         this.timers.delete(action.name);
         return;
       case 'keep-held':
-        this.held = action.names;
+        this.held = [...action.holds.keys()];
         return;
       case 'stopped':
         assert.equal(this.tunnels.size, 0, 'stopped means that no tunnel is left');
@@ -142,7 +144,7 @@ class World {
       if (!stable) assert.ok(this.timers.has(name), `${name} is ${phase.kind} without a timer`);
       // A person's word.
       if (connection.held) assert.ok(['held', 'disconnecting'].includes(state), `held, but ${state}`);
-      assert.equal(connection.held, this.held.includes(name));
+      assert.equal(connection.held !== undefined, this.held.includes(name));
       // Something that is wanted never just rests; what is not needed on a trusted network does.
       const trust = this.trust.get(name);
       assert.equal(connection.trust?.kind, trust);
@@ -173,8 +175,11 @@ class World {
       case 'remove':
         return this.say({ kind: 'profile-removed', name }, random);
       case 'up':
+        return this.say({ kind: 'up', name }, random);
       case 'down':
-        return this.say({ kind: next.kind, name }, random);
+        return this.say({ kind: 'down', name, hold }, random);
+      case 'hold-over':
+        return this.say({ kind: 'hold-over', name, why: 'its time is over' }, random);
       case 'clock-jump':
         return this.say({ kind: 'clock-jump' }, random);
       case 'network':

@@ -124,7 +124,7 @@ suite('memory of what worked', () => {
       ['192.0.2.1'],
     );
 
-    const restarted = new Script([], new Map([['corp', places]]));
+    const restarted = new Script(new Map(), new Map([['corp', places]]));
     restarted.say({ kind: 'network', network: both });
     restarted.say({ kind: 'profile', spec: spec() });
     ({ attempt } = { attempt: restarted.resolve('2001:db8::1', '192.0.2.1') });

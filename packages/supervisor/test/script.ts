@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import type { ConnectionSpec, SupervisorAction, SupervisorOccurrence, SupervisorState } from '../src/contract.ts';
+import type { ConnectionSpec, Hold, SupervisorAction, SupervisorOccurrence, SupervisorState } from '../src/contract.ts';
 import type { Places } from '../src/memory.ts';
 import { startSupervisor, stepSupervisor } from '../src/step.ts';
 import { viewConnection, type ConnectionView } from '../src/view.ts';
@@ -25,6 +25,8 @@ export function spec(changes: Partial<ConnectionSpec> = {}): ConnectionSpec {
   };
 }
 
+/** A person's down that ends with up. */
+export const hold: Hold = { by: 'root', since: '2026-11-29T09:00:00.000Z', ends: 'up' };
 export const here = { v4: true, v6: false, fingerprint: 'home' };
 export const nowhere = { v4: false, v6: false, fingerprint: 'none' };
 
@@ -35,7 +37,7 @@ export class Script {
   random = 0.5;
   actions: readonly SupervisorAction[] = [];
 
-  constructor(held: readonly string[] = [], places?: ReadonlyMap<string, Places>) {
+  constructor(held: ReadonlyMap<string, Hold> = new Map(), places?: ReadonlyMap<string, Places>) {
     this.state = startSupervisor(held, places);
   }
 

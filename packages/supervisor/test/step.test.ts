@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { formatAddress } from '@aovpn/bytes';
 import { problem } from '../src/problem-catalogue.ts';
 import { supervisorTimes } from '../src/turn.ts';
-import { address, here, nowhere, Script, spec } from './script.ts';
+import { address, here, hold, nowhere, Script, spec } from './script.ts';
 
 const silent = problem('noAnswerInit');
 
@@ -241,8 +241,8 @@ suite('what a person says', () => {
   test('down holds until up, survives a restart, and says so', () => {
     const script = new Script();
     const attempt = script.bringUp();
-    script.say({ kind: 'down', name: 'corp' });
-    assert.deepEqual(script.only('keep-held').names, ['corp']);
+    script.say({ kind: 'down', name: 'corp', hold });
+    assert.deepEqual([...script.only('keep-held').holds.keys()], ['corp']);
     assert.equal(script.only('close').orderly, true);
     assert.equal(script.view().state, 'disconnecting');
     script.say({ kind: 'ended', name: 'corp', attempt });
@@ -250,21 +250,21 @@ suite('what a person says', () => {
     script.say({ kind: 'network', network: { ...here, fingerprint: 'other' } });
     assert.equal(script.view().state, 'held');
 
-    const restarted = new Script(['corp']);
+    const restarted = new Script(new Map([['corp', hold]]));
     restarted.say({ kind: 'network', network: here });
     restarted.say({ kind: 'profile', spec: spec() });
     restarted.none('resolve');
     assert.equal(restarted.view().state, 'held');
     assert.match(restarted.view().reason, /aovpn up corp/);
     restarted.say({ kind: 'up', name: 'corp' });
-    assert.deepEqual(restarted.only('keep-held').names, []);
+    assert.deepEqual([...restarted.only('keep-held').holds.keys()], []);
     assert.equal(restarted.view().state, 'connecting');
   });
 
   test('up during the goodbye of a down connects again, never twice at a time', () => {
     const script = new Script();
     const attempt = script.bringUp();
-    script.say({ kind: 'down', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp', hold });
     script.say({ kind: 'up', name: 'corp' });
     script.none('open');
     script.none('resolve');
@@ -275,7 +275,7 @@ suite('what a person says', () => {
   test('an unanswered goodbye is cut short', () => {
     const script = new Script();
     script.bringUp();
-    script.say({ kind: 'down', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp', hold });
     assert.equal(script.only('arm').at, script.now + supervisorTimes.close);
     script.say({ kind: 'timer', name: 'corp' });
     assert.equal(script.only('close').orderly, false);
@@ -343,7 +343,7 @@ suite('profiles that come and go', () => {
     const script = new Script();
     script.bringUp();
     script.say({ kind: 'profile', spec: spec({ name: 'other' }) });
-    script.say({ kind: 'down', name: 'other' });
+    script.say({ kind: 'down', name: 'other', hold });
     assert.equal(script.view().state, 'up');
     assert.equal(script.view('other').state, 'held');
   });

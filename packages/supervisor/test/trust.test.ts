@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { TrustVerdict } from '@aovpn/policy';
 import { unwantedConnections } from '../src/view.ts';
-import { here, Script, spec } from './script.ts';
+import { here, hold, Script, spec } from './script.ts';
 
 const verdict = (kind: TrustVerdict['kind'], why = kind): TrustVerdict => ({ kind, why, spoofable: false, trace: [why] });
 const say = (script: Script, kind: TrustVerdict['kind']): void =>
@@ -82,7 +82,7 @@ suite('trusted networks', () => {
     say(script, 'trusted');
     end(script);
     assert.equal(script.view().state, 'trusted');
-    script.say({ kind: 'down', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp', hold });
     assert.equal(script.view().state, 'held');
     say(script, 'untrusted');
     script.none('resolve');
@@ -94,6 +94,26 @@ suite('trusted networks', () => {
     say(script, 'trusted');
     script.none('close');
     assert.equal(script.view().state, 'up');
+  });
+});
+
+suite('a person’s down', () => {
+  test('says who, since when and until when, and ends by itself', () => {
+    const script = new Script();
+    script.bringUp();
+    const alice = { by: 'user 1000 (alice)', since: '2026-11-29T09:00:00.000Z', ends: 'sign-in' };
+    script.say({ kind: 'down', name: 'corp', hold: alice });
+    assert.equal(script.only('keep-held').holds.get('corp'), alice);
+    end(script);
+    assert.equal(
+      script.view().reason,
+      'User 1000 (alice) said down at 2026-11-29T09:00:00.000Z; it stays so until the next sign-in or "aovpn up corp".',
+    );
+    script.say({ kind: 'hold-over', name: 'corp', why: 'somebody signed in' });
+    assert.equal(script.only('keep-held').holds.size, 0);
+    script.only('resolve');
+    script.say({ kind: 'hold-over', name: 'corp', why: 'its time is over' });
+    assert.deepEqual(script.actions, [], 'nothing is held any more');
   });
 });
 
@@ -123,13 +143,13 @@ suite('triggers', () => {
 
   test('do nothing against a person’s down, nor on a trusted network', () => {
     const script = idle();
-    script.say({ kind: 'down', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp', hold });
     trigger(script, app);
     script.none('resolve');
     assert.equal(script.view().state, 'held');
     trigger(script);
     script.say({ kind: 'up', name: 'corp' });
-    script.say({ kind: 'down', name: 'corp' });
+    script.say({ kind: 'down', name: 'corp', hold });
     const other = idle();
     say(other, 'trusted');
     trigger(other, app);

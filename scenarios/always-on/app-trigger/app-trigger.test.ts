@@ -94,6 +94,6 @@ suite('always-on/app-trigger', () => {
     assert.equal(asked.said, undefined);
     const { state, reason } = (await stage.product.connection('corp'))!;
     assert.equal(state, 'held');
-    assert.match(reason, /A person said down/);
+    assert.match(reason, /^Root said down at /);
   });
 });

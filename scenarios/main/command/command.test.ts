@@ -109,6 +109,8 @@ suite('main/command', () => {
     const { product, world } = stage;
     assert.equal((await product.aovpn(['profile', 'remove', 'Contoso Device'])).status, 0);
     await world.gateway.quiet();
+    // The gateway is told before routes and names are taken away.
+    await product.waitForGone('Contoso Device');
     assert.deepEqual((await product.status()).connections, []);
     const none = await product.aovpn(['status', 'Contoso Device']);
     assert.equal(none.status, 5);

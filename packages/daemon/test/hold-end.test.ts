@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import type { Hold } from '@aovpn/supervisor';
+import { HeldFile } from '../src/held-file.ts';
+import { HoldEnds } from '../src/hold-end.ts';
+import { Log } from '../src/log.ts';
+
+suite('holds', () => {
+  let directory: string;
+  let ends: HoldEnds;
+  let over: Map<string, string>;
+  let lines: string[];
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'aovpn-hold-'));
+    over = new Map();
+    lines = [];
+    ends = new HoldEnds({ end: (name, why) => over.set(name, why), sessions: directory });
+  });
+  afterEach(() => {
+    ends.close();
+    rmSync(directory, { recursive: true });
+  });
+  const hold = (until: string): Hold => ({ by: 'root', since: '2026-11-29T09:00:00.000Z', ends: until });
+  const settled = async (count: number): Promise<void> => {
+    for (let i = 0; i < 500 && over.size < count; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+
+  test('end at their time, also when that was while nobody looked; others stay', async () => {
+    const soon = new Date(Date.now() + 30).toISOString();
+    ends.take(
+      new Map([
+        ['past', hold('2020-01-01T00:00:00.000Z')],
+        ['soon', hold(soon)],
+        ['up', hold('up')],
+      ]),
+    );
+    await settled(2);
+    assert.deepEqual(
+      [...over],
+      [
+        ['past', 'its time is over'],
+        ['soon', 'its time is over'],
+      ],
+    );
+  });
+
+  test('end when somebody signs in, not for sessions that were there or that end', async () => {
+    writeFileSync(path.join(directory, '1'), '');
+    ends.take(
+      new Map([
+        ['corp', hold('sign-in')],
+        ['other', hold('up')],
+      ]),
+    );
+    rmSync(path.join(directory, '1'));
+    writeFileSync(path.join(directory, '2.ref'), '');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(over.size, 0);
+    writeFileSync(path.join(directory, 'c2'), '');
+    await settled(1);
+    assert.deepEqual([...over], [['corp', 'somebody signed in']]);
+  });
+
+  test('are kept in a file with who, when and until; one that cannot be read holds nothing and is told', async () => {
+    const log = new Log({ level: 'debug', format: 'text', journal: false, write: (line) => lines.push(line), clock: () => 0 });
+    const file = path.join(directory, 'held.json');
+    const held = new HeldFile(file, log);
+    assert.deepEqual(await held.read(), new Map());
+    await held.write(new Map([['corp', hold('sign-in')]]));
+    assert.deepEqual(await held.read(), new Map([['corp', hold('sign-in')]]));
+    assert.match(readFileSync(file, 'utf8'), /"by":"root"/);
+    writeFileSync(file, '["corp"]');
+    assert.deepEqual(await held.read(), new Map());
+    assert.match(lines.join(''), /cannot be read, so nothing is held down/);
+  });
+});
