@@ -132,7 +132,7 @@ const path =
   (value) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
 const text =
-  (field: 'userName' | 'identity' | 'pkcs11Token' | 'passwordCredential' | 'ppkIdentity'): Reader =>
+  (field: 'userName' | 'identity' | 'pkcs11Token' | 'passwordCredential' | 'ppkIdentity' | 'gatewayIdentity'): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && value.length <= 256 && !/\p{Cc}/u.test(value)
       ? { [field]: value }
@@ -206,6 +206,7 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'shared-key-file': path('sharedKeyFile'),
   'raw-key': flag('rawKey'),
   'gateway-key': path('gatewayKey'),
+  'gateway-identity': text('gatewayIdentity'),
   'machine-certificate': path('machineCertificate'),
   'machine-key': path('machineKey'),
   'ppk-file': path('ppkFile'),

@@ -163,8 +163,8 @@ export class ResponderAuth {
   }
 
   #idr(): Payload & { readonly kind: 'IDi' | 'IDr' } {
-    const { credentials = scripted } = this.#options;
-    return { kind: 'IDr', identity: { type: 2, data: encodeUtf8(credentials.name) } };
+    const { credentials = scripted, identity } = this.#options;
+    return { kind: 'IDr', identity: identity ?? { type: 2, data: encodeUtf8(credentials.name) } };
   }
 
   /** RFC 9242 §3.3.2 */

@@ -17,7 +17,7 @@ import { encodeAuthAnnouncements, type AuthAnnouncement } from '../src/message/a
 import { encodeMessage } from '../src/message/encode.ts';
 import { decodeHeader } from '../src/message/header.ts';
 import { openDatagram } from '../src/message/open.ts';
-import type { ConfigAttribute, Message, Payload, TrafficSelector } from '../src/message/payload.ts';
+import type { ConfigAttribute, Identity, Message, Payload, TrafficSelector } from '../src/message/payload.ts';
 import {
   acceptChildProposal,
   acceptIkeProposal,
@@ -55,6 +55,8 @@ export interface ResponderOptions {
   credentials?: ResponderCredentials;
   /** Changes what the responder's own AUTH covers of IKE_INTERMEDIATE exchanges. */
   changeIntAuth?: (intAuth: Uint8Array) => Uint8Array;
+  /** IDr, when it is not the name of the credentials. */
+  identity?: Identity;
   /** Proves itself with it, and wants the same of clients that show no certificate. */
   sharedKey?: Uint8Array;
   /** Sends its key without a certificate (RFC 7670): in a CERT payload, or not at all. */

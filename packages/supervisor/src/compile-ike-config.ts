@@ -54,6 +54,7 @@ export function compileIkeConfig(
       auth,
       certificateAuthorities: facts.gatewayAuthorities,
       gatewayNames: gatewayNamesOf(profile),
+      ...(settings.gatewayIdentity !== undefined && { gatewayIdentity: identityFromText(settings.gatewayIdentity) }),
       ...(gatewayKeys && { gatewayKeys }),
       ...(ppk && { ppk: { identity: ppkIdentity(settings), key: ppk, required: settings.ppkRequired !== false } }),
       childless: settings.childless === true,
@@ -118,8 +119,9 @@ function keyAuthentication(
   return { kind: 'certificate', schemes: certificate.schemes, certificates: certificate.chain, identity };
 }
 
-/** A name that no certificate vouches for (RFC 7296 §3.5). */
+/** A name as people write it (RFC 7296 §3.5): `keyid:` is what Cisco calls a group, and others a peer's key ID. */
 function identityFromText(text: string): Identity {
+  if (text.startsWith('keyid:')) return { type: 11, data: encodeUtf8(text.slice('keyid:'.length)) };
   const address = parseAddress(text);
   if (address) return { type: address.family === 4 ? 1 : 5, data: address.bytes };
   return { type: text.includes('@') ? 3 : 2, data: encodeUtf8(text) };

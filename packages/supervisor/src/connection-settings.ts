@@ -10,6 +10,8 @@ export interface ConnectionSettings {
   readonly userName?: string;
   /** `subject` or one of the certificate's subject alternative names, to be sent as IDi; any name without a certificate. */
   readonly identity?: string;
+  /** What the gateway is to call itself, and what we ask for. */
+  readonly gatewayIdentity?: string;
   /** PPK_ID of the post-quantum preshared key. */
   readonly ppkIdentity?: string;
   /** Without that key there is no connection. */

@@ -560,6 +560,7 @@ suite('keys that ProfileXML has no word for', () => {
       ['jo@example', 3],
       ['192.0.2.7', 1],
       ['2001:db8::7', 5],
+      ['keyid:branch', 11],
     ] as const) {
       const result = compile(profile(), { identity }, { sharedKey: secret });
       assert.ok(!('problem' in result));

@@ -205,6 +205,7 @@ function buildAuth(
     // RFC 7670 §3, RFC 4806 §3.1: without a list, anything that we know.
     ...(gatewayKeys.length > 0 ? [request(CertEncoding.RAW_PUBLIC_KEY)] : []),
     ...(config.ocsp ? [request(CertEncoding.OCSP_CONTENT)] : []),
+    ...(config.gatewayIdentity ? [{ kind: 'IDr', identity: config.gatewayIdentity } as const] : []),
     ...(auth ? [{ kind: 'AUTH', method: auth.method, data: auth.data } as const] : []),
     ...buildChildRequest(turn, handshake),
     ...(config.mobike ? [notify(NotifyType.MOBIKE_SUPPORTED)] : []),

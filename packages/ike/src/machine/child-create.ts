@@ -2,7 +2,7 @@ import { decodeConfigurationReply } from '../message/configuration.ts';
 import type { Payload } from '../message/payload.ts';
 import { acceptChildProposal } from '../message/proposal.ts';
 import { ConfigType } from '../registry/config-attribute.ts';
-import { NotifyType, nameOfNotify } from '../registry/notify.ts';
+import { isPrivateError, NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { childError, isChildless } from './auth.ts';
 import { expiryTime, installChild, rekeyTime } from './child.ts';
 import type { IkeFailure } from './contract.ts';
@@ -32,7 +32,9 @@ export function completeAuth(turn: Turn, handshake: Handshake, payloads: readonl
   const tsi = pick(payloads, 'TSi')?.selectors;
   const tsr = pick(payloads, 'TSr')?.selectors;
   const error = pickError(payloads);
-  if (error) {
+  // Beside everything that was asked for, a vendor's own error tells us nothing.
+  const whole = (sa && tsi && tsr) || childless;
+  if (error && !(whole && isPrivateError(error.type))) {
     info(turn, `authenticated, but no CHILD_SA: ${nameOfNotify(error.type)}`);
     return failWith(turn, childError(error.type, 'IKE_AUTH'));
   }

@@ -102,6 +102,8 @@ export interface IkeSaConfig {
   readonly certificateAuthorities: readonly Uint8Array[];
   /** Names the gateway may have (from `Servers`); checked by the host against the certificate. */
   readonly gatewayNames: readonly string[];
+  /** Who of several behind one address is meant: sent as IDr, and what a gateway with a shared key must call itself. */
+  readonly gatewayIdentity?: Identity;
   readonly request: { readonly v4: boolean; readonly v6: boolean };
   readonly trafficSelectors: { readonly tsi: readonly TrafficSelector[]; readonly tsr: readonly TrafficSelector[] };
   readonly fragmentation: boolean;

@@ -5,6 +5,7 @@ import type { Identity, Message, Payload } from '../message/payload.ts';
 import { AuthMethod } from '../registry/auth-method.ts';
 import { CertEncoding } from '../registry/cert-encoding.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
+import { IdentityType } from '../registry/identity-type.ts';
 import { authError, gatewayOctets, isChildless, offersEapOnly, protectionOf, refuse } from './auth.ts';
 import { completeAuth } from './child-create.ts';
 import { certificateLimit, ocspLimit } from './choice.ts';
@@ -95,7 +96,7 @@ function processRawKey(turn: Turn, handshake: Handshake, identity: Identity, pay
   refuse(turn, { kind: 'gateway-refused', refusal: 'untrusted', detail });
 }
 
-/** A key that both ends share (RFC 7296 §2.15). The name is one of those that the profile wants: many gateways may share one key. */
+/** A key that both ends share (RFC 7296 §2.15). The name says which of several gateways with one key it is; it proves nothing more. */
 function processSharedKey(turn: Turn, handshake: Handshake, identity: Identity, payloads: readonly Payload[]): void {
   const { auth } = turn.sa.config;
   if (auth.kind !== 'shared-key') {
@@ -105,7 +106,9 @@ function processSharedKey(turn: Turn, handshake: Handshake, identity: Identity, 
   const octets = gatewayOctets(turn, handshake, identity);
   const expected = sharedKeyAuth(turn.crypto, protectionOf(turn).suite.prf, auth.key, octets);
   if (!equalConstantTime(pick(payloads, 'AUTH')!.data, expected)) return refuse(turn, { kind: 'gateway-signature' });
-  if (!isWanted(turn, identity)) return;
+  // Many gateways call themselves by an address, behind a NAT by one that nobody outside knows.
+  const isAddress = identity.type === IdentityType.IPV4_ADDR || identity.type === IdentityType.IPV6_ADDR;
+  if (!(isAddress && turn.sa.config.gatewayIdentity === undefined) && !isWanted(turn, identity)) return;
   accept(turn, handshake, identity, payloads, { subject: '', authentication: 'shared key' });
 }
 
@@ -155,7 +158,8 @@ function checkSignature(
 
 /** Whether the gateway's name, which nobody vouches for, is one that the profile wants; otherwise it is refused. */
 function isWanted(turn: Turn, identity: Identity): boolean {
-  const { gatewayNames } = turn.sa.config;
+  const { gatewayNames: servers, gatewayIdentity } = turn.sa.config;
+  const gatewayNames = gatewayIdentity ? [formatIdentity(gatewayIdentity)] : servers;
   const name = formatIdentity(identity);
   if (gatewayNames.some((wanted) => wanted.toLowerCase() === name.toLowerCase())) return true;
   const detail = `the gateway calls itself ${name}; the profile wants ${gatewayNames.join(', ')}`;

@@ -150,6 +150,11 @@ export function isErrorNotify(type: number): boolean {
   return type > 0 && type < 16384;
 }
 
+/** Errors of some vendor's own (RFC 7296 §3.10.1), such as 12345 of Microsoft's peers. */
+export function isPrivateError(type: number): boolean {
+  return type >= 8192 && type < 16384;
+}
+
 /** The registered name, or `notify(40960)`. */
 export function nameOfNotify(type: number): string {
   return notifyRows.find((row) => row.type === type)?.name ?? `notify(${type})`;
