@@ -33,7 +33,13 @@ export function judgeLocalNetworks(
   { localSubnets = [], ownSubnets = [] }: Pick<HostFacts, 'localSubnets' | 'ownSubnets'>,
 ): readonly JudgedNetwork[] {
   const strict = tunnels.some(({ intent }) => intent.routing.value === 'ForceTunnel' && !intent.byPassForLocal.value);
-  const inside = new Map(tunnels.map((tunnel) => [tunnel, knownInside(tunnel)]));
+  const tables = new Map<LiveTunnel, PrefixTable<IpPrefix>>();
+  /** Only where it is asked for: a profile may have many routes. */
+  const insideOf = (tunnel: LiveTunnel): PrefixTable<IpPrefix> => {
+    const known = tables.get(tunnel) ?? knownInside(tunnel);
+    tables.set(tunnel, known);
+    return known;
+  };
   const judgeAll = (subnet: IpPrefix, verdictOf: (tunnel: LiveTunnel, route: Candidate) => JudgedNetwork['verdict']) => {
     const own = tunnels.flatMap((tunnel): JudgedNetwork[] => {
       const route = routeAround(subnet, tunnel, candidates);
@@ -45,7 +51,7 @@ export function judgeLocalNetworks(
   };
   return [
     ...localNetworks(localSubnets).flatMap((subnet) =>
-      judgeAll(subnet, (tunnel, route) => (strict ? { kind: 'forced' } : judge(subnet, tunnel, route, inside.get(tunnel)!))),
+      judgeAll(subnet, (tunnel, route) => (strict ? { kind: 'forced' } : judge(subnet, tunnel, route, insideOf))),
     ),
     ...localNetworks(ownSubnets).flatMap((subnet) =>
       judgeAll(subnet, (_tunnel, route) =>
@@ -73,14 +79,15 @@ function routeAround(subnet: IpPrefix, tunnel: LiveTunnel, candidates: readonly 
 
 function judge(
   subnet: IpPrefix,
-  { intent }: LiveTunnel,
+  tunnel: LiveTunnel,
   route: Candidate,
-  inside: PrefixTable<IpPrefix>,
+  insideOf: (tunnel: LiveTunnel) => PrefixTable<IpPrefix>,
 ): JudgedNetwork['verdict'] {
+  const { intent } = tunnel;
   const force = intent.routing.value === 'ForceTunnel';
   if (!intent.byPassForLocal.value || (!force && samePrefix(route.prefix, subnet))) return { kind: 'inside', route };
   // The Routes of a split tunnel overlap it in any case; ByPassForLocal is the exception from them.
-  const why = distrust(subnet, force ? inside : nothingKnown);
+  const why = distrust(subnet, force ? insideOf(tunnel) : nothingKnown);
   if (why !== undefined) return { kind: 'distrusted', why };
   const { at } = intent.byPassForLocal.because;
   const reason = force
