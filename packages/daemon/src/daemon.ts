@@ -643,6 +643,7 @@ export class Daemon {
 
   #open(action: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
     const { name, attempt } = action;
+    this.platform.network.expectPlan(outerMark);
     const context = {
       platform: this.platform,
       plans: this.plans,

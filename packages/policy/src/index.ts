@@ -29,7 +29,15 @@ export { neverProxied, printPac } from './proxy/print-pac.ts';
 export { proxyEnvironment } from './proxy/proxy-environment.ts';
 export type { ProxyPlan } from './proxy/proxy-plan.ts';
 export { formatProxyServer } from './proxy/proxy-server.ts';
-export { guardTables, printGuard } from './route/print-guard.ts';
+export {
+  guardSetPlaces,
+  guardSetsOf,
+  guardShape,
+  guardTables,
+  printGuard,
+  printWaitingGuard,
+  type GuardSets,
+} from './route/print-guard.ts';
 export { filterProblems, placeOf, type FilterProblem } from './filter/problem.ts';
 export type { FilterIntent, SecurityEntry, TriggerIntent } from './filter/filter-intent.ts';
 export { readSidMappings, wellKnownIdentities, type IdentityFacts, type SidFacts, type SidMapping } from './filter/identity.ts';

@@ -1,4 +1,5 @@
-import { NLM_F_REQUEST } from '../network/rtnetlink-number.ts';
+import { concat, type IpAddress } from '@aovpn/bytes';
+import { NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from '../network/rtnetlink-number.ts';
 import {
   decodeAttributes,
   decodeMessages,
@@ -14,12 +15,19 @@ import { constant, littleEndian, openNetlink, SysError, trySetOption, waitReadab
 
 const NETLINK_NETFILTER = 12;
 const NLMSG_ERROR = 2;
+const NLA_F_NESTED = 0x8000;
+const NFNL_MSG_BATCH_BEGIN = 16;
+const NFNL_MSG_BATCH_END = 17;
+const NFTA_SET_ELEM_KEY = 1;
+const NFTA_DATA_VALUE = 1;
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
 const ETIMEDOUT = 110;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFNLGRP_NFTABLES = 7;
 const NFT_MSG_GETTABLE = 1;
+const NFT_MSG_NEWSETELEM = 12;
+const NFT_MSG_DELSETELEM = 14;
 const NFT_MSG_NEWGEN = 15;
 const NFT_MSG_GETGEN = 16;
 const NFTA_GEN_ID = 1;
@@ -107,14 +115,74 @@ export function openNftEvents(table: string): NftEvents {
 /** Whether there is a table, such as `inet aovpn`; without a process for it. @throws {SysError} */
 export function hasTable(table: string): boolean {
   const [family = '', name = ''] = table.split(' ');
-  const number = { ip: 2, inet: 1, arp: 3, ip6: 10 }[family];
-  if (number === undefined) throw new TypeError(`not a family: ${family}`);
+  const number = familyNumber(family);
   const attribute = [NFTA_TABLE_NAME, new TextEncoder().encode(`${name}\0`)] as const;
   const answer = ask(NFT_MSG_GETTABLE, Uint8Array.of(number, 0, 0, 0), [attribute]);
   if (answer.type !== NLMSG_ERROR) return true;
   const code = -viewOf(answer.body).getInt32(0, littleEndian);
   if (code === ENOENT) return false;
   throw new SysError('nfnetlink NFT_MSG_GETTABLE', code);
+}
+
+/** Addresses that go into a set of single addresses, or out of it. */
+export interface ElementChange {
+  /** Such as `inet aovpn`. */
+  readonly table: string;
+  readonly set: string;
+  readonly op: 'add' | 'remove';
+  readonly addresses: readonly IpAddress[];
+}
+
+/** One transaction, in a fraction of the time that a process needs. @throws {SysError} and then nothing has changed */
+export function changeElements(changes: readonly ElementChange[]): void {
+  const text = (value: string): Uint8Array => new TextEncoder().encode(`${value}\0`);
+  const nested = (type: number, ...attributes: Attribute[]): Attribute => [
+    type | NLA_F_NESTED,
+    // The attributes alone: a message without its header.
+    encodeMessage(0, 0, 0, new Uint8Array(0), attributes).subarray(16),
+  ];
+  const wanted = changes.filter(({ addresses }) => addresses.length > 0);
+  if (wanted.length === 0) return;
+  // struct nfgenmsg: the subsystem of a batch stands in network byte order.
+  const edge = (type: number, sequence: number): Uint8Array =>
+    encodeMessage(type, NLM_F_REQUEST, sequence, Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES), []);
+  const messages = wanted.map(({ table, set, op, addresses }, i) => {
+    const [family = '', name = ''] = table.split(' ');
+    const elements = addresses.map(({ bytes }) => nested(1, nested(NFTA_SET_ELEM_KEY, [NFTA_DATA_VALUE, bytes])));
+    return encodeMessage(
+      (NFNL_SUBSYS_NFTABLES << 8) | (op === 'add' ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM),
+      NLM_F_REQUEST | NLM_F_ACK | (op === 'add' ? NLM_F_CREATE : 0),
+      i + 1,
+      Uint8Array.of(familyNumber(family), 0, 0, 0),
+      [[1, text(name)], [2, text(set)], nested(3, ...elements)],
+    );
+  });
+  const socket = openNetlink(NETLINK_NETFILTER, 0);
+  try {
+    socket.send(concat(edge(NFNL_MSG_BATCH_BEGIN, 0), ...messages, edge(NFNL_MSG_BATCH_END, wanted.length + 1)));
+    const open = new Set(wanted.map((_, i) => i + 1));
+    while (open.size > 0) {
+      const datagram = socket.receive();
+      if (!datagram) {
+        if (!waitReadable(socket.fd, 5000)) throw new SysError('nfnetlink batch', ETIMEDOUT);
+        continue;
+      }
+      for (const { type, sequence, body } of decodeMessages(datagram)) {
+        if (type !== NLMSG_ERROR) continue;
+        const code = -viewOf(body).getInt32(0, littleEndian);
+        if (code !== 0) throw new SysError('nfnetlink batch', code);
+        open.delete(sequence);
+      }
+    }
+  } finally {
+    socket.close();
+  }
+}
+
+function familyNumber(family: string): number {
+  const number = { ip: 2, inet: 1, arp: 3, ip6: 10 }[family];
+  if (number === undefined) throw new TypeError(`not a family: ${family}`);
+  return number;
 }
 
 /** The number of the ruleset in force; every transaction makes it one more. @throws {SysError} */

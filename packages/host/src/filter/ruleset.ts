@@ -16,6 +16,8 @@ export interface ForeignRulesetChange {
 export interface Ruleset {
   /** One transaction: all of the text comes into force, or nothing of it. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
   apply(text: string): Promise<void>;
+  /** A transaction of ours by other means than nft, as `act` performs it. */
+  change(act: () => void): void;
   /** What nft would say to the text; nothing changes. @throws {HostError} AOV-HOST-605, AOV-HOST-606 */
   check(text: string): Promise<void>;
   /** The table as `nft -j` lists it (libnftables-json(5)); undefined when it does not exist. @throws {HostError} AOV-HOST-605, AOV-HOST-607 */
@@ -66,6 +68,14 @@ export function openRuleset(first: string = nftTable, ...others: readonly string
 
   return {
     apply: run,
+    change: (act) => {
+      const before = tryGeneration();
+      act();
+      const after = tryGeneration();
+      if (before !== undefined && after === (before + 1) >>> 0) own.push(after);
+      if (own.length > remembered) own.shift();
+      last = after ?? -1;
+    },
     check: async (text) => {
       const result = await runNft(['-c', '-f', '-'], text);
       if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));

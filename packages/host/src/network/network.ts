@@ -42,6 +42,8 @@ export interface NetworkFacts extends PhysicalNetwork {
 export interface Network {
   /** Idempotent. Calls follow each other; a failed one leaves what was there before. */
   applyPlan(plan: Plan): Promise<ApplyReport>;
+  /** A plan with another tunnel is about to come: what can be done before is done now, so that nobody waits for it. */
+  expectPlan(mark: number): void;
   networkFacts(): Promise<NetworkFacts>;
   /** How the kernel sends to an address now, with a mark or without. */
   routeTo(destination: IpAddress, mark?: number): RouteTo | undefined;
@@ -108,6 +110,7 @@ export function openNetwork(options: NetworkOptions = {}): Network {
           throw error;
         }
       }),
+    expectPlan: (mark) => guard.prepare(mark),
     networkFacts: async () => {
       const [physical, networkManager] = await Promise.all([resolver.physical(), readNetworkManagerDomains()]);
       const network = readPhysicalNetwork(socket);
@@ -148,9 +151,8 @@ export function openNetwork(options: NetworkOptions = {}): Network {
         // What cannot be given back here is tried again there, and reported.
         await resolver.close().catch(() => undefined);
         dnsInForce = undefined;
-        const report = await cleanUp(place);
-        guard.forget();
-        return report;
+        await guard.forget();
+        return await cleanUp(place);
       }),
     stubCounts: () => resolver.counts(),
     close: () =>

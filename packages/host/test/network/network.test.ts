@@ -274,12 +274,36 @@ if (job === 'apply-and-wait') {
         assert.equal(tables(), '');
         assert.equal(sourceMark(), '0');
         await network.applyPlan(force);
-        assert.match(sh('nft list table inet aovpn_guard'), /ip daddr 10\.9\.0\.2 counter packets 0 bytes 0 drop/);
-        assert.match(sh('nft list table arp aovpn_guard'), /arp daddr ip 10\.9\.0\.2 counter/);
+        assert.match(sh('nft list table inet aovpn_guard'), /elements = \{ 10\.9\.0\.2 \}/);
+        assert.match(sh('nft list table inet aovpn_guard'), /ip daddr @own4 counter packets 0 bytes 0 drop/);
+        assert.match(sh('nft list table arp aovpn_guard'), /elements = \{ 10\.9\.0\.2 \}/);
         assert.equal(sourceMark(), '1');
         await network.applyPlan(emptyPlan);
         assert.equal(tables(), '');
         assert.equal(sourceMark(), '0');
+      });
+
+      test('made before anybody waits, and then filled: the same; other addresses take their places', async () => {
+        await network.applyPlan(emptyPlan);
+        await network.applyPlan(split);
+        const atOnce = sh('nft -s list ruleset');
+        await network.applyPlan(emptyPlan);
+        network.expectPlan(mark);
+        await network.applyPlan(split);
+        assert.equal(sh('nft -s list ruleset'), atOnce);
+        const other = planOf('SplitTunnel', [route('10.0.0.0/8')], {
+          addresses: [parsePrefix('10.9.0.3/32')!, parsePrefix('fd00:9::3/128')!],
+        });
+        await network.applyPlan(other);
+        const moved = sh('nft -s list ruleset');
+        assert.ok(moved.includes('10.9.0.3') && moved.includes('fd00:9::3'));
+        assert.ok(!moved.includes('10.9.0.2') && !moved.includes('fd00:9::2'));
+        await network.applyPlan(emptyPlan);
+        assert.equal(tables(), '');
+        network.expectPlan(mark);
+        await network.applyPlan(force);
+        assert.match(sh('nft list table inet aovpn_guard'), /chain past/, 'a force tunnel needs more than that');
+        await network.applyPlan(emptyPlan);
       });
 
       test('what somebody else does to them is told, and put back by the next apply', async () => {

@@ -187,7 +187,9 @@ inOwnNamespace(import.meta.url, () => {
       sh(`ip -n hand tuntap add dev ${device} mode tun`);
       for (const family of ['-4', '-6'])
         execFileSync('ip', ['-n', 'hand', family, '-batch', '-'], { input: batch(family), stdio: ['pipe', 'pipe', 'inherit'] });
-      execFileSync('nsenter', ['--net=/run/netns/hand', 'nft', '-f', '-'], { input: `${ruleset}\n${printGuard(plan.tunnels)}` });
+      execFileSync('nsenter', ['--net=/run/netns/hand', 'nft', '-f', '-'], {
+        input: `${ruleset}\n${printGuard(plan.tunnels)}`,
+      });
     }
 
     function forget(): void {

@@ -1,9 +1,41 @@
 import { formatAddress, formatPrefix, prefixContains, type IpAddress, type IpFamily, type IpPrefix } from '@aovpn/bytes';
 import { hex, idRanges, ip, quotedString, refusals } from '../filter/ruleset-line.ts';
+import { devicePrefix } from '../linux-number.ts';
 import type { Plan, TunnelPlan } from '../plan.ts';
 
 /** The tables of nftables that keep the addresses of tunnels to their tunnels; ours as a whole, and apart from the filters. */
 export const guardTables = ['inet aovpn_guard', 'arp aovpn_guard'] as const;
+
+/** What changes with each tunnel: sets in the tables, so that a split tunnel comes and goes without a rule being touched. */
+export interface GuardSets {
+  /** Addresses of tunnels. */
+  readonly own4: readonly IpAddress[];
+  readonly own6: readonly IpAddress[];
+  /** Gateways, to which our own outer packets go. */
+  readonly via4: readonly IpAddress[];
+  readonly via6: readonly IpAddress[];
+}
+
+/** In which table each set stands. */
+export const guardSetPlaces = [
+  ['inet aovpn_guard', 'own4'],
+  ['inet aovpn_guard', 'own6'],
+  ['inet aovpn_guard', 'via4'],
+  ['inet aovpn_guard', 'via6'],
+  ['arp aovpn_guard', 'own4'],
+] as const satisfies readonly (readonly [string, keyof GuardSets])[];
+
+export function guardSetsOf(tunnels: Plan['tunnels']): GuardSets {
+  const distinct = (family: IpFamily, all: readonly IpAddress[]): IpAddress[] => [
+    ...new Map(all.filter((one) => one.family === family).map((one) => [formatAddress(one), one])).values(),
+  ];
+  const own = tunnels.flatMap(addressesOf);
+  const via = tunnels.flatMap(({ outer }) => (outer ? [outer.gateway] : []));
+  return { own4: distinct(4, own), own6: distinct(6, own), via4: distinct(4, via), via6: distinct(6, via) };
+}
+
+const nothing: GuardSets = { own4: [], own6: [], via4: [], via6: [] };
+const removal = guardTables.map((table) => `table ${table}\ndelete table ${table}\n`).join('');
 
 /**
  * What Linux would do with the address of a tunnel on every other link, and must not: accept packets for it (CVE-2019-14899: a neighbour
@@ -13,44 +45,62 @@ export const guardTables = ['inet aovpn_guard', 'arp aovpn_guard'] as const;
  * One transaction that replaces the tables; without tunnels it removes them.
  */
 export function printGuard(tunnels: Plan['tunnels']): string {
-  const start = guardTables.map((table) => `table ${table}\ndelete table ${table}\n`).join('');
-  const addresses = (family: IpFamily): IpAddress[] =>
-    tunnels.flatMap((tunnel) => addressesOf(tunnel)).filter((address) => address.family === family);
-  if (tunnels.length === 0) return start;
-  const each = (family: IpFamily, write: (tunnel: TunnelPlan, set: string) => string[]): string[] =>
-    tunnels.flatMap((tunnel) => {
-      const own = addressesOf(tunnel).filter((address) => address.family === family);
-      return own.length === 0 ? [] : write(tunnel, listed(own));
-    });
-  const both = (write: (family: IpFamily) => string[]): string[] => ([4, 6] as const).flatMap(write);
-  const arriving = both((family) =>
-    each(family, ({ device }, set) => [`iifname != ${except(device)} ${ip(family)} daddr ${set} counter drop`]),
-  );
-  const leaving = both((family) =>
-    each(family, ({ device }, set) => refusals(`oifname != ${except(device)} ${ip(family)} saddr ${set}`)),
-  );
-  const recognised = tunnels.flatMap(({ outer }) => {
-    if (!outer) return [];
-    const others = `{ ${['lo', ...tunnels.map(({ device }) => device)].map((name) => quotedString(name)).join(', ')} }`;
-    const from = `${ip(outer.gateway.family)} saddr ${formatAddress(outer.gateway)}`;
-    return [`iifname != ${others} ${from} meta mark set ${hex(outer.mark)}`];
-  });
-  const past = tunnels.some((tunnel) => tunnel.past) ? pastRules(tunnels) : [];
+  return tunnels.length === 0 ? removal : printTables(guardSetsOf(tunnels), markOf(tunnels), pastOf(tunnels));
+}
+
+/** The same for a split tunnel that is about to come up: all but the members of the sets. @param mark of our own outer packets */
+export function printWaitingGuard(mark: number): string {
+  return printTables(nothing, mark, []);
+}
+
+/** Equal for tunnels between whose guards only the sets differ; `waiting` is like a split tunnel with that mark. */
+export function guardShape(guarded: Plan['tunnels'] | { readonly waiting: number }): string {
+  return JSON.stringify('waiting' in guarded ? [guarded.waiting, []] : [markOf(guarded), pastOf(guarded)]);
+}
+
+function markOf(tunnels: Plan['tunnels']): number {
+  return tunnels.find(({ outer }) => outer)?.outer?.mark ?? 0;
+}
+
+function pastOf(tunnels: Plan['tunnels']): readonly string[] {
+  return tunnels.some(({ past }) => past) ? pastRules(tunnels) : [];
+}
+
+function printTables(sets: GuardSets, mark: number, past: readonly string[]): string {
+  // What this machine says to itself goes through "lo"; between two tunnels the SAs see to it whose packets they are.
+  const others = (direction: 'iifname' | 'oifname'): string[] => [
+    `${direction} "lo" return`,
+    `${direction} "${devicePrefix}*" return`,
+  ];
+  const set = (name: keyof GuardSets): string => {
+    const elements = sets[name].length === 0 ? '' : `    elements = { ${sets[name].map(formatAddress).join(', ')} }\n`;
+    return `  set ${name} {\n    type ${name.endsWith('4') ? 'ipv4_addr' : 'ipv6_addr'}\n${elements}  }\n`;
+  };
+  const recognise =
+    mark === 0
+      ? []
+      : [...others('iifname'), ...['ip saddr @via4', 'ip6 saddr @via6'].map((from) => `${from} meta mark set ${hex(mark)}`)];
   const inet =
-    chain('recognise', 'prerouting priority raw', recognised) +
+    (['own4', 'own6', 'via4', 'via6'] as const).map(set).join('') +
+    chain('recognise', 'prerouting priority raw', recognise) +
     // Once more behind what others do with marks there (wg-quick), and before the checks that look at them (firewalld).
-    chain('recognise_again', 'prerouting priority mangle + 5', recognised) +
-    chain('arriving', 'prerouting priority raw', arriving) +
-    chain('leaving', 'output priority filter', leaving) +
+    chain('recognise_again', 'prerouting priority mangle + 5', recognise) +
+    chain('arriving', 'prerouting priority raw', [
+      ...others('iifname'),
+      'ip daddr @own4 counter drop',
+      'ip6 daddr @own6 counter drop',
+    ]) +
+    chain('leaving', 'output priority filter', [
+      ...others('oifname'),
+      ...refusals('ip saddr @own4'),
+      ...refusals('ip6 saddr @own6'),
+    ]) +
     chain('past', 'output priority filter', past);
-  const four = listed(addresses(4));
   const arp =
-    addresses(4).length === 0
-      ? ''
-      : chain('asked', 'input priority filter', [`arp daddr ip ${four} counter drop`]) +
-        chain('asking', 'output priority filter', [`arp saddr ip ${four} counter drop`]);
-  const table = (name: string, text: string): string => (text === '' ? '' : `\ntable ${name} {\n${text}}\n`);
-  return `${start}${table(guardTables[0], inet)}${table(guardTables[1], arp)}`;
+    set('own4') +
+    chain('asked', 'input priority filter', ['arp daddr ip @own4 counter drop']) +
+    chain('asking', 'output priority filter', ['arp saddr ip @own4 counter drop']);
+  return `${removal}\ntable ${guardTables[0]} {\n${inet}}\n\ntable ${guardTables[1]} {\n${arp}}\n`;
 }
 
 /**
@@ -116,11 +166,6 @@ function addressesOf({ addresses }: TunnelPlan): IpAddress[] {
 
 function listed(addresses: readonly IpAddress[]): string {
   return `{ ${[...new Set(addresses.map(formatAddress))].join(', ')} }`;
-}
-
-/** What this machine says to itself goes through "lo". */
-function except(device: string): string {
-  return `{ "lo", ${quotedString(device)} }`;
 }
 
 function chain(name: string, hook: string, rules: readonly string[]): string {
