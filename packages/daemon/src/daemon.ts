@@ -214,8 +214,7 @@ export class Daemon {
       intents: () => this.intents(),
       settings: (name) => settings.current.of(name),
       // Nobody but a gateway is looked up past a lock.
-      resolve: async (host) =>
-        this.plans.plan.lockdown ? { addresses: [], why: 'LockDown is in force' } : await this.resolve(host),
+      resolve: async (host) => (this.#wantsLock() ? { addresses: [], why: 'LockDown is in force' } : await this.resolve(host)),
       askBeacon: (question) => platform.askBeacon(question),
       mark: outerMark,
       say: (verdicts) => this.#say({ kind: 'trust', verdicts }),
@@ -291,8 +290,8 @@ export class Daemon {
     await this.#tickets.load();
     await this.#network.read();
     await this.rescan();
-    // Also without any profile: a lock that nothing asks for any more goes.
-    if (!this.plans.plan.lockdown) await this.lockdown.apply(undefined);
+    // Also without any profile: a lock that nothing asks for any more goes. What profiles say decides, not whether their plan could be applied.
+    if (!this.#wantsLock()) await this.lockdown.apply(undefined);
     // What guards forced apps is replaced by the first plan in one go, not removed before: they had a moment in the open otherwise.
     if (this.traffic.state.state === 'off')
       for (const what of await this.platform.filters.cleanUp()) this.log.error(`could not be cleared away: ${what}`);
@@ -384,6 +383,11 @@ export class Daemon {
   /** Why all traffic of this machine is blocked now; undefined: it is not. */
   get blocked(): string | undefined {
     return this.lockdown.blockedText(this.#isLockedUp());
+  }
+
+  /** Whether any profile in force has LockDown that root has not released. */
+  #wantsLock(): boolean {
+    return [...this.intents().values()].some((intent) => this.lockdown.isLocking(intent));
   }
 
   /** Undefined when no profile has LockDown. */

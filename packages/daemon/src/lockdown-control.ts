@@ -48,6 +48,8 @@ export class LockdownControl {
   readonly #endpoints = new Map<string, readonly GatewayEndpoint[]>();
   readonly #lockdown: Lockdown;
   #inForce: LockdownPlan | undefined;
+  /** What log and marker say is in force; undefined: nothing yet. */
+  #told: string | undefined;
   #problem: Pick<Problem, 'code' | 'message' | 'cure'> | undefined;
   #lastRepair: LockdownStatus['lastRepair'];
 
@@ -103,7 +105,9 @@ export class LockdownControl {
     }
     this.#inForce = plan;
     this.#problem = undefined;
-    if (reasonText(before) === reasonText(plan)) return;
+    // The first time tells as well: a file of an earlier run may say otherwise.
+    if (this.#told === reasonText(plan)) return;
+    this.#told = reasonText(plan);
     if (plan) log.warn(`LockDown is in force: nothing leaves this machine but through the tunnel; ${reasonText(plan)}`);
     else if (before) log.warn(`LockDown has ended: traffic goes where routes lead; it was ${reasonText(before)}`);
     await this.#mark(plan);

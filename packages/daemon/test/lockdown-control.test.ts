@@ -128,6 +128,14 @@ suite('LockDown as the daemon knows it', () => {
     assert.equal(one.status([intent], false)?.traffic, 'blocked', 'what was in force stays');
   });
 
+  test('what an earlier run said about a lock that is gone is taken back', async () => {
+    writeFileSync(marker(), '{}');
+    const one = control();
+    await one.apply(undefined);
+    assert.equal(existsSync(marker()), false);
+    assert.deepEqual(lines, []);
+  });
+
   test('a foreign change shows in log and status', async () => {
     const one = control();
     await one.apply(plan);

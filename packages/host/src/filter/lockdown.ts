@@ -57,6 +57,15 @@ export function openLockdown(onRepair: (repair: LockdownRepair) => void): Lockdo
     rest.unref();
     mend();
   };
+  /** A lock that nobody watches over is better than none. */
+  const watchOver = (): { close(): void } | undefined => {
+    try {
+      return ruleset.watch(({ what, by }) => repair(`${what}${by === '' ? '' : ` by ${by}`}`));
+    } catch (error) {
+      onRepair({ what: 'nobody tells when it is changed', failure: messageOf(error) });
+      return undefined;
+    }
+  };
   const mend = (): void => {
     void inTurn(async () => {
       const what = [...amiss].join('; ');
@@ -84,7 +93,7 @@ export function openLockdown(onRepair: (repair: LockdownRepair) => void): Lockdo
         }
         if (inForce && JSON.stringify(inForce) === JSON.stringify(plan)) return;
         // Before there is anything to be changed: no change goes unseen.
-        watch ??= ruleset.watch(({ what, by }) => repair(`${what}${by === '' ? '' : ` by ${by}`}`));
+        watch ??= watchOver();
         const text = (step: 'refresh' | 'replace'): string => printLockdown(presentHole(plan), step, Date.now());
         // What an earlier run left may be of another version.
         if (inForce) await ruleset.apply(text('refresh')).catch(() => ruleset.apply(text('replace')));

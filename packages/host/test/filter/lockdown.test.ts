@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
@@ -149,6 +150,43 @@ inOwnNamespace(import.meta.url, () => {
       } finally {
         rmdirSync(directory);
       }
+    });
+
+    test('a flow from before the lock ends with it, and nobody outside gets in', async () => {
+      const hello = (): string => {
+        try {
+          return run('ip', 'netns', 'exec', 'peer', 'ping', '-c', '1', '-W', '1', world.phys[4]);
+        } catch {
+          return 'no answer';
+        }
+      };
+      assert.match(hello(), /1 received/);
+      const socket = createSocket('udp4');
+      const heard: string[] = [];
+      socket.on('message', (message) => heard.push(message.toString()));
+      await new Promise<void>((done) => socket.connect(world.port, world.outside[4], done));
+      socket.on('error', () => undefined);
+      socket.send('ask');
+      await until('the flow is established', () => heard.length === 1);
+      arrivals();
+      await lockdown.apply(plan);
+      socket.send('ask');
+      assert.equal(hello(), 'no answer');
+      // The far end of the same flow speaks, too.
+      const { port } = socket.address();
+      run(
+        'ip',
+        'netns',
+        'exec',
+        'peer',
+        'perl',
+        '-MSocket=:all',
+        '-e',
+        `socket(S,AF_INET,SOCK_DGRAM,17);setsockopt(S,1,15,1);bind(S,pack_sockaddr_in(${world.port},inet_aton("${world.outside[4]}")));send(S,"late",0,pack_sockaddr_in(${port},inet_aton("${world.phys[4]}")))`,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assert.deepEqual([arrivals().phys[4], heard.length], [0, 1]);
+      socket.close();
     });
 
     test('a hole for a cgroup that is gone keeps nothing else from coming into force', async () => {
