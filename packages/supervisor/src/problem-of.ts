@@ -44,7 +44,7 @@ export function problemOf(failure: IkeFailure, authentication: AuthenticationKin
     case 'gateway-signature':
       return problem('gatewaySignature');
     case 'authentication-failed': {
-      if (authentication === 'certificate') return problem('refusedCertificate', failure.detail);
+      if (authentication === 'certificate' || failure.machine) return problem('refusedCertificate', failure.detail);
       if (authentication === 'shared-key') return problem('refusedSharedKey', failure.detail);
       const silence = silenceOf(failure);
       return silence ? problem('eapRadiusSilent', silence) : problem('refusedAfterEap', failure.detail);

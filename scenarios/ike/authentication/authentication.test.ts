@@ -116,6 +116,10 @@ suite('ike/authentication', () => {
     await stage.strike('corp');
     await refuses(both, settings, mschapv2Profile(), stage.user('alice', 'wrong'), 'AOV-EAP-202');
     await stage.strike('corp');
+    const stranger = world.pki.foreignMachine();
+    world.client.write('/etc/aovpn/stranger.pem', stranger.chainPem + stranger.keyPem, 0o600);
+    await refuses(both, settings.replace('machine.pem', 'stranger.pem'), mschapv2Profile(), stage.user(), 'AOV-IKE-150');
+    await stage.strike('corp');
     // The user alone is not enough for this gateway, and a machine that it does not know is none.
     await refuses(both, '', mschapv2Profile(), stage.user(), 'AOV-IKE-151');
     await stage.strike('corp');

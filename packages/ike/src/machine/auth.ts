@@ -82,9 +82,10 @@ export function processSigned(
 }
 
 /** An error that ended IKE_AUTH. It came protected, but possibly from somebody who is not the gateway: all it can do is end the attempt. */
-export function authError(turn: Turn, type: number): IkeFailure {
+export function authError(turn: Turn, type: number, machine = false): IkeFailure {
   info(turn, `the gateway ends IKE_AUTH with ${nameOfNotify(type)}`);
   if (type === NotifyType.AUTHENTICATION_FAILED) {
+    if (machine) return { kind: 'authentication-failed', detail: "the gateway refuses the machine's certificate", machine };
     const { kind } = turn.sa.config.auth;
     const who =
       kind === 'certificate' ? 'our certificate or signature' : kind === 'shared-key' ? 'our name or shared key' : 'our identity';

@@ -270,7 +270,8 @@ export type IkeFailure =
   | { readonly kind: 'invalid-syntax'; readonly detail: string }
   | { readonly kind: 'gateway-refused'; readonly refusal: GatewayRefusal; readonly detail: string }
   | { readonly kind: 'gateway-signature' }
-  | { readonly kind: 'authentication-failed'; readonly detail: string }
+  /** `machine`: of two authentications it was the machine's that was refused. */
+  | { readonly kind: 'authentication-failed'; readonly detail: string; readonly machine?: true }
   | { readonly kind: 'eap'; readonly failure: EapFailure }
   | { readonly kind: 'ts-unacceptable' }
   /** The settings demand what the gateway does not speak. */

@@ -26,7 +26,7 @@ export function processAuth(turn: Turn, handshake: Handshake, message: Message):
   const { config } = turn.sa;
   const auth = pick(payloads, 'AUTH');
   const error = pickError(payloads);
-  if (error && !auth) return fail(turn, authError(turn, error.type));
+  if (error && !auth) return fail(turn, authError(turn, error.type, handshake.next !== undefined));
   if (!auth && offersEapOnly(config) && pick(payloads, 'EAP')) return processEapOnly(turn, handshake, message);
   const topic = handshake.next ? 'ike-auth-round' : isChildless(turn.sa) ? 'ike-auth-childless' : 'ike-auth-first';
   const violation = checkExchange(message, topic)[0];

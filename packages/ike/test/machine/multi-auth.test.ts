@@ -63,6 +63,16 @@ suite('the machine by certificate, then the user by EAP, in one IKE SA (RFC 4739
     assert.equal(pair.responder.heard.length, 1, 'after IKE_SA_INIT nothing is sent');
   });
 
+  test('a machine that the gateway does not know is told apart from a user that it does not know', () => {
+    const pair = createPair(config, {
+      multipleAuth: true,
+      impair: (payloads, { header }) => (header.messageId === 1 ? [notify(24)] : payloads),
+    });
+    talk(pair);
+    const { end } = pair.client;
+    assert.ok(end?.kind === 'failed' && end.failure.kind === 'authentication-failed' && end.failure.machine);
+  });
+
   test('a wrong password of the user: no tunnel, although the machine was accepted', () => {
     const pair = createPair(config, { multipleAuth: true });
     pair.client.password = 'wrong';
