@@ -12,10 +12,10 @@ export interface ProfileRoute {
 export interface ProfileSuite {
   readonly encryption: 'AES128' | 'AES192' | 'AES256' | 'AES_GCM_128' | 'AES_GCM_256' | 'DES3';
   readonly integrity: 'SHA196' | 'SHA256' | 'SHA384';
-  readonly group: 'Group2' | 'Group14' | 'ECP256' | 'ECP384';
+  readonly group: 'Group2' | 'Group14' | 'ECP256' | 'ECP384' | 'Group24';
   readonly cipher: 'AES128' | 'AES192' | 'AES256' | 'GCMAES128' | 'GCMAES192' | 'GCMAES256' | 'DES3';
   readonly authentication: 'SHA196' | 'SHA256128' | 'GCMAES128' | 'GCMAES192' | 'GCMAES256';
-  readonly pfs: 'None' | 'PFS2048' | 'ECP256' | 'ECP384' | 'PFSMM';
+  readonly pfs: 'None' | 'PFS2' | 'PFS2048' | 'ECP256' | 'ECP384' | 'PFSMM' | 'PFS24';
 }
 
 export interface ProfileOptions {

@@ -57,6 +57,14 @@ export interface DnsRuleStatus {
   readonly because: string;
 }
 
+export interface EncryptedDnsStatus {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly protocols: readonly string[];
+  readonly port?: number;
+  readonly path?: string;
+}
+
 export interface CryptoStatus {
   readonly ike: string;
   readonly child: string;
@@ -137,7 +145,14 @@ export interface ConnectionStatus {
   readonly addresses: readonly string[];
   readonly routing: 'SplitTunnel' | 'ForceTunnel';
   readonly routes: readonly RouteStatus[];
-  readonly dns: { readonly suffixes: readonly string[]; readonly rules: readonly DnsRuleStatus[] };
+  readonly dns: {
+    readonly suffixes: readonly string[];
+    readonly rules: readonly DnsRuleStatus[];
+    /** Resolvers that speak DNS in TLS, HTTPS or QUIC, as the gateway names them (RFC 9464); not used yet. */
+    readonly encrypted?: readonly EncryptedDnsStatus[];
+    /** `example.com 20326 8 2 E06D…`: trust anchors that the gateway named for names of `dnssec-trust-anchors`. */
+    readonly trustAnchors?: readonly string[];
+  };
   /** Only with traffic filters, and only while the tunnel is up. */
   readonly filters?: FiltersStatus;
   /** Only with LockDown that root has not released: whether all traffic of this machine is held back now, and by which line. */

@@ -1,6 +1,7 @@
 import type { ConnectionStatus, DnsRuleStatus, NetworkTrust, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
-import { formatAddress, formatPrefix } from '@aovpn/bytes';
+import { formatAddress, formatPrefix, toHex } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
+import type { TunnelConfiguration } from '@aovpn/ike';
 import { formatBecause, type Intent, type Plan, type TrustVerdict } from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
 import { appsOf, filtersStatus } from './traffic-report.ts';
@@ -82,6 +83,7 @@ export function connectionStatus({
           servers: rule.servers.map(formatAddress),
           because: formatBecause(rule.because),
         })),
+      ...pushedDns(network?.configuration),
     },
     ...(filters && { filters }),
     ...(view.trafficBlocked !== undefined &&
@@ -121,6 +123,23 @@ function waitingReason({ text, since }: WaitingFor): string {
 
 function trustStatus({ kind, spoofable, why, trace, because }: TrustVerdict): NetworkTrust {
   return { verdict: kind, spoofable, why, trace, ...(because && { because: formatBecause(because) }) };
+}
+
+/** What the gateway says of encrypted resolvers and trust anchors. */
+function pushedDns(configuration: TunnelConfiguration | undefined): Pick<ConnectionStatus['dns'], 'encrypted' | 'trustAnchors'> {
+  const { encryptedDns = [], dnssecAnchors = [] } = configuration ?? {};
+  const encrypted = encryptedDns.map(({ name, addresses, protocols, port, path }) => ({
+    name,
+    addresses: addresses.map(formatAddress),
+    protocols,
+    ...(port !== undefined && { port }),
+    ...(path !== undefined && { path }),
+  }));
+  const trustAnchors = dnssecAnchors.map(
+    ({ domain, keyTag, algorithm, digestType, digest }) =>
+      `${domain} ${keyTag} ${algorithm} ${digestType} ${toHex(digest).toUpperCase()}`,
+  );
+  return { ...(encrypted.length > 0 && { encrypted }), ...(trustAnchors.length > 0 && { trustAnchors }) };
 }
 
 function problemStatus({ code, windows, side, message, cure }: Problem, at: string): NonNullable<ConnectionStatus['problem']> {

@@ -641,7 +641,10 @@ export class Daemon {
     const { gatewayPort, tcpPort } = this.settings.current.of(name);
     const { address, transport } = candidate;
     const port = transport === 'tcp' ? tcpPort : gatewayPort;
-    const answered = await this.platform.probeGateway(address, port, transport).catch(() => false);
+    const answered = await this.plans
+      .reach(name, [{ address, port }])
+      .then(() => this.platform.probeGateway(address, port, transport))
+      .catch(() => false);
     if (answered) this.#say({ kind: 'probed', name, attempt, candidate });
   }
 

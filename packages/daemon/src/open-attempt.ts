@@ -1,6 +1,7 @@
 import type { RevocationChecker, TrustQuestion } from '@aovpn/host';
 import type { IkeSaConfig } from '@aovpn/ike';
-import { problem, type SupervisorAction } from '@aovpn/supervisor';
+import { parseAddress } from '@aovpn/bytes';
+import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/supervisor';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './daemon.ts';
 import type { Log } from './log.ts';
@@ -49,7 +50,7 @@ export function makeAttempt(
   return new Tunnel(
     {
       name,
-      config: more ? withShortInit(compiled.config) : compiled.config,
+      config: sentTo(more ? withShortInit(compiled.config) : compiled.config, place),
       authentication: compiled.authentication,
       gateway: place.address,
       ports: { udp: settings.gatewayPort, tcp: settings.tcpPort },
@@ -62,7 +63,9 @@ export function makeAttempt(
       log,
       async prepare() {
         try {
-          await plans.reach(name, [{ address: place.address, port: settings.gatewayPort }]);
+          await plans.reach(name, [
+            { address: place.address, port: place.transport === 'tcp' ? settings.tcpPort : settings.gatewayPort },
+          ]);
           await credential?.unlock();
         } catch (error) {
           return problemOfError(error);
@@ -118,6 +121,14 @@ async function askTrust(
   if (reply.kind !== 'accepted') return false;
   await trust.add(connection, profile, sha256);
   return true;
+}
+
+/** A gateway has sent us there. Its word for the new one's name counts only if it had proven its own. */
+export function sentTo(config: IkeSaConfig, { server, via }: Place): IkeSaConfig {
+  if (!via) return config;
+  const address = parseAddress(via.server);
+  const redirectedFrom = address ? ({ kind: 'address', address } as const) : ({ kind: 'name', name: via.server } as const);
+  return { ...config, redirectedFrom, gatewayNames: via.proven ? [...config.gatewayNames, server] : config.gatewayNames };
 }
 
 /** With other places to try, a silent one gets about three seconds. */

@@ -138,7 +138,17 @@ const text =
       ? { [field]: value }
       : 'a text of 1 to 256 printable characters in quotes is wanted';
 const flag =
-  (field: 'allowWeak' | 'allowEapOnly' | 'triggerHold' | 'rawKey' | 'ppkRequired' | 'childless' | 'sessionResumption'): Reader =>
+  (
+    field:
+      | 'allowWeak'
+      | 'allowEapOnly'
+      | 'triggerHold'
+      | 'rawKey'
+      | 'ppkRequired'
+      | 'childless'
+      | 'sessionResumption'
+      | 'redirect',
+  ): Reader =>
   (value) =>
     typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
 const number =
@@ -188,6 +198,12 @@ const pins: Reader = (value) => {
     : 'pins of public keys are wanted: "sha256/" and 44 characters of base64 each';
 };
 
+function isDomain(name: unknown): name is string {
+  return (
+    typeof name === 'string' && /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(name)
+  );
+}
+
 /** Every key of a `[profile."NAME"]` table; docs/settings.md lists the same. */
 export const profileSettingKeys: { readonly [key: string]: Reader } = {
   certificate: path('certificate'),
@@ -225,6 +241,7 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
     value === 'offer' || value === 'require' || value === 'off'
       ? { postQuantum: value }
       : '"offer", "require" or "off" is wanted',
+  redirect: flag('redirect'),
   // It was for LockDown, before that was enforced.
   'allow-unenforced': (value) => (typeof value === 'boolean' ? {} : 'true or false is wanted'),
   'allow-eap-only': flag('allowEapOnly'),
@@ -241,6 +258,10 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'trusted-beacon-pin': pins,
   'trusted-beacon-ca': path('trustedBeaconCa'),
   'gateway-port': number('gatewayPort', 1, 65_535),
+  'dnssec-trust-anchors': (value) =>
+    Array.isArray(value) && value.length <= 64 && value.every(isDomain)
+      ? { dnssecAnchors: value.map((name: string) => name.toLowerCase()) }
+      : 'a list of domain names in quotes is wanted',
   tcp: (value) =>
     value === 'fallback' || value === 'off' || value === 'only' ? { tcp: value } : '"fallback", "off" or "only" is wanted',
   'tcp-port': number('tcpPort', 1, 65_535),

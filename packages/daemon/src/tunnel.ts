@@ -23,7 +23,7 @@ import type {
   TrafficSelector,
   TunnelConfiguration,
 } from '@aovpn/ike';
-import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem } from '@aovpn/supervisor';
+import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem, type Redirect } from '@aovpn/supervisor';
 import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
 import { TunnelEap, type EapPorts, type RadiusWait } from './tunnel-eap.ts';
@@ -78,7 +78,7 @@ export type TunnelReport =
   | { readonly kind: 'cannot-move' }
   /** Something that the status shows differs (algorithms after a rekey, the outer path). */
   | { readonly kind: 'facts' }
-  | { readonly kind: 'ended'; readonly problem?: Problem };
+  | { readonly kind: 'ended'; readonly problem?: Problem; readonly redirect?: Redirect };
 
 /**
  * ICMP and the kernel may say that the path is broken; nothing of that is authenticated, so it is only a hint to ask the gateway
@@ -131,6 +131,7 @@ export class Tunnel {
   #hintTaken = -Infinity;
   #silent = false;
   #refused = false;
+  #redirect: Redirect | undefined;
   #probing = false;
   #packetsOut = 0;
   #establishedAt = 0;
@@ -195,7 +196,9 @@ export class Tunnel {
     if (this.#over) return;
     this.#path = path;
     this.#report({ kind: 'facts' });
-    if (before && samePath(before, path)) {
+    // RFC 9329 §6.1: another connection between the same two is known by its first authentic message, also without MOBIKE.
+    const again = transport === 'tcp' && this.#network?.facts.mobike === false && before && sameEnds(before, path);
+    if (before && (again || samePath(before, path))) {
       this.#feed({ kind: 'check-liveness' });
       this.#report({ kind: 'moved' });
     } else {
@@ -479,6 +482,7 @@ export class Tunnel {
       return;
     }
     this.#refused = secretRefused(end);
+    if (end.kind === 'redirected') this.#redirect = { to: end.to, proven: end.proven };
     this.#finish(problemOfEnd(end, this.#options.authentication));
   }
 
@@ -513,6 +517,9 @@ export class Tunnel {
       this.#network = network;
       this.#establishedAt = performance.now();
       this.#watch = setInterval(() => void this.#lookForOneWayTraffic(), oneWay.every);
+      const { allowedFamilies } = configuration;
+      if (allowedFamilies?.length === 1)
+        this.#ports.log.info(`the gateway hands out IPv${allowedFamilies[0]} addresses only`, name);
       this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);
       this.#report({ kind: 'established' });
     });
@@ -554,7 +561,8 @@ export class Tunnel {
     clearInterval(this.#watch);
     clearTimeout(this.#reconnect);
     this.#clearAway().then(
-      () => this.#report(ending ? { kind: 'ended', problem: ending } : { kind: 'ended' }),
+      () =>
+        this.#report({ kind: 'ended', ...(ending && { problem: ending }), ...(this.#redirect && { redirect: this.#redirect }) }),
       (error: unknown) => this.#report({ kind: 'ended', problem: ending ?? problemOfError(error) }),
     );
   }
@@ -579,12 +587,11 @@ export class Tunnel {
 }
 
 function samePath(a: OuterPath, b: OuterPath): boolean {
-  return (
-    sameAddress(a.local, b.local) &&
-    a.localPort === b.localPort &&
-    sameAddress(a.remote, b.remote) &&
-    a.remotePort === b.remotePort
-  );
+  return sameEnds(a, b) && a.localPort === b.localPort;
+}
+
+function sameEnds(a: OuterPath, b: OuterPath): boolean {
+  return sameAddress(a.local, b.local) && sameAddress(a.remote, b.remote) && a.remotePort === b.remotePort;
 }
 
 async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {

@@ -47,6 +47,7 @@ export const certificateConfig: IkeSaConfig = {
   fragmentation: true,
   fragmentSize: 1280,
   mobike: true,
+  redirect: true,
   forceUdpEncapsulation: true,
   retransmit: { firstMs: 1000, factor: 2, tries: 3 },
   dpdMs: 30_000,

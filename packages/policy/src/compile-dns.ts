@@ -87,9 +87,15 @@ function pushed(intent: Intent, why: string): Because {
   return { ...intent.routing.because, why };
 }
 
-/** The gateway's words are input: only DNS names get through, and not too many. */
+/** Names that belong to no network (RFC 6761, RFC 6762, RFC 7686, RFC 9476): nobody's DNS server is asked for them because a gateway says so. */
+const specialNames: readonly string[] = ['localhost', 'local', 'invalid', 'onion', 'alt', 'resolver.arpa', 'ipv4only.arpa'];
+
+/** The gateway's words are input: only DNS names get through, and not too many (RFC 8598 §5). */
 function pushedDomains(domains: readonly string[]): string[] {
-  const names = domains.map(normaliseDomain).filter((name): name is string => name !== undefined);
+  const names = domains
+    .map(normaliseDomain)
+    .filter((name): name is string => name !== undefined)
+    .filter((name) => !specialNames.some((special) => isWithin(name, special)));
   return [...new Set(names)].slice(0, 64);
 }
 

@@ -7,6 +7,8 @@ export interface Candidate {
   readonly address: IpAddress;
   /** TCP encapsulation (RFC 9329) instead of UDP. */
   readonly transport: 'udp' | 'tcp';
+  /** The gateway that sent us here, and whether it had proven who it is (RFC 5685). */
+  readonly via?: { readonly server: string; readonly proven: boolean };
 }
 
 /** Whether TCP is tried after UDP, never, or alone. */

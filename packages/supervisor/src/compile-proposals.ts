@@ -60,7 +60,7 @@ const dhGroups: { readonly [G in DhGroup]: Choice<{ readonly ke: number }> } = {
   Group14: { ke: Ke.MODP2048 },
   ECP256: { ke: Ke.ECP256 },
   ECP384: { ke: Ke.ECP384 },
-  Group24: undefined,
+  Group24: { ke: Ke.MODP2048_256, weak: true },
 };
 
 const espCiphers: { readonly [C in CipherTransformConstants]: Choice<Cipher> } = {
@@ -93,7 +93,7 @@ const pfsGroups: { readonly [G in PfsGroup]: Choice<{ readonly ke: ChildProposal
   ECP256: { ke: [Ke.ECP256] },
   ECP384: { ke: [Ke.ECP384] },
   PFSMM: { ke: 'ike' },
-  PFS24: undefined,
+  PFS24: { ke: [Ke.MODP2048_256], weak: true },
 };
 
 // What we offer where the profile is silent, most wanted first.

@@ -21,6 +21,10 @@ export interface ConnectionSettings {
   readonly sessionResumption?: boolean;
   /** EAP alone may prove the gateway (RFC 5998), where the method is fit for it. */
   readonly allowEapOnly?: boolean;
+  /** Names whose DNSSEC trust anchors may come from the gateway (RFC 8598 §4.2). */
+  readonly dnssecAnchors: readonly string[];
+  /** Go where a gateway sends us (RFC 5685). */
+  readonly redirect: boolean;
   /** TCP encapsulation (RFC 9329): where UDP is blocked, never, or always. */
   readonly tcp: TcpUse;
   readonly dpdMs: number;
@@ -36,6 +40,8 @@ export interface ConnectionSettings {
 export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
   postQuantum: 'offer',
+  dnssecAnchors: [],
+  redirect: true,
   tcp: 'fallback',
   ppkRequired: true,
   childless: false,

@@ -1,4 +1,5 @@
 import type { IpAddress } from '@aovpn/bytes';
+import type { GatewayPlace } from '@aovpn/ike';
 import type { TrustVerdict } from '@aovpn/policy';
 import type { Candidate, TcpUse } from './candidate.ts';
 import type { Places } from './memory.ts';
@@ -97,7 +98,14 @@ export type SupervisorOccurrence =
   | { readonly kind: 'moved'; readonly name: string; readonly attempt: number }
   | { readonly kind: 'cannot-move'; readonly name: string; readonly attempt: number }
   /** The tunnel is gone and everything of it is removed; nothing follows for this attempt. No problem: we asked for it. */
-  | { readonly kind: 'ended'; readonly name: string; readonly attempt: number; readonly problem?: Problem }
+  | {
+      readonly kind: 'ended';
+      readonly name: string;
+      readonly attempt: number;
+      readonly problem?: Problem;
+      /** It ended because the gateway sends us elsewhere. */
+      readonly redirect?: Redirect;
+    }
   /** The daemon is asked to end. */
   | { readonly kind: 'stop' };
 
@@ -133,6 +141,12 @@ export type SupervisorAction =
   /** After `stop`: every tunnel is gone. */
   | { readonly kind: 'stopped' };
 
+/** Where a gateway sends us (RFC 5685). */
+export interface Redirect {
+  readonly to: GatewayPlace;
+  readonly proven: boolean;
+}
+
 /** What became of a connection after its tunnel has been closed. */
 export type Afterwards =
   /** Do what is wanted: rest, or start anew at once. */
@@ -161,7 +175,8 @@ export type Phase =
   | { readonly kind: 'idle' }
   /** Wanted, but there is no network to use. */
   | { readonly kind: 'offline' }
-  | { readonly kind: 'resolving'; readonly attempt: number }
+  /** `via`: of a name that a gateway has sent us to. */
+  | { readonly kind: 'resolving'; readonly attempt: number; readonly via?: Candidate['via'] }
   /** `rest`: what is tried next in this round; `before`: the most telling problem of the round so far. */
   | {
       readonly kind: 'opening';
@@ -208,6 +223,8 @@ export interface Connection {
   /** The last problem, until the connection works again. */
   readonly problem?: Problem;
   readonly places: Places;
+  /** When gateways have sent us on, lately. */
+  readonly redirects: readonly number[];
   /** `retryKey` that the current try began with. */
   readonly triedWith: string;
 }

@@ -14,6 +14,7 @@ const eapSilenceSeconds = 20;
 export function problemOfEnd(end: IkeEnd, authentication: AuthenticationKind): Problem | undefined {
   switch (end.kind) {
     case 'closed':
+    case 'redirected':
       return undefined;
     case 'peer-closed':
       return problem('peerClosed');

@@ -1,4 +1,5 @@
 import type { TrustVerdict } from '@aovpn/policy';
+import { formatAddress } from '@aovpn/bytes';
 import { backoffLimits } from './backoff.ts';
 import { orderCandidates, sameCandidate, type Candidate } from './candidate.ts';
 import type {
@@ -9,6 +10,7 @@ import type {
   NetworkState,
   Phase,
   Race,
+  Redirect,
   SupervisorAction,
   SupervisorEvent,
   SupervisorState,
@@ -123,6 +125,7 @@ class Step extends Turn {
         tries: 0,
         failures: 0,
         places: this.places.get(spec.name) ?? [],
+        redirects: [],
         triedWith: '',
         ...trustOf(this.trust, spec.name),
       };
@@ -406,12 +409,15 @@ class Step extends Turn {
         this.close(connection, false, 'the network changed and the gateway cannot follow');
         return;
       case 'ended':
-        this.#ended(connection, event.problem);
+        this.#ended(connection, event.problem, event.redirect);
     }
   }
 
   #resolved(connection: Connection, answers: Extract<SupervisorEvent, { readonly kind: 'resolved' }>['answers']): void {
-    const candidates = orderCandidates(answers, this.network, connection.places, connection.spec.tcp);
+    const { phase } = connection;
+    const via = phase.kind === 'resolving' ? phase.via : undefined;
+    const found = orderCandidates(answers, this.network, connection.places, connection.spec.tcp);
+    const candidates = via ? found.map((candidate) => ({ ...candidate, via })) : found;
     if (candidates.length === 0) {
       const details = answers.map(({ server, why }) => `${server}: ${why ?? 'no address'}`).join('; ');
       this.failed(connection, problem('nameNotResolved', details));
@@ -423,7 +429,8 @@ class Step extends Turn {
     this.log(connection.spec.name, 'info', `connected to ${describeCandidate(candidate)}`);
     if (candidate.transport === 'tcp') this.arm(connection.spec.name, supervisorTimes.backToUdp.first);
     else this.actions.push({ kind: 'disarm', name: connection.spec.name });
-    const places = remember(connection.places, candidate);
+    // Where a gateway sends us is its affair, every time anew.
+    const places = candidate.via ? connection.places : remember(connection.places, candidate);
     if (places !== connection.places) this.#keepPlaces(connection.spec.name, places);
     this.phase({ ...rest, connectedAt: this.now, places, tries: 0 }, { kind: 'up', attempt, candidate });
   }
@@ -448,6 +455,23 @@ class Step extends Turn {
     this.phase(connection, { ...phase, candidate, trouble: 'moving' });
     this.actions.push({ kind: 'disarm', name });
     this.#move(connection, phase.attempt, transport);
+  }
+
+  /** A gateway sends us on; in a circle nobody goes for ever. */
+  #follow(connection: Connection, { to, proven }: Redirect, from: Candidate): void {
+    const { most, within } = supervisorTimes.redirects;
+    const { spec } = connection;
+    const lately = connection.redirects.filter((at) => this.now - at < within);
+    if (lately.length >= most) return this.failed(connection, problem('redirectLoop', `${most} within five minutes`));
+    const attempt = connection.attempt + 1;
+    const next = this.set({ ...connection, attempt, redirects: [...lately, this.now] });
+    const via = { server: from.server, proven };
+    const where = to.kind === 'name' ? to.name : formatAddress(to.address);
+    this.log(spec.name, 'info', `${from.server} sends us to ${where}`);
+    if (to.kind === 'address') return this.open(next, [{ server: where, address: to.address, transport: from.transport, via }]);
+    this.phase(next, { kind: 'resolving', attempt, via });
+    this.actions.push({ kind: 'resolve', name: spec.name, attempt, servers: [to.name] });
+    this.arm(spec.name, supervisorTimes.resolve);
   }
 
   #keepPlaces(name: string, places: Places): void {
@@ -484,7 +508,7 @@ class Step extends Turn {
     this.close(connection, false, `${describeCandidate(winner)} answers, ${describeCandidate(phase.candidate)} does not`, then);
   }
 
-  #ended(connection: Connection, ending: Problem | undefined): void {
+  #ended(connection: Connection, ending: Problem | undefined, redirect?: Redirect): void {
     const { phase, spec } = connection;
     const worked = connection.connectedAt !== undefined && this.now - connection.connectedAt >= supervisorTimes.worked;
     const { connectedAt: _, ...over } = connection;
@@ -494,6 +518,7 @@ class Step extends Turn {
       this.rest(next);
       return this.maybeStopped();
     }
+    if (redirect && (phase.kind === 'opening' || phase.kind === 'up')) return this.#follow(next, redirect, phase.candidate);
     switch (phase.kind) {
       case 'closing':
         if (phase.afterwards.kind === 'fail') this.failed(next, phase.afterwards.problem);
@@ -507,8 +532,8 @@ class Step extends Turn {
         if (next.spec.retryKey !== next.triedWith) this.begin(next);
         else if (another && phase.rest.length > 0) {
           this.log(spec.name, 'warn', `${describe(what)} Trying ${describeCandidate(phase.rest[0]!)} next.`);
-          this.open(next, phase.rest, moreTelling(phase.before, what), !phase.raced);
-        } else this.failed(next, phase.rest.length === 0 ? moreTelling(phase.before, what) : what);
+          this.open(next, phase.rest, moreTelling(phase.before, what, phase.candidate), !phase.raced);
+        } else this.failed(next, phase.rest.length === 0 ? moreTelling(phase.before, what, phase.candidate) : what);
         return;
       }
       case 'up': {
@@ -541,7 +566,8 @@ function withoutTrouble(phase: Extract<Phase, { readonly kind: 'up' }>): Phase {
   return { kind: 'up', attempt: phase.attempt, candidate: phase.candidate };
 }
 
-/** Of the problems of one round, a gateway that said no tells more than one that said nothing. */
-function moreTelling(before: Problem | undefined, now: Problem): Problem {
+/** Of the problems of one round, a gateway that said no tells more than one that said nothing; that TCP does not help either tells least. */
+function moreTelling(before: Problem | undefined, now: Problem, { transport }: Candidate): Problem {
+  if (before && transport === 'tcp' && now.side === 'network') return before;
   return before && before.retry !== 'soon' && now.retry === 'soon' ? { ...before, retry: 'soon' } : now;
 }

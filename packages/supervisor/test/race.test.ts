@@ -4,8 +4,9 @@ import { formatAddress } from '@aovpn/bytes';
 import type { SupervisorAction } from '../src/contract.ts';
 import { problem } from '../src/problem-catalogue.ts';
 import { supervisorTimes } from '../src/turn.ts';
-import { Script, spec } from './script.ts';
+import { address, Script, spec } from './script.ts';
 
+const silent = problem('noAnswerInit');
 const both = { v4: true, v6: true, fingerprint: 'both' };
 const armedAt = ({ actions, now }: Script): number | undefined => {
   const arm = actions.findLast(({ kind }) => kind === 'arm');
@@ -193,6 +194,14 @@ suite('TCP where UDP is blocked', () => {
     assert.equal(over(start('only', '192.0.2.1').only('open')), 'tcp');
   });
 
+  test('that TCP does not help either is not what people are told', () => {
+    const script = start('fallback', '192.0.2.1');
+    script.say({ kind: 'ended', name: 'corp', attempt: script.only('open').attempt, problem: silent });
+    const refused = { ...problem('nameNotResolved'), code: 'AOV-HOST-212', message: 'no TCP connection' };
+    script.say({ kind: 'ended', name: 'corp', attempt: script.only('open').attempt, problem: refused });
+    assert.equal(script.view().problem?.code, silent.code);
+  });
+
   test('a tunnel in TCP looks for UDP, and moves there when it passes', () => {
     const { script, attempt } = inTcp('fallback');
     assert.match(script.view().reason, /over TCP/);
@@ -222,5 +231,65 @@ suite('TCP where UDP is blocked', () => {
     script.say({ kind: 'moved', name: 'corp', attempt });
     tick(script);
     assert.equal(over(script.only('probe')), 'udp');
+  });
+});
+
+// RFC 5685
+suite('sent on by a gateway', () => {
+  const to = { kind: 'name', name: 'vpn2.example' } as const;
+
+  test('to an address: at once, with word of who has sent us', () => {
+    const { script, attempt } = begin('192.0.2.1');
+    script.say({
+      kind: 'ended',
+      name: 'corp',
+      attempt,
+      redirect: { to: { kind: 'address', address: address('192.0.2.2') }, proven: false },
+    });
+    const open = script.only('open');
+    assert.equal(where(open), '192.0.2.2');
+    assert.deepEqual(open.candidate.via, { server: 'vpn.example', proven: false });
+    script.say({ kind: 'established', name: 'corp', attempt: open.attempt });
+    script.none('keep-places');
+  });
+
+  test('to a name: looked up first', () => {
+    const { script, attempt } = begin('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    script.say({ kind: 'ended', name: 'corp', attempt, redirect: { to, proven: true } });
+    assert.deepEqual(script.only('resolve').servers, ['vpn2.example']);
+    script.resolve('192.0.2.7');
+    const { candidate } = script.only('open');
+    assert.equal(candidate.server, 'vpn2.example');
+    assert.deepEqual(candidate.via, { server: 'vpn.example', proven: true });
+  });
+
+  test('in a circle: an end after five times in five minutes, and a new beginning later', () => {
+    const { script } = begin('192.0.2.1');
+    let { attempt } = script.only('open');
+    for (let i = 0; i < 5; i++) {
+      script.say({
+        kind: 'ended',
+        name: 'corp',
+        attempt,
+        redirect: { to: { kind: 'address', address: address(`192.0.2.${10 + i}`) }, proven: true },
+      });
+      ({ attempt } = script.only('open'));
+    }
+    script.say({ kind: 'ended', name: 'corp', attempt, redirect: { to, proven: true } });
+    script.none('open');
+    script.none('resolve');
+    assert.equal(script.view().problem?.code, 'AOV-SUPERVISOR-305');
+    script.now += supervisorTimes.redirects.within;
+    script.say({ kind: 'timer', name: 'corp' });
+    assert.deepEqual(script.only('resolve').servers, ['vpn.example']);
+  });
+
+  test('nobody goes who is not wanted any more', () => {
+    const { script, attempt } = begin('192.0.2.1');
+    script.say({ kind: 'down', name: 'corp', hold: { by: 'root', since: '2026-01-01T00:00:00.000Z', ends: 'up' } });
+    script.say({ kind: 'ended', name: 'corp', attempt, redirect: { to, proven: true } });
+    script.none('resolve');
+    assert.equal(script.view().state, 'held');
   });
 });

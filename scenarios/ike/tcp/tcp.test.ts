@@ -98,6 +98,24 @@ suite('ike/tcp', { concurrency: 1 }, () => {
     assert.equal((await product.connection(name))?.connectedAt, connectedAt);
   });
 
+  test('a gateway without MOBIKE: a connection that is cut is made again all the same', async () => {
+    await product.remove(name);
+    await world.impair(blocked);
+    await gateway.tell({ op: 'options', options: { mobike: false } });
+    await put();
+    const { connectedAt } = await product.waitForState(name, 'up');
+    const streams = gateway.count(/^stream from/);
+    await gateway.tell({ op: 'cut' });
+    while (gateway.count(/^stream from/) === streams) await sleep(20);
+    await gateway.says(/^heard 37 request \d+:[^N]*$/m);
+    const running = await flow();
+    await sleep(500);
+    const { sent, lost } = await running.stop();
+    assert.ok(sent > 0);
+    assert.equal(lost, 0);
+    assert.equal((await product.connection(name))?.connectedAt, connectedAt);
+  });
+
   test('switched off, there is no TCP', async () => {
     await product.remove(name);
     await world.impair(blocked);

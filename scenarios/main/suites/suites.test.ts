@@ -130,6 +130,21 @@ const byProfile: readonly Case[] = [
     shows: /AES_CBC-256\/HMAC_SHA1_96\/PRF_HMAC_SHA1\/MODP_2048[^]+ESP:AES_CBC-256\/HMAC_SHA1_96/,
   },
   {
+    title: 'group 24 and PFS24, by opt-in',
+    ike: 'aes256-sha256-modp2048s256',
+    esp: 'aes256-sha256-modp2048s256,aes256-sha256',
+    suite: {
+      encryption: 'AES256',
+      integrity: 'SHA256',
+      group: 'Group24',
+      cipher: 'AES256',
+      authentication: 'SHA256128',
+      pfs: 'PFS24',
+    },
+    allowWeak: true,
+    shows: /AES_CBC-256\/HMAC_SHA2_256_128\/PRF_HMAC_SHA2_256\/MODP_2048_256/,
+  },
+  {
     title: '3DES, SHA-1 and group 2, as an untouched RRAS, by opt-in',
     ike: '3des-sha1-modp1024',
     esp: '3des-sha1',

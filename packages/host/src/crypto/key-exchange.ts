@@ -6,10 +6,12 @@ import {
   diffieHellman,
   encapsulate,
   generateKeyPairSync,
+  type DiffieHellman,
   type DiffieHellmanGroup,
   type ECDH,
   type KeyObject,
 } from 'node:crypto';
+import { createSubgroupKey, isInSubgroup } from './modp-subgroup.ts';
 import { Ke, keRows, type KeyExchangeAnswer, type KeRow, type KeyPair } from '@aovpn/ike';
 
 const modpNames: Readonly<Record<number, string>> = {
@@ -57,6 +59,10 @@ export function generateKeyPair(group: number): KeyPair {
     const secret = createDiffieHellmanGroup(modp);
     return { group, publicValue: leftPad(secret.generateKeys(), publicLength(group)), secret };
   }
+  if (group === Ke.MODP2048_256) {
+    const secret = createSubgroupKey();
+    return { group, publicValue: leftPad(secret.generateKeys(), publicLength(group)), secret };
+  }
   const curve = curveNames[group];
   if (curve) {
     const secret = createECDH(curve);
@@ -91,12 +97,14 @@ export function sharedSecret(pair: KeyPair, peerPublicValue: Uint8Array): Uint8A
   // A ciphertext that is not for this key gives a secret that nobody else has (FIPS 203 §6.3): authentication fails then.
   if (kemNames[pair.group]) return new Uint8Array(decapsulate(pair.secret as KeyObject, peerPublicValue));
   if (modpNames[pair.group]) return modpSecret(pair.secret as DiffieHellmanGroup, peerPublicValue);
+  if (pair.group === Ke.MODP2048_256)
+    return isInSubgroup(toNumber(peerPublicValue)) ? modpSecret(pair.secret as DiffieHellman, peerPublicValue) : undefined;
   if (curveNames[pair.group]) return curveSecret(pair.secret as ECDH, peerPublicValue);
   return x25519Secret(pair.secret as KeyObject, peerPublicValue);
 }
 
-function modpSecret(secret: DiffieHellmanGroup, peer: Uint8Array): Uint8Array | undefined {
-  // All our groups have safe primes, so 1 < y < p − 1 is the whole test (RFC 6989 §2.1).
+function modpSecret(secret: DiffieHellman | DiffieHellmanGroup, peer: Uint8Array): Uint8Array | undefined {
+  // With a safe prime 1 < y < p − 1 is the whole test (RFC 6989 §2.1).
   const prime = secret.getPrime();
   const value = toNumber(peer);
   if (value <= 1n || value >= toNumber(prime) - 1n) return undefined;

@@ -214,3 +214,15 @@ suite('ML-KEM', () => {
     assert.ok(!equal(secret, answer.sharedSecret));
   });
 });
+
+// RFC 5114 §2.3, RFC 6989 §2.2
+suite('MODP2048-256 (group 24)', () => {
+  test('a value outside of the subgroup is refused, from either side', () => {
+    const pair = crypto.generateKeyPair(Ke.MODP2048_256);
+    // 2 generates far more than the subgroup of 256-bit order.
+    const outside = new Uint8Array(256);
+    outside[255] = 2;
+    assert.equal(crypto.sharedSecret(pair, outside), undefined);
+    assert.equal(crypto.answerKeyExchange(Ke.MODP2048_256, outside), undefined);
+  });
+});

@@ -210,6 +210,7 @@ function buildAuth(
     ...(auth ? [{ kind: 'AUTH', method: auth.method, data: auth.data } as const] : []),
     ...buildChildRequest(turn, handshake),
     ...(config.mobike ? [notify(NotifyType.MOBIKE_SUPPORTED)] : []),
+    notify(NotifyType.IKEV2_MESSAGE_ID_SYNC_SUPPORTED),
     ...(offersEapOnly(config) ? [notify(NotifyType.EAP_ONLY_AUTHENTICATION)] : []),
     ...(handshake.next ? [notify(NotifyType.MULTIPLE_AUTH_SUPPORTED), notify(NotifyType.ANOTHER_AUTH_FOLLOWS)] : []),
     ...(auth && !handshake.next ? buildPpk(turn, handshake, authWithoutPpk) : []),

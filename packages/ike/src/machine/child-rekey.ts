@@ -18,9 +18,10 @@ import {
   updateChild,
 } from './child.ts';
 import { createRetryMs, nonceLength, refusalLimit, standbyMs } from './choice.ts';
-import type { IkeFailure } from './contract.ts';
+import type { ChildProposalConfig, IkeFailure } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
+import { windowsError, windowsErrorOf } from './microsoft.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
 import { isNarrowed, narrow } from './selector.ts';
 import type { AgreedChild, Association, ChildConversation, ChildSa } from './state.ts';
@@ -164,7 +165,7 @@ function start(
     kind: 'child',
     replaces,
     spiIn,
-    proposals: buildChildProposals(speakable(turn.sa.config.childProposals, current), spiIn, true, current.protection?.suite.ke),
+    proposals: buildChildProposals(wantedProposals(turn), spiIn, true, current.protection?.suite.ke),
     nonce: turn.crypto.random(nonceLength),
     keyPair,
     triedGroups: group === undefined ? triedGroups : [...triedGroups, group],
@@ -242,6 +243,13 @@ export function processChildError(turn: Turn, conversation: ChildConversation, t
     conversation.putOff + 1 < refusalLimit
   ) {
     want(turn, { kind: 'child-create', tsi, tsr, putOff: { times: conversation.putOff + 1, until: turn.now + createRetryMs } });
+  } else if (conversation.keyPair && allowsPlain(turn) && refusesKeyExchange(type, data)) {
+    info(turn, 'the gateway wants no key exchange in rekeys of CHILD_SAs');
+    update(turn, { peer: { ...turn.sa.peer, plainRekeys: true } });
+    start(turn, replaces, tsi, tsr, undefined, triedGroups);
+  } else if (replaces !== undefined && windowsErrorOf(type, data) === windowsError.NO_REKEY) {
+    info(turn, 'the gateway rekeys CHILD_SAs itself');
+    postponeRekey(turn, replaces, false);
   } else {
     refused(turn, conversation, group === 0 ? childError(type, 'CREATE_CHILD_SA') : { kind: 'invalid-ke', wanted: group });
   }
@@ -322,6 +330,26 @@ function successorOf(stage: ChildSa['stage'], spiIn: number): boolean {
   return stage.name === 'installing' && stage.after.kind === 'answer' && stage.after.replaces === spiIn;
 }
 
+/** What we offer in rekeys: less where the gateway has shown what it cannot bear. */
+function wantedProposals(turn: Turn): readonly ChildProposalConfig[] {
+  const configs = speakable(turn.sa.config.childProposals, currentOf(turn.sa));
+  return turn.sa.peer.plainRekeys ? configs.filter(isPlain) : configs;
+}
+
+function allowsPlain(turn: Turn): boolean {
+  return turn.sa.config.childProposals.some(isPlain);
+}
+
+function isPlain({ ke }: ChildProposalConfig): boolean {
+  return ke.length === 0;
+}
+
+/** Errors with which gateways without perfect forward secrecy meet a KE payload; by RFC 7296 they would ignore it. */
+function refusesKeyExchange(type: number, data: Uint8Array): boolean {
+  const refusals: readonly number[] = [NotifyType.NO_PROPOSAL_CHOSEN, NotifyType.INVALID_SYNTAX, NotifyType.INVALID_KE_PAYLOAD];
+  return refusals.includes(type) || windowsErrorOf(type, data) === windowsError.KE;
+}
+
 /** Groups for perfect forward secrecy that our proposals name. */
 function groups(turn: Turn): number[] {
   const ikeGroup = currentOf(turn.sa).protection?.suite.ke;
@@ -329,6 +357,6 @@ function groups(turn: Turn): number[] {
 }
 
 function firstGroup(turn: Turn): number | undefined {
-  const first = turn.sa.config.childProposals[0]?.ke;
+  const first = wantedProposals(turn)[0]?.ke;
   return first === 'ike' ? currentOf(turn.sa).protection?.suite.ke : first?.[0];
 }

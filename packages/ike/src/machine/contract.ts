@@ -104,12 +104,21 @@ export interface IkeSaConfig {
   readonly gatewayNames: readonly string[];
   /** Who of several behind one address is meant: sent as IDr, and what a gateway with a shared key must call itself. */
   readonly gatewayIdentity?: Identity;
-  readonly request: { readonly v4: boolean; readonly v6: boolean };
+  readonly request: {
+    readonly v4: boolean;
+    readonly v6: boolean;
+    /** Names whose DNSSEC trust anchors may come from the gateway; normally none. */
+    readonly dnssecAnchors?: readonly string[];
+  };
   readonly trafficSelectors: { readonly tsi: readonly TrafficSelector[]; readonly tsr: readonly TrafficSelector[] };
   readonly fragmentation: boolean;
   /** Largest UDP payload we send before fragmenting, octets. */
   readonly fragmentSize: number;
   readonly mobike: boolean;
+  /** Go where the gateway sends us (RFC 5685). */
+  readonly redirect: boolean;
+  /** Who has sent us here. */
+  readonly redirectedFrom?: GatewayPlace;
   /** Claim to sit behind a NAT, so that ESP is always in UDP. */
   readonly forceUdpEncapsulation: boolean;
   readonly retransmit: {
@@ -134,9 +143,39 @@ export interface TunnelConfiguration {
   readonly addresses: readonly IpPrefix[];
   readonly dns: readonly IpAddress[];
   readonly dnsDomains: readonly string[];
+  /** Trust anchors for names whose anchors were asked for, and for nothing else (RFC 8598 §4.2). */
+  readonly dnssecAnchors: readonly DnssecAnchor[];
+  /** By priority, the most wanted first (RFC 9464). */
+  readonly encryptedDns: readonly EncryptedDns[];
+  /** The families that the gateway hands out, where it says so (RFC 8983). */
+  readonly allowedFamilies?: readonly (4 | 6)[];
   readonly subnets: readonly IpPrefix[];
   /** Attributes that we have no word for. */
   readonly other: readonly ConfigAttribute[];
+}
+
+/** A DS record's data for an internal name (RFC 4034 §5.1). */
+export interface DnssecAnchor {
+  readonly domain: string;
+  readonly keyTag: number;
+  readonly algorithm: number;
+  readonly digestType: number;
+  readonly digest: Uint8Array;
+}
+
+/** A resolver that speaks DNS in TLS, HTTPS or QUIC (RFC 9464). */
+export interface EncryptedDns {
+  /** Lower is better; never 0. */
+  readonly priority: number;
+  /** The name that its certificate must have. */
+  readonly name: string;
+  readonly addresses: readonly IpAddress[];
+  /** Such as `dot`, `h2`, `doq` (RFC 9461 §4). */
+  readonly protocols: readonly string[];
+  /** Absent: the protocol's own. */
+  readonly port?: number;
+  /** Of DNS over HTTPS: a URI template such as `/dns-query{?dns}`. */
+  readonly path?: string;
 }
 
 export type IkeTimer = 'retransmit' | 'dpd' | 'ike-rekey' | 'child-rekey' | 'eap-wait' | 'linger' | 'half-open' | 'reauth';
@@ -257,9 +296,16 @@ export interface IkeFacts {
   readonly tsr: readonly string[];
 }
 
+/** A gateway by address or name (RFC 5685 §4). */
+export type GatewayPlace =
+  | { readonly kind: 'address'; readonly address: IpAddress }
+  | { readonly kind: 'name'; readonly name: string };
+
 export type IkeEnd =
   | { readonly kind: 'closed'; readonly why: string }
   | { readonly kind: 'peer-closed' }
+  /** The gateway sends us elsewhere. `proven`: it had authenticated itself before; without that anybody on the way may have said so. */
+  | { readonly kind: 'redirected'; readonly to: GatewayPlace; readonly proven: boolean }
   | { readonly kind: 'failed'; readonly failure: IkeFailure };
 
 /** Why an SA could not be made or kept. The daemon maps each to an `AOV-IKE-…` code with side, Windows number and cure. */

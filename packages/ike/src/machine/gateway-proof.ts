@@ -15,6 +15,7 @@ import { formatIdentity } from './facts.ts';
 import { startNextRound } from './multi-auth.ts';
 import { pick, pickAll, pickError } from './pick.ts';
 import { settlePpk } from './ppk.ts';
+import { follow, redirectedTo } from './redirect.ts';
 import type { Handshake } from './state.ts';
 import { ask, emit, fail, info, update, type Turn } from './turn.ts';
 
@@ -132,6 +133,9 @@ function accept(
       return refuse(turn, { kind: 'authentication-failed', detail: 'the gateway demands EAP, the profile has a certificate' });
     return completeAuth(turn, handshake, payloads);
   }
+  // RFC 5685 §6: it may send us away instead.
+  const to = eap ? undefined : redirectedTo(turn, payloads);
+  if (to) return follow(turn, to);
   if (!eap) return refuse(turn, { kind: 'protocol', detail: 'the gateway did not begin EAP' });
   startEap(turn, handshake, auth.peer, eap.packet);
 }

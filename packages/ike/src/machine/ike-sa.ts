@@ -128,6 +128,8 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
     peerFollowUp: undefined,
     wanted: [],
     peer: {
+      plainRekeys: false,
+      messageIdSync: false,
       mobike: false,
       fragmentation: false,
       hashes: undefined,
@@ -141,7 +143,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
       seenAs: undefined,
     },
     gateway: { identity: '', subject: '', authentication: '' },
-    configuration: { addresses: [], dns: [], dnsDomains: [], subnets: [], other: [] },
+    configuration: { addresses: [], dns: [], dnsDomains: [], dnssecAnchors: [], encryptedDns: [], subnets: [], other: [] },
     liveness: { heardAt: now, askedUntil: undefined, unresponsiveSince: undefined },
     ikeRekeyAt: Infinity,
     ikeExpiresAt: Infinity,

@@ -4,6 +4,7 @@ import { ExchangeType } from '../registry/exchange.ts';
 import { answerDeleteChildren, deletesIke, processDeleteIke } from './delete.ts';
 import { notify, pickNotify } from './pick.ts';
 import { learnAuthLifetime } from './reauth.ts';
+import { follow, redirectedTo } from './redirect.ts';
 import type { Association } from './state.ts';
 import { debug, fail, info, type Turn } from './turn.ts';
 import { sendResponse } from './window.ts';
@@ -20,6 +21,8 @@ export function answerInformational(turn: Turn, association: Association, messag
   sendResponse(turn, association.id, ExchangeType.INFORMATIONAL, header.messageId, answer);
   learnAuthLifetime(turn, payloads);
   if (gone) return processDeleteIke(turn, association);
+  const to = turn.sa.phase.name === 'open' ? redirectedTo(turn, payloads) : undefined;
+  if (to) return follow(turn, to);
   if (pickNotify(payloads, NotifyType.AUTHENTICATION_FAILED)) {
     info(turn, 'the gateway withdraws our authentication');
     fail(turn, { kind: 'authentication-failed', detail: 'the gateway withdrew our authentication' });

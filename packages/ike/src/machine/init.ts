@@ -19,8 +19,9 @@ import { startIntermediate } from './intermediate.ts';
 import { recordReceived, recordSent } from '../trace/message-record.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
+import { buildRedirectSupport, processInitRedirect } from './redirect.ts';
 import type { InitOffer } from './state.ts';
-import { currentOf, debug, emit, fail, info, update, updateAssociation, type Turn } from './turn.ts';
+import { currentOf, debug, emit, fail, finish, info, update, updateAssociation, type Turn } from './turn.ts';
 import { sendFirst } from './window.ts';
 
 /**
@@ -71,7 +72,8 @@ export function processInit(turn: Turn, datagram: Uint8Array, header: DecodedHea
 export function processInitDeadline(turn: Turn): void {
   const { phase } = turn.sa;
   if (phase.name !== 'init-await-better' || phase.until > turn.now) return;
-  const { init, cookie, failure } = phase;
+  const { init, cookie, failure, redirect } = phase;
+  if (redirect) return finish(turn, { kind: 'redirected', to: redirect, proven: false });
   if (!cookie) return fail(turn, failure);
   sendInit(turn, { ...init, ...before(init), cookie, cookies: init.cookies + 1 });
 }
@@ -80,6 +82,8 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   const { payloads } = message;
   const cookie = pickNotify(payloads, NotifyType.COOKIE);
   if (cookie && !pick(payloads, 'SA')) return processCookie(turn, init, cookie.data);
+  const redirect = pickNotify(payloads, NotifyType.REDIRECT);
+  if (redirect && !pick(payloads, 'SA')) return processInitRedirect(turn, init, redirect.data);
   const error = pickError(payloads);
   if (error) {
     if (error.type === NotifyType.INVALID_KE_PAYLOAD) return processInvalidKe(turn, init, error.data);
@@ -228,6 +232,7 @@ function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 're
     { kind: 'KE', group: keyPair.group, data: keyPair.publicValue },
     { kind: 'NONCE', data: nonce },
     ...buildNatDetection(turn, spiI, spiR),
+    ...buildRedirectSupport(turn.sa.config),
     ...(turn.sa.config.ikeProposals.some(({ additionalKe }) => additionalKe)
       ? [notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)]
       : []),

@@ -21,6 +21,7 @@ import { answerIkeRekey, processIkeDeleted, processIkeRekeyResponse } from './ik
 import { answerInformational } from './informational.ts';
 import { processInit } from './init.ts';
 import { processIntermediate } from './intermediate.ts';
+import { answerSync, isSync, mayBeSync } from './message-id-sync.ts';
 import { processAddressUpdated } from './mobike.ts';
 import { processNextRound } from './multi-auth.ts';
 import { processCrashToken } from './crash.ts';
@@ -90,6 +91,13 @@ function processResponseDatagram(turn: Turn, association: Association, header: D
 function processRequestDatagram(turn: Turn, association: Association, header: DecodedHeader, datagram: Uint8Array): void {
   if (!hearsRequests(turn.sa.phase))
     return debug(turn, `a request (${nameOfExchange(header.exchange)}) before IKE_AUTH is done: ignored`);
+  if (mayBeSync(turn, header)) {
+    const opened = open(turn, association, datagram);
+    if (opened && !('error' in opened) && isSync(opened.message)) {
+      noteLife(turn);
+      return answerSync(turn, association, opened.message);
+    }
+  }
   const { nextExpected, answer, answering } = association;
   if (header.messageId === nextExpected - 1 && answer?.messageId === header.messageId) {
     return repeatAnswer(turn, association, datagram);

@@ -5,7 +5,16 @@ import type { Identity, Payload, Proposal, TrafficSelector } from '../message/pa
 import type { AcceptedChild } from '../message/proposal.ts';
 import type { Reassembly } from '../message/reassembly.ts';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
-import type { IkeEnd, IkeFailure, IkeSaConfig, IkeTimer, Path, SessionTicket, TunnelConfiguration } from './contract.ts';
+import type {
+  GatewayPlace,
+  IkeEnd,
+  IkeFailure,
+  IkeSaConfig,
+  IkeTimer,
+  Path,
+  SessionTicket,
+  TunnelConfiguration,
+} from './contract.ts';
 
 /**
  * The whole of what an IKE SA remembers between two steps: the conversation with one gateway, through all of its rekeys.
@@ -73,6 +82,8 @@ export type Phase =
       readonly failure: IkeFailure;
       /** To be sent back when time is up, instead of failing. */
       readonly cookie: Uint8Array | undefined;
+      /** To be followed when time is up. */
+      readonly redirect?: GatewayPlace;
       readonly until: number;
     }
   | { readonly name: 'intermediate-await-response'; readonly run: IntermediateRun }
@@ -397,6 +408,10 @@ export type AfterInstall =
     };
 
 export interface PeerFacts {
+  /** It refuses rekeys of CHILD_SAs that have a key exchange of their own; those without are allowed by us. */
+  readonly plainRekeys: boolean;
+  /** Both sides know RFC 6311. */
+  readonly messageIdSync: boolean;
   readonly mobike: boolean;
   readonly fragmentation: boolean;
   readonly hashes: readonly number[] | undefined;

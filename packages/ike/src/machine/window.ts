@@ -67,6 +67,12 @@ export function sendResponse(turn: Turn, id: number, exchange: number, messageId
   transmit(turn, datagrams);
 }
 
+/** An answer that stands outside of the window: message IDs stay as they are. */
+export function sendAside(turn: Turn, id: number, exchange: number, messageId: number, payloads: readonly Payload[]): void {
+  const association = findAssociation(turn, id);
+  if (association) transmit(turn, seal(turn, association, exchange, messageId, true, payloads));
+}
+
 /** A request that nobody waits for: the last words of an SA that ends now. */
 export function sendLastWords(turn: Turn, exchange: number, payloads: readonly Payload[]): void {
   const association = turn.sa.associations.find(({ role }) => role === 'current');

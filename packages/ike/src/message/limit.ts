@@ -17,3 +17,6 @@ export const maxFragments = 64;
 
 /** Octets of a message put together from fragments. */
 export const maxReassembledLength = 65536;
+
+/** Resolvers, and trust anchors, that one gateway may name. */
+export const mostResolvers = 16;

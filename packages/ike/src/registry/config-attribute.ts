@@ -1,7 +1,7 @@
 /** IANA "IKEv2 Configuration Payload CFG Types" (RFC 7296 §3.15). */
 export const ConfigType = { REQUEST: 1, REPLY: 2, SET: 3, ACK: 4 } as const;
 
-/** IANA "IKEv2 Configuration Payload Attribute Types" (RFC 7296 §3.15.1, RFC 8598). */
+/** IANA "IKEv2 Configuration Payload Attribute Types" (RFC 7296 §3.15.1, RFC 8598, RFC 9464). */
 export const ConfigAttributeType = {
   INTERNAL_IP4_ADDRESS: 1,
   INTERNAL_IP4_NETMASK: 2,
@@ -17,6 +17,8 @@ export const ConfigAttributeType = {
   INTERNAL_IP6_SUBNET: 15,
   INTERNAL_DNS_DOMAIN: 25,
   INTERNAL_DNSSEC_TA: 26,
+  ENCDNS_IP4: 27,
+  ENCDNS_IP6: 28,
 } as const;
 
 export interface ConfigAttributeRow {
@@ -42,6 +44,9 @@ export const configAttributeRows: readonly ConfigAttributeRow[] = [
   { type: 15, name: 'INTERNAL_IP6_SUBNET', lengths: [0, 17], reference: 'RFC 7296 §3.15.1' },
   { type: 25, name: 'INTERNAL_DNS_DOMAIN', reference: 'RFC 8598 §4.1' },
   { type: 26, name: 'INTERNAL_DNSSEC_TA', reference: 'RFC 8598 §4.2' },
+  { type: 27, name: 'ENCDNS_IP4', reference: 'RFC 9464 §3.1' },
+  { type: 28, name: 'ENCDNS_IP6', reference: 'RFC 9464 §3.1' },
+  { type: 29, name: 'ENCDNS_DIGEST_INFO', reference: 'RFC 9464 §3.2' },
 ];
 
 /** The registered name, or `attribute(23456)`. */

@@ -142,7 +142,7 @@ export const exchangeRules: readonly ExchangeRule[] = [
 ];
 
 /**
- * Violations of the topic's rule for the message's direction; none: empty. An answer that brings an error, or asks for a cookie, need
+ * Violations of the topic's rule for the message's direction; none: empty. An answer that brings an error, or asks for a cookie or sends us elsewhere (RFC 5685), need
  * not have the rest: what it does have is then for the caller to look at.
  */
 export function checkExchange(message: Message, topic: ExchangeTopic): ExchangeViolation[] {
@@ -191,7 +191,8 @@ function checkRekeyNotify(payloads: readonly Payload[], reference: string): Exch
 }
 
 function isSufficientAlone(notify: NotifyPayload): boolean {
-  return isErrorNotify(notify.type) || notify.type === NotifyType.COOKIE || notify.type === NotifyType.TICKET_NACK;
+  const alone: readonly number[] = [NotifyType.COOKIE, NotifyType.TICKET_NACK, NotifyType.REDIRECT];
+  return isErrorNotify(notify.type) || alone.includes(notify.type);
 }
 
 function rule(

@@ -31,8 +31,8 @@ suite('IKE_AUTH with EAP', () => {
   test('MSCHAPv2', () => {
     const pair = establishedEap();
     assert.deepEqual(pair.responder.heard.map(describe), [
-      '34 request 0: SA KE NONCE N16388 N16389 N16430 N16431',
-      '35 request 1: IDi N16384 CERTREQ CP SA TSi TSr N16396',
+      '34 request 0: SA KE NONCE N16388 N16389 N16406 N16430 N16431',
+      '35 request 1: IDi N16384 CERTREQ CP SA TSi TSr N16396 N16420',
       '35 request 2: EAP',
       '35 request 3: EAP',
       '35 request 4: EAP',

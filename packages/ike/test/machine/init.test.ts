@@ -17,7 +17,7 @@ suite('IKE_SA_INIT', () => {
   test('the request', () => {
     const pair = createPair();
     toResponder(pair);
-    assert.equal(lastHeard(pair), '34 request 0: SA KE NONCE N16388 N16389 N16430 N16431');
+    assert.equal(lastHeard(pair), '34 request 0: SA KE NONCE N16388 N16389 N16406 N16430 N16431');
     const { payloads, header } = pair.responder.heard[0]!;
     assert.deepEqual(header.spiR, new Uint8Array(8));
     assert.equal(pick(payloads, 'NONCE')!.data.length, 32);

@@ -36,7 +36,7 @@ suite('the machine by certificate, then the user by EAP, in one IKE SA (RFC 4739
   test('both are proven before there is a tunnel', () => {
     const pair = established(config, { multipleAuth: true });
     const heard = pair.responder.heard.map(describe);
-    assert.equal(heard[1], '35 request 1: IDi CERT N16384 CERTREQ AUTH CP SA TSi TSr N16396 N16404 N16405');
+    assert.equal(heard[1], '35 request 1: IDi CERT N16384 CERTREQ AUTH CP SA TSi TSr N16396 N16420 N16404 N16405');
     assert.equal(heard[2], '35 request 2: IDi');
     assert.match(heard[3]!, /^35 request 3: EAP/);
     assert.match(heard.at(-1)!, /^35 request \d: AUTH$/);

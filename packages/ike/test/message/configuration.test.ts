@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { encodeEncryptedDns } from '../../src/message/encrypted-dns.ts';
+import { address } from './sample.ts';
 import { encodeUtf8, formatAddress, formatPrefix, fromHex } from '@aovpn/bytes';
 import {
   ConfigAttributeType as Type,
@@ -7,6 +9,7 @@ import {
   encodeConfigurationRequest,
   nameOfConfigAttribute,
   type ConfigAttribute,
+  type EncryptedDns,
 } from '@aovpn/ike';
 
 const attribute = (type: number, hex: string): ConfigAttribute => ({ type, value: fromHex(hex) });
@@ -20,15 +23,20 @@ test('the request asks for what is wanted, with empty values', () => {
     'INTERNAL_IP4_NETMASK',
     'INTERNAL_IP4_DNS',
     'INTERNAL_IP4_SUBNET',
+    'ENCDNS_IP4',
     'INTERNAL_DNS_DOMAIN',
   ]);
   assert.deepEqual(names(false, true), [
     'INTERNAL_IP6_ADDRESS',
     'INTERNAL_IP6_DNS',
     'INTERNAL_IP6_SUBNET',
+    'ENCDNS_IP6',
     'INTERNAL_DNS_DOMAIN',
   ]);
-  assert.equal(names(true, true).length, 8);
+  assert.equal(names(true, true).length, 10);
+  assert.ok(!names(true, true).includes('INTERNAL_DNSSEC_TA'));
+  const anchors = encodeConfigurationRequest({ v4: true, v6: false, dnssecAnchors: ['corp.example'] });
+  assert.equal(nameOfConfigAttribute(anchors.at(-1)!.type), 'INTERNAL_DNSSEC_TA');
   assert.deepEqual(names(false, false), []);
   assert.ok(encodeConfigurationRequest({ v4: true, v6: true }).every(({ value }) => value.length === 0));
 });
@@ -65,7 +73,15 @@ test('without a netmask an address stands alone; empty attributes give nothing',
     attribute(Type.INTERNAL_IP6_ADDRESS, ''),
   ]);
   assert.deepEqual('addresses' in reply && reply.addresses.map(formatPrefix), ['10.1.2.3/32']);
-  assert.deepEqual(decodeConfigurationReply([]), { addresses: [], dns: [], dnsDomains: [], subnets: [], other: [] });
+  assert.deepEqual(decodeConfigurationReply([]), {
+    addresses: [],
+    dns: [],
+    dnsDomains: [],
+    dnssecAnchors: [],
+    encryptedDns: [],
+    subnets: [],
+    other: [],
+  });
 });
 
 suite('addresses that no host can have are a problem', () => {
@@ -129,4 +145,102 @@ test('subnets and servers that make no sense are kept, not used', () => {
 test('a mask of no bits is a mask', () => {
   const reply = decodeConfigurationReply([attribute(Type.INTERNAL_IP4_SUBNET, '0000000000000000')]);
   assert.deepEqual('subnets' in reply && reply.subnets.map(formatPrefix), ['0.0.0.0/0']);
+});
+
+// RFC 8598 §4.2: an anchor belongs to the name right before it, and only names that were asked for can have one.
+suite('DNSSEC trust anchors', () => {
+  const digest = 'ab'.repeat(32);
+  const anchor = attribute(Type.INTERNAL_DNSSEC_TA, `4f660802${digest}`);
+  const read = (attributes: readonly ConfigAttribute[], dnssecAnchors: readonly string[]) => {
+    const reply = decodeConfigurationReply(attributes, { dnssecAnchors });
+    assert.ok('addresses' in reply);
+    return { anchors: reply.dnssecAnchors, other: reply.other.length };
+  };
+
+  test('of a name that was asked for, and of names below it', () => {
+    for (const name of ['corp.example', 'eu.corp.example']) {
+      const { anchors } = read([domain(name), anchor, anchor], ['Corp.Example']);
+      assert.equal(anchors.length, 2);
+      assert.deepEqual(anchors[0], { domain: name, keyTag: 0x4f66, algorithm: 8, digestType: 2, digest: fromHex(digest) });
+    }
+  });
+
+  test('of any other name it is dropped', () => {
+    for (const name of ['com', 'example', 'evilcorp.example', 'corp.example.evil.test'])
+      assert.deepEqual(read([domain(name), anchor], ['corp.example']), { anchors: [], other: 1 });
+    assert.deepEqual(read([domain('corp.example'), anchor], []), { anchors: [], other: 1 });
+  });
+
+  test('without a name right before it, or too short, it is dropped', () => {
+    const dns = attribute(Type.INTERNAL_IP4_DNS, '0a010101');
+    assert.equal(read([domain('corp.example'), dns, anchor], ['corp.example']).anchors.length, 0);
+    assert.equal(read([anchor], ['corp.example']).anchors.length, 0);
+    const short = attribute(Type.INTERNAL_DNSSEC_TA, '4f660802');
+    assert.equal(read([domain('corp.example'), short], ['corp.example']).anchors.length, 0);
+  });
+});
+
+// RFC 9464 §3.1, RFC 9460, RFC 9461
+suite('encrypted DNS', () => {
+  const resolver: EncryptedDns = {
+    priority: 1,
+    name: 'dns.corp.example',
+    addresses: [address('10.20.0.53'), address('10.20.0.54')],
+    protocols: ['dot', 'h2'],
+    port: 8853,
+    path: '/dns-query{?dns}',
+  };
+  const read = (value: Uint8Array, type: number = Type.ENCDNS_IP4) => {
+    const reply = decodeConfigurationReply([{ type, value }]);
+    assert.ok('addresses' in reply);
+    return reply.encryptedDns;
+  };
+
+  test('what is written is read', () => {
+    assert.deepEqual(read(encodeEncryptedDns(resolver)), [resolver]);
+    const six = { ...resolver, addresses: [address('fd20::53')], protocols: ['doq'] };
+    assert.deepEqual(read(encodeEncryptedDns(six), Type.ENCDNS_IP6), [six]);
+    const { port: _, path: __, ...plain } = resolver;
+    assert.deepEqual(read(encodeEncryptedDns(plain)), [plain]);
+  });
+
+  test('octet by octet', () => {
+    const value = fromHex('000101040a140035642e65780001000403646f74000300020355');
+    assert.deepEqual(read(value), [
+      { priority: 1, name: 'd.ex', addresses: [address('10.20.0.53')], protocols: ['dot'], port: 853 },
+    ]);
+  });
+
+  test('the most wanted first', () => {
+    const values = [3, 1, 2].map((priority) => ({ type: Type.ENCDNS_IP4, value: encodeEncryptedDns({ ...resolver, priority }) }));
+    const reply = decodeConfigurationReply(values);
+    assert.ok('addresses' in reply);
+    assert.deepEqual(
+      reply.encryptedDns.map(({ priority }) => priority),
+      [1, 2, 3],
+    );
+  });
+
+  test('what cannot be used is dropped: alias mode, no address, no name, unordered or mandatory parameters, port 0, cut anywhere', () => {
+    const whole = encodeEncryptedDns(resolver);
+    assert.deepEqual(read(encodeEncryptedDns({ ...resolver, priority: 0 })), []);
+    assert.deepEqual(read(encodeEncryptedDns({ ...resolver, addresses: [] })), []);
+    assert.deepEqual(read(encodeEncryptedDns({ ...resolver, addresses: [address('127.0.0.1')] })), []);
+    assert.deepEqual(read(encodeEncryptedDns({ ...resolver, name: 'a b' })), []);
+    assert.deepEqual(read(encodeEncryptedDns({ ...resolver, port: 0 })), []);
+    const start = '000101040a140035642e6578';
+    assert.deepEqual(read(fromHex(`${start}000300020355000100040364 6f74`.replace(' ', ''))), []);
+    assert.deepEqual(read(fromHex(`${start}000000020009`)), [], 'a mandatory key that nobody understands');
+    assert.equal(read(fromHex(`${start}00000002000300030002 0355`.replace(' ', ''))).length, 1, 'a mandatory key that we do');
+    for (let length = 1; length < whole.length; length++) {
+      const cut = read(whole.subarray(0, length));
+      assert.ok(cut.length === 0 || cut[0]!.name === resolver.name);
+    }
+  });
+
+  test('not more than a few', () => {
+    const many = Array.from({ length: 40 }, () => ({ type: Type.ENCDNS_IP4, value: encodeEncryptedDns(resolver) }));
+    const reply = decodeConfigurationReply(many);
+    assert.ok('addresses' in reply && reply.encryptedDns.length === 16);
+  });
 });

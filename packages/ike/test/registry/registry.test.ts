@@ -70,11 +70,11 @@ test('numbers without a name are shown as numbers', () => {
   const names = [
     nameOfExchange(240),
     nameOfPayload(200),
-    nameOfNotify(12345),
+    nameOfNotify(12344),
     nameOfConfigAttribute(23456),
     nameOfIdentityType(99),
   ];
-  assert.deepEqual(names, ['exchange(240)', 'payload(200)', 'notify(12345)', 'attribute(23456)', 'identity(99)']);
+  assert.deepEqual(names, ['exchange(240)', 'payload(200)', 'notify(12344)', 'attribute(23456)', 'identity(99)']);
   assert.deepEqual(
     [nameOfAuthMethod(200), nameOfCertEncoding(200), nameOfProtocol(9)],
     ['authentication method(200)', 'certificate encoding(200)', 'protocol(9)'],

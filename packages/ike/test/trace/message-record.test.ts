@@ -27,9 +27,9 @@ const lines = (pair: Pair): string[] =>
 suite('what a trace shows', () => {
   test('a handshake: every message once, in order, with what was made of it', () => {
     assert.deepEqual(lines(established()), [
-      '--> IKE_SA_INIT request 0 sent SA KE Nonce N(NAT_DETECTION_SOURCE_IP) N(NAT_DETECTION_DESTINATION_IP) N(IKEV2_FRAGMENTATION_SUPPORTED) N(SIGNATURE_HASH_ALGORITHMS)',
+      '--> IKE_SA_INIT request 0 sent SA KE Nonce N(NAT_DETECTION_SOURCE_IP) N(NAT_DETECTION_DESTINATION_IP) N(REDIRECT_SUPPORTED) N(IKEV2_FRAGMENTATION_SUPPORTED) N(SIGNATURE_HASH_ALGORITHMS)',
       '<-- IKE_SA_INIT response 0 unproven SA KE Nonce N(NAT_DETECTION_SOURCE_IP) N(NAT_DETECTION_DESTINATION_IP) N(IKEV2_FRAGMENTATION_SUPPORTED) N(SIGNATURE_HASH_ALGORITHMS)',
-      '--> IKE_AUTH request 1 sent IDi CERT N(INITIAL_CONTACT) CERTREQ AUTH CP SA TSi TSr N(MOBIKE_SUPPORTED)',
+      '--> IKE_AUTH request 1 sent IDi CERT N(INITIAL_CONTACT) CERTREQ AUTH CP SA TSi TSr N(MOBIKE_SUPPORTED) N(IKEV2_MESSAGE_ID_SYNC_SUPPORTED)',
       '<-- IKE_AUTH response 1 believed IDr CERT AUTH CP SA TSi TSr N(MOBIKE_SUPPORTED)',
     ]);
   });

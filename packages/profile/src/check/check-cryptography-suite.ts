@@ -53,8 +53,8 @@ const elementNames = {
 const weak: Readonly<Record<Choice, readonly string[]>> = {
   authenticationTransformConstants: ['SHA196'],
   cipherTransformConstants: ['DES3'],
-  pfsGroup: ['PFS2'],
-  dhGroup: ['Group2'],
+  pfsGroup: ['PFS2', 'PFS24'],
+  dhGroup: ['Group2', 'Group24'],
   integrityCheckMethod: ['SHA196'],
   encryptionMethod: ['DES3'],
 };
@@ -63,8 +63,8 @@ const weak: Readonly<Record<Choice, readonly string[]>> = {
 const broken: Readonly<Record<Choice, readonly string[]>> = {
   authenticationTransformConstants: ['MD596'],
   cipherTransformConstants: ['DES'],
-  pfsGroup: ['PFS1', 'PFS24'],
-  dhGroup: ['None', 'Group1', 'Group24'],
+  pfsGroup: ['PFS1'],
+  dhGroup: ['None', 'Group1'],
   integrityCheckMethod: ['MD5'],
   encryptionMethod: ['DES'],
 };

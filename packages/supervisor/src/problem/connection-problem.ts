@@ -35,6 +35,14 @@ export const connectionProblems = {
     'Something went wrong that should not',
     'Please report it with the log of this moment.',
   ),
+  redirectLoop: row(
+    'AOV-SUPERVISOR-305',
+    undefined,
+    'gateway',
+    'soon',
+    'The gateways send us on again and again',
+    'Their redirections lead in a circle: look at their settings; redirect = false in aovpn.toml stays with the gateways of Servers.',
+  ),
   // the profile asks for what we cannot do
   noServers: row(
     'AOV-SUPERVISOR-310',
@@ -90,7 +98,7 @@ export const connectionProblems = {
     'profile',
     'never',
     'The profile asks for an algorithm that we do not have',
-    'Choose another value; broken algorithms (DES, MD5, Group1, Group24) are left out on purpose.',
+    'Choose another value; broken algorithms (DES, MD5, Group1) are left out on purpose.',
   ),
   contradictorySuite: row(
     'AOV-SUPERVISOR-322',
