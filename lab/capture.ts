@@ -12,11 +12,11 @@ export type Sort = 'esp' | 'ike' | 'keepalive' | 'neighbour' | 'public-dns' | 'p
 /** `tcpdump` on one device of a host; packets are read from its file by our own parser. */
 export class Capture {
   readonly #running: Running;
-  readonly #file: string;
+  readonly file: string;
 
   private constructor(running: Running, file: string) {
     this.#running = running;
-    this.#file = file;
+    this.file = file;
   }
 
   static async start(host: Host, device: string): Promise<Capture> {
@@ -31,13 +31,13 @@ export class Capture {
   /** Everything so far. Waits a moment for what is on its way to the file. */
   async packets(): Promise<readonly WirePacket[]> {
     await sleep(100);
-    return parsePcap(readFileSync(this.#file));
+    return parsePcap(readFileSync(this.file));
   }
 
   async stop(): Promise<readonly WirePacket[]> {
     await sleep(100);
     await this.#running.stop('SIGINT');
-    return parsePcap(readFileSync(this.#file));
+    return parsePcap(readFileSync(this.file));
   }
 }
 

@@ -101,7 +101,12 @@ export class Product {
 
   /** Runs `aovpn ARGS` on the host. */
   aovpn(args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-    return this.host.run([process.execPath, repository('packages/cli/bin/aovpn.mjs'), ...args], options);
+    return this.host.run(this.command(args), options);
+  }
+
+  /** The same as a command line, for one that stays. */
+  command(args: readonly string[]): string[] {
+    return [process.execPath, repository('packages/cli/bin/aovpn.mjs'), ...args];
   }
 
   async status(): Promise<DaemonStatus> {

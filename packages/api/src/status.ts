@@ -1,4 +1,4 @@
-import type { TraceMessage } from './trace.ts';
+import type { ExportedSecret, TraceMessage } from './trace.ts';
 import type { PortalStatus } from './portal.ts';
 import type { Prompt, PromptOutcome } from './prompt.ts';
 import type { LockdownStatus } from './lockdown.ts';
@@ -250,6 +250,8 @@ export type DaemonEvent =
   /** Only in answers to `GET /v1/trace`. */
   | TraceMessage
   | { readonly kind: 'portal'; readonly portal: PortalStatus }
+  /** Only in answers to `GET /v1/secrets`. */
+  | ExportedSecret
   | { readonly kind: 'log'; readonly at: string; readonly level: LogLevel; readonly connection?: string; readonly text: string };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

@@ -32,3 +32,51 @@ export interface TraceMessage {
   readonly times?: number;
   readonly payloads: readonly TracePart[];
 }
+
+/** What `GET /v1/secrets` tells root where `allow-key-export` says so: enough to read everything that the connection says. Octets are hexadecimal. */
+export type ExportedSecret =
+  | {
+      readonly kind: 'datagram';
+      /** Milliseconds since the epoch. */
+      readonly at: number;
+      readonly connection: string;
+      readonly direction: 'in' | 'out';
+      readonly local: ExportedPlace;
+      readonly remote: ExportedPlace;
+      /** The IKE message, without the non-ESP marker. */
+      readonly message: string;
+    }
+  | {
+      readonly kind: 'ike-keys';
+      readonly connection: string;
+      readonly spiI: string;
+      readonly spiR: string;
+      /** IKEv2 transform numbers; `integ` is 0 with an AEAD, whose keys end in their salt. */
+      readonly encr: number;
+      readonly keyBits: number;
+      readonly integ: number;
+      readonly skEi: string;
+      readonly skEr: string;
+      readonly skAi: string;
+      readonly skAr: string;
+    }
+  | {
+      readonly kind: 'esp-keys';
+      readonly connection: string;
+      readonly source: string;
+      readonly destination: string;
+      readonly family: 4 | 6;
+      readonly spi: number;
+      readonly encr: number;
+      readonly keyBits: number;
+      readonly integ: number;
+      readonly encryptionKey: string;
+      readonly integrityKey: string;
+    };
+
+export interface ExportedPlace {
+  readonly family: 4 | 6;
+  /** Hexadecimal. */
+  readonly address: string;
+  readonly port: number;
+}

@@ -84,7 +84,8 @@ async function send(
       method,
       path,
       headers: payload === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(payload) },
-      ...(signal ? { signal } : { timeout: answerTimeout }),
+      // A stream may be silent for ever; without a word the agent would cut it off after five seconds.
+      ...(signal ? { signal, timeout: 0 } : { timeout: answerTimeout }),
     },
     resolve,
   );

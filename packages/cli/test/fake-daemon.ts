@@ -43,6 +43,8 @@ export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
   return {
     socketPath,
     seen,
+    /** Every connection goes with it. */
+    dies: () => server.closeAllConnections(),
     async [Symbol.asyncDispose](): Promise<void> {
       server.closeAllConnections();
       await new Promise((resolve) => void server.close(resolve));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TraceMessage } from '@aovpn/api';
 import { fakeDaemon } from './fake-daemon.ts';
 import { aovpn } from './run-cli.ts';
@@ -62,6 +63,20 @@ suite('aovpn trace', () => {
     assert.match(stdout, /^10:00:00\.125 \[corp\] --> IKE_AUTH request 1 \(I\) .* sent: IDi SA\n$/);
     assert.match(daemon.seen[0]!.url, /since=20\d\d-\d\d-\d\dT/);
     assert.deepEqual(JSON.parse((await aovpn(['trace', '--json'], daemon)).stdout), sent);
+  });
+
+  test('silence is no reason to stop following', async () => {
+    await using daemon = await fakeDaemon(() => ({ stream: [sent], open: true }));
+    const follower = aovpn(['trace', '-f', '--brief'], daemon);
+    // Longer than the five seconds after which Node's agent gives up on a silent connection.
+    assert.equal(await Promise.race([follower, sleep(7000, 'following')]), 'following');
+    daemon.dies();
+    assert.match((await follower).stdout, /IKE_AUTH request 1/);
+  });
+
+  test('keys need their own switch, and somewhere to go', async () => {
+    for (const args of [['--pcap', 'x'], ['--keys', 'x'], ['--secrets']])
+      assert.equal((await aovpn(['trace', ...args])).exitCode, 2);
   });
 
   test('a number that is none and a time that is none are told', async () => {

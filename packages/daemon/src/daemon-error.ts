@@ -66,6 +66,11 @@ export const daemonErrors = [
     cure: 'Somebody else answered, or it took too long. See: aovpn prompt --list',
   },
   {
+    code: 'AOV-DAEMON-521',
+    title: 'Keys may not be exported on this machine',
+    cure: 'Set allow-key-export = true in [daemon] of aovpn.toml for as long as it is needed. Whoever has the keys reads everything.',
+  },
+  {
     code: 'AOV-DAEMON-550',
     title: 'The connection is not up',
     cure: 'Bring it up first: aovpn up NAME. `aovpn status NAME` says why it is not.',

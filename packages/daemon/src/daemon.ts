@@ -1,7 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
+import type {
+  CertificateReport,
+  ConnectionStatus,
+  DaemonEvent,
+  DaemonStatus,
+  ExportedSecret,
+  LockdownStatus,
+  ProfileStatus,
+} from '@aovpn/api';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { OpenDataPlane, Transport } from '@aovpn/esp';
 import {
@@ -42,6 +50,7 @@ import { HeldFile } from './held-file.ts';
 import { HoldEnds } from './hold-end.ts';
 import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
 import type { Log } from './log.ts';
+import { KeyExport } from './key-export.ts';
 import { MessageTrace } from './message-trace.ts';
 import { askAddresses, joinAnswers, type QuestionAnswer } from './dns-question.ts';
 import { NameRoutes } from './name-routes.ts';
@@ -99,6 +108,7 @@ export class Daemon {
   readonly options: DaemonOptions;
   readonly log: Log;
   readonly trace: MessageTrace;
+  readonly #keyExport = new KeyExport();
   readonly store: ProfileStore;
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
@@ -648,6 +658,23 @@ export class Daemon {
     if (answered) this.#say({ kind: 'probed', name, attempt, candidate });
   }
 
+  /** Keys and datagrams for root, where the settings allow it. Returns what begins it. @throws {DaemonError} where they do not */
+  exportKeys(
+    connection: string | undefined,
+    peer: { readonly uid: number; readonly pid: number },
+  ): (take: (secret: ExportedSecret) => void) => () => void {
+    if (!this.settings.current.allowKeyExport || peer.uid !== 0) throw new DaemonError('AOV-DAEMON-521');
+    return (take) => {
+      this.log.warn(`keys of ${connection ?? 'every connection'} are being handed to process ${peer.pid} of root`);
+      const end = this.#keyExport.begin(connection, take);
+      for (const { tunnel } of this.#tunnels.values()) tunnel.exportKeys();
+      return () => {
+        end();
+        this.log.warn(`keys are no longer handed to process ${peer.pid}`);
+      };
+    };
+  }
+
   #open(action: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
     const { name, attempt } = action;
     this.platform.network.expectPlan(outerMark);
@@ -659,6 +686,7 @@ export class Daemon {
       tickets: this.#tickets,
       log: this.log,
       trace: this.trace,
+      keyExport: this.#keyExport,
       revocation: this.#revocation,
       device: deviceNameOf(name, this.store.names()),
       mark: outerMark,

@@ -5,6 +5,8 @@ export interface IkeDriverPorts {
   readonly crypto: MachineCrypto;
   /** Everything but timers, in order. */
   perform(action: Exclude<IkeAction, { readonly kind: 'arm' | 'disarm' }>, driver: IkeDriver): void;
+  /** The state after every step, before its actions are performed. */
+  stepped(sa: IkeSa): void;
   /** Whatever the gateway sent, the machine must not throw: this is our bug. */
   bug(error: unknown, driver: IkeDriver): void;
 }
@@ -23,6 +25,10 @@ export class IkeDriver {
   /** Between its first step and its end. */
   get isRunning(): boolean {
     return this.#sa !== undefined && !this.#stopped;
+  }
+
+  get sa(): IkeSa | undefined {
+    return this.#sa;
   }
 
   /** Inbound SPIs of its pairs. */
@@ -55,6 +61,7 @@ export class IkeDriver {
       return this.#ports.bug(error, this);
     }
     this.#sa = result.sa;
+    this.#ports.stepped(result.sa);
     for (const action of result.actions) {
       if (this.#stopped) return;
       if (action.kind === 'arm') this.#arm(action.timer, action.at);

@@ -5,6 +5,7 @@ import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './daemon.ts';
 import type { Log } from './log.ts';
+import type { KeyExport } from './key-export.ts';
 import type { MessageTrace } from './message-trace.ts';
 import type { PlanKeeper } from './plan-keeper.ts';
 import { problemOfError, ProblemError } from './problem-error.ts';
@@ -22,6 +23,7 @@ export interface AttemptContext {
   readonly tickets: TicketStore;
   readonly log: Log;
   readonly trace: MessageTrace;
+  readonly keyExport: KeyExport;
   /** Of certificates of RADIUS servers. */
   readonly revocation: RevocationChecker;
   readonly device: string;
@@ -97,6 +99,7 @@ export function makeAttempt(
           onServer,
         }),
       trace: (record, path) => trace.record(name, record, path),
+      keyExport: context.keyExport,
       applyPlan: (facts) => plans.add(name, facts),
       removePlan: () => plans.remove(name),
     },

@@ -12,7 +12,7 @@ import { removeProfile, storeProfile } from './put-profile.ts';
 import { readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
-type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs' | 'GET /v1/trace';
+type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs' | 'GET /v1/trace' | 'GET /v1/secrets';
 
 /** Streams are not in the contract's list of requests; looking is all that they do. */
 const permissions: { readonly [R in RequestName]: Permission } = {
@@ -20,6 +20,8 @@ const permissions: { readonly [R in RequestName]: Permission } = {
   'GET /v1/events': 'read',
   'GET /v1/logs': 'read',
   'GET /v1/trace': 'read',
+  // Looking, but at what only root may see.
+  'GET /v1/secrets': 'write',
 };
 
 const withBody: ReadonlySet<RequestName> = new Set([
@@ -179,6 +181,15 @@ async function answer(
     }
     case 'GET /v1/logs':
       return { stream: (sink) => streamLines(daemon.log, sink, query) };
+    case 'GET /v1/secrets': {
+      const begin = daemon.exportKeys(query.get('connection'), peer);
+      return {
+        stream: (sink) =>
+          begin((secret) => {
+            sink.write(secret);
+          }),
+      };
+    }
     case 'GET /v1/trace':
       return { stream: (sink) => streamLines(daemon.trace, sink, query) };
   }
@@ -261,6 +272,7 @@ function answerOfError(error: unknown): ControlAnswer | undefined {
         'AOV-DAEMON-541': 409,
         'AOV-DAEMON-543': 409,
         'AOV-DAEMON-550': 409,
+        'AOV-DAEMON-521': 403,
       }[error.code as string] ?? 400;
     const { diagnostics } = error as { readonly diagnostics?: ErrorAnswer['error']['diagnostics'] };
     const body: ErrorAnswer = {

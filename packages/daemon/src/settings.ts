@@ -70,6 +70,8 @@ export interface Settings {
   /** Who may answer prompts besides root: names or numbers of users. */
   readonly promptUsers: readonly (string | number)[];
   readonly portal: PortalSettings;
+  /** Root may have the keys of connections, to read their messages. */
+  readonly allowKeyExport: boolean;
   of(profile: string): ProfileSettings;
   /** Worth telling, though nothing is wrong. */
   readonly notices: readonly string[];
@@ -290,7 +292,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   const fault = (table: readonly string[], key: string | undefined, message: string): void => {
     faults.push({ ...locate(source, table, key), message });
   };
-  let { group, promptUsers, portal } = defaultSettings;
+  let { group, promptUsers, allowKeyExport, portal } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
   const notices: string[] = [];
   for (const [name, value] of Object.entries(document)) {
@@ -303,7 +305,14 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   }
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
   return {
-    settings: { group, promptUsers, portal, notices, of: (profile) => profiles.get(profile) ?? defaultProfileSettings },
+    settings: {
+      group,
+      promptUsers,
+      allowKeyExport,
+      portal,
+      notices,
+      of: (profile) => profiles.get(profile) ?? defaultProfileSettings,
+    },
   };
 
   function readDaemon(table: Record<string, unknown>): void {
@@ -316,6 +325,10 @@ export function parseSettings(source: string): { readonly settings: Settings } |
         case 'prompt-users':
           if (Array.isArray(value) && value.length <= 100 && value.every(isUser)) promptUsers = value;
           else fault(['daemon'], key, 'prompt-users: a list of users, names in quotes or numbers, is wanted');
+          break;
+        case 'allow-key-export':
+          if (typeof value === 'boolean') allowKeyExport = value;
+          else fault(['daemon'], key, 'allow-key-export: true or false is wanted');
           break;
         default:
           fault(['daemon'], key, `unknown key "${key}" in [daemon]; there are: ${daemonSettingKeys.join(', ')}`);
@@ -358,12 +371,13 @@ export const defaultSettings: Settings = {
   group: 'aovpn',
   promptUsers: [],
   portal: defaultPortalSettings,
+  allowKeyExport: false,
   notices: [],
   of: () => defaultProfileSettings,
 };
 
 /** Every key of the `[daemon]` table; docs/settings.md lists the same. */
-export const daemonSettingKeys: readonly string[] = ['group', 'prompt-users'];
+export const daemonSettingKeys: readonly string[] = ['group', 'prompt-users', 'allow-key-export'];
 
 export function formatFaults(file: string, faults: readonly SettingsFault[]): string {
   return faults.map(({ line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n');

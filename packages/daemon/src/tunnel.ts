@@ -15,6 +15,7 @@ import type {
   IkeEnd,
   IkeEvent,
   IkeFacts,
+  IkeSa,
   IkeSaConfig,
   MachineCrypto,
   MessageRecord,
@@ -25,6 +26,7 @@ import type {
 } from '@aovpn/ike';
 import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem, type Redirect } from '@aovpn/supervisor';
 import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
+import type { KeyExport } from './key-export.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
 import { TunnelEap, type EapPorts, type RadiusWait } from './tunnel-eap.ts';
 
@@ -55,6 +57,8 @@ export interface TunnelPorts extends EapPorts {
   applyPlan(facts: TunnelNetwork): Promise<void>;
   /** An IKE message was sent or came in, for the trace. */
   trace(record: MessageRecord, path: OuterPath | undefined): void;
+  /** Who may read everything, when somebody asks; see {@link KeyExport}. */
+  readonly keyExport: KeyExport;
   removePlan(): Promise<void>;
 }
 
@@ -213,6 +217,11 @@ export class Tunnel {
     this.#reconnect = setTimeout(() => void this.move(), delay);
   }
 
+  /** Tells whoever has asked for keys those of the IKE SAs that there are now. */
+  exportKeys(): void {
+    for (const run of [this.#run, this.#successor, this.#retired]) if (run?.driver.sa) this.#exportKeysOf(run.driver.sa);
+  }
+
   checkLiveness(): void {
     this.#feed({ kind: 'check-liveness' });
   }
@@ -253,6 +262,10 @@ export class Tunnel {
   #planeEvent(event: DataPlaneEvent): void {
     switch (event.kind) {
       case 'ike':
+        if (this.#path && this.#ports.keyExport.isWanted(this.#options.name)) {
+          const from = { ...this.#path, remote: event.from, remotePort: event.fromPort };
+          this.#ports.keyExport.datagram(this.#options.name, 'in', from, event.datagram);
+        }
         return this.#feed({ kind: 'datagram', datagram: event.datagram, from: event.from, fromPort: event.fromPort });
       case 'rekey-needed':
         this.#ports.log.debug(`CHILD_SA needs a rekey (${event.why})`, this.#options.name);
@@ -299,9 +312,15 @@ export class Tunnel {
       perform: (action, driver) => {
         if (!this.#over) this.#perform(action, driver);
       },
+      stepped: (sa) => this.#exportKeysOf(sa),
       bug: (error, driver) => this.#bug(error, driver),
     };
     return { driver: new IkeDriver(ports), eap: new TunnelEap(this.#options.name, this.#ports) };
+  }
+
+  #exportKeysOf(sa: IkeSa): void {
+    const { name } = this.#options;
+    if (this.#ports.keyExport.isWanted(name)) this.#ports.keyExport.ike(name, sa);
   }
 
   #bug(error: unknown, driver: IkeDriver): void {
@@ -378,6 +397,8 @@ export class Tunnel {
     const isCurrent = run === this.#run;
     switch (action.kind) {
       case 'send':
+        if (this.#path && this.#ports.keyExport.isWanted(name))
+          this.#ports.keyExport.datagram(name, 'out', this.#path, action.datagram);
         return this.#plane?.sendIke(action.datagram);
       case 'sign':
         return this.#answer(run, async () => {
@@ -410,6 +431,7 @@ export class Tunnel {
         return void run.eap.succeeded(action.method).catch((error: unknown) => log.error(`after EAP: ${messageOf(error)}`, name));
       case 'install-child':
         this.#selectors = action.child.tsr;
+        if (this.#path && this.#ports.keyExport.isWanted(name)) this.#ports.keyExport.esp(name, action.child, this.#path);
         return this.#enqueue(async () => {
           const { spi } = action.child.inbound;
           try {

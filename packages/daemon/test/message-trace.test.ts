@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseAddress } from '@aovpn/bytes';
-import type { MessageRecord } from '@aovpn/ike';
+import type { IkeSa, MessageRecord } from '@aovpn/ike';
+import { KeyExport } from '../src/key-export.ts';
 import { Log } from '../src/log.ts';
 import { MessageTrace } from '../src/message-trace.ts';
 
@@ -100,5 +101,27 @@ suite('the trace of messages', () => {
     stop();
     trace.record('b', request, path);
     assert.deepEqual(heard, ['a']);
+  });
+});
+
+suite('keys for root', () => {
+  test('nothing is told that nobody asked for, of no other connection, and each key once', () => {
+    const keys = new KeyExport();
+    assert.equal(keys.isWanted('corp'), false);
+    const told: string[] = [];
+    const end = keys.begin('corp', (secret) => told.push(`${secret.kind} ${secret.connection}`));
+    assert.equal(keys.isWanted('corp'), true);
+    assert.equal(keys.isWanted('other'), false);
+    const direction = { encryptionKey: new Uint8Array(36), integrityKey: new Uint8Array(0) };
+    const protection = { suite: { encr: 20, keyBits: 256, prf: 5, integ: 0, ke: 31 }, send: direction, receive: direction };
+    const association = { spiI: new Uint8Array(8), spiR: new Uint8Array(8), initiator: true, protection };
+    const sa = { associations: [association, { ...association, protection: undefined }] } as unknown as IkeSa;
+    keys.ike('corp', sa);
+    keys.ike('corp', sa);
+    keys.ike('other', sa);
+    keys.datagram('corp', 'in', path, new Uint8Array(28));
+    end();
+    keys.datagram('corp', 'in', path, new Uint8Array(28));
+    assert.deepEqual(told, ['ike-keys corp', 'datagram corp']);
   });
 });

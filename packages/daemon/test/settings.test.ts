@@ -44,12 +44,14 @@ child-lifetime-megabytes = 200
     assert.equal(settings.childLifetimeBytes, 200_000_000);
     assert.deepEqual(result.settings.of('other'), defaultProfileSettings);
     assert.deepEqual(result.settings.promptUsers, []);
+    assert.equal(result.settings.allowKeyExport, false);
   });
 
   test('people and where their secrets are', () => {
     const result = parseSettings(`
 [daemon]
 prompt-users = ["jo", 1001]
+allow-key-export = true
 [profile.a]
 password-sources = ["secret-service", "prompt"]
 secret-service = "jo"
@@ -59,6 +61,7 @@ pkcs11-token = "my card"
 `);
     assert.ok('settings' in result);
     assert.deepEqual(result.settings.promptUsers, ['jo', 1001]);
+    assert.equal(result.settings.allowKeyExport, true);
     const { passwordSources, secretService, passwordCredential, pkcs11Token, eapWaitMs } = result.settings.of('a');
     assert.deepEqual(
       [passwordSources, secretService, passwordCredential, pkcs11Token, eapWaitMs],
@@ -68,6 +71,7 @@ pkcs11-token = "my card"
 
   const cases: readonly (readonly [string, RegExp])[] = [
     ['[daemon]\ngruop = "x"', /^2:1: unknown key "gruop"/],
+    ['[daemon]\nallow-key-export = "yes"', /^2:1: allow-key-export: true or false/],
     ['[daemon]\nprompt-users = "jo"', /^2:1: prompt-users: a list of users/],
     ['[daemon]\nprompt-users = ["jo", -1]', /^2:1: prompt-users/],
     ['[daemon]\nprompt-users = ["a b"]', /^2:1: prompt-users/],

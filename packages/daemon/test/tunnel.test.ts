@@ -5,6 +5,7 @@ import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath } from '@aovp
 import { createEapCrypto, createIkeCrypto, HostError } from '@aovpn/host';
 import { compileIkeConfig, defaultConnectionSettings, problem as problemNamed, type Problem } from '@aovpn/supervisor';
 import { parseProfile } from '@aovpn/profile';
+import { KeyExport } from '../src/key-export.ts';
 import { Log } from '../src/log.ts';
 import { problemOfError } from '../src/problem-error.ts';
 import { Tunnel, type TunnelPorts, type TunnelReport } from '../src/tunnel.ts';
@@ -77,6 +78,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem)
     probeGateway: () => Promise.resolve(false),
     createTlsEngine: unasked,
     trace: () => {},
+    keyExport: new KeyExport(),
     applyPlan: unasked,
     removePlan: unasked,
   };

@@ -1,5 +1,7 @@
-import { CommandError, ExitCode, type Command } from '../command.ts';
+import process from 'node:process';
+import { CommandError, ExitCode, type Command, type Invocation } from '../command.ts';
 import { printTraceMessage } from '../print/trace.ts';
+import { openSecretFiles, type SecretFiles } from '../secret-files.ts';
 
 const units: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -9,6 +11,7 @@ export const trace: Command = {
   description: [
     'Shows the last IKE messages of a connection, or of all: direction, exchange, message ID, sizes and fragments, payloads with algorithms, notifications, traffic selectors and addresses, what was believed or dropped and why, and how long an answer took.',
     'Keys, passwords, certificates and what EAP carries are never shown, only their lengths.',
+    'With --secrets nothing is shown: messages and keys from now on go into files for Wireshark. Whoever has them can read everything that the connection says. Keys of ESP are those of CHILD_SAs that are made from now on (aovpn rekey); ESP packets themselves are for tcpdump to capture.',
   ],
   positionals: [{ name: 'NAME', optional: true, complete: 'connection' }],
   options: [
@@ -17,12 +20,24 @@ export const trace: Command = {
     { name: 'since', value: 'TIME', summary: 'only those of the last TIME: 30s, 10m, 2h' },
     { name: 'brief', summary: 'one line a message' },
     { name: 'json', summary: 'one JSON object a line' },
+    {
+      name: 'secrets',
+      summary: 'root only, and only with allow-key-export: write messages and keys for Wireshark, until interrupted',
+    },
+    { name: 'pcap', value: 'FILE', summary: 'with --secrets: the IKE messages, as a capture', complete: 'file' },
+    { name: 'keys', value: 'DIR', summary: 'with --secrets: the tables ikev2_decryption_table and esp_sa', complete: 'file' },
   ],
   examples: [
     { command: 'aovpn trace -f contoso', what: 'watch a handshake' },
     { command: 'aovpn trace --brief --since 10m', what: 'what was said in the last ten minutes' },
+    {
+      command: 'aovpn trace --secrets --pcap ike.pcap --keys ~/.config/wireshark',
+      what: 'what is said from now on, for Wireshark',
+    },
   ],
   async run({ client, options, positionals, terminal }) {
+    if (options['secrets'] === true || options['pcap'] !== undefined || options['keys'] !== undefined)
+      return await writeSecrets(positionals[0], options, client, terminal);
     const query = new URLSearchParams();
     if (positionals[0] !== undefined) query.set('connection', positionals[0]);
     if (options['follow'] === true) query.set('follow', '1');
@@ -37,6 +52,44 @@ export const trace: Command = {
     return ExitCode.done;
   },
 };
+
+async function writeSecrets(
+  connection: string | undefined,
+  options: Invocation['options'],
+  client: Invocation['client'],
+  terminal: Invocation['terminal'],
+): Promise<number> {
+  const file = (name: string): string | undefined => (typeof options[name] === 'string' ? options[name] : undefined);
+  const [pcap, keys] = [file('pcap'), file('keys')];
+  if (options['secrets'] !== true)
+    throw new CommandError(ExitCode.usage, '--pcap and --keys need --secrets: they hold everything that the connection says');
+  if (pcap === undefined && keys === undefined)
+    throw new CommandError(ExitCode.usage, '--secrets needs --pcap FILE, --keys DIR, or both');
+  const query = connection === undefined ? '' : `?${new URLSearchParams({ connection }).toString()}`;
+  const interrupted = new AbortController();
+  const stop = (): void => interrupted.abort();
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  let files: SecretFiles | undefined;
+  try {
+    const stream = client.stream(`/v1/secrets${query}`, interrupted.signal);
+    for await (const event of stream) {
+      // Nothing is made before the daemon has said yes, with its first line.
+      files ??= begin();
+      const written = files.write(event);
+      if (written !== undefined) terminal.err(written);
+    }
+  } finally {
+    files?.close();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+  return ExitCode.done;
+
+  function begin(): SecretFiles {
+    const made = openSecretFiles(pcap, keys);
+    terminal.err('WARNING: these files open everything that the connection says. Delete them when they have served.');
+    return made;
+  }
+}
 
 function readCount(text: string): string {
   if (/^\d{1,6}$/.test(text)) return text;

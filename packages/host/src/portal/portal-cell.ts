@@ -58,10 +58,9 @@ export function openPortalCell({ cgroup: name, mark }: PortalCellOptions): Porta
     open: async ({ until, ports, resolvers }) => {
       const made = cgroups.ensure(key);
       marks.set(made, { mark, mask: 0xffff_ffff });
-      // Before there is a name server that hands on every question: only the program may ask it.
-      await confine(until, ports);
       relay ??= await openStubResolver(relayAddress, relayPort);
       relay.configure({ rules: [], physical: resolvers, mark });
+      await confine(until, ports);
     },
     admit: (pid) => void cgroups.move(pid, key),
     shut: async () => {
@@ -70,10 +69,10 @@ export function openPortalCell({ cgroup: name, mark }: PortalCellOptions): Porta
         await confine(0, [1]);
         await endAll(join(cgroups.path, key), () => cgroups.processes(key));
       }
-      await relay?.close();
-      relay = undefined;
       await removed(() => cgroups.removeAll());
       await ruleset.remove();
+      await relay?.close();
+      relay = undefined;
     },
   };
 }

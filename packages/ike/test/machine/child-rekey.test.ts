@@ -67,6 +67,19 @@ suite('CHILD_SA rekeyed by us', () => {
     assertSameChildren(pair, 1);
   });
 
+  test('SPIs 0 to 255 are never ours (RFC 4303 §2.1)', () => {
+    const pair = established();
+    const reserved = [0, 1, 255];
+    const { random } = pair.clientCrypto;
+    Object.assign(pair.clientCrypto, {
+      random: (length: number) => (length === 4 && reserved.length > 0 ? spiOctets(reserved.pop()!) : random(length)),
+    });
+    rekey(pair);
+    talk(pair);
+    assert.equal(reserved.length, 0, 'they came up');
+    assert.ok(spis(pair).every((spi) => spi > 255));
+  });
+
   test('of a pair that does not exist: nothing', () => {
     const pair = established();
     pair.client.step({ kind: 'rekey-child', spiIn: 4711 });

@@ -8,8 +8,6 @@ import type { LeakPromise } from './promise.ts';
 export const packetSorts = [
   /** ESP to the gateway, in UDP or bare. */
   'esp',
-  /** TCP to the port of the gateway that takes IKE and ESP in TCP (RFC 9329). */
-  'tcp',
   /** IKE to the gateway. */
   'ike',
   /** NAT keepalive to the gateway (RFC 3948 §2.3). */
@@ -41,7 +39,7 @@ export type PacketSort = (typeof packetSorts)[number];
 export interface JudgingFacts {
   /** Outer addresses of the gateway. */
   readonly gateways: readonly IpAddress[];
-  /** Ports of the gateway besides UDP 500 and 4500. */
+  /** UDP ports of the gateway besides 500 and 4500. */
   readonly gatewayPorts: readonly number[];
   /** Networks that are directly attached to the links. */
   readonly attached: readonly IpPrefix[];
@@ -139,9 +137,6 @@ function ofLink(packet: IpPacket, lockdown: boolean): PacketJudgement | undefine
 function toGateway(packet: IpPacket, ports: ReadonlySet<number>): PacketJudgement | undefined {
   const { protocol, destinationPort, payload, payloadLength, fragment } = packet;
   if (protocol === ipProtocol.esp) return { sort: 'esp', why: 'ESP to the gateway' };
-  // RFC 9329: one stream, in which a single segment says nothing of what it carries.
-  if (protocol === ipProtocol.tcp && destinationPort !== undefined && destinationPort !== 500 && ports.has(destinationPort))
-    return { sort: 'tcp', why: 'TCP to the gateway’s port for IKE and ESP' };
   if (protocol !== ipProtocol.udp) return undefined;
   // The first fragment was judged by its ports; what follows has none.
   if (fragment === 'later') return { sort: 'ike', why: 'fragment of a datagram to the gateway' };

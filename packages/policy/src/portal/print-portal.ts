@@ -45,10 +45,6 @@ export function printPortal({ cgroup, until, ports, relay }: PortalConfinement, 
     '    type filter hook output priority -5',
     '    policy accept',
     `    ${member} jump program`,
-    '    # nobody else has anything to ask there: it hands on every question',
-    ...refusals(`${ip(family)} daddr ${formatAddress(relay.address)} meta l4proto { tcp, udp } th dport ${relay.port}`).map(
-      (line) => `    ${line}`,
-    ),
     '  }',
     '  chain program {',
     // A query that was turned to the relay still counts as leaving by the link that it was meant for.

@@ -56,8 +56,6 @@ const table: readonly (readonly [string, { readonly etherType: number; readonly 
   ['ESP to somebody else', ipPacket(here[4], '203.0.113.9', 17, udp(4500, 4500, esp())), ['leak', 'leak', 'unpromised']],
   ['text on the gateway’s port', ipPacket(here[4], gateway[4], 17, udp(4500, 4500, payload)), ['leak', 'leak', 'unpromised']],
   ['a web page of the gateway’s address', ipPacket(here[4], gateway[4], 6, tcp(40000, 80)), ['leak', 'leak', 'unpromised']],
-  ['IKE and ESP in TCP', ipPacket(here[4], gateway[4], 6, tcp(40_000, 4500)), ['tcp', 'tcp', 'tcp']],
-  ['TCP to that port of somebody else', ipPacket(here[4], '203.0.113.9', 6, tcp(40_000, 4500)), ['leak', 'leak', 'unpromised']],
   ['an echo to the gateway', ipPacket(here[6], gateway[6], 58, Uint8Array.of(128, 0, 0, 0)), ['leak', 'leak', 'unpromised']],
   ['UDP to the internet', ipPacket(here[4], '198.18.0.80', 17, udp(40000, 9, payload)), ['leak', 'leak', 'unpromised']],
   ['TCP to the internet', ipPacket(here[6], '2001:db8:d::80', 6, tcp(40000, 443)), ['leak', 'leak', 'unpromised']],
