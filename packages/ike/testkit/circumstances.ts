@@ -1,5 +1,5 @@
 import type { IkeSaConfig } from '../src/machine/contract.ts';
-import { retryMs, standbyMs } from '../src/machine/choice.ts';
+import { lastCallMs, retryMs, standbyMs } from '../src/machine/choice.ts';
 import type { Weather } from './simulated-network.ts';
 import { certificateConfig, eapConfig, hybridConfig } from './world.ts';
 
@@ -67,5 +67,5 @@ export function retransmissionLimit({ retransmit: { firstMs, factor, tries } }: 
  * another request that is out, the rekey itself, and what the peer may take to delete the old one.
  */
 export function lifetimeBound(config: IkeSaConfig): number {
-  return config.childRekeyMs * 1.25 + 1.5 * retryMs + 2 * retransmissionLimit(config) + standbyMs;
+  return config.childRekeyMs * 1.25 + 1.5 * retryMs + 2 * retransmissionLimit(config) + standbyMs + lastCallMs;
 }

@@ -1,7 +1,7 @@
 import type { Payload } from '../message/payload.ts';
 import { errorNotify } from '../registry/error.ts';
 import { findChild, postponeRekey, removeChild, replaceChild, setStage, useChild } from './child.ts';
-import { sleptMs, standbyMs } from './choice.ts';
+import { lastCallMs, sleptMs, standbyMs } from './choice.ts';
 import { closeWith } from './delete.ts';
 import { factsOf } from './facts.ts';
 import { announcePath } from './mobike.ts';
@@ -52,9 +52,9 @@ export function settleStandby(turn: Turn, spiIn: number): void {
 /** The peer has not deleted what its rekey replaced: we bring it to an end. */
 export function processStandbyDeadline(turn: Turn, child: ChildSa): void {
   if (child.stage.name !== 'standby') return;
-  const { replaces, until } = child.stage;
-  // We slept through it: the peer may not even have our answer yet, and gets its time anew.
-  if (turn.now > until + sleptMs) return setStage(turn, child.spiIn, { name: 'standby', replaces, until: turn.now + standbyMs });
+  const { replaces, until, lastCall } = child.stage;
+  if (!lastCall || turn.now > until + sleptMs)
+    return setStage(turn, child.spiIn, { name: 'standby', replaces, until: turn.now + lastCallMs, lastCall: true });
   const othersSend = turn.sa.children.some((other) => other.stage.name === 'active' && other.spiIn !== replaces);
   if (othersSend) return replaceChild(turn, child.spiIn);
   promote(turn, child.spiIn);

@@ -22,8 +22,13 @@ export const lingerMs = 5_000;
 export const standbyMs = 30_000;
 /** How long the peer may take from one exchange of its rekey to the next (RFC 9370 §2.2.4). */
 export const followUpMs = 30_000;
-/** A timer that is so much too late means that this machine slept, or was held up; nothing is concluded from the peer's silence then. */
-export const sleptMs = 5_000;
+/**
+ * The peer gets so much more before anything is concluded from its silence: this machine may have slept through the time that it had, and the peer may
+ * not even have our answer yet.
+ */
+export const lastCallMs = 5_000;
+/** A last call that ends so much too late was slept through as well. */
+export const sleptMs = 1_000;
 /** A replaced IKE SA answers retransmitted requests for this long. */
 export const formerMs = 30_000;
 /** How long the host may take to answer `ask-traffic` before a probe is sent anyway. */

@@ -10,7 +10,7 @@ import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { expiryTime, rekeyTime, retryTime } from './child.ts';
 import { wantChildRekey } from './child-rekey.ts';
-import { formerMs, nonceLength, refusalLimit, sleptMs, standbyMs } from './choice.ts';
+import { formerMs, lastCallMs, nonceLength, refusalLimit, sleptMs, standbyMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { closeWith, startDeleteIke } from './delete.ts';
 import { factsOf } from './facts.ts';
@@ -146,9 +146,8 @@ export function processIkeDeleted(turn: Turn, association: Association): void {
 /** Time is up for a successor that the peer does not make current, or for a former one that is kept for retransmissions. */
 export function processAssociationDeadline(turn: Turn, association: Association): void {
   if (association.role === 'successor') {
-    // We slept through it, see processStandbyDeadline.
-    if (turn.now > (association.until ?? turn.now) + sleptMs)
-      return updateAssociation(turn, association.id, { until: turn.now + standbyMs });
+    if (!association.lastCall || turn.now > (association.until ?? turn.now) + sleptMs)
+      return updateAssociation(turn, association.id, { until: turn.now + lastCallMs, lastCall: true });
     info(turn, 'the peer did not delete the IKE SA that it rekeyed');
     const old = currentOf(turn.sa);
     adopt(turn, association.id);

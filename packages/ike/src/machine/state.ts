@@ -223,6 +223,8 @@ export interface Association {
   readonly crashToken: Uint8Array | undefined;
   /** When a successor takes over unasked, or a former one is forgotten. */
   readonly until: number | undefined;
+  /** `until` was over once: it has the last seconds now. */
+  readonly lastCall?: true;
 }
 
 export interface Protection {
@@ -388,7 +390,7 @@ export type ChildStage =
   | { readonly name: 'installing'; readonly after: AfterInstall }
   | { readonly name: 'active' }
   /** Made by the peer's rekey: receives, and sends once the peer has deleted the one that it replaces. */
-  | { readonly name: 'standby'; readonly replaces: number; readonly until: number }
+  | { readonly name: 'standby'; readonly replaces: number; readonly until: number; readonly lastCall?: true }
   /** We delete it, or are about to; it may still receive. */
   | { readonly name: 'replaced' }
   /** Gone from IKE's point of view; receives what was in flight. */

@@ -400,7 +400,7 @@ suite('CHILD_SA rekeyed by the peer', () => {
     pair.responder.rekeyChild(only(pair));
     talk(pair);
     assert.deepEqual(pair.client.sending, [old]);
-    pair.client.advance(31_000);
+    pair.client.advance(36_000);
     talk(pair);
     pair.client.advance(lingerMs);
     talk(pair);

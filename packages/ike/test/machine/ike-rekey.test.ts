@@ -224,7 +224,7 @@ suite('IKE SA rekeyed by the peer', () => {
     pair.responder.rekeyIke();
     talk(pair);
     assert.equal(pair.client.count('rekeyed'), 0);
-    pair.client.advance(30_000);
+    pair.client.advance(36_000);
     talk(pair);
     assertSameIke(pair);
     assert.equal(pair.client.sa.associations.length, 1);
