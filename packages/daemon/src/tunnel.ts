@@ -177,6 +177,8 @@ export class Tunnel {
   close(orderly: boolean, why: string): void {
     if (this.#over) return;
     const { isRunning } = this.#run.driver;
+    // Whatever became of the old one, this is an end that somebody asked for.
+    this.#orphaned = undefined;
     this.#successor?.driver.feed({ kind: 'close', why });
     this.#run.driver.feed({ kind: 'close', why });
     if (!orderly || !isRunning) this.#finish(undefined);
@@ -501,7 +503,7 @@ export class Tunnel {
     // The gateway ends it when its time is up (RFC 4478 §3), or has long forgotten it: what matters is the new one.
     if (this.#successor && end.kind !== 'closed') {
       this.#orphaned = end;
-      return;
+      return this.#report({ kind: 'unresponsive', silent: true });
     }
     this.#refused = secretRefused(end);
     if (end.kind === 'redirected') this.#redirect = { to: end.to, proven: end.proven };
