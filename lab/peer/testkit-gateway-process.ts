@@ -185,7 +185,8 @@ function receiveEsp(socket: Outlet, datagram: Buffer, from: RemoteInfo): void {
 }
 
 function command(order: GatewayCommand): void {
-  const newest = [...conversations.values()].findLast(({ responder }) => !responder.closed && responder.ikes.length > 0);
+  // A client that races servers asks strangers with an IKE_SA_INIT alone: such a conversation has no children.
+  const newest = [...conversations.values()].findLast(({ responder }) => !responder.closed && responder.children.size > 0);
   switch (order.op) {
     case 'options':
       ({ options } = order);

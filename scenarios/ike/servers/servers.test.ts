@@ -72,8 +72,10 @@ suite('ike/servers', () => {
     await stage.world.impair({});
     await stage.product.stop();
     await stage.product.start();
-    const { gateway } = await stage.product.waitForState('memory', 'up');
-    assert.equal(gateway.address, network.gateway.v4);
+    await stage.product.waitForState('memory', 'up');
+    // Whom the restarted daemon asks first; a busy machine may still let IPv6 win the race.
+    const [first = ''] = /\[memory\].* connecting to .*/.exec(stage.product.daemon.output()) ?? [];
+    assert.ok(first.includes(network.gateway.v4), first);
   });
 
   test('every server is dead: each had its turn, and the last word says what was wrong', async () => {
