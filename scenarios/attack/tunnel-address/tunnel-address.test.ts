@@ -113,6 +113,6 @@ suite('attack/tunnel-address', () => {
     await product.kill();
     assert.doesNotMatch(await world.client.exec(['ip', 'addr']), new RegExp(guarded.v4.replaceAll('.', '\\.')));
     await product.start();
-    await product.waitForState('corp', 'up');
+    await product.waitForState('corp', 'up', 45_000);
   });
 });

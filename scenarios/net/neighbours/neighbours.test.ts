@@ -224,7 +224,7 @@ suite('net/neighbours', () => {
     await product.kill();
     await ping(internet.web4);
     await product.start();
-    await product.waitForState('corp', 'up');
+    await product.waitForState('corp', 'up', 45_000);
     // The gateway does not know yet that the tunnel of before is gone: nobody waits for it.
     await product.remove('corp');
     await product.stop();

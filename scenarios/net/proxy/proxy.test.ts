@@ -153,7 +153,7 @@ suite('net/proxy', () => {
     await stage.product.kill();
     await until('everything is as before', async () => (await dconf('dump', '/')) === dconfBefore && kde() === kdeBefore);
     await stage.product.start();
-    await stage.product.waitForState('corp', 'up');
+    await stage.product.waitForState('corp', 'up', 45_000);
     await until('GNOME has it again', async () => (await dconf('read', '/system/proxy/mode')).trim() === "'manual'");
     // The gateway does not know yet that the tunnel of before is gone: nobody waits for it.
     await stage.product.remove('corp');
