@@ -65,7 +65,13 @@ async function beStation(): Promise<void> {
         await plane.setInnerAddresses(order.inner!.map((text) => parseAddress(text)!));
         keyOctets = (suite.keyBits || 256) / 8 + (suite.integ === 0 ? 4 : 0);
         integrityOctets = { 0: 0, 2: 20, 12: 32, 13: 48, 14: 64 }[suite.integ] ?? 0;
-        await plane.installChild({ suite, inbound: keys(order.spiIn!), outbound: keys(order.spiOut!), sendNow: true });
+        await plane.installChild({
+          suite,
+          inbound: keys(order.spiIn!),
+          outbound: keys(order.spiOut!),
+          esn: false,
+          sendNow: true,
+        });
         return {};
       }
       case 'usage': {

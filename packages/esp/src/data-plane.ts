@@ -19,6 +19,8 @@ export interface ChildSaInstall {
   readonly suite: EspSuite;
   readonly inbound: EspSa;
   readonly outbound: EspSa;
+  /** Whether sequence numbers have 64 bits (RFC 4303 §2.2.1), of which the lower 32 travel. */
+  readonly esn: boolean;
   /** Whether outgoing packets use this pair from now on. During a rekey both pairs receive, one sends. */
   readonly sendNow: boolean;
 }

@@ -153,4 +153,22 @@ suite('ESP suites', () => {
     assert.equal(espTransform({ encr: 28, keyBits: 0, integ: 0 })?.keyLength, 32);
     assert.equal(espTransform({ encr: 3, keyBits: 0, integ: 2 })?.keyLength, 24);
   });
+
+  for (const espSuite of espSuites) {
+    const transform = espTransform(espSuite)!;
+    test(`extended sequence numbers: the upper half of ${transform.name} does not travel and is authenticated`, () => {
+      const sa = keysOf(espSuite);
+      const payload = fromHex('4500001400000000ff00000001020304050607080a');
+      const iv = new Uint8Array(transform.ivLength).fill(9);
+      const sequence = 7 * 2 ** 32 + 3;
+      const packet = sealEsp(transform, sa, sequence, 4, payload, iv, nodeCrypto, true);
+      const short = sealEsp(transform, sa, 3, 4, payload, iv, nodeCrypto);
+      assert.equal(packet.length, short.length);
+      assert.equal(toHex(packet.subarray(0, -transform.icvLength)), toHex(short.subarray(0, -transform.icvLength)));
+      const opened = openEsp(transform, sa, packet, nodeCrypto, (low) => 7 * 2 ** 32 + low);
+      assert.ok(opened.ok && opened.sequence === sequence && toHex(opened.payload) === toHex(payload));
+      for (const infer of [undefined, (low: number) => low, (low: number) => 6 * 2 ** 32 + low])
+        assert.deepEqual(openEsp(transform, sa, packet, nodeCrypto, infer), { ok: false, why: 'authentication' });
+    });
+  }
 });

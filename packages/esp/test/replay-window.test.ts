@@ -71,4 +71,35 @@ suite('replay window', () => {
       }),
     );
   });
+
+  test('the upper half of an extended number is inferred for every number that may still come (RFC 4303 appendix A2.2)', () => {
+    const newest = fc.integer({ min: 1, max: 2 ** 40 });
+    const reach = fc.integer({ min: -(replayWindowSize - 1), max: 2 ** 31 - 1 });
+    fc.assert(
+      fc.property(newest, reach, (top, by) => {
+        const window = new ReplayWindow();
+        window.update(top);
+        const wanted = top + by;
+        if (wanted >= 0) assert.equal(window.infer(wanted % 2 ** 32), wanted);
+      }),
+    );
+  });
+
+  test('below the first number there is none to infer', () => {
+    const window = new ReplayWindow();
+    window.update(5);
+    assert.equal(window.check(window.infer(0xffff_fff0)), false);
+  });
+
+  test('equals the naive model beyond 32 bits', () => {
+    const window = new ReplayWindow();
+    const naive = new NaiveWindow();
+    for (const by of [0, -1, 5, -3, 4000, 3999, -63, 100, 4064, 8000, 3936, 3937]) {
+      const sequence = 2 ** 36 + by;
+      assert.equal(window.check(sequence), naive.check(sequence), String(by));
+      if (!naive.check(sequence)) continue;
+      window.update(sequence);
+      naive.update(sequence);
+    }
+  });
 });

@@ -110,7 +110,7 @@ const legacyIke: IkeProposalConfig = {
   prf: [Prf.HMAC_SHA1],
   ke: [Ke.MODP2048, Ke.MODP1024],
 };
-const legacyChild: ChildProposalConfig = { encr: [aes(256), aes(128), des3], integ: [Integ.HMAC_SHA1_96], ke: [] };
+const legacyChild: ChildProposalConfig = { encr: [aes(256), aes(128), des3], integ: [Integ.HMAC_SHA1_96], ke: [], esn: false };
 
 /** ML-KEM-768 as the one additional key exchange (RFC 9370, draft-ietf-ipsecme-ikev2-mlkem). */
 const postQuantumKe = [[Ke.ML_KEM_768]];

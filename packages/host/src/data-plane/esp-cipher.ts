@@ -18,6 +18,7 @@ export class EspCipher {
   /** Where the cipher's text begins in a packet. */
   readonly #textAt: number;
   readonly #salt = new Uint8Array(4);
+  readonly #esn: boolean;
 
   /**
    * Takes the keys over: the caller's octets are overwritten.
@@ -29,7 +30,9 @@ export class EspCipher {
     transform: EspTransform,
     keys: { readonly encryptionKey: Uint8Array; readonly integrityKey: Uint8Array },
     encrypt: boolean,
+    esn: boolean,
   ) {
+    this.#esn = esn;
     this.#memory = memory;
     this.#scratch = scratch;
     this.#transform = transform;
@@ -64,21 +67,22 @@ export class EspCipher {
   /**
    * Encrypts `length` octets of padded plaintext at `from` into the packet at `at`, whose SPI and sequence number are written already, and
    * adds IV and ICV. Behind the packet, 64 octets may be overwritten.
+   * @param high upper half of the sequence number; 0 without ESN
    */
-  seal(at: number, from: number, length: number): boolean {
+  seal(at: number, from: number, length: number, high: number): boolean {
     const { ivLength, icvLength, digest } = this.#transform;
     const { octets, base } = this.#memory;
     const { outLength, nonce } = this.#scratch;
     const text = at + this.#textAt;
     if (!digest) {
-      // The IV is the sequence number, which never repeats under a key (RFC 4106 §3.1).
+      // The IV is the whole sequence number, which never repeats under a key (RFC 4106 §3.1).
       const { view } = this.#memory;
-      view.setInt32(at + 8, 0);
+      view.setUint32(at + 8, high);
       view.setInt32(at + 12, view.getInt32(at + 4));
       this.#setNonce(at);
       return (
         libcrypto.cipherInit(this.#cipher, 0, 0, 0, base + nonce, -1) === 1 &&
-        libcrypto.cipherUpdate(this.#cipher, 0, base + outLength, base + at, 8) === 1 &&
+        this.#authenticateHeader(at, high) &&
         libcrypto.cipherUpdate(this.#cipher, base + text, base + outLength, base + from, length) === 1 &&
         libcrypto.cipherFinal(this.#cipher, base + text + length, base + outLength) === 1 &&
         libcrypto.cipherContextCtrl(this.#cipher, libcrypto.EVP_CTRL_AEAD_GET_TAG, icvLength, base + text + length) === 1
@@ -91,12 +95,13 @@ export class EspCipher {
       libcrypto.cipherUpdate(this.#cipher, base + text, base + outLength, base + from, length) === 1 &&
       libcrypto.hmacInit(this.#hmac, 0, 0, 0, 0) === 1 &&
       libcrypto.hmacUpdate(this.#hmac, base + at, this.#textAt + length) === 1 &&
+      this.#hashHigh(high) &&
       libcrypto.hmacFinal(this.#hmac, base + text + length, base + outLength) === 1
     );
   }
 
   /** Checks and decrypts, in place, the packet of `length` octets at `at`, whose lengths fit. False: not authentic. */
-  open(at: number, length: number): boolean {
+  open(at: number, length: number, high: number): boolean {
     const { ivLength, icvLength, digest } = this.#transform;
     const { octets, base } = this.#memory;
     const { outLength, nonce, digest: computed } = this.#scratch;
@@ -107,7 +112,7 @@ export class EspCipher {
       this.#setNonce(at);
       return (
         libcrypto.cipherInit(this.#cipher, 0, 0, 0, base + nonce, -1) === 1 &&
-        libcrypto.cipherUpdate(this.#cipher, 0, base + outLength, base + at, 8) === 1 &&
+        this.#authenticateHeader(at, high) &&
         libcrypto.cipherUpdate(this.#cipher, base + text, base + outLength, base + text, textLength) === 1 &&
         libcrypto.cipherContextCtrl(this.#cipher, libcrypto.EVP_CTRL_AEAD_SET_TAG, icvLength, base + icv) === 1 &&
         libcrypto.cipherFinal(this.#cipher, base + icv, base + outLength) === 1
@@ -116,6 +121,7 @@ export class EspCipher {
     const hashed =
       libcrypto.hmacInit(this.#hmac, 0, 0, 0, 0) === 1 &&
       libcrypto.hmacUpdate(this.#hmac, base + at, icv - at) === 1 &&
+      this.#hashHigh(high) &&
       libcrypto.hmacFinal(this.#hmac, base + computed, base + outLength) === 1;
     // Constant time: every octet counts.
     let difference = hashed ? 0 : 1;
@@ -134,6 +140,25 @@ export class EspCipher {
     libcrypto.cipherContextFree(this.#cipher);
     if (this.#hmac !== 0) libcrypto.hmacFree(this.#hmac);
     this.#salt.fill(0);
+  }
+
+  /** SPI and sequence number as additional data: eight octets as they travel, or twelve with ESN (RFC 4106 §5, RFC 7634 §2.1). */
+  #authenticateHeader(at: number, high: number): boolean {
+    const { view, base } = this.#memory;
+    const { outLength, extended } = this.#scratch;
+    if (!this.#esn) return libcrypto.cipherUpdate(this.#cipher, 0, base + outLength, base + at, 8) === 1;
+    view.setInt32(extended, view.getInt32(at));
+    view.setUint32(extended + 4, high);
+    view.setInt32(extended + 8, view.getInt32(at + 4));
+    return libcrypto.cipherUpdate(this.#cipher, 0, base + outLength, base + extended, 12) === 1;
+  }
+
+  /** With ESN the upper half is hashed behind the packet, though it does not travel (RFC 4303 §2.2.1). */
+  #hashHigh(high: number): boolean {
+    if (!this.#esn) return true;
+    const { extended } = this.#scratch;
+    this.#memory.view.setUint32(extended, high);
+    return libcrypto.hmacUpdate(this.#hmac, this.#memory.base + extended, 4) === 1;
   }
 
   /** Nonce: salt, then the explicit IV that is in the packet (RFC 4106 §4, RFC 7634 §2). */
@@ -159,6 +184,8 @@ export class CipherScratch {
   readonly key: number;
   readonly digest: number;
   readonly iv: number;
+  /** SPI and whole sequence number. */
+  readonly extended: number;
   readonly #memory: PacketMemory;
   readonly #random: number;
   #randomLeft = 0;
@@ -170,6 +197,7 @@ export class CipherScratch {
     this.key = memory.allocate(keyCapacity);
     this.digest = memory.allocate(64);
     this.iv = memory.allocate(16);
+    this.extended = memory.allocate(16);
     this.#random = memory.allocate(blocksOfRandom * 16);
   }
 

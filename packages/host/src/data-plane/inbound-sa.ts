@@ -27,6 +27,7 @@ export class InboundSa {
   nextHeader = 0;
   readonly #transform: EspTransform;
   readonly #shortest: number;
+  readonly #esn: boolean;
   readonly #cipher: EspCipher;
   readonly #window = new ReplayWindow();
   readonly #memory: PacketMemory;
@@ -40,13 +41,14 @@ export class InboundSa {
     this.spiIn = install.spiIn;
     this.row = install.row;
     this.#memory = memory;
-    this.#cipher = new EspCipher(memory, scratch, transform, install.sa, false);
+    this.#esn = install.esn;
+    this.#cipher = new EspCipher(memory, scratch, transform, install.sa, false, install.esn);
   }
 
   /** Whether the peer's numbers or the cipher's volume run out. */
   get rekeyWhy(): 'sequence' | 'bytes' | undefined {
     if (this.bytes >= this.#transform.softByteLimit) return 'bytes';
-    return sequenceState(this.#window.newest) === 'fine' ? undefined : 'sequence';
+    return sequenceState(this.#window.newest, this.#esn) === 'fine' ? undefined : 'sequence';
   }
 
   /** Opens the ESP packet at `at` in place: lengths, replay, authentication, replay window, padding, in this order (RFC 4303 §3.4). */
@@ -55,9 +57,10 @@ export class InboundSa {
     const { ivLength, icvLength, alignment } = this.#transform;
     const textLength = length - espHeaderLength - ivLength - icvLength;
     if (length < this.#shortest || (textLength & (alignment - 1)) !== 0) return 'malformed';
-    const sequence = view.getUint32(at + 4);
+    const low = view.getUint32(at + 4);
+    const sequence = this.#esn ? this.#window.infer(low) : low;
     if (!this.#window.check(sequence)) return 'replay';
-    if (!this.#cipher.open(at, length)) return 'authentication';
+    if (!this.#cipher.open(at, length, Math.floor(sequence / 2 ** 32))) return 'authentication';
     this.#window.update(sequence);
     this.payloadAt = at + espHeaderLength + ivLength;
     this.payloadLength = unpaddedLength(octets, this.payloadAt, textLength);

@@ -18,6 +18,7 @@ export class OutboundSa {
   /** Whether the main thread was told that a rekey is due. */
   rekeyAsked = false;
   readonly #spi: number;
+  readonly #esn: boolean;
   readonly #cipher: EspCipher;
   readonly #memory: PacketMemory;
   readonly #saved = new Int32Array(savedWords);
@@ -31,11 +32,12 @@ export class OutboundSa {
     this.row = install.row;
     this.#spi = install.sa.spi;
     this.#memory = memory;
-    this.#cipher = new EspCipher(memory, scratch, transform, install.sa, true);
+    this.#esn = install.esn;
+    this.#cipher = new EspCipher(memory, scratch, transform, install.sa, true, install.esn);
   }
 
   get state(): 'fine' | 'rekey' | 'exhausted' {
-    const state = sequenceState(this.sequence);
+    const state = sequenceState(this.sequence, this.#esn);
     return state === 'fine' && this.bytes >= this.transform.softByteLimit ? 'rekey' : state;
   }
 
@@ -61,8 +63,9 @@ export class OutboundSa {
     octets[trailer + padding + 1] = octets[from]! >>> 4 === 4 ? NextHeader.IPV4 : NextHeader.IPV6;
 
     view.setUint32(to, this.#spi);
-    view.setUint32(to + 4, ++this.sequence);
-    const good = this.#cipher.seal(to, from, length + padding + 2);
+    const sequence = ++this.sequence;
+    view.setUint32(to + 4, sequence % 2 ** 32);
+    const good = this.#cipher.seal(to, from, length + padding + 2, Math.floor(sequence / 2 ** 32));
     for (let i = 0; i < words; i++) view.setInt32(trailer + 4 * i, saved[i]!);
     this.bytes += length;
     return good ? this.lengthOf(length) : 0;

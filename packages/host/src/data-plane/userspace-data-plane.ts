@@ -1,7 +1,6 @@
 import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
 import {
   classifyDatagram,
-  espTransform,
   nonEspMarkerLength,
   type ChildSaInstall,
   type DataPlane,
@@ -22,6 +21,7 @@ import {
   watchReadable,
   type Watch,
 } from '../sys/index.ts';
+import { checkChild, spiText } from './check-child.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 import { dataPlaneErrors } from './errors.ts';
 import { closeOuter, openOuterSocket, probeRoute, type OuterSocket } from './outer-socket.ts';
@@ -171,11 +171,11 @@ export class UserspaceDataPlane implements DataPlane {
     const inbound = takeOver(child.inbound);
     const outbound = takeOver(child.outbound);
     return this.#inTurn(async () => {
-      const { suite } = child;
+      const { suite, esn } = child;
       const spiIn = inbound.spi;
       let begun = false;
       try {
-        this.#checkChild(child, inbound, outbound);
+        checkChild(child, inbound, outbound, (spi) => this.#rows.has(spi));
         begun = true;
         const row = this.#freeRow();
         this.#counters.fill(0, childCounterIndex(row, 0), childCounterIndex(row + 1, 0));
@@ -187,8 +187,8 @@ export class UserspaceDataPlane implements DataPlane {
           if (this.#socket) await this.#giveSocketToWorkers();
         }
         // The receiver first: as soon as the peer hears from a pair it may answer on it.
-        await this.#receiver.send({ kind: 'install', spiIn, row, suite, sa: inbound }, buffersOf(inbound));
-        await this.#transmitter.send({ kind: 'install', spiIn, row, suite, sa: outbound }, buffersOf(outbound));
+        await this.#receiver.send({ kind: 'install', spiIn, row, suite, esn, sa: inbound }, buffersOf(inbound));
+        await this.#transmitter.send({ kind: 'install', spiIn, row, suite, esn, sa: outbound }, buffersOf(outbound));
         if (child.sendNow) await this.#transmitter.send({ kind: 'use', spiIn });
       } catch (error) {
         // Buffers that were handed on are empty here; the worker overwrote them.
@@ -375,24 +375,6 @@ export class UserspaceDataPlane implements DataPlane {
     await Promise.all([this.#receiver.send({ kind: 'remove', spiIn }), this.#transmitter.send({ kind: 'remove', spiIn })]);
   }
 
-  #checkChild(child: ChildSaInstall, inbound: EspSa, outbound: EspSa): void {
-    const transform = espTransform(child.suite);
-    if (!transform) throw dataPlaneError('badSuite', `ESP suite ${child.suite.encr}/${child.suite.keyBits}/${child.suite.integ}`);
-    for (const { spi, encryptionKey, integrityKey } of [inbound, outbound]) {
-      // RFC 4303 §2.1: 1 to 255 are reserved, and 0 would read as a non-ESP marker.
-      if (!Number.isInteger(spi) || spi < 256 || spi > 0xffffffff) throw dataPlaneError('badSpi', `SPI ${spiText(spi)}`);
-      const fits =
-        encryptionKey.length === transform.keyLength + transform.saltLength &&
-        integrityKey.length === transform.integrityKeyLength;
-      if (!fits)
-        throw dataPlaneError(
-          'badSuite',
-          `keys of ${encryptionKey.length} and ${integrityKey.length} octets for ${transform.name}`,
-        );
-    }
-    if (this.#rows.has(inbound.spi)) throw dataPlaneError('badSpi', `inbound SPI ${spiText(inbound.spi)} is installed already`);
-  }
-
   #freeRow(): number {
     const taken = new Set(this.#rows.values());
     for (let row = 0; row < childRows; row++) if (!taken.has(row)) return row;
@@ -415,8 +397,4 @@ function ownBuffer(octets: Uint8Array): Uint8Array<ArrayBuffer> {
 
 function buffersOf(sa: EspSa): ArrayBuffer[] {
   return [sa.encryptionKey.buffer as ArrayBuffer, sa.integrityKey.buffer as ArrayBuffer];
-}
-
-function spiText(spi: number): string {
-  return spi.toString(16).padStart(8, '0');
 }

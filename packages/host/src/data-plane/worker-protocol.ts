@@ -30,7 +30,14 @@ export type WorkerCommand =
     }
   /** Stop listening on a socket that a newer flow replaced. */
   | { readonly kind: 'retire'; readonly fd: number }
-  | { readonly kind: 'install'; readonly spiIn: number; readonly row: number; readonly suite: EspSuite; readonly sa: DirectedSa }
+  | {
+      readonly kind: 'install';
+      readonly spiIn: number;
+      readonly row: number;
+      readonly suite: EspSuite;
+      readonly esn: boolean;
+      readonly sa: DirectedSa;
+    }
   | { readonly kind: 'use'; readonly spiIn: number }
   | { readonly kind: 'remove'; readonly spiIn: number }
   | { readonly kind: 'addresses'; readonly addresses: readonly Uint8Array[] }

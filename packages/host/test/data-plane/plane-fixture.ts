@@ -60,12 +60,16 @@ export async function join(world: { readonly a: Station; readonly b: Station }, 
 let lastSpi = 0x1000;
 
 /** Both ends of a fresh CHILD_SA, with random keys. */
-export function makeChild(suite: EspSuite, sendNow = true): { readonly a: ChildSaInstall; readonly b: ChildSaInstall } {
+export function makeChild(
+  suite: EspSuite,
+  sendNow = true,
+  esn = false,
+): { readonly a: ChildSaInstall; readonly b: ChildSaInstall } {
   const toA = makeSa(suite);
   const toB = makeSa(suite);
   return {
-    a: { suite, inbound: copy(toA), outbound: copy(toB), sendNow },
-    b: { suite, inbound: copy(toB), outbound: copy(toA), sendNow },
+    a: { suite, inbound: copy(toA), outbound: copy(toB), esn, sendNow },
+    b: { suite, inbound: copy(toB), outbound: copy(toA), esn, sendNow },
   };
 }
 
@@ -92,10 +96,12 @@ export class ScriptedGateway {
   readonly fromPlane: EspSa;
   readonly toPlane: EspSa;
   readonly family: 4 | 6;
+  readonly esn: boolean;
   planePort = 0;
   sequence = 0;
 
-  constructor(udp: UdpPeer, station: Station, suite: EspSuite, family: 4 | 6) {
+  constructor(udp: UdpPeer, station: Station, suite: EspSuite, family: 4 | 6, esn: boolean) {
+    this.esn = esn;
     this.udp = udp;
     this.station = station;
     this.suite = suite;
@@ -111,17 +117,24 @@ export class ScriptedGateway {
     options: Partial<DataPlaneOptions> = {},
     suite = aesGcm128,
     family: 4 | 6 = 4,
+    esn = false,
   ): Promise<ScriptedGateway> {
     const udp = await UdpPeer.open(world.b, outer.b[family], 4500);
     const station = await openStation(open, world.a, options);
-    const gateway = new ScriptedGateway(udp, station, suite, family);
+    const gateway = new ScriptedGateway(udp, station, suite, family, esn);
     const path = await station.at((plane) => plane.connect(outer.b[family], 4500));
     gateway.planePort = path.localPort;
     return gateway;
   }
 
   async install(): Promise<void> {
-    const child = { suite: this.suite, inbound: copy(this.toPlane), outbound: copy(this.fromPlane), sendNow: true };
+    const child = {
+      suite: this.suite,
+      inbound: copy(this.toPlane),
+      outbound: copy(this.fromPlane),
+      esn: this.esn,
+      sendNow: true,
+    };
     await this.station.plane.installChild(child);
   }
 
@@ -138,11 +151,13 @@ export class ScriptedGateway {
       payload,
       new Uint8Array(randomBytes(transform.ivLength)),
       nodeCrypto,
+      this.esn,
     );
   }
 
   open(packet: Uint8Array): Opened {
-    return openEsp(espTransform(this.suite)!, this.fromPlane, packet, nodeCrypto);
+    // Nothing that a test sends runs past the first run of the lower half.
+    return openEsp(espTransform(this.suite)!, this.fromPlane, packet, nodeCrypto, this.esn ? (low) => low : undefined);
   }
 
   send(octets: Uint8Array): void {

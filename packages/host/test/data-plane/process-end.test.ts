@@ -13,7 +13,7 @@ const program = `
   await plane.connect(parseAddress('10.99.0.2'), 4500);
   await plane.openDevice();
   const sa = (spi) => ({ spi, encryptionKey: new Uint8Array(20).fill(spi), integrityKey: new Uint8Array() });
-  await plane.installChild({ suite: { encr: 20, keyBits: 128, integ: 0 }, inbound: sa(0x1001), outbound: sa(0x1002), sendNow: true });
+  await plane.installChild({ suite: { encr: 20, keyBits: 128, integ: 0 }, inbound: sa(0x1001), outbound: sa(0x1002), esn: false, sendNow: true });
   console.log('open');
   if (process.argv[3] === 'exit') process.exit(3);
   if (process.argv[3] === 'throw') setImmediate(() => { throw new Error('on purpose'); });

@@ -23,6 +23,8 @@ export interface ChildProposalConfig {
   readonly ke: readonly number[] | 'ike';
   /** As in {@link IkeProposalConfig}; with `ke` only. */
   readonly additionalKe?: readonly (readonly number[])[];
+  /** False: extended sequence numbers are not offered, for gateways that may choke on what they do not know. */
+  readonly esn?: false;
 }
 
 /** Where the other end of the flow is, as far as IKE cares (RFC 7296 §2.23). */
@@ -186,6 +188,8 @@ export interface ChildSaKeys {
   readonly outbound: { readonly spi: number; readonly encryptionKey: Uint8Array; readonly integrityKey: Uint8Array };
   readonly tsi: readonly TrafficSelector[];
   readonly tsr: readonly TrafficSelector[];
+  /** Extended sequence numbers (RFC 4303 §2.2.1). */
+  readonly esn: boolean;
   readonly sendNow: boolean;
 }
 

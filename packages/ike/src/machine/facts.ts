@@ -16,7 +16,7 @@ export function factsOf(sa: IkeSa): IkeFacts {
     spiI: toHex(spiI),
     spiR: toHex(spiR),
     ikeSuite: protection ? suiteName(protection.suite) : '',
-    childSuite: child ? suiteName(child.suite) : '',
+    childSuite: child ? suiteName(child.suite) + (child.esn ? ' / ESN' : '') : '',
     gatewayIdentity: sa.gateway.identity,
     gatewaySubject: sa.gateway.subject,
     authentication: sa.gateway.authentication + (sa.peer.ppkAgreed ? '; with PPK' : ''),

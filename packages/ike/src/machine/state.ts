@@ -377,6 +377,7 @@ export interface ChildSa {
   /** 0 while the peer's SPI is unknown. */
   readonly spiOut: number;
   readonly suite: ChildSuite;
+  readonly esn: boolean;
   readonly tsi: readonly TrafficSelector[];
   readonly tsr: readonly TrafficSelector[];
   readonly stage: ChildStage;

@@ -163,13 +163,13 @@ function hasWanted({ additionalKe = [] }: Pick<IkeProposalConfig, 'additionalKe'
   return agreed.length >= additionalKe.length;
 }
 
-/** Extended sequence numbers are never asked for: the data plane rekeys long before 2³² packets. */
+/** Extended sequence numbers first, and without for gateways that do not know them: both of our data planes do either. */
 function childTransforms(config: ChildProposalConfig, groups: readonly number[]): Transform[] {
   return [
     ...cipherTransforms(config),
     ...groups.map((id) => ({ type: TransformType.KE, id })),
     ...(groups.length > 0 ? additionalTransforms(config) : []),
-    { type: TransformType.ESN, id: Esn.NONE },
+    ...(config.esn === false ? [Esn.NONE] : [Esn.YES, Esn.NONE]).map((id) => ({ type: TransformType.ESN, id })),
   ];
 }
 

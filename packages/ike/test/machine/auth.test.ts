@@ -29,7 +29,7 @@ suite('IKE_AUTH with a certificate', () => {
       ['10.9.0.5/32'],
     );
     assert.equal(facts.ikeSuite, 'AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519');
-    assert.equal(facts.childSuite, 'AES-GCM-16-256');
+    assert.equal(facts.childSuite, 'AES-GCM-16-256 / ESN');
     assert.equal(facts.gatewayIdentity, 'vpn.example.com');
     assert.equal(facts.authentication, 'certificate, ecdsa-sha256');
     assert.deepEqual(facts.tsi, ['10.9.0.5']);

@@ -51,6 +51,7 @@ const sha256 = { type: 2, id: 5 };
 const x25519 = { type: 4, id: 31 };
 const gcm128 = { type: 1, id: 20, keyBits: 128 };
 const noEsn = { type: 5, id: 0 };
+const esn = { type: 5, id: 1 };
 
 suite('building', () => {
   test('IKE: one proposal a configuration, key length only where there is a choice', () => {
@@ -69,11 +70,18 @@ suite('building', () => {
       buildChildProposals([config], 0xc0ffee01, withKe, 19)[0]!
         .transforms.filter(({ type }) => type === 4)
         .map(({ id }) => id);
-    assert.deepEqual(buildChildProposals([espAead], 0xc0ffee01, false), [answer(1, [gcm128, noEsn], spi4)]);
+    assert.deepEqual(buildChildProposals([espAead], 0xc0ffee01, false), [answer(1, [gcm128, esn, noEsn], spi4)]);
     assert.deepEqual(groups({ ...espAead, ke: [14, 31] }, false), []);
     assert.deepEqual(groups({ ...espAead, ke: [14, 31] }, true), [14, 31]);
     assert.deepEqual(groups({ ...espAead, ke: 'ike' }, true), [19]);
     assert.deepEqual(groups(espAead, true), []);
+  });
+
+  test('CHILD: extended sequence numbers are offered and can be left out, unless the configuration says not to', () => {
+    const [plain] = buildChildProposals([{ ...espAead, esn: false }], 0xc0ffee01, false);
+    assert.deepEqual(plain, answer(1, [gcm128, noEsn], spi4));
+    const accepted = acceptChildProposal(buildChildProposals([espAead], 1, false), answer(1, [gcm128, esn], spi4));
+    assert.equal('esn' in accepted && accepted.esn, true);
   });
 
   test('AEAD and other ciphers do not mix (RFC 7296 §3.3)', () => {
@@ -151,6 +159,7 @@ suite('accepting an answer for the IKE SA', () => {
 suite('accepting an answer for a CHILD_SA', () => {
   const offer = buildChildProposals([espAead, espClassic], 1234, false);
   const withKe = buildChildProposals([{ ...espAead, ke: [19] }], 1234, true);
+  const withoutEsn = buildChildProposals([{ ...espAead, esn: false }], 1234, false);
 
   test('what was offered', () => {
     assert.deepEqual(acceptChildProposal(offer, answer(1, [gcm128, noEsn], spi4)), {
@@ -179,8 +188,8 @@ suite('accepting an answer for a CHILD_SA', () => {
     ['a key exchange that was not offered', offer, answer(1, [gcm128, { type: 4, id: 19 }, noEsn], spi4)],
     ['a key exchange left out: perfect forward secrecy is not given away', withKe, answer(1, [gcm128, noEsn], spi4)],
     ['key exchange NONE', withKe, answer(1, [gcm128, { type: 4, id: 0 }, noEsn], spi4)],
-    ['extended sequence numbers', offer, answer(1, [gcm128, { type: 5, id: 1 }], spi4)],
-    ['both kinds of sequence numbers', offer, answer(1, [gcm128, noEsn, noEsn], spi4)],
+    ['extended sequence numbers that were not offered', withoutEsn, answer(1, [gcm128, esn], spi4)],
+    ['both kinds of sequence numbers', offer, answer(1, [gcm128, esn, noEsn], spi4)],
     ['SPI 0', offer, answer(1, [gcm128, noEsn], new Uint8Array(4))],
     ['SPI 255', offer, answer(1, [gcm128, noEsn], Uint8Array.of(0, 0, 0, 255))],
     ['an SPI of 8 octets', offer, answer(1, [gcm128, noEsn], spi8, 3)],
@@ -302,7 +311,7 @@ suite('selecting as responder', () => {
     const offer = buildChildProposals([espClassic, espAead], 5678, false);
     const selected = selectChildProposal([espAead, espClassic], offer);
     assert.ok('reply' in selected);
-    assert.deepEqual([selected.reply.number, selected.spi, selected.ke, selected.esn], [2, 5678, 0, false]);
+    assert.deepEqual([selected.reply.number, selected.spi, selected.ke, selected.esn], [2, 5678, 0, true]);
     assert.ok('suite' in acceptChildProposal(offer, { ...selected.reply, spi: spi4 }));
   });
 
@@ -333,11 +342,18 @@ suite('selecting as responder', () => {
     assert.equal(groupOf([], [2], { ikeGroup: 2 }), 2, 'as weak as the IKE SA was allowed to be');
   });
 
-  test('CHILD: extended sequence numbers only if they can be left out', () => {
+  test('CHILD: extended sequence numbers where the peer offers them and our configuration does not refuse', () => {
     const offer = (ids: readonly number[]): Proposal[] => [answer(1, [gcm128, ...ids.map((id) => ({ type: 5, id }))], spi4)];
-    assert.ok('reply' in selectChildProposal([espAead], offer([1, 0])));
-    assert.ok('reply' in selectChildProposal([espAead], offer([])));
-    assert.ok(problem(selectChildProposal([espAead], offer([1]))));
+    const chosen = (ids: readonly number[], config = espAead): boolean | undefined => {
+      const selected = selectChildProposal([config], offer(ids));
+      return 'esn' in selected ? selected.esn : undefined;
+    };
+    assert.equal(chosen([1, 0]), true);
+    assert.equal(chosen([1]), true);
+    assert.equal(chosen([0]), false);
+    assert.equal(chosen([]), false);
+    assert.equal(chosen([1, 0], { ...espAead, esn: false }), false);
+    assert.equal(chosen([1], { ...espAead, esn: false }), undefined);
   });
 
   test('CHILD: transforms that we could not read are not chosen', () => {
