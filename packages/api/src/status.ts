@@ -142,6 +142,8 @@ export interface ConnectionStatus {
   };
   readonly device?: string;
   readonly mtu?: number;
+  /** What moves its packets: the kernel's own IPsec, or this program; `why` in one sentence. */
+  readonly dataPlane?: { readonly kind: 'kernel' | 'userspace'; readonly why: string };
   readonly addresses: readonly string[];
   readonly routing: 'SplitTunnel' | 'ForceTunnel';
   readonly routes: readonly RouteStatus[];

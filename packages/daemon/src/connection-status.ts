@@ -5,6 +5,7 @@ import type { TunnelConfiguration } from '@aovpn/ike';
 import { formatBecause, type Intent, type Plan, type TrustVerdict } from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
 import { appsOf, filtersStatus } from './traffic-report.ts';
+import type { DataPlaneChoice } from './choose-data-plane.ts';
 import type { TunnelNetwork } from './tunnel.ts';
 
 interface Moment {
@@ -29,6 +30,7 @@ export interface StatusParts {
   readonly ports: { readonly gatewayPort: number; readonly tcpPort: number };
   readonly plan: Plan;
   readonly network?: TunnelNetwork;
+  readonly dataPlane?: DataPlaneChoice;
   readonly stats?: DataPlaneStats;
   readonly radius?: RadiusStatus;
   readonly waitingFor?: WaitingFor;
@@ -43,6 +45,7 @@ export function connectionStatus({
   ports,
   plan,
   network,
+  dataPlane,
   stats,
   radius,
   waitingFor,
@@ -70,7 +73,7 @@ export function connectionStatus({
         transport: candidate.transport,
       }),
     },
-    ...(network && { device: network.device, mtu: network.mtu }),
+    ...(network && { device: network.device, mtu: network.mtu, ...(dataPlane && { dataPlane }) }),
     addresses: network?.configuration.addresses.map(({ address }) => formatAddress(address)) ?? [],
     routing: intent?.routing.value ?? 'SplitTunnel',
     routes: routesOf(name, plan),

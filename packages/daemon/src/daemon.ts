@@ -11,7 +11,7 @@ import type {
   ProfileStatus,
 } from '@aovpn/api';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import type { OpenDataPlane, Transport } from '@aovpn/esp';
+import type { Transport } from '@aovpn/esp';
 import {
   createRevocationChecker,
   type BeaconQuestion,
@@ -41,6 +41,7 @@ import { AppStore } from './app-store.ts';
 import { AppTriggers } from './app-triggers.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
+import type { DataPlanes } from './choose-data-plane.ts';
 import { certificateReport } from './certificate-report.ts';
 import type { LoadedCredentials } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
@@ -87,7 +88,7 @@ export interface Platform {
   readonly lockdown: LockdownPlatform;
   readonly portal: PortalPlatform;
   readonly asker: UpstreamAsker;
-  readonly openDataPlane: OpenDataPlane;
+  readonly dataPlanes: DataPlanes;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
   createTlsEngine(options: TlsEngineOptions): TlsEngine;
   probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
@@ -286,9 +287,9 @@ export class Daemon {
     if (weakness !== undefined) throw new DaemonError('AOV-DAEMON-503', weakness);
     removeProxyNotice(this.options.runDir);
     const left = await this.platform.network.cleanUp();
-    if (left.rules + left.routes + left.devices.length > 0 || left.resolver === 'restored') {
+    if (left.rules + left.routes + left.devices.length + left.ipsec > 0 || left.resolver === 'restored') {
       this.log.warn(
-        `cleared away what an earlier run left: ${left.rules} rules, ${left.routes} routes, devices ${left.devices.join(' ') || '–'}, resolver ${left.resolver}`,
+        `cleared away what an earlier run left: ${left.rules} rules, ${left.routes} routes, devices ${left.devices.join(' ') || '–'}, ${left.ipsec} IPsec SAs and policies, resolver ${left.resolver}`,
       );
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);

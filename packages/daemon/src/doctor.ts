@@ -13,6 +13,7 @@ import {
   type RootFacts,
 } from '@aovpn/supervisor';
 import { findCredentials } from './credentials.ts';
+import { checkDataPlane } from './data-plane-doctor.ts';
 import type { Daemon } from './daemon.ts';
 import { checkLockdown } from './lockdown-doctor.ts';
 import { outerMark } from './outer-mark.ts';
@@ -44,7 +45,8 @@ export async function doctorReport(daemon: Daemon, connection: string | undefine
       }
     }),
   ]);
-  return { checks: groups.flat() };
+  const wishes = names.map((name) => daemon.settings.current.of(name).dataPlane);
+  return { checks: [checkDataPlane(daemon.platform.dataPlanes, wishes), ...groups.flat()] };
 }
 
 async function checkNetwork(daemon: Daemon): Promise<readonly DoctorCheck[]> {

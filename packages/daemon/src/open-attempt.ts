@@ -2,6 +2,7 @@ import type { RevocationChecker, TrustQuestion } from '@aovpn/host';
 import type { IkeSaConfig } from '@aovpn/ike';
 import { parseAddress } from '@aovpn/bytes';
 import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/supervisor';
+import { chooseDataPlane } from './choose-data-plane.ts';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './daemon.ts';
 import type { Log } from './log.ts';
@@ -41,17 +42,24 @@ export function makeAttempt(
   context: AttemptContext,
   report: (report: TunnelReport) => void,
 ): Tunnel {
-  const { compiled, credentials, verifier, settings, tunnelKey, sessionKey } = candidate ?? {};
-  if (!compiled || !credentials || !verifier || !settings || tunnelKey === undefined || sessionKey === undefined || !keepsakes)
+  const { stored, compiled, credentials, verifier, settings, tunnelKey, sessionKey } = candidate ?? {};
+  if (!stored || !compiled || !credentials || !verifier || !settings || tunnelKey === undefined || sessionKey === undefined || !keepsakes)
     throw new ProblemError(problem('internal', 'the credentials are gone'));
   const { platform, plans, log, trace, tickets } = context;
   const { passwords, sessions } = keepsakes;
   const { auth } = compiled.config;
   const { credential, material, radiusAnchors, userName } = credentials;
   const ticketKey = `${sessionKey} ${settings.userName ?? userName ?? ''}`;
+  const dataPlane = chooseDataPlane(
+    settings.dataPlane,
+    { proposals: compiled.config.childProposals, transport: place.transport, intent: stored.intent },
+    () => platform.dataPlanes.kernelSupport(),
+  );
+  log.info(`data plane: ${dataPlane.kind} (${dataPlane.why})`, name);
   return new Tunnel(
     {
       name,
+      dataPlane,
       config: sentTo(more ? withShortInit(compiled.config) : compiled.config, place),
       authentication: compiled.authentication,
       gateway: place.address,
@@ -61,7 +69,7 @@ export function makeAttempt(
     },
     {
       crypto: platform.crypto,
-      openDataPlane: platform.openDataPlane,
+      openDataPlane: platform.dataPlanes[dataPlane.kind],
       log,
       async prepare() {
         try {

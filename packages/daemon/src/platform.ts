@@ -13,12 +13,12 @@ import {
   openNetwork,
   openPortalCell,
   openPacServer,
-  openUserspaceDataPlane,
   probeGateway,
   probeGatewayOverTcp,
   processOwner,
 } from '@aovpn/host';
 import { pacPlace } from '@aovpn/policy';
+import { linuxDataPlanes } from './data-planes.ts';
 import type { Platform } from './daemon.ts';
 import { outerMark } from './outer-mark.ts';
 import { defaultCgroup, type DaemonOptions } from './options.ts';
@@ -35,7 +35,7 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     filters: linuxFilters(options),
     lockdown: { open: openLockdown },
     asker: createUpstreamAsker(),
-    openDataPlane: openUserspaceDataPlane,
+    dataPlanes: linuxDataPlanes(),
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
     askBeacon,

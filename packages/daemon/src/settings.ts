@@ -1,6 +1,7 @@
 import { normaliseDomain } from '@aovpn/policy';
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
+import { dataPlaneWishes, type DataPlaneWish } from './choose-data-plane.ts';
 import { defaultPortalSettings, isUser, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
 import { encodeName } from './dns-question.ts';
 
@@ -39,6 +40,7 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly revocation: 'off' | 'soft' | 'hard';
   /** Octets inside the tunnel. */
   readonly mtu: number;
+  readonly dataPlane: DataPlaneWish;
   readonly gatewayPort: number;
   readonly tcpPort: number;
   readonly keepaliveSeconds: number;
@@ -89,6 +91,7 @@ export const defaultProfileSettings: ProfileSettings = {
   allowEapOnly: false,
   revocation: 'soft',
   mtu: defaultMtu,
+  dataPlane: 'auto',
   gatewayPort: 4500,
   tcpPort: 4500,
   keepaliveSeconds: 20,
@@ -259,6 +262,10 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'trusted-beacon': beacon,
   'trusted-beacon-pin': pins,
   'trusted-beacon-ca': path('trustedBeaconCa'),
+  'data-plane': (value) =>
+    dataPlaneWishes.some((wish) => wish === value)
+      ? { dataPlane: value as DataPlaneWish }
+      : '"auto", "kernel" or "userspace" is wanted',
   'gateway-port': number('gatewayPort', 1, 65_535),
   'dnssec-trust-anchors': (value) =>
     Array.isArray(value) && value.length <= 64 && value.every(isDomain)

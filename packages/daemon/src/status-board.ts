@@ -49,7 +49,7 @@ export class StatusBoard {
       servers: connection.spec.servers,
       moments: this.#moment(name, connection),
       ...this.#sources.parts(name),
-      ...(tunnel?.network && { network: tunnel.network }),
+      ...(tunnel?.network && { network: tunnel.network, dataPlane: tunnel.dataPlane }),
       ...(tunnel?.radius && { radius: tunnel.radius }),
       ...(waitingFor && { waitingFor }),
       ...(stats && { stats }),

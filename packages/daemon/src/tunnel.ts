@@ -25,6 +25,7 @@ import type {
   TunnelConfiguration,
 } from '@aovpn/ike';
 import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem, type Redirect } from '@aovpn/supervisor';
+import type { DataPlaneChoice } from './choose-data-plane.ts';
 import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
 import type { KeyExport } from './key-export.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
@@ -38,6 +39,8 @@ export interface TunnelOptions {
   readonly ports: { readonly udp: number; readonly tcp: number };
   readonly transport: Transport;
   readonly plane: DataPlaneOptions;
+  /** Which one moves the packets, and why. */
+  readonly dataPlane: DataPlaneChoice;
 }
 
 /** What the tunnel has others do; every promise may reject with a host error. */
@@ -149,6 +152,10 @@ export class Tunnel {
     this.#ports = ports;
     this.#report = report;
     this.#run = this.#makeRun();
+  }
+
+  get dataPlane(): DataPlaneChoice {
+    return this.#options.dataPlane;
   }
 
   get path(): OuterPath | undefined {

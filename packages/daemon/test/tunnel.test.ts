@@ -91,6 +91,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem)
       transport: 'udp',
       ports: { tcp: 4500, udp: 4500 },
       plane: { device: 'aov-corp', mtu: 1380, mark: 0, keepaliveSeconds: 0 },
+      dataPlane: { kind: 'userspace', why: '' },
     },
     ports,
     (report) => {

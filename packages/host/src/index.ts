@@ -54,7 +54,9 @@ export { openSecretServiceOf, type SecretAttributes, type SecretService } from '
 export { readSystemdCredential } from './password/systemd-credential.ts';
 export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
 export { createRevocationChecker, type RevocationChecker, type RevocationPolicy } from './trust/revocation.ts';
+export { openKernelDataPlane } from './data-plane/kernel-data-plane.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
+export { readKernelPlaneSupport, type KernelPlaneSupport } from './xfrm/kernel-plane-support.ts';
 export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
 export { createTlsSessionCache, type TlsSessionCache } from './tls/session-cache.ts';
 export type { TrustQuestion, VerifiedServer } from './tls/verify-server.ts';

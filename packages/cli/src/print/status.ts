@@ -75,6 +75,8 @@ function connectionText(
   );
   if (connection.device !== undefined)
     add('device', `${connection.device}${connection.mtu === undefined ? '' : `, MTU ${connection.mtu}`}`);
+  if (connection.dataPlane)
+    add('data plane', connection.dataPlane.kind === 'kernel' ? 'kernel (XFRM)' : 'userspace (TUN)', connection.dataPlane.why);
   add('addresses', connection.addresses.join(', '));
   add('routing', connection.routing === 'ForceTunnel' ? 'ForceTunnel: everything through the tunnel' : 'SplitTunnel: only these');
   for (const route of connection.routes) {

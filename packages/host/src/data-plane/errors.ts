@@ -1,6 +1,6 @@
 import type { HostErrorEntry } from '../host-error.ts';
 
-/** What can go wrong with the userspace data plane: 200–229. */
+/** What can go wrong with a data plane: 200–229. */
 export const dataPlaneErrors = {
   noTun: {
     code: 'AOV-HOST-200',
@@ -66,6 +66,11 @@ export const dataPlaneErrors = {
     code: 'AOV-HOST-212',
     title: 'The gateway cannot be reached over TCP',
     cure: 'TCP encapsulation (RFC 9329) is tried where UDP is blocked. The gateway must listen on that TCP port (`tcp-port`); otherwise let UDP 4500 pass.',
+  },
+  kernelRefused: {
+    code: 'AOV-HOST-215',
+    title: 'The kernel refuses its part of the tunnel (XFRM)',
+    cure: 'Look into the kernel log; with data-plane = "userspace" in the settings of the profile nothing of the kernel is needed but TUN.',
   },
 } as const satisfies Record<string, HostErrorEntry>;
 

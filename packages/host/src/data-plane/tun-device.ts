@@ -21,10 +21,7 @@ const queueLength = 1000;
  * @throws {HostError}
  */
 export function openTunDevice(name: string, mtu: number, allowOffload: boolean): TunDevice {
-  if (!/^[\w.-]{1,15}$/.test(name) || name === '.' || name === '..')
-    throw dataPlaneError('badDevice', `device name ${JSON.stringify(name)}`);
-  if (!Number.isInteger(mtu) || mtu < 1280 || mtu > 65000) throw dataPlaneError('badDevice', `MTU ${mtu} of device ${name}`);
-  if (libc.interfaceIndex(name) !== 0) throw dataPlaneError('nameTaken', `a network device ${name} exists already`);
+  checkDevice(name, mtu);
   const fd = openTun(name);
   try {
     const offload = attach(fd, name, allowOffload);
@@ -36,6 +33,14 @@ export function openTunDevice(name: string, mtu: number, allowOffload: boolean):
     closeDescriptor(fd);
     throw asHostError(error, name);
   }
+}
+
+/** @throws {HostError} AOV-HOST-202, AOV-HOST-203 */
+export function checkDevice(name: string, mtu: number): void {
+  if (!/^[\w.-]{1,15}$/.test(name) || name === '.' || name === '..')
+    throw dataPlaneError('badDevice', `device name ${JSON.stringify(name)}`);
+  if (!Number.isInteger(mtu) || mtu < 1280 || mtu > 65000) throw dataPlaneError('badDevice', `MTU ${mtu} of device ${name}`);
+  if (libc.interfaceIndex(name) !== 0) throw dataPlaneError('nameTaken', `a network device ${name} exists already`);
 }
 
 function openTun(name: string): number {

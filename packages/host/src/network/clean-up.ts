@@ -11,12 +11,15 @@ import {
 import { removeGuard } from './guard.ts';
 import { defaultResolvConf, defaultRunDirectory, defaultStateDirectory } from './place.ts';
 import { openRouteSocket, type RouteSocket } from './route-socket.ts';
+import { cleanUpXfrm } from '../xfrm/xfrm-clean-up.ts';
 
 /** What was found and removed. */
 export interface CleanUpReport {
   readonly rules: number;
   readonly routes: number;
   readonly devices: readonly string[];
+  /** SAs and policies in the kernel. */
+  readonly ipsec: number;
   /** `kept`: somebody else has changed resolv.conf since, and theirs stays. */
   readonly resolver: 'nothing' | 'restored' | 'kept';
   /** What could not be removed and why; empty: nothing of ours is left. */
@@ -25,7 +28,7 @@ export interface CleanUpReport {
 
 /**
  * Removes everything of ours with no memory of what ran before: rules by priority and protocol, routes by table and protocol, devices by
- * name and kind, resolv.conf by its journal. Every step is tried, whatever happens to the others. Rules of systemd-resolved go with their
+ * name and kind, SAs and policies by interface id, resolv.conf by its journal. Every step is tried, whatever happens to the others. Rules of systemd-resolved go with their
  * devices. Not to be called while another daemon of ours runs.
  * @throws {HostError} AOV-HOST-300 when the kernel cannot even be asked
  */
@@ -71,7 +74,10 @@ export async function cleanUp(place: Partial<ResolvConfPlace> & { readonly runDi
     const left = new Set(attempt('devices', () => readLinks(socket).filter(isOurs), []).map(({ name }) => name));
     const devices = links.map(({ name }) => name).filter((name) => !left.has(name));
     problems.push(...(await removeGuard(place.runDirectory ?? defaultRunDirectory)));
-    return { rules: rulesGone, routes: routesGone, devices, resolver, problems };
+    // Behind the devices: what still came out of the kernel's ESP has nowhere to go by then.
+    const ipsec = attempt('IPsec', cleanUpXfrm, { states: 0, policies: 0, problems: [] });
+    problems.push(...ipsec.problems);
+    return { rules: rulesGone, routes: routesGone, devices, ipsec: ipsec.states + ipsec.policies, resolver, problems };
   } finally {
     socket.close();
   }

@@ -20,8 +20,7 @@ export function encodeMessage(
   fixed: Uint8Array,
   attributes: readonly Attribute[],
 ): Uint8Array {
-  const encoded = attributes.map(encodeAttribute);
-  const length = headerLength + align(fixed.length) + encoded.reduce((sum, one) => sum + one.length, 0);
+  const length = headerLength + align(fixed.length) + attributes.reduce((sum, [, value]) => sum + align(4 + value.length), 0);
   const message = new Uint8Array(length);
   const view = new DataView(message.buffer);
   view.setUint32(0, length, littleEndian);
@@ -30,9 +29,12 @@ export function encodeMessage(
   view.setUint32(8, sequence, littleEndian);
   message.set(fixed, headerLength);
   let at = headerLength + align(fixed.length);
-  for (const one of encoded) {
-    message.set(one, at);
-    at += one.length;
+  // Straight into the message: an attribute may be a key, and there is one copy to overwrite.
+  for (const [attributeType, value] of attributes) {
+    view.setUint16(at, 4 + value.length, littleEndian);
+    view.setUint16(at + 2, attributeType, littleEndian);
+    message.set(value, at + 4);
+    at += align(4 + value.length);
   }
   return message;
 }
@@ -85,15 +87,6 @@ export function readText(octets: Uint8Array | undefined): string | undefined {
 
 export function viewOf(octets: Uint8Array): DataView {
   return new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
-}
-
-function encodeAttribute([type, value]: Attribute): Uint8Array {
-  const octets = new Uint8Array(align(4 + value.length));
-  const view = new DataView(octets.buffer);
-  view.setUint16(0, 4 + value.length, littleEndian);
-  view.setUint16(2, type, littleEndian);
-  octets.set(value, 4);
-  return octets;
 }
 
 function align(length: number): number {

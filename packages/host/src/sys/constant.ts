@@ -54,14 +54,21 @@ export const IPV6_MTU = 24;
 export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 export const IPV6_PMTUDISC_WANT = 1;
+/** <linux/icmp.h>, <linux/icmpv6.h>: level and name of the filter of a raw socket. */
+export const SOL_RAW = 255;
+export const ICMP_FILTER = 1;
+export const ICMPV6_FILTER = 1;
 
 /** <linux/udp.h> */
 export const SOL_UDP = 17;
+export const UDP_ENCAP = 100;
+export const UDP_ENCAP_ESPINUDP = 2;
 export const UDP_SEGMENT = 103;
 export const UDP_GRO = 104;
 
 /** <linux/netlink.h> */
 export const NETLINK_ROUTE = 0;
+export const NETLINK_XFRM = 6;
 export const SOL_NETLINK = 270;
 export const NETLINK_EXT_ACK = 11;
 export const NETLINK_GET_STRICT_CHK = 12;
@@ -95,6 +102,10 @@ export const TUN_F_USO6 = 0x40;
 export const SIOCSIFMTU = 0x8922;
 export const SIOCGIFHWADDR = 0x8927;
 export const SIOCSIFTXQLEN = 0x8943;
+export const SIOCETHTOOL = 0x8946;
+/** <linux/ethtool.h> */
+export const ETHTOOL_STSO = 0x1f;
+export const ETHTOOL_SGSO = 0x24;
 
 /** <sched.h>, <linux/prctl.h> */
 export const CLONE_NEWNET = 0x40000000;

@@ -129,6 +129,14 @@ export const recvfrom = bind('long recvfrom(int, size_t, size_t, int, size_t, si
 ) => number;
 export const recvmsg = bind('long recvmsg(int, size_t, int)') as (fd: number, message: number, flags: number) => number;
 
+/** At an offset, without moving the descriptor's own. */
+export const pread = bind('long pread(int, size_t, size_t, long)') as (
+  fd: number,
+  at: number,
+  length: number,
+  offset: number,
+) => number;
+export const unshare = bind('int unshare(int)') as (flags: number) => number;
 export const setns = bind('int setns(int, int)') as (fd: number, type: number) => number;
 export const prctl = bind('int prctl(int, ulong, ulong, ulong, ulong)') as (
   option: number,

@@ -48,7 +48,10 @@ export function openNetlink(protocol: number, groups: number): NetlinkSocket {
       // A copy with a buffer of its own: the address of a short typed array on V8's heap would not be stable.
       const copy = new Uint8Array(new ArrayBuffer(message.length));
       copy.set(message);
-      check('send AF_NETLINK', libc.sendto(fd, libc.addressOf(copy), copy.length, 0, libc.addressOf(kernel), kernel.length));
+      const sent = libc.sendto(fd, libc.addressOf(copy), copy.length, 0, libc.addressOf(kernel), kernel.length);
+      // It may have held the keys of an SA.
+      copy.fill(0);
+      check('send AF_NETLINK', sent);
     },
     receive: () => {
       for (;;) {

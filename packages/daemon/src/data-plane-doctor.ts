@@ -1,0 +1,15 @@
+import type { DoctorCheck } from '@aovpn/api';
+import type { DataPlanes, DataPlaneWish } from './choose-data-plane.ts';
+
+/** Which data plane tunnels get on this machine. That the kernel has none is no fault, unless somebody asks for it. */
+export function checkDataPlane(planes: Pick<DataPlanes, 'kernelSupport'>, wishes: readonly DataPlaneWish[]): DoctorCheck {
+  const { works, why } = planes.kernelSupport();
+  if (works) return { name: 'data plane', verdict: 'ok', found: `kernel: ${why}` };
+  if (!wishes.includes('kernel')) return { name: 'data plane', verdict: 'ok', found: `userspace; not in the kernel: ${why}` };
+  return {
+    name: 'data plane',
+    verdict: 'failed',
+    found: `the settings ask for the kernel, but: ${why}`,
+    cure: 'Load the modules (modprobe xfrm_interface esp4 esp6 xfrm_user), or leave data-plane at "auto".',
+  };
+}

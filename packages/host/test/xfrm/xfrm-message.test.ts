@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { formatAddress, parseAddress } from '@aovpn/bytes';
+import { espTransform } from '@aovpn/esp';
+import { encodeMessage } from '../../src/network/rtnetlink.ts';
+import { algorithmAttributes } from '../../src/xfrm/xfrm-algorithm.ts';
+import {
+  decodeExpire,
+  decodeState,
+  deleteState,
+  newState,
+  replayState,
+  sequencesOf,
+  skipSequences,
+} from '../../src/xfrm/xfrm-message.ts';
+import { isOurInterfaceId, ourInterfaceIds } from '../../src/xfrm/xfrm-number.ts';
+
+const request = newState({
+  source: parseAddress('192.0.2.1')!,
+  sourcePort: 4500,
+  destination: parseAddress('192.0.2.2')!,
+  destinationPort: 4501,
+  spi: 0xc0ffee01,
+  interfaceId: ourInterfaceIds.first,
+  mark: 7,
+  esn: true,
+  softBytes: 1000,
+  softPackets: undefined,
+  algorithms: [],
+  replay: replayState(),
+});
+const body = encodeMessage(request.type, 0, 1, request.fixed, request.attributes).subarray(16);
+
+// The kernel itself is asked in the kernel lane; this holds the layout of <linux/xfrm.h>.
+suite('messages of the kernel’s IPsec', () => {
+  test('an SA is read as it was written', () => {
+    assert.deepEqual(
+      [request.fixed.length, deleteState({ destination: parseAddress('fd00::1')!, spi: 1 }).fixed.length],
+      [224, 24],
+    );
+    const state = decodeState(body)!;
+    assert.equal(formatAddress(state.destination), '192.0.2.2');
+    assert.deepEqual([state.spi, state.interfaceId, state.bytes, state.packets], [0xc0ffee01, ourInterfaceIds.first, 0, 0]);
+    assert.ok(isOurInterfaceId(state.interfaceId) && !isOurInterfaceId(4) && !isOurInterfaceId(undefined));
+  });
+
+  test('an expiry says which SA, and whether it is gone', () => {
+    const expire = new Uint8Array(232);
+    expire.set(request.fixed);
+    assert.equal(decodeExpire(expire)!.hard, false);
+    expire[224] = 1;
+    assert.deepEqual([decodeExpire(expire)!.hard, decodeExpire(expire)!.state.spi], [true, 0xc0ffee01]);
+    assert.equal(decodeExpire(expire.subarray(0, 100)), undefined);
+  });
+
+  test('numbers of an SA that is made anew jump ahead, into the upper half only with ESN', () => {
+    const replay = replayState();
+    const view = new DataView(replay.buffer);
+    view.setUint32(4, 0xffff_ff00, true);
+    assert.equal(sequencesOf(skipSequences(replay, 1024, true)).sent, 0xffff_ff00 + 1024);
+    assert.equal(sequencesOf(skipSequences(replay, 1024, false)).sent, 0xffff_ffff);
+    assert.equal(sequencesOf(replay).sent, 0xffff_ff00);
+    assert.deepEqual(sequencesOf(undefined), { sent: 0, received: 0 });
+  });
+
+  test('algorithms have the kernel’s names, with lengths in bits: an AEAD with its salt, an HMAC with its truncation', () => {
+    const keys = { encryptionKey: new Uint8Array(36).fill(1), integrityKey: new Uint8Array(32).fill(2) };
+    const text = (octets: Uint8Array): string => new TextDecoder().decode(octets.subarray(0, 64)).replace(/\0.*/s, '');
+    const bits = (octets: Uint8Array, at: number): number => new DataView(octets.buffer).getUint32(at, true);
+    const [aead] = algorithmAttributes(espTransform({ encr: 20, keyBits: 256, integ: 0 })!, keys);
+    assert.deepEqual([aead![0], text(aead![1]), bits(aead![1], 64), bits(aead![1], 68)], [18, 'rfc4106(gcm(aes))', 288, 128]);
+    const [crypt, auth] = algorithmAttributes(espTransform({ encr: 12, keyBits: 256, integ: 12 })!, {
+      ...keys,
+      encryptionKey: new Uint8Array(32),
+    });
+    assert.deepEqual([crypt![0], text(crypt![1]), bits(crypt![1], 64)], [2, 'cbc(aes)', 256]);
+    assert.deepEqual([auth![0], text(auth![1]), bits(auth![1], 64), bits(auth![1], 68)], [20, 'hmac(sha256)', 256, 128]);
+  });
+});
