@@ -2,6 +2,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Host } from './host.ts';
 import type { Fetched, FlowReport, ProbeRequest } from './probe/probe.ts';
+import { patience } from './patience.ts';
 import type { Running } from './running.ts';
 
 export interface FetchOptions {
@@ -38,7 +39,7 @@ export class Application {
   }
 
   fetch(url: string, options: FetchOptions = {}): Promise<Fetched> {
-    return this.#ask({ op: 'fetch', url, timeoutMs: 5000, ...options });
+    return this.#ask({ op: 'fetch', url, ...options, timeoutMs: (options.timeoutMs ?? 5000) * patience });
   }
 
   /** Tries again until the page comes; for measuring how long something takes to work. */

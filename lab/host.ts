@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { patience } from './patience.ts';
 import { firstChild, Running, saysReady } from './running.ts';
 
 /** A command that failed, with all it said. */
@@ -172,12 +173,15 @@ export class Host {
     }
     child.stdin.on('error', () => undefined).end(options.input ?? '');
     let timedOut = false;
-    const timer = setTimeout(() => {
-      timedOut = true;
-      const inner = firstChild(child.pid);
-      if (inner !== undefined) process.kill(inner, 'SIGKILL');
-      child.kill('SIGKILL');
-    }, options.timeoutMs ?? 20_000);
+    const timer = setTimeout(
+      () => {
+        timedOut = true;
+        const inner = firstChild(child.pid);
+        if (inner !== undefined) process.kill(inner, 'SIGKILL');
+        child.kill('SIGKILL');
+      },
+      (options.timeoutMs ?? 20_000) * patience,
+    );
     const status = await new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);
       child.once('close', (code) => resolve(code));

@@ -18,6 +18,7 @@ import {
 } from '@aovpn/api';
 import { cgroupArguments } from './app.ts';
 import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
+import { patience } from './patience.ts';
 import type { Running } from './running.ts';
 
 /** Any path in the repository. */
@@ -75,7 +76,7 @@ export class Product {
 
   /** Waits until the control socket answers. */
   async ready(timeoutMs = 15_000): Promise<DaemonStatus> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs * patience;
     for (;;) {
       try {
         return await this.status();
@@ -91,7 +92,7 @@ export class Product {
 
   /** Ends the daemon in good order, if it runs. */
   async stop(): Promise<void> {
-    await this.#daemon?.stop('SIGTERM', 15_000);
+    await this.#daemon?.stop('SIGTERM', 15_000 * patience);
   }
 
   /** Ends the daemon as a crash would. */
@@ -144,7 +145,7 @@ export class Product {
     const seen = this.#daemon && !this.#daemon.exit ? count() : undefined;
     this.host.write(file, text);
     for (let wait = 0; seen !== undefined && count() === seen; wait++) {
-      if (wait > 500) throw new Error(`the daemon does not read its settings anew:\n${tail(this.daemon.output())}`);
+      if (wait > 500 * patience) throw new Error(`the daemon does not read its settings anew:\n${tail(this.daemon.output())}`);
       await sleep(10);
     }
   }
@@ -156,7 +157,7 @@ export class Product {
     isSo: (connection: ConnectionStatus) => boolean,
     timeoutMs = 15_000,
   ): Promise<ConnectionStatus> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs * patience;
     for (;;) {
       const connection = await this.connection(name);
       if (connection && isSo(connection)) return connection;
@@ -188,7 +189,7 @@ export class Product {
 
   /** Waits for a question to a person about a connection. */
   async waitForPrompt(name: string, kind: PromptKind, timeoutMs = 15_000): Promise<Prompt> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs * patience;
     for (;;) {
       const prompts = (await this.#must('GET', '/v1/prompts')) as readonly Prompt[];
       const found = prompts.find((prompt) => prompt.connection === name && prompt.kind === kind);
@@ -215,7 +216,7 @@ export class Product {
     return new Promise((resolve, reject) => {
       const type = isSecret ? 'application/octet-stream' : 'application/json';
       const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
-      const sent = request({ socketPath, method, path: url, headers, agent: false, timeout: 20_000 }, (response) => {
+      const sent = request({ socketPath, method, path: url, headers, agent: false, timeout: 20_000 * patience }, (response) => {
         let answer = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
         response.on('error', reject);

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { patience } from './patience.ts';
 
 /** How a process ended. */
 export interface Exit {
@@ -103,7 +104,7 @@ export class Running {
 
   /** Waits for a line in the output that matches; fails with the whole output when the process ends or time is up. */
   async saysWithin(pattern: RegExp, timeoutMs: number): Promise<string> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs * patience;
     for (;;) {
       const found = pattern.exec(this.output());
       if (found) return found[0];

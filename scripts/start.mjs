@@ -9,12 +9,12 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const needsDebianPackages = new Set(['demo', 'test', 'story', 'bench']);
+const needsDebianPackages = new Set(['demo', 'test', 'test-kernel', 'story', 'bench']);
 const [command, ...rest] = process.argv.slice(2);
 
 if (!command || !existsSync(path.join(root, 'scripts', `${command}.ts`))) {
   fail(
-    `there is no scripts/${command}.ts; try: npm run demo, npm test, npm run gate, npm run story, npm run bench, npm run simulate`,
+    `there is no scripts/${command}.ts; try: npm run demo, npm test, npm run test:kernel, npm run gate, npm run story, npm run bench, npm run simulate`,
   );
 }
 try {
@@ -65,13 +65,22 @@ function fetchPackages(entries, options) {
   }
   // Nor do they start at the next boot; where there is no systemd there is nothing to tell.
   for (const { service } of entries) if (service) spawnSync('systemctl', ['disable', '--quiet', service], { stdio: 'ignore' });
-  for (const { package: name } of entries.filter((entry) => entry.unpack)) {
+  for (const { package: name, follow } of entries.filter((entry) => entry.unpack)) {
     const directory = path.join(root, '.build', 'debian');
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', name], { cwd: directory, ...options });
-    const [file] = readdirSync(directory).filter((entry) => entry.startsWith(`${name}_`) && entry.endsWith('.deb'));
+    const real = follow === undefined ? name : dependencyOf(name, follow);
+    run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', real], { cwd: directory, ...options });
+    const [file] = readdirSync(directory).filter((entry) => entry.startsWith(`${real}_`) && entry.endsWith('.deb'));
     run('dpkg-deb', ['-x', path.join(directory, file), unpacked(name)], options);
   }
+}
+
+/** What a meta-package stands for today: its dependency whose name begins like that. */
+function dependencyOf(name, prefix) {
+  const said = spawnSync('apt-cache', ['depends', '--no-recommends', name], { encoding: 'utf8' }).stdout ?? '';
+  const found = [...said.matchAll(/Depends: (\S+)/g)].map(([, dependency]) => dependency).find((one) => one.startsWith(prefix));
+  if (!found) throw new Error(`${name} depends on nothing that is called ${prefix}…`);
+  return found;
 }
 
 /** Debian starts what it installs. Here it stays down (101: forbidden by policy), unless the machine has a policy of its own. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecResult, Host } from '../host.ts';
 import { network } from '../network.ts';
+import { patience } from '../patience.ts';
 import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
 import { section, type Settings } from './strongswan-conf.ts';
@@ -70,9 +71,12 @@ export interface GatewayOptions {
   readonly radiusPatienceSeconds?: number;
 }
 
+/** Where the kernel has ESP (in the kernel lane) the gateway uses it; else it brings its own. */
+const kernelEsp = process.env['AOVPN_LAB_ESP'] === 'kernel';
 const plugins = [
   'aesni aes sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pkcs12 pem openssl curve25519 chapoly gcm ccm',
-  'cmac hmac kdf drbg kernel-libipsec kernel-netlink socket-default vici updown eap-identity eap-mschapv2 eap-tls eap-ttls eap-radius counters',
+  kernelEsp ? '' : 'kernel-libipsec',
+  'cmac hmac kdf drbg kernel-netlink socket-default vici updown eap-identity eap-mschapv2 eap-tls eap-ttls eap-radius counters',
 ].join(' ');
 const allIkeProposals = [
   'aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096',
@@ -85,7 +89,7 @@ export function charonLog(host: Host, start: number): string {
   return path.join(host.directory, 'log', `charon-${start}.log`);
 }
 
-/** A strongSwan charon of its own on a host, with userspace ESP, so that it needs nothing of the kernel but TUN. */
+/** A strongSwan charon of its own on a host. Its ESP needs nothing of the kernel but TUN, as far as the lab runs on a kernel without. */
 export class Strongswan {
   readonly host: Host;
   #options: GatewayOptions;
@@ -181,7 +185,7 @@ export class Strongswan {
 
   /** Waits until no established IKE SA is left, so that the next story begins with none. (Half-open ones time out by themselves.) */
   async quiet(timeoutMs = 5000): Promise<void> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs * patience;
     while (/ESTABLISHED|DELETING|REKEY/.test(await this.sas())) {
       if (performance.now() > deadline) throw new Error(`the gateway still has:\n${await this.sas()}`);
       await sleep(20);
@@ -231,7 +235,7 @@ function strongswanConf(log: string, options: GatewayOptions): string {
       threads: 16,
       install_virtual_ip: 'no',
       retransmit_tries: 3,
-      retransmit_timeout: 1.0,
+      retransmit_timeout: patience,
       close_ike_on_child_failure: 'no',
       // charon drops what is not up by then; a second factor takes longer than its 30 s.
       half_open_timeout: 200,
@@ -249,7 +253,7 @@ function strongswanConf(log: string, options: GatewayOptions): string {
       },
       plugins: {
         vici: { socket: 'unix:///run/charon.vici' },
-        'kernel-libipsec': { allow_peer_ts: 'yes' },
+        ...(kernelEsp ? {} : { 'kernel-libipsec': { allow_peer_ts: 'yes' } }),
         revocation: { enable_crl: 'no', enable_ocsp: 'no' },
         'eap-ttls': { phase2_method: 'mschapv2' },
         ...(options.radius ? { 'eap-radius': radiusConf(options.radius, options.radiusPatienceSeconds ?? 150) } : {}),

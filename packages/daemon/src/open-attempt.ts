@@ -43,7 +43,16 @@ export function makeAttempt(
   report: (report: TunnelReport) => void,
 ): Tunnel {
   const { stored, compiled, credentials, verifier, settings, tunnelKey, sessionKey } = candidate ?? {};
-  if (!stored || !compiled || !credentials || !verifier || !settings || tunnelKey === undefined || sessionKey === undefined || !keepsakes)
+  if (
+    !stored ||
+    !compiled ||
+    !credentials ||
+    !verifier ||
+    !settings ||
+    tunnelKey === undefined ||
+    sessionKey === undefined ||
+    !keepsakes
+  )
     throw new ProblemError(problem('internal', 'the credentials are gone'));
   const { platform, plans, log, trace, tickets } = context;
   const { passwords, sessions } = keepsakes;

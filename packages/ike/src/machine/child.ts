@@ -100,7 +100,18 @@ export function installChild(turn: Turn, association: Association, child: NewChi
 export function addUnwantedChild(turn: Turn, spiIn: number, spiOut: number): void {
   const suite = { encr: 0, keyBits: 0, integ: 0 };
   const stage: ChildStage = { name: 'replaced' };
-  const child: ChildSa = { spiIn, spiOut, suite, esn: false, tsi: [], tsr: [], stage, rekeyAt: Infinity, expiresAt: Infinity, refusals: 0 };
+  const child: ChildSa = {
+    spiIn,
+    spiOut,
+    suite,
+    esn: false,
+    tsi: [],
+    tsr: [],
+    stage,
+    rekeyAt: Infinity,
+    expiresAt: Infinity,
+    refusals: 0,
+  };
   update(turn, { children: [...turn.sa.children, child] });
   want(turn, { kind: 'delete-child', spiIn });
 }

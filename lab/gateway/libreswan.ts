@@ -1,0 +1,166 @@
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CommandFailed, type ExecResult, type Host } from '../host.ts';
+import { network } from '../network.ts';
+import { patience } from '../patience.ts';
+import type { Issued } from '../pki/authority.ts';
+import { repository } from '../product.ts';
+import type { Running } from '../running.ts';
+
+/** What the gateway offers and demands. Proposals in Libreswan's words, such as `aes_gcm256` or `aes256-sha2_256`. */
+export interface LibreswanOptions {
+  readonly certificate: Issued;
+  /** Accepted issuers of clients, and of the gateway itself. */
+  readonly authorities: readonly string[];
+  /** Outer address of the gateway; the inner addresses are of the same family: a connection of Libreswan 4 has one. */
+  readonly family?: 4 | 6;
+  readonly ike?: string;
+  readonly esp?: string;
+  readonly esn?: 'yes' | 'no' | 'either';
+}
+
+/** Its package is only unpacked: installing it would remove strongSwan. */
+const installed = repository('.build/debian/libreswan/usr/libexec/ipsec');
+const nssDirectory = '/var/lib/ipsec/nss';
+const control = '/run/pluto/pluto.ctl';
+const connection = 'corp';
+
+/** A Libreswan pluto on a host, with the ESP of the kernel. */
+export class Libreswan {
+  readonly host: Host;
+  #options: LibreswanOptions;
+  #pluto: Running;
+
+  private constructor(host: Host, options: LibreswanOptions, pluto: Running) {
+    this.host = host;
+    this.#options = options;
+    this.#pluto = pluto;
+  }
+
+  static async start(host: Host, options: LibreswanOptions): Promise<Libreswan> {
+    await fillStore(host, options);
+    host.write('/etc/ipsec.conf', ipsecConf(options));
+    host.write('/etc/ipsec.secrets', '', 0o600);
+    host.write('/run/pluto/.keep', '');
+    const places = [
+      '--config',
+      '/etc/ipsec.conf',
+      '--nssdir',
+      nssDirectory,
+      '--rundir',
+      '/run/pluto',
+      '--secretsfile',
+      '/etc/ipsec.secrets',
+    ];
+    // Helper threads of its own would fight for two emulated processors.
+    const pluto = host.spawn(
+      [path.join(installed, 'pluto'), '--nofork', '--stderrlog', '--no-dnssec', '--nhelpers', '1', ...places],
+      {
+        name: 'pluto',
+      },
+    );
+    await pluto.saysWithin(
+      /listening for IKE|Pluto initialized|adding UDP interface|forgetting secrets|helper threads? available/i,
+      10_000,
+    );
+    const gateway = new Libreswan(host, options, pluto);
+    await gateway.configure({});
+    return gateway;
+  }
+
+  async configure(change: Partial<LibreswanOptions>): Promise<void> {
+    this.#options = { ...this.#options, ...change };
+    this.host.write('/etc/ipsec.conf', ipsecConf(this.#options));
+    for (let turn = 0; ; turn++) {
+      const listening = await this.whack(['--listen']);
+      if (listening.status === 0) break;
+      if (turn > 50 * patience) throw new Error(`pluto does not listen: ${listening.stdout}${listening.stderr}\n${this.log()}`);
+      await sleep(50);
+    }
+    const argv = [path.join(installed, 'addconn'), '--config', '/etc/ipsec.conf', '--ctlsocket', control, connection];
+    const added = await this.host.run(argv);
+    if (added.status !== 0) throw new CommandFailed(this.host.name, argv, added);
+  }
+
+  whack(args: readonly string[]): Promise<ExecResult> {
+    return this.host.run([path.join(installed, 'whack'), '--ctlsocket', control, ...args]);
+  }
+
+  /** Starts a rekey from the gateway's side. */
+  rekey(what: 'ike' | 'child', instance: string): Promise<ExecResult> {
+    return this.whack([what === 'ike' ? '--rekey-ike' : '--rekey-ipsec', '--name', instance, '--asynchronous']);
+  }
+
+  /** What it says of its SAs. */
+  async sas(): Promise<string> {
+    return (await this.whack(['--trafficstatus'])).stdout + (await this.whack(['--briefstatus'])).stdout;
+  }
+
+  async stop(): Promise<void> {
+    await this.#pluto.stop('SIGTERM', 10_000);
+  }
+
+  log(): string {
+    return this.#pluto.output();
+  }
+}
+
+function ipsecConf(options: LibreswanOptions): string {
+  const six = options.family === 6;
+  return `config setup
+    protostack=xfrm
+    uniqueids=no
+    nssdir=${nssDirectory}
+conn ${connection}
+    ikev2=insist
+    left=${six ? network.gateway.v6 : network.gateway.v4}
+    leftid=@${network.gateway.name}
+    leftcert=gateway
+    leftsendcert=always
+    leftsubnet=${six ? '::/0' : '0.0.0.0/0'}
+    leftmodecfgserver=yes
+    leftupdown=/bin/true
+    right=%any
+    rightid=%fromcert
+    rightca=%same
+    rightaddresspool=${six ? network.pool.range6 : network.pool.range4}
+    rightmodecfgclient=yes
+    modecfgdns=${six ? network.corp.dns6 : network.corp.dns4}
+    narrowing=yes
+    encapsulation=yes
+    mobike=yes
+    fragmentation=yes
+    rekey=no
+    authby=ecdsa,rsa-sha2
+    ike=${options.ike ?? 'aes_gcm256-sha2_256;dh19,aes256-sha2_256;dh19'}
+    esp=${options.esp ?? 'aes_gcm256,aes_gcm128'}
+    esn=${options.esn ?? 'either'}
+    retransmit-interval=4000
+    auto=add
+`;
+}
+
+/** Certificates and key of the gateway, where Libreswan looks for them: a store of NSS. */
+async function fillStore(host: Host, { certificate, authorities }: LibreswanOptions): Promise<void> {
+  const database = `sql:${nssDirectory}`;
+  host.write('/run/import/gateway.pem', certificate.chainPem);
+  host.write('/run/import/gateway.key', certificate.keyPem, 0o600);
+  await host.exec(['mkdir', '-p', nssDirectory]);
+  await host.exec(['certutil', '-N', '-d', database, '--empty-password']);
+  const bundle = [
+    '-inkey',
+    '/run/import/gateway.key',
+    '-in',
+    '/run/import/gateway.pem',
+    '-name',
+    'gateway',
+    '-passout',
+    'pass:lab',
+  ];
+  await host.exec(['openssl', 'pkcs12', '-export', ...bundle, '-out', '/run/import/gateway.p12']);
+  await host.exec(['pk12util', '-i', '/run/import/gateway.p12', '-d', database, '-W', 'lab', '-K', '']);
+  for (const [index, authority] of authorities.entries()) {
+    host.write(`/run/import/ca-${index}.pem`, authority);
+    await host.exec(['certutil', '-A', '-d', database, '-n', `ca-${index}`, '-t', 'CT,,', '-i', `/run/import/ca-${index}.pem`]);
+  }
+}

@@ -1,0 +1,198 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const repositoryRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+/** Where `scripts/start.mjs` lays down what Debian's meta-package of its newest kernel stands for. */
+const kernelDirectory = path.join(repositoryRoot, '.build/debian/linux-image-amd64');
+/** What a kernel needs before it can see the shared root; the rest it loads from there by itself. */
+const firstModules = ['virtio_pci', '9pnet_virtio', '9p', 'overlay'];
+
+export interface GuestOptions {
+  /** What runs in the guest, in the directory of the repository, as root. Its standard output comes line by line. */
+  readonly argv: readonly string[];
+  readonly onLine: (line: string) => void;
+  /** The guest's life in milliseconds: then it is killed. */
+  readonly timeoutMs: number;
+  /** Default 2048. */
+  readonly memoryMb?: number;
+}
+
+export interface GuestEnd {
+  /** Exit status of the command; undefined: it never ended. */
+  readonly status: number | undefined;
+  readonly timedOut: boolean;
+  /** The end of what kernel and command said on the console. */
+  readonly console: string;
+  readonly seconds: number;
+}
+
+/**
+ * Boots Debian's own kernel in QEMU with the root of this machine inside, read-only, and everything that is written kept in the guest's memory.
+ * It has no network card: nothing of the guest can reach this machine's network. QEMU ends with this process, however that ends.
+ * @throws {Error} when the kernel or QEMU is not there
+ */
+export async function runInGuest(options: GuestOptions): Promise<GuestEnd> {
+  const release = prepareKernel();
+  const directory = mkdtempSync(path.join(tmpdir(), 'aovpn-guest-'));
+  const started = performance.now();
+  let child: ChildProcess | undefined;
+  const kill = (): void => void child?.kill('SIGKILL');
+  const remove = (): void => {
+    kill();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once('exit', remove);
+  try {
+    const log = path.join(directory, 'console');
+    makeInitramfs(directory, release, options.argv);
+    child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(directory, release, options)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));
+    let status: number | undefined;
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      const end = /^@@exit (\d+)/.exec(line);
+      if (end) status = Number(end[1]);
+      else options.onLine(line);
+    });
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      kill();
+    }, options.timeoutMs);
+    await new Promise<void>((resolve, reject) => child!.once('error', reject).once('close', () => resolve())).finally(() =>
+      clearTimeout(timer),
+    );
+    const seconds = (performance.now() - started) / 1000;
+    return { status, timedOut, console: `${said}${existsSync(log) ? readFileSync(log, 'utf8').slice(-20_000) : ''}`, seconds };
+  } finally {
+    process.off('exit', remove);
+    remove();
+  }
+}
+
+/** The release of the kernel that the lane boots, such as `6.1.0-50-amd64`. */
+export function kernelRelease(): string {
+  const modules = path.join(kernelDirectory, 'lib/modules');
+  const [release] = existsSync(modules) ? readdirSync(modules) : [];
+  if (release === undefined)
+    throw new Error(`Debian's kernel is not unpacked in ${kernelDirectory}: npm run test:kernel does that`);
+  return release;
+}
+
+/** A package leaves the index of modules to its installation; here it is made on first use. */
+function prepareKernel(): string {
+  const release = kernelRelease();
+  if (!existsSync(path.join(kernelDirectory, 'lib/modules', release, 'modules.alias'))) {
+    const made = spawnSync('depmod', ['-b', kernelDirectory, release], { encoding: 'utf8' });
+    if (made.status !== 0) throw new Error(`depmod: ${made.error?.message ?? made.stderr}`);
+  }
+  return release;
+}
+
+function qemuArguments(directory: string, release: string, { memoryMb = 2048 }: GuestOptions): string[] {
+  // A plain processor: what emulation gets wrong of newer ones has crashed Node.
+  const machine = `-machine q35 -accel tcg,thread=multi -cpu Westmere -smp 2 -m ${memoryMb}`;
+  const without = '-nodefaults -no-reboot -display none -monitor none -nic none';
+  const share = '-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap';
+  return `${machine} ${without} ${share}`.split(' ').concat(
+    // The first port is the kernel's console, the second one what the command says.
+    ['-serial', `file:${path.join(directory, 'console')}`, '-serial', 'stdio'],
+    ['-kernel', path.join(kernelDirectory, 'boot', `vmlinuz-${release}`), '-initrd', path.join(directory, 'initramfs')],
+    ['-append', 'console=ttyS0 quiet panic=-1 random.trust_cpu=on'],
+  );
+}
+
+/** An archive for the kernel (cpio "newc"): busybox, the first modules in the order of their needs, the script that runs first. */
+function makeInitramfs(directory: string, release: string, argv: readonly string[]): void {
+  const root = path.join(directory, 'first');
+  for (const part of ['bin', 'modules', 'proc', 'sys', 'dev', 'lower', 'upper', 'root'])
+    mkdirSync(path.join(root, part), { recursive: true });
+  copyFileSync('/bin/busybox', path.join(root, 'bin/busybox'));
+  const modules = orderedModules(release);
+  for (const module of modules)
+    copyFileSync(path.join(kernelDirectory, 'lib/modules', release, module), path.join(root, 'modules', path.basename(module)));
+  const names = modules.map((module) => path.basename(module)).join(' ');
+  writeFileSync(path.join(root, 'init'), firstScript(names, release), { mode: 0o755 });
+  writeFileSync(path.join(root, 'command'), `${argv.map(quoted).join(' ')}\n`);
+  const packed = spawnSync(
+    'sh',
+    ['-euc', 'cd "$1" && find . | /bin/busybox cpio -o -H newc > "$2"', 'sh', root, path.join(directory, 'initramfs')],
+    {
+      encoding: 'utf8',
+    },
+  );
+  if (packed.status !== 0) throw new Error(`cpio: ${packed.error?.message ?? packed.stderr}`);
+}
+
+/** The first modules and what they need, needs first (modules.dep(5)). */
+function orderedModules(release: string): string[] {
+  const needs = new Map<string, string[]>();
+  for (const line of readFileSync(path.join(kernelDirectory, 'lib/modules', release, 'modules.dep'), 'utf8').split('\n')) {
+    const [file, rest] = line.split(':');
+    if (file && rest !== undefined) needs.set(file, rest.trim().split(' ').filter(Boolean));
+  }
+  const order: string[] = [];
+  const add = (file: string): void => {
+    if (order.includes(file)) return;
+    for (const need of (needs.get(file) ?? []).toReversed()) add(need);
+    if (!order.includes(file)) order.push(file);
+  };
+  for (const name of firstModules) {
+    const file = [...needs.keys()].find((candidate) => path.basename(candidate).replaceAll('-', '_') === `${name}.ko`);
+    // What is not there is built in.
+    if (file !== undefined) add(file);
+  }
+  return order;
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function firstScript(modules: string, release: string): string {
+  const inRoot = (where: string): string => `/root${where}`;
+  return `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+for module in ${modules}; do insmod /modules/$module || echo "first modules: $module"; done
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=1048576,cache=loose host /lower
+mount -t tmpfs -o size=75% tmpfs /upper
+mkdir /upper/files /upper/work
+mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /root
+mount -t tmpfs -o mode=755 tmpfs /root/run
+mount -t tmpfs -o mode=1777 tmpfs /root/tmp
+mount -t proc proc /root/proc
+mount -t sysfs sysfs /root/sys
+mount -t devtmpfs devtmpfs /root/dev
+mkdir -p /root/dev/pts /root/dev/shm ${inRoot('/lib/modules')}/${release} /root/run/netns
+mount -t devpts devpts /root/dev/pts
+mount -t tmpfs tmpfs /root/dev/shm
+mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
+mount -t bpf bpf /root/sys/fs/bpf
+mount --bind /lower${kernelDirectory}/lib/modules/${release} ${inRoot('/lib/modules')}/${release}
+stty -F /dev/ttyS1 raw -echo
+{
+  echo "cd ${quoted(repositoryRoot)}"
+  echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=8'
+  echo 'ip link set lo up'
+  echo 'modprobe tun'
+  echo 'exec 3>/dev/ttyS1'
+  printf '%s >&3\\n' "$(cat /command)"
+  echo 'echo "@@exit $?" >&3'
+  echo 'sleep 0.1'
+  echo 'echo o > /proc/sysrq-trigger'
+  echo 'sleep 60'
+} > /root/run/guest.sh
+exec switch_root /root /bin/sh /run/guest.sh
+`;
+}

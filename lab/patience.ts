@@ -1,0 +1,7 @@
+import process from 'node:process';
+
+/**
+ * By how much everything that is waited for may take longer, from `AOVPN_LAB_PATIENCE`: an emulated processor is slower by an order of magnitude,
+ * and nothing is wrong with it.
+ */
+export const patience = Math.max(1, Number(process.env['AOVPN_LAB_PATIENCE'] ?? '1') || 1);

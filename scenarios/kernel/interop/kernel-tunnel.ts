@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Host } from '../../../lab/host.ts';
+import { network } from '../../../lab/network.ts';
+import { patience } from '../../../lab/patience.ts';
+import type { World } from '../../../lab/world.ts';
+
+/** SPIs of a host's SAs, as its kernel lists them, in one line. */
+export async function kernelSpis(host: Host): Promise<string> {
+  const states = await host.exec(['ip', 'xfrm', 'state']);
+  return [...states.matchAll(/spi (0x[0-9a-f]+)/g)]
+    .map(([, spi]) => spi)
+    .toSorted((a, b) => (a! < b! ? -1 : 1))
+    .join(' ');
+}
+
+/** All of the kernel's IPsec on a host, devices included; empty: nothing. */
+export async function ipsecLeft(host: Host): Promise<string> {
+  const script = 'ip xfrm state; ip xfrm policy; ip -o link show type xfrm';
+  return (await host.exec(['sh', '-c', script])).trim();
+}
+
+/** Waits until something is no longer what it was. */
+export async function changes(what: string, before: string, look: () => Promise<string>): Promise<string> {
+  const deadline = performance.now() + 5000 * patience;
+  for (;;) {
+    const now = await look();
+    if (now !== before) return now;
+    if (performance.now() > deadline) throw new Error(`${what} are as before: ${before}`);
+    await sleep(50);
+  }
+}
+
+/** Numbered datagrams go to the company and back meanwhile; not one may be missing. */
+export async function echoes(world: World, action: () => Promise<void>): Promise<void> {
+  const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 50);
+  await sleep(500);
+  try {
+    await action();
+  } finally {
+    const report = await flow.stop(3000);
+    assert.equal(report.lost, 0, JSON.stringify(report));
+    assert.ok(report.sent > 20, JSON.stringify(report));
+  }
+}
