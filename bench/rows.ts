@@ -7,6 +7,7 @@ import { smallProfile } from './b14-profile.ts';
 import { memory } from './b15-memory.ts';
 import { wakeUpsRow } from './b15-wake-ups.ts';
 import { coldStart } from './b16-cold-start.ts';
+import { kernelPlane } from './b17-kernel-plane.ts';
 import { userspaceEsp } from './b1-userspace-esp.ts';
 import { plainLink } from './b2-plain-link.ts';
 import { cost } from './b3-cost.ts';
@@ -49,4 +50,5 @@ export const rows: readonly Row[] = [
   memory,
   wakeUpsRow,
   coldStart,
+  kernelPlane,
 ];

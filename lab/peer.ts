@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { charonLog } from './gateway/strongswan.ts';
+import { charonLog, kernelEsp } from './gateway/strongswan.ts';
 import type { Host } from './host.ts';
 import type { Issued } from './pki/authority.ts';
 import { section, type Settings } from './gateway/strongswan-conf.ts';
@@ -137,7 +137,8 @@ const strongswanConf = (log: string): string =>
     charon: {
       load: [
         'aesni aes sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pem openssl curve25519 chapoly gcm ccm cmac hmac kdf',
-        'drbg kernel-libipsec kernel-netlink socket-default resolve vici updown eap-identity eap-mschapv2 eap-tls eap-ttls',
+        kernelEsp ? '' : 'kernel-libipsec',
+        'drbg kernel-netlink socket-default resolve vici updown eap-identity eap-mschapv2 eap-tls eap-ttls',
       ].join(' '),
       threads: 16,
       retransmit_tries: 3,

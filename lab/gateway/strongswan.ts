@@ -72,7 +72,7 @@ export interface GatewayOptions {
 }
 
 /** Where the kernel has ESP (in the kernel lane) the gateway uses it; else it brings its own. */
-const kernelEsp = process.env['AOVPN_LAB_ESP'] === 'kernel';
+export const kernelEsp = process.env['AOVPN_LAB_ESP'] === 'kernel';
 const plugins = [
   'aesni aes sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pkcs12 pem openssl curve25519 chapoly gcm ccm',
   kernelEsp ? '' : 'kernel-libipsec',
