@@ -22,7 +22,8 @@ export const kernelPlane: Row = {
       },
       timeoutMs: 1_200_000,
     });
-    if (measured.length < rounds) throw new Error(`${measured.length} of ${rounds} rounds came out of the guest:\n${end.console}`);
+    if (measured.length < rounds)
+      throw new Error(`${measured.length} of ${rounds} rounds came out of the guest:\n${end.console}`);
     const at = (round: number, side: 'ours' | 'charon'): Promise<number> => Promise.resolve(measured[round % rounds]![side]);
     return {
       sides: [

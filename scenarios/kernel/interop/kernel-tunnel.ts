@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { assertOnlyEsp } from '../../../lab/capture.ts';
 import type { Host } from '../../../lab/host.ts';
-import { network } from '../../../lab/network.ts';
+import { canary, network } from '../../../lab/network.ts';
 import { patience } from '../../../lab/patience.ts';
+import type { WirePacket } from '../../../lab/pcap.ts';
 import type { World } from '../../../lab/world.ts';
 
 /** SPIs of a host's SAs, as its kernel lists them, in one line. */
@@ -42,4 +44,16 @@ export async function echoes(world: World, action: () => Promise<void>): Promise
     assert.equal(report.lost, 0, JSON.stringify(report));
     assert.ok(report.sent > 20, JSON.stringify(report));
   }
+}
+
+/** Nothing but ESP and IKE on the wire. A slow gateway is tried over TCP as well (RFC 9329), which ours refuses. */
+export function assertOnlyTunnel(packets: readonly WirePacket[]): void {
+  const refused = ({ protocol, sourcePort, destinationPort }: WirePacket): boolean =>
+    protocol === 6 && (sourcePort === 4500 || destinationPort === 4500);
+  const publicDns = [network.internet.dns4, network.internet.dns6];
+  assertOnlyEsp(
+    packets.filter((packet) => !refused(packet)),
+    [canary],
+    { publicDns },
+  );
 }

@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { assertOnlyEsp } from '../../../lab/capture.ts';
 import { Libreswan } from '../../../lab/gateway/libreswan.ts';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Product } from '../../../lab/product.ts';
 import { World } from '../../../lab/world.ts';
-import { changes, echoes, kernelSpis } from './kernel-tunnel.ts';
+import { assertOnlyTunnel, changes, echoes, kernelSpis } from './kernel-tunnel.ts';
 
 const name = 'libreswan';
 
@@ -59,7 +58,7 @@ suite('Libreswan', { concurrency: 1 }, () => {
       assert.match((await up('v4'))!, /^AES-GCM-16-(128|256)( \/ ESN)?$/);
       await intranet(network.corp.web4);
       assert.equal((await world.application.fetch(`http://${network.corp.web4}/bytes/300000`)).octets, 300_000);
-      assertOnlyEsp(await capture.stop(), [canary], { publicDns: [network.internet.dns4, network.internet.dns6] });
+      assertOnlyTunnel(await capture.stop());
     });
 
     test('rekeys by us lose nothing', async () => {

@@ -8,6 +8,13 @@ export interface ErrorFlow {
   readonly remotePort: number;
 }
 
+export interface PathError {
+  /** An errno's name, as a socket would have told it. `EMSGSIZE`: the path carries less than believed. */
+  readonly code: string;
+  /** With `EMSGSIZE`: what it carries, octets. */
+  readonly mtu?: number;
+}
+
 export interface IcmpErrorSocket {
   close(): void;
 }
@@ -20,7 +27,7 @@ const atATime = 32;
  * (`UDP_ENCAP`). Whatever a stranger writes here is a hint and no more.
  * @throws {SysError} where raw sockets are not allowed
  */
-export function openIcmpErrorSocket(flow: ErrorFlow, onError: (code: string) => void): IcmpErrorSocket {
+export function openIcmpErrorSocket(flow: ErrorFlow, onError: (error: PathError) => void): IcmpErrorSocket {
   const four = flow.family === 4;
   const domain = four ? constant.AF_INET : constant.AF_INET6;
   const type = constant.SOCK_RAW | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC;
@@ -38,8 +45,8 @@ export function openIcmpErrorSocket(flow: ErrorFlow, onError: (code: string) => 
     for (let i = 0; i < atATime; i++) {
       const length = libc.recvfrom(fd, libc.addressOf(buffer), buffer.length, constant.MSG_DONTWAIT, 0, 0);
       if (length < 0) return;
-      const code = unreachable(buffer.subarray(0, length), flow);
-      if (code !== undefined) onError(code);
+      const error = unreachable(buffer.subarray(0, length), flow);
+      if (error) onError(error);
     }
   });
   watch.unref();
@@ -64,9 +71,8 @@ const codes4: Readonly<Record<number, string>> = {
 /** RFC 4443 §3.1 */
 const codes6: Readonly<Record<number, string>> = { 0: 'ENETUNREACH', 1: 'EACCES', 3: 'EHOSTUNREACH', 4: 'ECONNREFUSED' };
 
-/** What an ICMP message says about a flow, as an errno's name (`EMSGSIZE`: the path carries less than believed); undefined for others' flows and for
- * what is no error of the path. */
-export function unreachable(message: Uint8Array, flow: ErrorFlow): string | undefined {
+/** What an ICMP message says about a flow; undefined for others' flows and for what is no error of the path. */
+export function unreachable(message: Uint8Array, flow: ErrorFlow): PathError | undefined {
   const four = flow.family === 4;
   // With IPv4 a raw socket gets the IP header too.
   const icmp = four ? (message[0]! & 15) * 4 : 0;
@@ -80,6 +86,10 @@ export function unreachable(message: Uint8Array, flow: ErrorFlow): string | unde
   if (protocol !== 17 || message.length < udp + 4) return undefined;
   const port = (at: number): number => (message[at]! << 8) | message[at + 1]!;
   if (port(udp) !== flow.localPort || port(udp + 2) !== flow.remotePort) return undefined;
-  if (four) return codes4[code];
-  return type === 2 ? 'EMSGSIZE' : codes6[code];
+  const name = four ? codes4[code] : type === 2 ? 'EMSGSIZE' : codes6[code];
+  if (name === undefined) return undefined;
+  if (name !== 'EMSGSIZE') return { code: name };
+  // RFC 1191 §4, RFC 4443 §3.2. What is below any sensible path is nothing to go by.
+  const mtu = port(icmp + 6) + (four ? 0 : port(icmp + 4) * 0x10000);
+  return mtu < (four ? 552 : 1280) ? undefined : { code: name, mtu };
 }

@@ -9,6 +9,7 @@ import {
   type DataPlaneEvent,
   type DataPlaneOptions,
   type DataPlaneStats,
+  type EspTransform,
   type EspSa,
   type OpenDataPlane,
   type OuterPath,
@@ -202,6 +203,7 @@ class KernelDataPlane implements DataPlane {
       try {
         const transform = checkChild(child, inbound, outbound, (spi) => this.#tunnel.has(spi));
         if (!this.#path) throw dataPlaneError('closed', 'the data plane is not connected yet');
+        if (this.#tunnel.pairs.length === 0) this.#tunnel.setFragments(this.#carries(transform) < 1280);
         this.#tunnel.install({ spiIn: inbound.spi, spiOut: outbound.spi, transform, esn: child.esn }, inbound, outbound);
         if (child.sendNow) this.#use(inbound.spi);
       } catch (error) {
@@ -312,12 +314,28 @@ class KernelDataPlane implements DataPlane {
     this.#fitPath();
   }
 
+  /** ICMP says that the path carries less; the kernel has taken note of it for its routes already. */
+  #narrow(mtu: number): void {
+    if (mtu >= this.#pathMtu) return;
+    this.#pathMtu = mtu;
+    try {
+      this.#fitPath();
+    } catch (error) {
+      this.#fail('kernelRefused', `fitting SAs to the path: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #carries(transform: EspTransform): number {
+    return innerMtu(this.#pathMtu, this.#path!.local.family, transform);
+  }
+
   /** Where the path carries less than the device promises, packets come to the kernel's IPsec one at a time. */
   #fitPath(): void {
     const { device, mtu } = this.#options;
     const transform = this.#tunnel.current?.transform;
     if (this.#device === undefined || !this.#path || !this.#socket || !transform) return;
-    setJoinedPackets(this.#socket.fd, device, innerMtu(this.#pathMtu, this.#path.local.family, transform) >= mtu);
+    setJoinedPackets(this.#socket.fd, device, this.#carries(transform) >= mtu);
+    this.#tunnel.setFragments(this.#carries(transform) < 1280);
   }
 
   #mustRoute(what: string, requests: readonly RouteRequest[]): void {
@@ -374,11 +392,8 @@ class KernelDataPlane implements DataPlane {
   #watchErrors({ local, localPort, remotePort }: OuterPath): void {
     this.#errors?.close();
     try {
-      this.#errors = openIcmpErrorSocket({ family: local.family, localPort, remotePort }, (code) => {
-        if (code === 'EMSGSIZE') {
-          this.#pathMtu = 0;
-          return this.#fitPath();
-        }
+      this.#errors = openIcmpErrorSocket({ family: local.family, localPort, remotePort }, ({ code, mtu }) => {
+        if (mtu !== undefined) return this.#narrow(mtu);
         const now = performance.now();
         if (now - this.#lastTroubleAt < troubleInterval) return;
         this.#lastTroubleAt = now;

@@ -24,6 +24,7 @@ const request = newState({
   interfaceId: ourInterfaceIds.first,
   mark: 7,
   esn: true,
+  fragments: false,
   softBytes: 1000,
   softPackets: undefined,
   algorithms: [],
