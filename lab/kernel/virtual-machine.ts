@@ -184,6 +184,7 @@ stty -F /dev/ttyS1 raw -echo
 {
   echo "cd ${quoted(repositoryRoot)}"
   echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=20'
+  echo "export NODE_OPTIONS='--require ${repositoryRoot}/lab/kernel/guest-flags.cjs'"
   echo 'ip link set lo up'
   echo 'modprobe tun'
   echo 'exec 3>/dev/ttyS1'

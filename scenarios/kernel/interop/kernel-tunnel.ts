@@ -5,6 +5,7 @@ import type { Host } from '../../../lab/host.ts';
 import { canary, network } from '../../../lab/network.ts';
 import { patience } from '../../../lab/patience.ts';
 import type { WirePacket } from '../../../lab/pcap.ts';
+import type { Product } from '../../../lab/product.ts';
 import type { World } from '../../../lab/world.ts';
 
 /** SPIs of a host's SAs, as its kernel lists them, in one line. */
@@ -20,6 +21,18 @@ export async function kernelSpis(host: Host): Promise<string> {
 export async function ipsecLeft(host: Host): Promise<string> {
   const script = 'ip xfrm state; ip xfrm policy; ip -o link show type xfrm';
   return (await host.exec(['sh', '-c', script])).trim();
+}
+
+/** Waits until a host has no SA, policy or device of the kernel's IPsec any more. */
+export async function nothingLeft(host: Host): Promise<void> {
+  const deadline = performance.now() + 5000 * patience;
+  for (;;) {
+    const left = await ipsecLeft(host);
+    if (left === '') return;
+    // Keys are none of a log's business, not even these.
+    if (performance.now() > deadline) throw new Error(`left: ${left.replaceAll(/0x[0-9a-f]{24,}/g, '…')}`);
+    await sleep(50);
+  }
 }
 
 /** Waits until something is no longer what it was. */
@@ -43,6 +56,20 @@ export async function echoes(world: World, action: () => Promise<void>): Promise
     const report = await flow.stop(3000);
     assert.equal(report.lost, 0, JSON.stringify(report));
     assert.ok(report.sent > 20, JSON.stringify(report));
+  }
+}
+
+/** A failure comes with what the kernel has (without keys) and what the daemon said last. */
+export async function withKernelState(host: Host, product: Product, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    const script =
+      'ip -s xfrm state; ip xfrm policy; grep -v "[^0-9]0$" /proc/net/xfrm_stat; ip route get 10.20.0.80; ip -s link show type xfrm; ip addr';
+    const seen = (await host.run(['sh', '-c', script])).stdout
+      .replaceAll(/0x[0-9a-f]{24,}/g, '…')
+      .replaceAll(/(?: [0-9a-f]{8}){3,} ?\n/g, '');
+    throw new Error(`${String(error)}\n${seen}\n${product.daemon.output().slice(-3000)}`, { cause: error });
   }
 }
 

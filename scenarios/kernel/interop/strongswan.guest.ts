@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
-import { assertOnlyTunnel, changes, echoes, ipsecLeft, kernelSpis } from './kernel-tunnel.ts';
+import { assertOnlyTunnel, changes, echoes, ipsecLeft, kernelSpis, nothingLeft, withKernelState } from './kernel-tunnel.ts';
 
 const name = 'kernel';
 
@@ -18,7 +18,9 @@ suite('strongSwan', { concurrency: 1 }, () => {
 
   const intranet = async (): Promise<void> => {
     for (const address of [network.corp.web4, `[${network.corp.web6}]`])
-      assert.match((await stage.world.application.fetch(`http://${address}/`)).body, new RegExp(canary));
+      await withKernelState(stage.world.client, stage.product, async () => {
+        assert.match((await stage.world.application.fetch(`http://${address}/`)).body, new RegExp(canary));
+      });
   };
 
   for (const outside of ['v4', 'v6'] as const) {
@@ -39,7 +41,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
       } finally {
         await stage.strike(name);
       }
-      assert.equal(await ipsecLeft(world.client), '');
+      await nothingLeft(world.client);
     });
   }
 
@@ -145,7 +147,10 @@ suite('strongSwan', { concurrency: 1 }, () => {
 
     test('what somebody flushes out of the kernel comes back', async () => {
       const { world } = stage;
+      const policies = async (): Promise<string> => await world.client.exec(['ip', 'xfrm', 'policy']);
       await world.client.exec(['ip', 'xfrm', 'policy', 'flush']);
+      await changes('policies', '', policies);
+      await world.application.fetchUntil(`http://${network.corp.web4}/`);
       await intranet();
       const before = await kernelSpis(world.client);
       await world.client.exec(['ip', 'xfrm', 'state', 'flush']);
@@ -169,7 +174,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
     assert.notEqual(await ipsecLeft(world.client), '');
     const cleaned = await world.client.run([process.execPath, 'packages/daemon/bin/aovpnd.mjs', '--clean-up']);
     assert.equal(cleaned.status, 0, cleaned.stderr);
-    assert.equal(await ipsecLeft(world.client), '');
+    await nothingLeft(world.client);
     await product.start();
     await product.waitForState(name, 'up');
     await intranet();

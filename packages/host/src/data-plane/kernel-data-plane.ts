@@ -203,7 +203,6 @@ class KernelDataPlane implements DataPlane {
       try {
         const transform = checkChild(child, inbound, outbound, (spi) => this.#tunnel.has(spi));
         if (!this.#path) throw dataPlaneError('closed', 'the data plane is not connected yet');
-        if (this.#tunnel.pairs.length === 0) this.#tunnel.setFragments(this.#carries(transform) < 1280);
         this.#tunnel.install({ spiIn: inbound.spi, spiOut: outbound.spi, transform, esn: child.esn }, inbound, outbound);
         if (child.sendNow) this.#use(inbound.spi);
       } catch (error) {
@@ -318,11 +317,7 @@ class KernelDataPlane implements DataPlane {
   #narrow(mtu: number): void {
     if (mtu >= this.#pathMtu) return;
     this.#pathMtu = mtu;
-    try {
-      this.#fitPath();
-    } catch (error) {
-      this.#fail('kernelRefused', `fitting SAs to the path: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    this.#fitPath();
   }
 
   #carries(transform: EspTransform): number {
@@ -335,7 +330,6 @@ class KernelDataPlane implements DataPlane {
     const transform = this.#tunnel.current?.transform;
     if (this.#device === undefined || !this.#path || !this.#socket || !transform) return;
     setJoinedPackets(this.#socket.fd, device, this.#carries(transform) >= mtu);
-    this.#tunnel.setFragments(this.#carries(transform) < 1280);
   }
 
   #mustRoute(what: string, requests: readonly RouteRequest[]): void {

@@ -33,8 +33,6 @@ export interface NewState extends StateEnds {
   /** Of outer packets; 0 for none. Inbound states have none. */
   readonly mark: number;
   readonly esn: boolean;
-  /** Outer IPv4 packets may be fragmented: they carry no DF. */
-  readonly fragments: boolean;
   /** Octets and packets after which the kernel tells; undefined: never. */
   readonly softBytes: number | undefined;
   readonly softPackets: number | undefined;
@@ -113,8 +111,7 @@ export function newState(state: NewState): XfrmRequest {
   view.setUint16(at.family, familyNumber(family), littleEndian);
   fixed[at.mode] = nl.XFRM_MODE_TUNNEL;
   // With a selector of no family a tunnel carries both.
-  fixed[at.flags] =
-    nl.XFRM_STATE_AF_UNSPEC | (state.esn ? nl.XFRM_STATE_ESN : 0) | (state.fragments ? nl.XFRM_STATE_NOPMTUDISC : 0);
+  fixed[at.flags] = nl.XFRM_STATE_AF_UNSPEC | (state.esn ? nl.XFRM_STATE_ESN : 0);
   const encapsulation = new Uint8Array(24);
   const ports = viewOf(encapsulation);
   ports.setUint16(0, constant.UDP_ENCAP_ESPINUDP, littleEndian);

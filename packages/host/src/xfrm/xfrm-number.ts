@@ -25,7 +25,6 @@ export const XFRMA_SET_MARK = 29;
 export const XFRMA_IF_ID = 31;
 
 export const XFRM_MODE_TUNNEL = 1;
-export const XFRM_STATE_NOPMTUDISC = 4;
 export const XFRM_STATE_AF_UNSPEC = 32;
 export const XFRM_STATE_ESN = 128;
 export const IPPROTO_ESP = 50;

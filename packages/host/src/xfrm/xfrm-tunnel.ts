@@ -60,7 +60,6 @@ export class XfrmTunnel {
   #path: OuterPath | undefined;
   #addresses: readonly IpAddress[] = [];
   #current: XfrmPair | undefined;
-  #fragments = false;
   readonly #gone = { bytesIn: 0, bytesOut: 0, packetsIn: 0, packetsOut: 0, replayed: 0, unauthentic: 0 };
 
   constructor(socket: XfrmSocket, interfaceId: number, mark: number) {
@@ -180,17 +179,6 @@ export class XfrmTunnel {
     for (const policy of this.#outbound(this.#addresses)) this.#must('XFRM_MSG_UPDPOLICY', putPolicy(policy));
   }
 
-  /**
-   * Whether outer IPv4 packets may be fragmented: where the path carries less than an IPv6 packet of 1280 octets needs, which may not be refused
-   * (RFC 8200 §5). @throws {SysError}
-   */
-  setFragments(allowed: boolean): void {
-    if (this.#fragments === allowed) return;
-    this.#fragments = allowed;
-    const path = this.#path;
-    if (path) for (const pair of this.#pairs.values()) this.#moveState('out', pair, path, path);
-  }
-
   counters(pair: XfrmPair): PairCounters {
     const path = this.#mustPath();
     const inbound = this.#read(stateAddress('in', pair, path));
@@ -261,7 +249,6 @@ export class XfrmTunnel {
       interfaceId: this.#interfaceId,
       mark: inward ? 0 : this.#mark,
       esn: pair.esn,
-      fragments: !inward && this.#fragments,
       softBytes: pair.transform.softByteLimit,
       softPackets: pair.esn ? undefined : rekeySequence,
       algorithms,

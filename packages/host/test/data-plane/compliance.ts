@@ -25,6 +25,8 @@ export interface PlaneTraits {
   readonly counts: 'all' | 'some';
   /** Octets of the long transfer: it must last for a second at least. */
   readonly longTransfer: number;
+  /** MTU of an outer IPv4 path that is too narrow for the device's packets, and that the plane copes with. */
+  readonly narrowPath: number;
 }
 
 /** What every data plane must do, with real packets between two network namespaces. Needs root. */
@@ -144,7 +146,7 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
         [world.a, world.wireA],
         [world.b, world.wireB],
       ] as const) {
-        ip('-n', namespace, 'link', 'set', wire, 'mtu', '1300');
+        ip('-n', namespace, 'link', 'set', wire, 'mtu', String(traits.narrowPath));
       }
       const a = await openStation(open, world.a);
       const b = await openStation(open, world.b);

@@ -6,7 +6,7 @@ import { dataPlaneCompliance } from './compliance.ts';
 import { makeNetWorld } from './net-world.ts';
 import { openStation } from './plane-fixture.ts';
 
-dataPlaneCompliance('userspace', openUserspaceDataPlane, { counts: 'all', longTransfer: 60_000_000 });
+dataPlaneCompliance('userspace', openUserspaceDataPlane, { counts: 'all', longTransfer: 60_000_000, narrowPath: 1300 });
 
 suite('userspace: rest', () => {
   test('when nothing happens the workers sleep, however commands and wake-ups crossed before', async () => {

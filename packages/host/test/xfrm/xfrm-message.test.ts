@@ -24,7 +24,6 @@ const request = newState({
   interfaceId: ourInterfaceIds.first,
   mark: 7,
   esn: true,
-  fragments: false,
   softBytes: 1000,
   softPackets: undefined,
   algorithms: [],
