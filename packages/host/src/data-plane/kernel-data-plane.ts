@@ -149,7 +149,7 @@ class KernelDataPlane implements DataPlane {
       const path = { local: socket.local, localPort: socket.localPort, remote, remotePort };
       this.#path = path;
       this.#pathMtu = route.pathMtu;
-      this.#tunnel.move(path);
+      this.#move(path);
       this.#fitPath();
       this.#watchErrors(path);
       this.#armKeepalive();
@@ -305,6 +305,16 @@ class KernelDataPlane implements DataPlane {
         throw asHostError(error, 'the kernel’s IPsec');
       }
     });
+  }
+
+  /** Half moved is worse than gone: the tunnel is made anew then. */
+  #move(path: OuterPath): void {
+    try {
+      this.#tunnel.move(path);
+    } catch (error) {
+      this.#fail('kernelRefused', error instanceof Error ? error.message : String(error));
+      throw error;
+    }
   }
 
   #use(spiIn: number): void {

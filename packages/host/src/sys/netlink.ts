@@ -66,7 +66,10 @@ export function openNetlink(protocol: number, groups: number): NetlinkSocket {
         if (length > buffer.length) throw new SysError('recv AF_NETLINK', errno.EMSGSIZE);
         // Only the kernel (port 0) is believed: any local process may send to a netlink socket (CVE-2009-1185 class).
         if (from[4] || from[5] || from[6] || from[7]) continue;
-        return buffer.slice(0, length);
+        const copy = buffer.slice(0, length);
+        // What the kernel says of an SA has its keys in it: whoever gets the copy overwrites it, and this one does not stay.
+        buffer.fill(0, 0, length);
+        return copy;
       }
     },
     watch: (callback) => {

@@ -75,8 +75,11 @@ function drain(
   socket
     .watch(() => {
       try {
-        for (let datagram = socket.receive(); datagram; datagram = socket.receive())
+        for (let datagram = socket.receive(); datagram; datagram = socket.receive()) {
           for (const { type, body } of decodeMessages(datagram)) take(type, body);
+          // The kernel tells of new SAs with their keys.
+          datagram.fill(0);
+        }
       } catch (error) {
         if (!(error instanceof SysError) || error.code !== 'ENOBUFS') throw error;
         overrun();

@@ -1,5 +1,6 @@
+import { wipe } from '@aovpn/bytes';
 import { SysError } from '../sys/index.ts';
-import { decodePolicy, decodeState, deleteState } from './xfrm-message.ts';
+import { algorithmsOf, decodePolicy, decodeState, deleteState } from './xfrm-message.ts';
 import { isOurInterfaceId, XFRM_MSG_GETPOLICY, XFRM_MSG_GETSA } from './xfrm-number.ts';
 import { openXfrmSocket, type XfrmSocket } from './xfrm-socket.ts';
 
@@ -26,7 +27,11 @@ export function cleanUpXfrm(): XfrmCleanUpReport {
       .filter((policy) => isOurInterfaceId(policy?.interfaceId));
     const states = socket
       .dump(XFRM_MSG_GETSA)
-      .map(decodeState)
+      .map((body) => {
+        const state = decodeState(body);
+        if (state) wipe(...algorithmsOf(state).map(([, octets]) => octets));
+        return state;
+      })
       .filter((state) => isOurInterfaceId(state?.interfaceId));
     const answers = [
       ...socket.request(policies.map((policy) => policy!.remove)).map((code) => code && `IPsec policy: ${code}`),

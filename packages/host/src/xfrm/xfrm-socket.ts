@@ -1,3 +1,4 @@
+import { concat, wipe } from '@aovpn/bytes';
 import { constant, errnoName, littleEndian, openNetlink, setOption, SysError, waitReadable } from '../sys/index.ts';
 import { decodeMessages, encodeMessage, viewOf, type NetlinkMessage } from '../network/rtnetlink.ts';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR } from '../network/rtnetlink-number.ts';
@@ -15,6 +16,8 @@ export interface XfrmSocket {
 }
 
 const answerMs = 5000;
+/** Requests to a datagram: with the longest of them it stays far below what a socket takes, and so do their answers. */
+const batchSize = 16;
 
 /** @throws {SysError} EPROTONOSUPPORT where the kernel has no XFRM at all */
 export function openXfrmSocket(): XfrmSocket {
@@ -26,44 +29,59 @@ export function openXfrmSocket(): XfrmSocket {
     socket.close();
     throw error;
   }
-  const send = ({ type, flags, fixed, attributes }: XfrmRequest, more: number): void => {
-    const message = encodeMessage(type, flags | more | NLM_F_REQUEST, ++sequence, fixed, attributes);
+  /** All in one datagram: nothing of this process comes between them. */
+  const send = (requests: readonly XfrmRequest[], more: number): void => {
+    const messages = requests.map(({ type, flags, fixed, attributes }) =>
+      encodeMessage(type, flags | more | NLM_F_REQUEST, ++sequence, fixed, attributes),
+    );
+    const datagram = concat(...messages);
     try {
-      socket.send(message);
+      socket.send(datagram);
     } finally {
-      message.fill(0);
+      wipe(datagram, ...messages);
     }
   };
   const receive = (): NetlinkMessage[] => {
     for (;;) {
       const datagram = socket.receive();
-      if (datagram) return decodeMessages(datagram).filter((message) => message.sequence === sequence);
+      if (datagram) return decodeMessages(datagram);
       if (!waitReadable(socket.fd, answerMs)) throw new SysError('recv NETLINK_XFRM', 110);
     }
   };
   const errorOf = (message: NetlinkMessage): number => -viewOf(message.body).getInt32(0, littleEndian);
 
   return {
-    request: (requests) =>
-      requests.map((request) => {
-        send(request, NLM_F_ACK);
-        for (;;) {
+    request: (requests) => {
+      const answers: (string | undefined)[] = [];
+      for (let at = 0; at < requests.length; at += batchSize) {
+        const batch = requests.slice(at, at + batchSize);
+        const first = sequence + 1;
+        send(batch, NLM_F_ACK);
+        for (let missing = batch.length; missing > 0;) {
           for (const message of receive()) {
-            if (message.type !== NLMSG_ERROR) continue;
+            const index = message.sequence - first;
+            if (message.type !== NLMSG_ERROR || index < 0 || index >= batch.length) continue;
             const errno = errorOf(message);
-            return errno === 0 ? undefined : errnoName(errno);
+            answers[at + index] = errno === 0 ? undefined : errnoName(errno);
+            missing--;
           }
         }
-      }),
+      }
+      return requests.map((_, i) => answers[i]);
+    },
     get: (request) => {
-      send(request, 0);
-      for (;;) for (const message of receive()) return message.type === NLMSG_ERROR ? undefined : message.body;
+      send([request], 0);
+      for (;;) {
+        const answer = receive().find((message) => message.sequence === sequence);
+        if (answer) return answer.type === NLMSG_ERROR ? undefined : answer.body;
+      }
     },
     dump: (type) => {
-      send({ type, flags: 0, fixed: new Uint8Array(), attributes: [] }, NLM_F_DUMP);
+      send([{ type, flags: 0, fixed: new Uint8Array(), attributes: [] }], NLM_F_DUMP);
       const found: Uint8Array[] = [];
       for (;;) {
         for (const message of receive()) {
+          if (message.sequence !== sequence) continue;
           if (message.type === NLMSG_DONE) return found;
           if (message.type === NLMSG_ERROR) {
             if (errorOf(message) !== 0) throw new SysError('dump NETLINK_XFRM', errorOf(message));

@@ -1,6 +1,5 @@
 import { sameAddress, wipe, type IpAddress, type IpFamily } from '@aovpn/bytes';
 import { rekeySequence, type EspSa, type EspTransform, type OuterPath } from '@aovpn/esp';
-import { SysError } from '../sys/index.ts';
 import { algorithmAttributes } from './xfrm-algorithm.ts';
 import {
   algorithmsOf,
@@ -96,7 +95,7 @@ export class XfrmTunnel {
     return undefined;
   }
 
-  /** Hands a pair to the kernel, whose keys are overwritten here. @throws {SysError} */
+  /** Hands a pair to the kernel, whose keys are overwritten here. @throws {XfrmRefusal} */
   install(pair: XfrmPair, inbound: EspSa, outbound: EspSa): void {
     const path = this.#mustPath();
     const made: XfrmRequest[] = [];
@@ -121,7 +120,7 @@ export class XfrmTunnel {
     this.#pairs.set(pair.spiIn, pair);
   }
 
-  /** From now on outbound packets take this pair. @throws {SysError} */
+  /** From now on outbound packets take this pair. @throws {XfrmRefusal} */
   use(spiIn: number): void {
     const pair = this.#pairs.get(spiIn);
     if (!pair) return;
@@ -143,7 +142,7 @@ export class XfrmTunnel {
     this.#socket.request([deleteState(stateAddress('out', pair, path)), deleteState(stateAddress('in', pair, path))]);
   }
 
-  /** @throws {SysError} */
+  /** @throws {XfrmRefusal} */
   setAddresses(addresses: readonly IpAddress[]): void {
     const isIn = (address: IpAddress, list: readonly IpAddress[]): boolean => list.some((other) => sameAddress(other, address));
     const old = this.#addresses.filter((address) => !isIn(address, addresses));
@@ -153,7 +152,7 @@ export class XfrmTunnel {
       this.#must('XFRM_MSG_UPDPOLICY', putPolicy(policy));
   }
 
-  /** Puts back what somebody else removed. @throws {SysError} */
+  /** Puts back what somebody else removed. @throws {XfrmRefusal} */
   restorePolicies(): void {
     this.setAddresses(this.#addresses);
   }
@@ -162,7 +161,7 @@ export class XfrmTunnel {
    * All pairs follow to other ends. A state cannot change its addresses, so each is made anew from what the kernel says of it (keys, replay
    * window, sequence numbers, counters) and the old one removed; the numbers of the outbound one jump ahead, so that none is used twice
    * (RFC 4303 §3.3.3).
-   * @throws {SysError} when a state is gone, or when the kernel keeps its keys to itself (lockdown=confidentiality)
+   * @throws {XfrmRefusal} when a state is gone, or when the kernel keeps its keys to itself (lockdown=confidentiality)
    */
   move(path: OuterPath): void {
     const old = this.#path;
@@ -171,12 +170,22 @@ export class XfrmTunnel {
     const localSame = sameAddress(old.local, path.local) && old.localPort === path.localPort;
     const remoteSame = sameAddress(old.remote, path.remote) && old.remotePort === path.remotePort;
     if (localSame && remoteSame) return;
-    for (const pair of this.#pairs.values()) {
-      // Who sends to us, and from which port, is no matter of the inbound state (RFC 7296 §2.23).
-      if (!localSame || old.remote.family !== path.remote.family) this.#moveState('in', pair, old, path);
-      this.#moveState('out', pair, old, path);
+    const moves: StateMove[] = [];
+    try {
+      for (const pair of this.#pairs.values()) {
+        // Who sends to us, and from which port, is no matter of the inbound state (RFC 7296 §2.23).
+        if (!localSame || old.remote.family !== path.remote.family) moves.push(this.#moveOf('in', pair, old, path));
+        moves.push(this.#moveOf('out', pair, old, path));
+      }
+      // One datagram as a rule: between the end of a state and the policy that names its successor packets find none.
+      const policies = this.#outbound(this.#addresses).map(putPolicy);
+      const requests = [...moves.flatMap(({ remove, make }) => [remove, make]), ...policies];
+      const problems = this.#socket.request(requests);
+      const failed = problems.findIndex((problem, i) => problem !== undefined && requests[i]!.type !== nl.XFRM_MSG_DELSA);
+      if (failed >= 0) throw new XfrmRefusal('moving SAs', problems[failed]!);
+    } finally {
+      for (const { make } of moves) wipe(...make.attributes.map(([, octets]) => octets));
     }
-    for (const policy of this.#outbound(this.#addresses)) this.#must('XFRM_MSG_UPDPOLICY', putPolicy(policy));
   }
 
   counters(pair: XfrmPair): PairCounters {
@@ -210,23 +219,20 @@ export class XfrmTunnel {
     for (const spiIn of this.#pairs.keys()) this.remove(spiIn);
   }
 
-  #moveState(direction: 'in' | 'out', pair: XfrmPair, old: OuterPath, path: OuterPath): void {
+  #moveOf(direction: 'in' | 'out', pair: XfrmPair, old: OuterPath, path: OuterPath): StateMove {
     const was = stateAddress(direction, pair, old);
-    const state = this.#read(was);
+    const state = this.#readWithKeys(was);
     const replay = state?.attributes.get(nl.XFRMA_REPLAY_ESN_VAL);
-    if (!state || !replay) throw new SysError(`moving SA ${pair.spiIn.toString(16)}`, 3);
+    if (!state || !replay) throw new XfrmRefusal('reading an SA', 'ESRCH');
     const algorithms = algorithmsOf(state);
-    try {
-      if (algorithms.length === 0 || algorithms.some(([, octets]) => hasNoKey(octets))) throw new SysError('reading an SA', 1);
-      const next = direction === 'out' ? skipSequences(replay, movedSequenceGap, pair.esn) : replay;
-      // The same destination and SPI cannot be there twice, so the old one goes first.
-      this.#socket.request([deleteState(was)]);
-      this.#must('XFRM_MSG_NEWSA', newState({ ...this.#state(direction, pair, path, algorithms, next), used: state.used }));
-      this.#gone.replayed += state.replayed;
-      this.#gone.unauthentic += state.unauthentic;
-    } finally {
-      wipe(...algorithms.map(([, octets]) => octets));
-    }
+    if (algorithms.length === 0 || algorithms.some(([, octets]) => hasNoKey(octets)))
+      throw new XfrmRefusal('reading an SA', 'EPERM');
+    const next = direction === 'out' ? skipSequences(replay, movedSequenceGap, pair.esn) : replay;
+    this.#gone.replayed += state.replayed;
+    this.#gone.unauthentic += state.unauthentic;
+    const make = newState({ ...this.#state(direction, pair, path, algorithms, next), used: state.used });
+    // The same destination and SPI cannot be there twice, so the old one goes first.
+    return { remove: deleteState(was), make };
   }
 
   #state(
@@ -274,7 +280,14 @@ export class XfrmTunnel {
     return addresses.map((inner) => ({ direction: 'out', family: inner.family, inner, interfaceId: this.#interfaceId, state }));
   }
 
+  /** Without its keys. */
   #read(address: StateAddress): KernelState | undefined {
+    const state = this.#readWithKeys(address);
+    if (state) wipe(...algorithmsOf(state).map(([, octets]) => octets));
+    return state;
+  }
+
+  #readWithKeys(address: StateAddress): KernelState | undefined {
     const body = this.#socket.get(getState(address));
     const state = body && decodeState(body);
     return state?.interfaceId === this.#interfaceId ? state : undefined;
@@ -293,6 +306,12 @@ export class XfrmTunnel {
     if (!this.#path) throw new Error('no path yet');
     return this.#path;
   }
+}
+
+interface StateMove {
+  readonly remove: XfrmRequest;
+  /** Holds keys. */
+  readonly make: XfrmRequest;
 }
 
 /** The kernel's no, by the errno's name. */

@@ -171,7 +171,9 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
             await new Promise((resolve) => setTimeout(resolve, 30));
             return peer.received.size > 0;
           });
-          assert.ok((await a.plane.stats()).dropped.tooBig > told, 'the sender was told');
+          // A kernel that has told a connection before remembers it for every other one.
+          const known = traits.counts === 'some' && told > 0;
+          assert.ok(known || (await a.plane.stats()).dropped.tooBig > told, 'the sender was told');
           peer.close();
         }
       } finally {

@@ -1,0 +1,29 @@
+// Debian's own kernel, booted in QEMU: the compliance suite of the data plane on its IPsec, without what takes long. That, and tunnels to strongSwan, Libreswan and
+// OpenIKED, are in `npm run test:kernel`.
+import { test } from 'node:test';
+import type { GuestResult } from '../../../lab/kernel/guest-reporter.ts';
+import { runLane } from '../../../lab/kernel/lane.ts';
+
+/** Tests of the guest that also run here, by their names and those of their suites. */
+const only = [
+  'the kernel’s IPsec',
+  'kernel: against a scripted gateway',
+  'kernel: life',
+  'IPv[46] outside (AES-GCM-16-256 carries|a rekey under load)',
+  'a narrow outer path',
+].join('|');
+
+test('the kernel lane', { timeout: 900_000 }, async (t) => {
+  const results: GuestResult[] = [];
+  await runLane({
+    files: ['packages/host/test/xfrm/xfrm.guest.ts', 'packages/host/test/data-plane/kernel.guest.ts'],
+    only,
+    timeoutMs: 840_000,
+    onResult: (result) => results.push(result),
+    onText: (line) => t.diagnostic(line),
+  });
+  for (const { name, outcome, why } of results)
+    await t.test(name, { skip: outcome === 'skipped' ? (why ?? true) : false }, () => {
+      if (outcome === 'failed') throw new Error(why ?? 'failed');
+    });
+});
