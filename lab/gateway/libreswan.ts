@@ -38,6 +38,9 @@ export class Libreswan {
   }
 
   static async start(host: Host, options: LibreswanOptions): Promise<Libreswan> {
+    // It looks for its other programs here and nowhere else. The mounts are the host's own: nothing of this machine changes.
+    const mounts = '[ -e "$2/pluto" ] || { mount -t tmpfs tmpfs /usr/libexec && mkdir "$2" && mount --bind "$1" "$2"; }';
+    await host.exec(['sh', '-euc', mounts, 'sh', installed, '/usr/libexec/ipsec']);
     await fillStore(host, options);
     host.write('/etc/ipsec.conf', ipsecConf(options));
     host.write('/etc/ipsec.secrets', '', 0o600);
@@ -145,7 +148,7 @@ async function fillStore(host: Host, { certificate, authorities }: LibreswanOpti
   const database = `sql:${nssDirectory}`;
   host.write('/run/import/gateway.pem', certificate.chainPem);
   host.write('/run/import/gateway.key', certificate.keyPem, 0o600);
-  await host.exec(['mkdir', '-p', nssDirectory]);
+  await host.exec(['sh', '-euc', 'rm -rf "$1" && mkdir -p "$1"', 'sh', nssDirectory]);
   await host.exec(['certutil', '-N', '-d', database, '--empty-password']);
   const bundle = [
     '-inkey',
