@@ -154,6 +154,12 @@ export interface ConnectionStatus {
     readonly encrypted?: readonly EncryptedDnsStatus[];
     /** `example.com 20326 8 2 E06D…`: trust anchors that the gateway named for names of `dnssec-trust-anchors`. */
     readonly trustAnchors?: readonly string[];
+    /** Only of the tunnel that registers this machine in DNS (RegisterDNS). */
+    readonly registration?: {
+      readonly name: string;
+      readonly state: 'pending' | 'registered' | 'failed';
+      readonly problem?: { readonly code: string; readonly what: string; readonly cure: string };
+    };
   };
   /** Only with traffic filters, and only while the tunnel is up. */
   readonly filters?: FiltersStatus;

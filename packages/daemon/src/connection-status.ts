@@ -4,6 +4,7 @@ import type { DataPlaneStats } from '@aovpn/esp';
 import type { TunnelConfiguration } from '@aovpn/ike';
 import { formatBecause, type Intent, type Plan, type TrustVerdict } from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
+import type { RegistrationState } from './dns-registrar.ts';
 import { appsOf, filtersStatus } from './traffic-report.ts';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
 import type { TunnelNetwork } from './tunnel.ts';
@@ -34,6 +35,7 @@ export interface StatusParts {
   readonly stats?: DataPlaneStats;
   readonly radius?: RadiusStatus;
   readonly waitingFor?: WaitingFor;
+  readonly registration?: RegistrationState;
 }
 
 /** The status of one connection in the words of the contract. */
@@ -49,6 +51,7 @@ export function connectionStatus({
   stats,
   radius,
   waitingFor,
+  registration,
 }: StatusParts): ConnectionStatus {
   const { name, tunnel, state, reason, attempts, candidate, trust } = view;
   const filters = filtersStatus(plan, name);
@@ -87,6 +90,7 @@ export function connectionStatus({
           because: formatBecause(rule.because),
         })),
       ...pushedDns(network?.configuration),
+      ...(registration && { registration }),
     },
     ...(filters && { filters }),
     ...(view.trafficBlocked !== undefined &&

@@ -47,6 +47,7 @@ import type { LoadedCredentials } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
 import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
+import { DnsRegistrar } from './dns-registrar.ts';
 import { HeldFile } from './held-file.ts';
 import { HoldEnds } from './hold-end.ts';
 import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
@@ -125,6 +126,7 @@ export class Daemon {
   readonly #appTriggers: AppTriggers;
   readonly #names: NameRoutes;
   readonly #proxies: ProxyPublisher;
+  readonly #registrar: DnsRegistrar;
   readonly #network: NetworkFollower;
   readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
@@ -191,6 +193,13 @@ export class Daemon {
           .refresh()
           .catch((error: unknown) => log.error(`routes of names could not be applied: ${messageOf(error)}`)),
     });
+    this.#registrar = new DnsRegistrar({
+      network: platform.network,
+      configDir: options.configDir,
+      settings: (name) => settings.current.of(name),
+      log,
+      onChange: (name) => this.#board.publish(name),
+    });
     this.plans = new PlanKeeper({
       names: (name) => this.#names.of(name),
       network: platform.network,
@@ -202,6 +211,7 @@ export class Daemon {
         this.#appTriggers.planned();
         this.#names.follow(plan);
         void this.#proxies.follow(plan.proxy);
+        this.#registrar.follow(plan);
       },
       facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
       log,
@@ -273,11 +283,15 @@ export class Daemon {
       connection: (name) => this.#state.connections.get(name),
       tunnel: (name) => this.#tunnels.get(name)?.tunnel,
       prompts: () => this.prompts.list(),
-      parts: (name) => ({
-        intent: this.store.get(name)?.intent,
-        ports: settings.current.of(name),
-        plan: this.plans.plan,
-      }),
+      parts: (name) => {
+        const registration = this.#registrar.state(name);
+        return {
+          intent: this.store.get(name)?.intent,
+          ports: settings.current.of(name),
+          plan: this.plans.plan,
+          ...(registration && { registration }),
+        };
+      },
     });
   }
 
@@ -340,6 +354,7 @@ export class Daemon {
     } catch (error) {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
     }
+    this.#registrar.close();
     this.#names.close();
     await this.#proxies.follow(undefined);
     this.platform.asker.close();
@@ -607,7 +622,7 @@ export class Daemon {
       case 'keep-places':
         return void this.#places.keep(action.name, action.places);
       case 'close':
-        return this.#tunnelOf(action)?.close(action.orderly, action.why);
+        return void this.#close(action);
       case 'move':
         return void this.#tunnelOf(action)?.move(action.transport);
       case 'check-liveness':
@@ -633,6 +648,13 @@ export class Daemon {
   #tunnelOf({ name, attempt }: { readonly name: string; readonly attempt: number }): Tunnel | undefined {
     const entry = this.#tunnels.get(name);
     return entry?.attempt === attempt ? entry.tunnel : undefined;
+  }
+
+  /** What stands in DNS because of a tunnel can be taken out only while the tunnel is there. */
+  async #close(action: Extract<SupervisorAction, { readonly kind: 'close' }>): Promise<void> {
+    const tunnel = this.#tunnelOf(action);
+    if (action.orderly && this.#registrar.state(action.name)) await this.#registrar.withdraw(action.name);
+    tunnel?.close(action.orderly, action.why);
   }
 
   async #resolve({ name, attempt, servers }: Extract<SupervisorAction, { readonly kind: 'resolve' }>): Promise<void> {

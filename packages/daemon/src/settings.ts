@@ -23,6 +23,12 @@ export interface ProfileSettings extends ConnectionSettings {
   /** With it the machine authenticates before the user does. */
   readonly machineCertificate?: string;
   readonly machineKey?: string;
+  /** TSIG key of dynamic DNS updates. */
+  readonly dnsUpdateKey?: string;
+  /** Kerberos key of dynamic DNS updates (GSS-TSIG). */
+  readonly dnsUpdateKeytab?: string;
+  /** Under which name RegisterDNS registers. */
+  readonly dnsUpdateName?: string;
   readonly pkcs11Module?: string;
   /** Label. */
   readonly pkcs11Token?: string;
@@ -132,7 +138,9 @@ const path =
       | 'pkcs11Module'
       | 'pkcs11PinFile'
       | 'certificateDirectory'
-      | 'trustedBeaconCa',
+      | 'trustedBeaconCa'
+      | 'dnsUpdateKey'
+      | 'dnsUpdateKeytab',
   ): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
@@ -221,6 +229,12 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'certificate-directory': path('certificateDirectory'),
   'gateway-ca': path('gatewayCa'),
   'radius-ca': path('radiusCa'),
+  'dns-update-key': path('dnsUpdateKey'),
+  'dns-update-keytab': path('dnsUpdateKeytab'),
+  'dns-update-name': (value) =>
+    typeof value === 'string' && value.includes('.') && normaliseDomain(value) !== undefined
+      ? { dnsUpdateName: value }
+      : 'a fully qualified DNS name in quotes is wanted',
   'user-name': text('userName'),
   'password-file': path('passwordFile'),
   'password-sources': sources,

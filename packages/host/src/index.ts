@@ -42,6 +42,13 @@ export { askBeacon, type BeaconQuestion, type BeaconResult } from './probe/beaco
 export { askNetworkForPortal } from './portal/ask-network.ts';
 export { fetchMarked, type FetchedPage, type MarkedFetch } from './portal/fetch-marked.ts';
 export { openPortalCell, processOwner, type PortalCell, type PortalCellOptions, type PortalLeave } from './portal/portal-cell.ts';
+export {
+  registerName,
+  withdrawName,
+  type NameRegistration,
+  type RegisteredName,
+  type UpdateCredential,
+} from './registration/register-name.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { probeGatewayOverTcp } from './probe/tcp-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';

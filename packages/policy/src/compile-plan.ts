@@ -4,8 +4,11 @@ import { emptyCatalogue, type AppCatalogue } from './app/app-catalogue.ts';
 import { compileApps } from './app/compile-apps.ts';
 import { compileForcedRoutes, compileForcedRules } from './app/compile-forced-routes.ts';
 import { compileForcedWays } from './app/forced-way.ts';
-import { compileDns } from './compile-dns.ts';
 import { compareRoutes, compileRoutes } from './compile-routes.ts';
+import { checkNameServers } from './dns/check-name-servers.ts';
+import { compileDns } from './dns/compile-dns.ts';
+import { compileRegistrations } from './dns/compile-registrations.ts';
+import { byPreference, compareIntents } from './dns/preference.ts';
 import type { HostFacts, TunnelFacts } from './facts.ts';
 import { compileFilters } from './filter/compile-filters.ts';
 import type { IdentityFacts } from './filter/identity.ts';
@@ -58,7 +61,7 @@ export function compilePlan(input: PlanInput): Plan {
   const lockdown = compileLockdown(input);
   // Under LockDown the machine's own name servers are for gateway names alone: what programs ask goes into the tunnel or nowhere.
   const dns = compileDns(preferred, idle, lockdown ? { ...host, mark: 0 } : host);
-  const { filters, apps, problems, ways } = compileTraffic(preferred, idle, dns.rules, input);
+  const { filters, apps, problems, ways, registrations } = compileTraffic(preferred, idle, dns.rules, input);
   const { routes: shared, local } = compileRoutes(preferred, dns.rules, host);
   const routes = [...shared, ...compileForcedRoutes(ways, host)].sort(compareRoutes);
   const proxied = compileProxy(preferred);
@@ -68,7 +71,7 @@ export function compilePlan(input: PlanInput): Plan {
     tunnels: preferred.map((tunnel) => compileTunnel(tunnel, host, shared)),
     routes,
     rules: inForce ? ([4, 6] as const).flatMap((family) => compileRules(family, host, compileForcedRules(ways, family))) : [],
-    dns,
+    dns: { ...dns, registrations },
     filters,
     apps,
     ...(proxied.proxy && { proxy: proxied.proxy }),
@@ -82,7 +85,7 @@ export function compilePlan(input: PlanInput): Plan {
   };
 }
 
-/** Filters, apps and the ways that some of them must go. */
+/** Filters, apps and the ways that some of them must go; and whatever else can be wrong in the light of the facts. */
 function compileTraffic(
   preferred: readonly LiveTunnel[],
   idle: readonly Intent[],
@@ -108,20 +111,9 @@ function compileTraffic(
     return compiled ? [compiled] : [];
   });
   const appPlans = compileApps(intents, filters, ways, book, problemsOf);
-  return { filters, apps: appPlans, ways, problems: [...problems.values()].flatMap(({ list }) => list) };
-}
-
-function byPreference(a: LiveTunnel, b: LiveTunnel): number {
-  return compareIntents(a.intent, b.intent);
-}
-
-/** Lower interface metric first, then the user tunnel, then the name. */
-function compareIntents(a: Intent, b: Intent): number {
-  const byMetric =
-    a.interfaceMetric.v4.value - b.interfaceMetric.v4.value || a.interfaceMetric.v6.value - b.interfaceMetric.v6.value;
-  if (byMetric !== 0) return byMetric;
-  if (a.tunnel !== b.tunnel) return a.tunnel === 'user' ? -1 : 1;
-  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+  checkNameServers(preferred, nameRules, problemsOf);
+  const registrations = compileRegistrations(preferred, { rules: nameRules }, problemsOf);
+  return { filters, apps: appPlans, ways, registrations, problems: [...problems.values()].flatMap(({ list }) => list) };
 }
 
 function compileTunnel({ intent, facts }: LiveTunnel, host: HostFacts, routes: readonly RoutePlan[]): TunnelPlan {

@@ -110,7 +110,7 @@ function sameDns(a: DnsPlan, b: DnsPlan): boolean {
 
 function dnsText({ resolver, rules, search, physical, physicalSearch, mark }: DnsPlan): string {
   const text = (addresses: DnsPlan['physical']): string[] => addresses.map((address) => address.bytes.join('.'));
-  const wanted = rules.map(({ name, servers, device }) => [name, text(servers), device ?? '']);
+  const wanted = rules.map(({ name, servers, device, otherwise }) => [name, text(servers), device ?? '', otherwise ?? '']);
   const domains = search.map(({ domain, device }) => [domain, device ?? '']);
   return JSON.stringify([resolver, wanted, domains, text(physical), physicalSearch, mark]);
 }

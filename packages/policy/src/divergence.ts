@@ -142,6 +142,22 @@ export const policyDivergences = [
     why: 'Otherwise no internal name would resolve.',
   },
   {
+    id: 'names-by-interface-metric',
+    title: 'Names without a rule, and interface metrics',
+    windows:
+      'The name servers of the interface with the lowest metric are asked first, the others beside or after them; the first good answer counts.',
+    here: 'Under split tunnel, when the profile writes an interface metric and the gateway gives name servers: if the metric is lower than the one that Windows would give the physical link (by its speed), the tunnel’s servers are asked first, and the machine’s own when those are silent, fail or refuse; “no such name” counts. Otherwise the machine’s own are asked. Without a written metric the machine’s own are asked.',
+    why: 'Asking everybody at once would tell every network the names of the others. An automatic metric says nothing about what its author wants.',
+  },
+  {
+    id: 'register-dns',
+    title: 'RegisterDNS',
+    windows:
+      'Every connection with RegisterDNS registers its addresses under the name of the computer, first without and then with a GSS-TSIG signature; connections overwrite each other.',
+    here: 'One tunnel registers, the device tunnel first; the other is told (AOV-POLICY-442). An update is signed with a TSIG key or by Kerberos (GSS-TSIG) when the settings say so, otherwise not at all. Reverse names are registered where the server lets us. At the end of the connection our addresses are taken out again.',
+    why: 'Two tunnels under one name leave the wrong address behind, and an address that nobody answers any more is worse than none.',
+  },
+  {
     id: 'name-rules-for-all-programs',
     title: 'Who is bound by name rules',
     windows: 'Programs that use the Windows DNS client API; others (nslookup, some browsers) ignore the rules.',
@@ -294,7 +310,7 @@ export const policyDivergences = [
   {
     id: 'not-enforced-yet',
     title: 'Elements that the plan has a place for, still empty',
-    windows: 'A name of AutoTrigger brings the tunnel up; EdpModeId and RegisterDNS are acted upon.',
+    windows: 'A name of AutoTrigger brings the tunnel up; EdpModeId is acted upon.',
     here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
     why: 'Their work follows; nobody should believe that it is done.',
   },

@@ -1,5 +1,5 @@
 import { formatAddress, formatPrefix, parseAddress, type IpAddress } from '@aovpn/bytes';
-import { compileNameMatcher, normaliseDomain } from './domain-name.ts';
+import { compileNameMatcher, isWithin, normaliseDomain } from './domain-name.ts';
 import type { Because } from './facts.ts';
 import { heldBack } from './lockdown/held-back.ts';
 import type { DnsRule, Plan } from './plan.ts';
@@ -118,27 +118,34 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
   const { dns } = plan;
   const steps: PlanExplanationStep[] = [];
   const match = compileNameMatcher(dns.rules);
-  let rule = match(name);
-  if (!name.includes('.') && (!rule || rule.name !== name)) {
-    const first = dns.search[0];
-    if (first) {
-      const full = `${name}.${first.domain}`;
-      steps.push(step(`short name: the search list makes it ${full} first`, first.because));
-      rule = match(full);
-    }
+  const asked = candidatesFor(plan, name);
+  if (asked.length > 1) {
+    const [first, ...others] = asked;
+    steps.push(step(`short name: the search list makes it ${first!.name} first`, first!.because));
+    const served = others.map((other) => `${other.name} (${match(other.name)?.name ?? 'no rule'})`).join(', ');
+    steps.push({ text: `if there is no such name, it is asked for as ${served}` });
   }
+  const target = asked[0]!.name;
+  const rule = match(target);
   const physical = dns.physical.map(formatAddress);
   if (!rule) {
-    steps.push({
-      text:
-        dns.rules.length === 0
-          ? 'no name rule is in force: the machine’s own resolver answers'
-          : 'no name rule matches: the machine’s own servers answer',
-    });
+    steps.push(
+      dns.unruled
+        ? step(`no name rule matches: ${dns.unruled.why}`, dns.unruled)
+        : {
+            text:
+              dns.rules.length === 0
+                ? 'no name rule is in force: the machine’s own resolver answers'
+                : 'no name rule matches: the machine’s own servers answer',
+          },
+    );
     return { servers: physical, via: 'physical', steps };
   }
   steps.push(step(`rule ${rule.name} matches: ${rule.because.why}`, rule.because));
-  for (const loser of rule.instead) steps.push(step(`preferred over ${rule.name} of ${loser.profile}`, loser));
+  for (const { because, reason } of rule.instead)
+    steps.push(step(`preferred over ${rule.name} of ${because.profile}: ${reason}`, because));
+  for (const wider of widerRules(dns.rules, rule, target))
+    steps.push(step(`more specific than ${wider.name} of ${wider.profile}, which is not asked`, wider.because));
   if (rule.servers.length === 0) {
     steps.push({ text: 'exempted: the machine’s own servers answer' });
     return { servers: physical, via: 'physical', steps };
@@ -147,6 +154,8 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
   const tunnelled = wayToServers(plan, rule);
   const device = tunnelled ? plan.tunnels.find(({ profile }) => profile === tunnelled)?.device : undefined;
   steps.push({ text: `asked ${servers.join(' ')}${device === undefined ? ' outside the tunnels' : ` through ${device}`}` });
+  if (rule.otherwise && physical.length > 0)
+    steps.push({ text: `when they give no answer: ${physical.join(' ')} outside the tunnels` });
   return {
     servers,
     via: tunnelled === undefined ? 'physical' : 'tunnel',
@@ -159,6 +168,28 @@ function describePages(plan: Plan, name: string): string {
   const proxy = proxyOf(plan, name);
   if (proxy === 'script') return `web pages of it: as the script ${plan.proxy!.autoConfigUrl} says`;
   return `web pages of it: ${proxy === 'direct' ? 'without a proxy' : `through proxy ${formatProxyServer(proxy)}`}`;
+}
+
+/** What the C library asks for, in order (resolv.conf(5), `search`, with `ndots` 1): a name without a dot with each domain of the list first. */
+function candidatesFor({ dns }: Plan, name: string): readonly { readonly name: string; readonly because: Because }[] {
+  const asIs = { name, because: { profile: '', why: '' } };
+  if (name.includes('.')) return [asIs];
+  const ours = dns.search.map(({ domain, because }) => ({ name: `${name}.${domain}`, because }));
+  // Without rules and search domains of ours the list is the machine's own affair.
+  if (dns.rules.length + ours.length === 0) return [asIs];
+  const own = dns.physicalSearch.map((domain) => ({ name: `${name}.${domain}`, because: asIs.because }));
+  const all = [...ours, ...own, asIs];
+  return all.filter((candidate, i) => all.findIndex((other) => other.name === candidate.name) === i);
+}
+
+/** Rules that would match too, if the winner were not there; the next one first. */
+function widerRules(rules: readonly DnsRule[], winner: DnsRule, name: string): readonly DnsRule[] {
+  return rules.filter(
+    (rule) =>
+      rule !== winner &&
+      rule.profile !== winner.profile &&
+      (rule.name === '.' || (rule.name.startsWith('.') && isWithin(name, rule.name.slice(1)))),
+  );
 }
 
 /** The profile whose tunnel carries queries to the first server of a rule; undefined: they travel outside. */

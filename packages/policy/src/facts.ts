@@ -51,6 +51,8 @@ export interface HostFacts {
   readonly physicalDns: readonly IpAddress[];
   /** Search list of the machine without us; our own domains go in front of it. */
   readonly physicalSearch?: readonly string[];
+  /** The metric that Windows would give the link that the machine's own traffic leaves by; a family without one has no such link. */
+  readonly physicalMetric?: { readonly v4?: LinkMetric; readonly v6?: LinkMetric };
   /** `SO_MARK` of the daemon's own outer packets; 0 for none. */
   readonly mark: number;
   /** Networks that are directly attached to physical links (host bits zero), for ByPassForLocal and for more specific local networks. */
@@ -59,6 +61,11 @@ export interface HostFacts {
   readonly ownSubnets?: readonly IpPrefix[];
   /** User ids under which the machine's resolver asks, other than 0 (systemd-resolved has one of its own). */
   readonly resolverUsers?: readonly NumberRange[];
+}
+
+export interface LinkMetric {
+  readonly device: string;
+  readonly value: number;
 }
 
 /** The reason as one line: `profile "Corp" line 12: Route`. */

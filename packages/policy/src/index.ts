@@ -1,5 +1,14 @@
-export { formatBecause, type Because, type HostFacts, type NamedAddresses, type Sourced, type TunnelFacts } from './facts.ts';
+export {
+  formatBecause,
+  type Because,
+  type HostFacts,
+  type LinkMetric,
+  type NamedAddresses,
+  type Sourced,
+  type TunnelFacts,
+} from './facts.ts';
 export type { Intent, IntentRoute, NameRule } from './intent.ts';
+export { automaticMetric } from './dns/other-names.ts';
 export { resolveProfile } from './resolve-profile.ts';
 export { policyDivergences, type Divergence, type DivergenceNote, type PolicyDivergenceId } from './divergence.ts';
 export { compilePlan, type LiveTunnel, type PlanInput } from './compile-plan.ts';
@@ -12,6 +21,7 @@ export {
   type AppKey,
   type AppPlan,
   type DnsPlan,
+  type DnsRegistration,
   type DnsRule,
   type FilterOwner,
   type FilterPlan,

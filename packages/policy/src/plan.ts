@@ -198,8 +198,23 @@ export interface DnsPlan {
   readonly physicalSearch: readonly string[];
   /** Mark of queries to `physical`, so that they stay outside the tunnels; 0 for none. */
   readonly mark: number;
-  /** Dynamic updates (RegisterDNS); its work follows. */
-  readonly registrations: readonly never[];
+  /** Why names without a rule stay with `physical` although a gateway gave servers; absent: no profile says anything about them. */
+  readonly unruled?: Because;
+  /** Dynamic updates (RegisterDNS), at most one. */
+  readonly registrations: readonly DnsRegistration[];
+}
+
+/** Addresses of a tunnel that the company's DNS shall know under the machine's name. */
+export interface DnsRegistration {
+  readonly profile: string;
+  readonly device: string;
+  /** Assigned by the gateway. */
+  readonly addresses: readonly IpAddress[];
+  /** Asked for the zone's primary server, and updated when it cannot be reached. */
+  readonly servers: readonly IpAddress[];
+  /** Connection-specific suffix, under which a machine without a domain of its own is registered. */
+  readonly domain?: string;
+  readonly because: Because;
 }
 
 export interface DnsRule {
@@ -211,8 +226,16 @@ export interface DnsRule {
   /** Absent while the tunnel is down (persistent rules). */
   readonly device?: string;
   readonly because: Because;
+  /** Who is asked when none of `servers` gives an answer; absent: nobody. Only of a rule that rests on an interface metric. */
+  readonly otherwise?: 'physical';
   /** Rules of the same name that lost against this one. */
-  readonly instead: readonly Because[];
+  readonly instead: readonly LostRule[];
+}
+
+export interface LostRule {
+  readonly because: Because;
+  /** Why the other one won, about the winner. */
+  readonly reason: string;
 }
 
 export const emptyPlan: Plan = {

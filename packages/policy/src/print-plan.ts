@@ -1,5 +1,5 @@
 import { formatAddress, formatPrefix, type IpFamily } from '@aovpn/bytes';
-import { describeServers } from './compile-dns.ts';
+import { describeServers } from './dns/compile-dns.ts';
 import { formatBecause, type Because } from './facts.ts';
 import { describeRule } from './filter/describe-rule.ts';
 import { describeApp } from './filter/diff-filters.ts';
@@ -58,9 +58,14 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
   for (const rule of plan.dns.rules) {
     const device = rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`;
     add(`name ${rule.name} ${describeServers(rule, plan.dns)}${device}`, rule.because);
-    for (const loser of rule.instead) add(`# not ${rule.name} of ${formatBecause(loser)}`);
+    for (const { because, reason } of rule.instead) add(`# not ${rule.name} of ${formatBecause(because)}: ${reason}`);
   }
+  if (plan.dns.unruled) add(`other names ${plan.dns.physical.map(formatAddress).join(' ') || 'as before'}`, plan.dns.unruled);
   for (const { domain, because } of plan.dns.search) add(`search ${domain}`, because);
+  for (const { addresses, servers, domain, device, because } of plan.dns.registrations) {
+    const where = `${domain === undefined ? '' : ` in ${domain}`} at ${servers.map(formatAddress).join(' ')} dev ${device}`;
+    add(`register ${addresses.map(formatAddress).join(' ')}${where}`, because);
+  }
   if (plan.proxy) {
     begin('proxy');
     for (const { text, because } of describeProxy(plan.proxy)) add(text, because);

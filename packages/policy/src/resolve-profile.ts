@@ -327,6 +327,5 @@ export function resolveProfile(
     const trigger = profile.domainNameInformation.find((rule) => rule.autoTrigger?.value === true);
     if (trigger) missing(trigger.autoTrigger?.at, 'AutoTrigger');
     if (profile.edpModeId) missing(profile.edpModeId.at, 'EdpModeId');
-    if (profile.registerDns?.value === true) missing(profile.registerDns.at, 'RegisterDNS');
   }
 }

@@ -121,7 +121,7 @@ suite('resolve', () => {
   test('elements without effect yet are named', () => {
     const { notes } = resolveProfile(
       'P',
-      profile({ trafficFilters: [{ at: { line: 8, column: 1 } }], lockDown: at(true, 2), registerDns: at(true, 5) }),
+      profile({ trafficFilters: [{ at: { line: 8, column: 1 } }], lockDown: at(true, 2), edpModeId: at('corp.example', 5) }),
     );
     assert.deepEqual(
       notes.filter(({ id }) => id === 'not-enforced-yet').map(({ at: place }) => place?.line),

@@ -87,6 +87,8 @@ function connectionText(
   for (const rule of connection.dns.rules) {
     add('  name', `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}`, rule.because);
   }
+  const { registration } = connection.dns;
+  if (registration) add('registered', registrationText(registration));
   for (const [label, value, because] of trafficRows(connection, traffic)) add(label, value, because);
   if (connection.crypto) {
     add('IKE', connection.crypto.ike);
@@ -119,6 +121,17 @@ function trustText({ verdict, spoofable, why }: NetworkTrust): string {
 }
 
 /** Trust in the RADIUS server, which stands apart from trust in the gateway. */
+function registrationText({ name, state, problem }: NonNullable<ConnectionStatus['dns']['registration']>): string {
+  switch (state) {
+    case 'registered':
+      return `as ${name}`;
+    case 'pending':
+      return `${name} is being registered`;
+    case 'failed':
+      return `no, ${name}: ${problem ? `${problem.what} [${problem.code}] ${problem.cure}` : 'it failed'}`;
+  }
+}
+
 function radiusRows({ method, tls, cryptobinding }: RadiusStatus): readonly (readonly [string, string])[] {
   const rows: [string, string][] = [['RADIUS', method]];
   if (!tls) return [...rows, ['  server', 'no certificate; it has proven that it knows the password']];

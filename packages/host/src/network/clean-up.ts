@@ -1,4 +1,5 @@
-import { giveBack, type ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
+import type { ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
+import { releasePlace } from '../resolver/resolver-place.ts';
 import {
   deleteLinkRequest,
   isOurs,
@@ -28,7 +29,8 @@ export interface CleanUpReport {
 
 /**
  * Removes everything of ours with no memory of what ran before: rules by priority and protocol, routes by table and protocol, devices by
- * name and kind, SAs and policies by interface id, resolv.conf by its journal. Every step is tried, whatever happens to the others. Rules of systemd-resolved go with their
+ * name and kind, SAs and policies by interface id, resolv.conf by its journal or by our record with resolvconf. Every step is tried,
+ * whatever happens to the others. Rules of systemd-resolved go with their
  * devices. Not to be called while another daemon of ours runs.
  * @throws {HostError} AOV-HOST-300 when the kernel cannot even be asked
  */
@@ -44,15 +46,15 @@ export async function cleanUp(place: Partial<ResolvConfPlace> & { readonly runDi
   };
   const socket = openRouteSocket();
   try {
-    const resolver = attempt(
-      'resolver',
-      () =>
-        giveBack({
-          resolvConf: place.resolvConf ?? defaultResolvConf,
-          stateDirectory: place.stateDirectory ?? defaultStateDirectory,
-        }),
-      'nothing' as const,
-    );
+    let resolver: CleanUpReport['resolver'] = 'nothing';
+    try {
+      resolver = await releasePlace({
+        resolvConf: place.resolvConf ?? defaultResolvConf,
+        stateDirectory: place.stateDirectory ?? defaultStateDirectory,
+      });
+    } catch (error) {
+      problems.push(`resolver: ${error instanceof Error ? error.message : String(error)}`);
+    }
     // The look-up first: from then on the machine's own routing decides again.
     const order = { lookup: 0, goto: 1, nop: 2 };
     const rules = attempt('rules', () => readOurRules(socket).sort((a, b) => order[a.action.kind] - order[b.action.kind]), []);

@@ -1,6 +1,6 @@
 import type { HostErrorEntry } from '../host-error.ts';
 
-/** What can go wrong with routes, rules, addresses and the resolver: 300–399. */
+/** What can go wrong with routes, rules, addresses and the resolver, DNS updates: 300–399. */
 export const networkErrors = [
   { code: 'AOV-HOST-300', title: 'The kernel’s routing interface cannot be used', cure: 'Run as root, or with CAP_NET_ADMIN.' },
   {
@@ -47,6 +47,41 @@ export const networkErrors = [
     code: 'AOV-HOST-320',
     title: 'The proxy script cannot be served',
     cure: 'Another program holds port 996 of 127.0.0.96; restrict it to its own address.',
+  },
+  {
+    code: 'AOV-HOST-330',
+    title: 'No name server could be reached to register this machine in DNS',
+    cure: 'Check that the name servers of the profile answer by TCP port 53 through the tunnel (dig +tcp SOA DOMAIN).',
+  },
+  {
+    code: 'AOV-HOST-331',
+    title: 'The name server refuses to register this machine in DNS',
+    cure: 'Let the zone accept dynamic updates from this machine (BIND: update-policy), or set dns-update-key or dns-update-keytab.',
+  },
+  {
+    code: 'AOV-HOST-332',
+    title: 'The key for DNS updates is not the name server’s',
+    cure: 'Put the key clause of the name server (name, algorithm and secret, as tsig-keygen wrote it) into the file of dns-update-key.',
+  },
+  {
+    code: 'AOV-HOST-333',
+    title: 'The clocks of this machine and of the name server differ too much for signed DNS updates',
+    cure: 'Set the clock of this machine (timedatectl), or that of the name server.',
+  },
+  {
+    code: 'AOV-HOST-334',
+    title: 'The file of dns-update-key cannot be understood',
+    cure: 'It holds one clause, as tsig-keygen writes it: key "NAME" { algorithm hmac-sha256; secret "…"; };',
+  },
+  {
+    code: 'AOV-HOST-335',
+    title: 'The DNS update could not be signed by Kerberos',
+    cure: 'Check the keytab (klist -k), /etc/krb5.conf, and that the domain controllers are reachable through the tunnel.',
+  },
+  {
+    code: 'AOV-HOST-336',
+    title: 'There is no DNS zone for the name of this machine',
+    cure: 'Set dns-update-name to a name in a zone of the company, or DnsSuffix in the profile.',
   },
 ] as const satisfies readonly HostErrorEntry[];
 

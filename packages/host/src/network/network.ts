@@ -1,9 +1,10 @@
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import type { HostFacts, LinkSuffix, Plan, PlanChange } from '@aovpn/policy';
+import { automaticMetric, type HostFacts, type LinkSuffix, type Plan, type PlanChange } from '@aovpn/policy';
 import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverReport } from '../resolver/resolver.ts';
 import { applyRoutes, findDrift, type AppliedChanges } from './apply-plan.ts';
 import { cleanUp, type CleanUpReport } from './clean-up.ts';
 import { readLinks } from './kernel-network.ts';
+import { readLinkSpeed } from './link-speed.ts';
 import { readLinkSuffixes } from './link-suffix.ts';
 import { readPhysicalNetwork, readRouteTo, type PhysicalNetwork, type RouteTo } from './network-facts.ts';
 import { openGuard } from './guard.ts';
@@ -163,13 +164,26 @@ export function openNetwork(options: NetworkOptions = {}): Network {
   };
 }
 
+function physicalMetric({ defaultRoutes }: NetworkFacts): HostFacts['physicalMetric'] {
+  const of = (family: 4 | 6) => {
+    const device = defaultRoutes.find((route) => route.family === family)?.device;
+    if (device === undefined) return undefined;
+    const { kind, megabits } = readLinkSpeed(device);
+    return { device, value: automaticMetric(kind, megabits) };
+  };
+  const [v4, v6] = [of(4), of(6)];
+  return v4 || v6 ? { ...(v4 && { v4 }), ...(v6 && { v6 }) } : undefined;
+}
+
 /** The part of the facts that the policy room asks for. */
 export function toHostFacts(facts: NetworkFacts, mark: number): HostFacts {
   const { owner, servers, search } = facts.resolver;
+  const metric = physicalMetric(facts);
   return {
     resolver: owner,
     physicalDns: servers,
     physicalSearch: search,
+    ...(metric && { physicalMetric: metric }),
     mark,
     localSubnets: facts.localSubnets,
     ownSubnets: facts.ownSubnets,

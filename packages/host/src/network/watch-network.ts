@@ -1,7 +1,8 @@
 import { watch as watchDirectory, type FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { constant, openNetlink, SysError } from '../sys/index.ts';
-import { isTaken, readOriginal, type ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
+import type { ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
+import { holdsResolvConf, readWithoutUs } from '../resolver/resolver-place.ts';
 import { HostError } from '../host-error.ts';
 import { networkCure } from './errors.ts';
 import { fingerprint, readPhysicalNetwork, type PhysicalNetwork } from './network-facts.ts';
@@ -16,6 +17,8 @@ export interface NetworkChange {
   readonly kinds: readonly NetworkChangeKind[];
   readonly network: PhysicalNetwork;
 }
+
+const resolverDirectories = ['/run/resolvconf', '/run/resolvconf/interface', '/run/resolvconf/interfaces', '/run/NetworkManager'];
 
 /** Repeats within this time are told once, at its end; the first change of a burst is told at once. */
 const quietMs = 20;
@@ -86,17 +89,26 @@ export function watchNetwork(
     }
     stir();
   });
-  const directory = tryWatchDirectory(dirname(place.resolvConf), (name) => {
-    if (name !== null && name !== basename(place.resolvConf)) return;
-    resolverTouched = true;
-    stir();
-  });
+  const directories = [
+    tryWatchDirectory(dirname(place.resolvConf), (name) => {
+      if (name !== null && name !== basename(place.resolvConf)) return;
+      resolverTouched = true;
+      stir();
+    }),
+    // Where others keep what resolv.conf is made from, or would be.
+    ...resolverDirectories.map((path) =>
+      tryWatchDirectory(path, () => {
+        resolverTouched = true;
+        stir();
+      }),
+    ),
+  ];
 
   return {
     close: () => {
       open = false;
       clearTimeout(quiet);
-      directory?.close();
+      for (const directory of directories) directory?.close();
       watch.close();
       events.close();
       requests.close();
@@ -106,8 +118,8 @@ export function watchNetwork(
 
 function readResolver(place: ResolvConfPlace): { readonly original: string; readonly taken: boolean } {
   try {
-    const { text, link } = readOriginal(place);
-    return { original: `${link ?? ''}\n${text}`, taken: isTaken(place) };
+    const { text, link } = readWithoutUs(place);
+    return { original: `${link ?? ''}\n${text}`, taken: holdsResolvConf(place) };
   } catch {
     return { original: '', taken: false };
   }

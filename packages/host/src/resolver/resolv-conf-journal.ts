@@ -136,21 +136,48 @@ function put(path: string, text: string, mode: number): void {
   replace(path, (temporary) => writeSynced(temporary, text, mode), text);
 }
 
-/** Atomic by rename; where the place is a mount point of its own (containers, `ip netns exec`), written in place. */
+/**
+ * Atomic by rename; where the place is a mount point of its own (containers, `ip netns exec`) or its directory is read only, written in
+ * place. Never through a link: what it points at is somebody else's.
+ */
 function replace(path: string, make: (temporary: string) => void, text: string): void {
   const temporary = join(dirname(path), `.resolv.conf.aovpn-${process.pid}`);
   try {
-    rmSync(temporary, { force: true });
     try {
+      rmSync(temporary, { force: true });
       make(temporary);
       renameSync(temporary, path);
     } catch (error) {
-      rmSync(temporary, { force: true });
-      if (!['EBUSY', 'EXDEV', 'EROFS', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      writeFileSync(path, text);
+      tryRemove(temporary);
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (!['EBUSY', 'EXDEV', 'EROFS', 'EACCES'].includes(code) || readPlace(path).kind !== 'file') throw error;
+      writeInPlace(path, text);
     }
   } catch (error) {
     throw new HostError('AOV-HOST-311', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-311'), error);
+  }
+}
+
+/** On a full disk what was there comes back: no resolver at all would be worse than the old one. */
+function writeInPlace(path: string, text: string): void {
+  const before = readFileSync(path);
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    try {
+      writeFileSync(path, before);
+    } catch {
+      // What can be said is said by the first error.
+    }
+    throw error;
+  }
+}
+
+function tryRemove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // On a read-only file system there is nothing to remove.
   }
 }
 

@@ -4,10 +4,13 @@ import { networkCure } from '../network/errors.ts';
 import { HostError } from '../host-error.ts';
 import { readLinks } from '../network/kernel-network.ts';
 import type { RouteSocket } from '../network/route-socket.ts';
-import { decideResolver, type ResolverDecision } from './decide-resolver.ts';
+import { decideResolver, networkManagerHeader, type ResolverDecision } from './decide-resolver.ts';
+import { readRcManager, standAside, standsAside } from './network-manager.ts';
 import { giveBack, isTaken, readOriginal, takeOver, type ResolvConfPlace } from './resolv-conf-journal.ts';
-import { parseResolvConf } from './resolv-conf.ts';
+import { parseResolvConf, type ResolvConf } from './resolv-conf.ts';
+import { findResolvconf, putRecord, readOurRecord, removeRecord } from './resolvconf-record.ts';
 import { arrangeResolvedLinks } from './resolved-links.ts';
+import { holdsResolvConf, readWithoutUs, releasePlace } from './resolver-place.ts';
 import { openResolverDevice, resolverDevice, type ResolverDevice } from './resolver-device.ts';
 import { openStubResolver, type StubResolver } from './stub-resolver.ts';
 import { openSystemdResolved } from './systemd-resolved.ts';
@@ -67,9 +70,28 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     await old.close();
     done.push('stub resolver stopped');
   };
-  const releaseResolvConf = (done: string[]): void => {
-    const what = giveBack(options);
+  const releaseResolvConf = async (done: string[]): Promise<void> => {
+    const what = await releasePlace(options);
     if (what !== 'nothing') done.push(`${options.resolvConf} ${what}`);
+  };
+  /** What was last decided; an answer of the bus takes milliseconds that a connection would have to wait. */
+  let decision: ResolverDecision | undefined;
+  const decide = async (): Promise<ResolverDecision> => {
+    const { text, link } = readOriginal(options);
+    const [resolvedRunning, rcManager] = await Promise.all([
+      resolved.isRunning(),
+      // The bus is not asked for what nothing points to.
+      text.includes(networkManagerHeader) || link?.includes('NetworkManager') ? readRcManager() : undefined,
+    ]);
+    const resolvconf = findResolvconf();
+    decision = decideResolver({
+      resolvConf: text,
+      ...(link === undefined ? {} : { resolvConfLink: link }),
+      resolvedRunning,
+      ...(rcManager === undefined ? {} : { rcManager }),
+      ...(resolvconf === undefined ? {} : { resolvconf }),
+    });
+    return decision;
   };
   const releaseLinks = async (keep: ReadonlySet<string>, done: string[]): Promise<void> => {
     for (const [device, { index }] of told) {
@@ -114,27 +136,45 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     if (!throughStub) await stopStub(done);
   };
 
+  /** @returns whether programs are sent to our stub by it */
+  const applyToRecord = async (configuration: ResolvConf, done: string[]): Promise<boolean> => {
+    try {
+      if (await putRecord(configuration)) done.push('resolvconf has a record of ours: it sends programs to our stub resolver');
+      // A file of ours from before hides what resolvconf makes.
+      if (isTaken(options)) giveBack(options);
+      if (holdsResolvConf(options)) return true;
+      await removeRecord();
+      done.push('resolvconf lists others before our stub resolver, or beside it');
+    } catch (error) {
+      done.push(error instanceof Error ? error.message : String(error));
+    }
+    return false;
+  };
+
   const applyToStub = async (dns: DnsPlan, done: string[]): Promise<void> => {
     await startStub(dns, done);
-    const { options: lines } = parseResolvConf(readOriginal(options).text);
+    const { keeper } = decision ?? (await decide());
+    const own = parseResolvConf(readWithoutUs(options).text);
     const search = [...new Set([...dns.search.map(({ domain }) => domain), ...dns.physicalSearch])];
-    if (takeOver(options, { nameservers: [options.stubAddress], search, options: lines }))
-      done.push(`${options.resolvConf} names our stub resolver`);
+    const configuration = { nameservers: [options.stubAddress], search, options: own.options };
+    if (keeper !== 'resolvconf' || !(await applyToRecord(configuration, done))) {
+      if (readOurRecord() !== undefined) await removeRecord();
+      if (keeper === 'NetworkManager' && !standsAside()) {
+        const why = await standAside();
+        done.push(why === undefined ? 'NetworkManager leaves resolv.conf alone' : `NetworkManager cannot be asked: ${why}`);
+      }
+      if (takeOver(options, configuration)) done.push(`${options.resolvConf} names our stub resolver`);
+    }
     await releaseLinks(new Set(), done);
   };
 
   return {
     physical: async () => {
-      const { text, link } = readOriginal(options);
-      const { nameservers, search } = parseResolvConf(text);
-      const decision = decideResolver({
-        resolvConf: text,
-        ...(link === undefined ? {} : { resolvConfLink: link }),
-        resolvedRunning: await resolved.isRunning(),
-      });
-      if (decision.owner === 'stub')
+      const now = await decide();
+      const { nameservers, search } = parseResolvConf(readWithoutUs(options).text);
+      if (now.owner === 'stub')
         return {
-          ...decision,
+          ...now,
           servers: nameservers.filter((address) => !sameAddress(address, options.stubAddress)),
           search,
           linkDomains: [],
@@ -146,7 +186,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       );
       const state = await resolved.read();
       return {
-        ...decision,
+        ...now,
         servers: state.servers
           .filter(({ index, address }) => !ours.has(index) && !sameAddress(address, options.stubAddress))
           .map(({ address }) => address),
@@ -157,19 +197,19 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     apply: async (dns) => {
       const done: string[] = [];
       if (dns.rules.length === 0 && dns.search.length === 0) {
-        releaseResolvConf(done);
+        await releaseResolvConf(done);
         await releaseLinks(new Set(), done);
         await stopStub(done);
       } else if (dns.resolver === 'systemd-resolved') {
         await applyToResolved(dns, done);
-        if (isTaken(options)) releaseResolvConf(done);
+        if (holdsResolvConf(options) || standsAside()) await releaseResolvConf(done);
       } else await applyToStub(dns, done);
       return { owner: dns.resolver, rules: dns.rules.length, stub: stub !== undefined, done };
     },
     counts: () => stub?.counts(),
     close: async () => {
       const done: string[] = [];
-      releaseResolvConf(done);
+      await releaseResolvConf(done);
       await releaseLinks(new Set(), done);
       await stopStub(done);
     },

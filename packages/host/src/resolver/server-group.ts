@@ -1,37 +1,82 @@
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import { formatAddress } from '@aovpn/bytes';
 import type { Upstream } from './upstream.ts';
 
-/** Servers that stand for each other; the one that answered last is asked first, and all rules that name the same servers learn from each other. */
-export interface ServerGroup {
-  readonly servers: readonly Upstream[];
-  /** Index of the server to begin with. */
-  first: number;
+/** How long a server that was silent is asked after all others, milliseconds. */
+const silentMs = 30_000;
+
+/** A server and what was learnt about it, shared by all groups that name it. */
+interface Server {
+  readonly upstream: Upstream;
+  /** Asked last until then, milliseconds of the monotonic clock. */
+  silentUntil: number;
+}
+
+/**
+ * Servers that stand for each other, and those that are asked when none of them gives an answer. The one that answered last is asked
+ * first, and all rules that name the same servers learn from each other.
+ */
+export class ServerGroup {
+  readonly #servers: readonly Server[];
+  readonly #otherwise: readonly Server[];
+  #first = 0;
+
+  constructor(servers: readonly Server[], otherwise: readonly Server[]) {
+    this.#servers = servers;
+    this.#otherwise = otherwise;
+  }
+
+  /** Whom to ask, in this order. */
+  order(now: number): readonly Server[] {
+    const count = this.#servers.length;
+    if (count + this.#otherwise.length <= 1) return this.#servers.concat(this.#otherwise);
+    const turned = this.#servers.map((_, i) => this.#servers[(this.#first + i) % count]!);
+    const all = [...turned, ...this.#otherwise];
+    return [...all.filter(({ silentUntil }) => silentUntil <= now), ...all.filter(({ silentUntil }) => silentUntil > now)];
+  }
+
+  /** It gave an answer. */
+  answered(server: Server): void {
+    server.silentUntil = 0;
+    const which = this.#servers.indexOf(server);
+    if (which >= 0) this.#first = which;
+  }
+
+  /** It gave none in time, or cannot be reached. */
+  silent(server: Server, now: number): void {
+    server.silentUntil = now + silentMs;
+  }
 }
 
 /** Groups of servers as rules name them. What was learnt about a group outlives a change of the rules. */
 export class ServerGroups {
-  #known = new Map<string, ServerGroup>();
+  #groups = new Map<string, ServerGroup>();
+  #servers = new Map<string, Server>();
 
-  /** Begins a new set of rules: groups that nobody asks for until the next call are forgotten. */
-  begin(): (addresses: readonly IpAddress[], mark: number) => ServerGroup {
-    const before = this.#known;
-    const now = new Map<string, ServerGroup>();
-    this.#known = now;
-    // One Upstream for each server, so that groups share its sockets.
-    const upstreams = new Map<string, Upstream>();
-    return (addresses, mark) => {
-      const texts = addresses.map(formatAddress);
-      const key = `${texts.join(' ')} ${mark}`;
-      const known = now.get(key);
-      if (known) return known;
-      const servers = addresses.map((address, i) => {
-        const name = `${texts[i]} ${mark}`;
-        const upstream = upstreams.get(name) ?? { address, mark };
-        upstreams.set(name, upstream);
-        return upstream;
-      });
-      const group = { servers, first: before.get(key)?.first ?? 0 };
-      now.set(key, group);
+  /** Begins a new set of rules: what nobody asks for until the next call is forgotten. */
+  begin(): (servers: readonly Upstream[], otherwise?: readonly Upstream[]) => ServerGroup {
+    const before = { groups: this.#groups, servers: this.#servers };
+    const groups = new Map<string, ServerGroup>();
+    const servers = new Map<string, Server>();
+    this.#groups = groups;
+    this.#servers = servers;
+    const share = (upstream: Upstream): readonly [string, Server] => {
+      const name = `${formatAddress(upstream.address)} ${upstream.mark}`;
+      const server = servers.get(name) ?? before.servers.get(name) ?? { upstream, silentUntil: 0 };
+      servers.set(name, server);
+      return [name, server];
+    };
+    return (wanted, otherwise = []) => {
+      const own = wanted.map(share);
+      const others = otherwise.map(share);
+      const key = [own, others].map((list) => list.map(([name]) => name).join(', ')).join(' otherwise ');
+      const group =
+        groups.get(key) ??
+        before.groups.get(key) ??
+        new ServerGroup(
+          own.map(([, server]) => server),
+          others.map(([, server]) => server),
+        );
+      groups.set(key, group);
       return group;
     };
   }

@@ -15,14 +15,14 @@ import {
   truncatedAnswer,
   writeId,
 } from './dns-message.ts';
-import { ServerGroups, type ServerGroup } from './server-group.ts';
+import { ServerGroup, ServerGroups } from './server-group.ts';
 import { maxQueryBytes, openStubTcp, type StubTcp } from './stub-tcp.ts';
 import { Underway } from './underway.ts';
-import { createUpstreamAsker } from './upstream.ts';
+import { createUpstreamAsker, type Upstream } from './upstream.ts';
 
 /** Whom the stub asks for which name. */
 export interface StubConfiguration {
-  readonly rules: readonly Pick<DnsRule, 'name' | 'servers'>[];
+  readonly rules: readonly Pick<DnsRule, 'name' | 'servers' | 'otherwise'>[];
   /** Asked for exempted names and names without a rule. */
   readonly physical: readonly IpAddress[];
   /** Mark of questions to `physical`; 0 for none. */
@@ -75,7 +75,7 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
   const asker = createUpstreamAsker();
   const groups = new ServerGroups();
   let match = compileNameMatcher<{ readonly name: string; readonly group: ServerGroup }>([]);
-  let physical: ServerGroup = { servers: [], first: 0 };
+  let physical = new ServerGroup([], []);
   const underway = new Underway<Question>(maxUnderway, maxUnderwayOfName);
   let queries = 0;
   let failed = 0;
@@ -108,7 +108,7 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
       },
     };
     const group = match(query.name)?.group ?? physical;
-    const { servers, first: start } = group;
+    const servers = group.order(performance.now());
     if (servers.length === 0 || !underway.add(question)) {
       question.giveUp();
       return;
@@ -139,20 +139,20 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
         if (underway.remove(question)) question.giveUp();
         return;
       }
-      const which = (start + number) % servers.length;
+      const server = servers[number % servers.length]!;
       const timeout = attemptMs[Math.min(number, attemptMs.length - 1)]!;
-      question.cancel = asker.ask(servers[which]!, message, query.questionEnd, overTcp, timeout, (result) => {
+      question.cancel = asker.ask(server.upstream, message, query.questionEnd, overTcp, timeout, (result) => {
         if (result.ok) {
           writeId(result.answer, query.id);
           const code = readRcode(result.answer);
           if ((code !== rcode.serverFailure && code !== rcode.refused) || servers.length === 1) {
             if (handOn(result.answer)) {
-              group.first = which;
+              group.answered(server);
               underway.remove(question);
               return;
             }
           } else if (faultOfAnswer(result.answer, query.questionEnd) === undefined) last = result.answer;
-        }
+        } else group.silent(server, performance.now());
         attempt(number + 1);
       });
     };
@@ -191,12 +191,15 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
     address,
     configure: (configuration) => {
       const group = groups.begin();
-      const everythingElse = group(configuration.physical.filter(notOurselves), configuration.mark);
+      const upstreams = (addresses: readonly IpAddress[], mark: number): Upstream[] =>
+        addresses.filter(notOurselves).map((server) => ({ address: server, mark }));
+      const own = upstreams(configuration.physical, configuration.mark);
+      const everythingElse = group(own);
       physical = everythingElse;
       match = compileNameMatcher(
-        configuration.rules.map(({ name, servers }) => ({
+        configuration.rules.map(({ name, servers, otherwise }) => ({
           name,
-          group: servers.length === 0 ? everythingElse : group(servers.filter(notOurselves), 0),
+          group: servers.length === 0 ? everythingElse : group(upstreams(servers, 0), otherwise === 'physical' ? own : []),
         })),
       );
       asker.refresh();

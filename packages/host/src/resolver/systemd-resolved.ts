@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { promisify } from 'node:util';
 import { addressFromBytes, type IpAddress } from '@aovpn/bytes';
 import { HostError } from '../host-error.ts';
 import { networkCure } from '../network/errors.ts';
 import type { ResolvedLink } from './resolved-links.ts';
+import { busctl, busReason, isOnBus } from './system-bus.ts';
 
 /** What systemd-resolved has about one link (0: for the whole machine). */
 interface ResolvedState {
@@ -23,7 +21,6 @@ export interface SystemdResolved {
   revert(index: number): Promise<void>;
 }
 
-const run = promisify(execFile);
 const service = 'org.freedesktop.resolve1';
 const manager = [service, '/org/freedesktop/resolve1', `${service}.Manager`] as const;
 
@@ -32,33 +29,17 @@ export function openSystemdResolved(): SystemdResolved {
     try {
       await busctl('call', ...manager, method, ...parameters);
     } catch (error) {
-      throw new HostError('AOV-HOST-313', `${method}: ${reason(error)}`, networkCure('AOV-HOST-313'), error);
+      throw new HostError('AOV-HOST-313', `${method}: ${busReason(error)}`, networkCure('AOV-HOST-313'), error);
     }
   };
   return {
-    isRunning: async () => {
-      if (!hasBus()) return false;
-      try {
-        const answer = await busctl(
-          'call',
-          'org.freedesktop.DBus',
-          '/org/freedesktop/DBus',
-          'org.freedesktop.DBus',
-          'NameHasOwner',
-          's',
-          service,
-        );
-        return answer.trim() === 'b true';
-      } catch {
-        return false;
-      }
-    },
+    isRunning: () => isOnBus(service),
     read: async () => {
       let output: string;
       try {
         output = await busctl('--json=short', 'get-property', ...manager, 'DNS', 'Domains');
       } catch (error) {
-        throw new HostError('AOV-HOST-313', `reading back: ${reason(error)}`, networkCure('AOV-HOST-313'), error);
+        throw new HostError('AOV-HOST-313', `reading back: ${busReason(error)}`, networkCure('AOV-HOST-313'), error);
       }
       const [servers, domains] = output
         .trim()
@@ -95,23 +76,4 @@ export function openSystemdResolved(): SystemdResolved {
       }
     },
   };
-}
-
-/** Machines without a system bus are told apart without starting a program. */
-function hasBus(): boolean {
-  return (
-    process.env['DBUS_SYSTEM_BUS_ADDRESS'] !== undefined ||
-    existsSync('/run/dbus/system_bus_socket') ||
-    existsSync('/var/run/dbus/system_bus_socket')
-  );
-}
-
-async function busctl(...args: string[]): Promise<string> {
-  const { stdout } = await run('busctl', ['--system', '--timeout=5', ...args], { timeout: 10_000, maxBuffer: 4 * 1024 * 1024 });
-  return stdout;
-}
-
-function reason(error: unknown): string {
-  const { stderr, message } = error as { stderr?: string; message?: string };
-  return (stderr?.trim() || message) ?? String(error);
 }

@@ -20,10 +20,10 @@ export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
-export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
 export const SO_TIMESTAMPNS = 35;
 export const SO_MARK = 36;
+export const SO_BINDTODEVICE = 25;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;

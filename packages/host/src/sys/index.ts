@@ -16,6 +16,7 @@ export { enterNetworkNamespace } from './process.ts';
 export {
   beginConnect,
   bindTo,
+  bindToDevice,
   connectTo,
   getOption,
   localEnd,

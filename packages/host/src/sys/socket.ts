@@ -75,6 +75,15 @@ export function trySetOption(fd: number, level: number, name: number, value: num
   return libc.setsockopt(fd, level, name, libc.addressOf(octets), 4) >= 0;
 }
 
+/** Packets of this socket leave by that device or not at all. @throws {SysError} */
+export function bindToDevice(fd: number, device: string): void {
+  const octets = new TextEncoder().encode(device);
+  check(
+    `setsockopt SO_BINDTODEVICE ${device}`,
+    libc.setsockopt(fd, constant.SOL_SOCKET, constant.SO_BINDTODEVICE, libc.addressOf(octets), octets.length),
+  );
+}
+
 /** Reads an option that is an `int`. @throws {SysError} */
 export function getOption(fd: number, level: number, name: number): number {
   const octets = new Int32Array(1);

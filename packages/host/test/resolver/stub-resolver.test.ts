@@ -185,17 +185,17 @@ inOwnNamespace(import.meta.url, () => {
         answer[7] = 1;
         return answer;
       };
-      await serve('127.0.0.11', (question, reply) => reply(loop(question)));
-      await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
-      await serve('127.0.0.15', (question, reply) => {
+      await serve('127.0.0.41', (question, reply) => reply(loop(question)));
+      await serve('127.0.0.42', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
+      await serve('127.0.0.43', (question, reply) => {
         const answer = answerTo(question, [6, 6, 6, 6]);
         answer[question.length + 1] = question.length;
         reply(answer);
       });
-      configure({ '.': ['127.0.0.11', '127.0.0.15', '127.0.0.12'] });
+      configure({ '.': ['127.0.0.41', '127.0.0.43', '127.0.0.42'] });
       assert.equal(lastOctet(await ask('a.example')), 2);
       assert.equal(stub.counts().malformed - before, 2);
-      configure({ '.': ['127.0.0.11'] });
+      configure({ '.': ['127.0.0.41'] });
       const answer = await ask('b.example');
       assert.equal(readRcode(answer!), 2);
       assert.equal(answer!.length, query('b.example', 1).length);
@@ -256,6 +256,22 @@ inOwnNamespace(import.meta.url, () => {
       configure({ '.corp.example': ['127.0.0.14'] }, ['127.0.0.13']);
       assert.equal(readRcode((await ask('secret.corp.example'))!), 2);
       assert.equal(physical.asked.length, 0);
+    });
+
+    test('servers for when the others give no answer: asked when those are silent or refuse, not when there is no such name', async () => {
+      let code = 5;
+      const own = await serve('127.0.0.11', (question, reply) => reply(answerTo(question, [0, 0, 0, 0], { rcode: code })));
+      await serve('127.0.0.13', (question, reply) => reply(answerTo(question, [10, 0, 0, 3])));
+      stub.configure({
+        rules: [{ name: '.', servers: [address('127.0.0.11')], otherwise: 'physical' }],
+        physical: [address('127.0.0.13')],
+        mark: 0x616f,
+      });
+      assert.equal(lastOctet(await ask('a.example')), 3);
+      assert.equal(own.asked.length, 1);
+      code = 3;
+      assert.equal(readRcode((await ask('b.example'))!), 3);
+      assert.equal(own.asked.length, 2);
     });
 
     test('no servers at all: SERVFAIL at once', async () => {

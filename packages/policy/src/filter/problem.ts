@@ -169,6 +169,31 @@ export const filterProblems = {
     title: 'There is more to say about the filters than is kept',
     cure: 'Cure what is listed first.',
   },
+  nameServerExcluded: {
+    code: 'AOV-POLICY-440',
+    severity: 'warning',
+    title: 'A name server of the tunnel is in an excluded network: names inside are asked in the clear, outside the tunnel',
+    cure: 'Take the name server out of the exclusion route, or name another one.',
+  },
+  nameServerNotCarried: {
+    code: 'AOV-POLICY-441',
+    severity: 'warning',
+    title:
+      'The negotiated traffic selectors leave a name server of the tunnel out: names inside are asked in the clear (under force tunnel: not at all)',
+    cure: 'Let the gateway’s traffic selectors include the name server, or name another one.',
+  },
+  registersTwice: {
+    code: 'AOV-POLICY-442',
+    severity: 'warning',
+    title: 'Another tunnel registers this machine in DNS already; this one does not',
+    cure: 'Leave RegisterDNS in one of the profiles.',
+  },
+  registersNowhere: {
+    code: 'AOV-POLICY-443',
+    severity: 'warning',
+    title: 'There is no name server to register this machine with',
+    cure: 'Let the gateway assign a DNS server, or name one in DomainNameInformation for the domain in DnsSuffix.',
+  },
 } as const satisfies Record<string, { code: string; severity: FilterSeverity; title: string; cure: string }>;
 
 export type FilterProblemName = keyof typeof filterProblems;

@@ -1,23 +1,35 @@
 import { formatAddress, sameAddress, type IpAddress } from '@aovpn/bytes';
-import type { LiveTunnel } from './compile-plan.ts';
-import { isWithin, normaliseDomain } from './domain-name.ts';
-import type { Because, HostFacts } from './facts.ts';
-import type { Intent } from './intent.ts';
-import type { DnsPlan, DnsRule } from './plan.ts';
+import type { LiveTunnel } from '../compile-plan.ts';
+import { isWithin, normaliseDomain } from '../domain-name.ts';
+import type { Because, HostFacts } from '../facts.ts';
+import type { Intent } from '../intent.ts';
+import type { DnsPlan, DnsRule } from '../plan.ts';
+import { decideOtherNames } from './other-names.ts';
+import { describePreference } from './preference.ts';
 
 /**
- * Name rules of all tunnels, merged: for one name the first tunnel that has a rule wins, and persistent rules of tunnels that are
- * down come last.
+ * Name rules of all tunnels, merged: for one name the first tunnel that has a rule wins; persistent rules of tunnels that are down come
+ * behind those, and last what rests on a metric alone, so that it never takes names out of a force tunnel.
  * @param tunnels most preferred first
  * @param idle profiles whose tunnel is down, most preferred first
  */
 export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent[], host: HostFacts): DnsPlan {
-  const merged = new Map<string, DnsRule>();
-  for (const rule of [...tunnels.flatMap((tunnel) => tunnelRules(tunnel, host)), ...idle.flatMap(persistentRules)]) {
+  const merged = new Map<string, Candidate>();
+  const candidates: readonly Candidate[] = [
+    ...tunnels.flatMap((tunnel) => tunnelRules(tunnel, host).map((rule) => ({ rule, of: tunnel.intent }))),
+    ...idle.flatMap((intent) => persistentRules(intent).map((rule) => ({ rule, of: intent }))),
+  ].sort((a, b) => Number(a.rule.otherwise !== undefined) - Number(b.rule.otherwise !== undefined));
+  for (const { rule, of } of candidates) {
     const winner = merged.get(rule.name);
-    if (!winner) merged.set(rule.name, rule);
-    else if (winner.profile !== rule.profile) merged.set(rule.name, { ...winner, instead: [...winner.instead, rule.because] });
+    if (!winner) {
+      merged.set(rule.name, { rule, of });
+      continue;
+    }
+    const instead = [...winner.rule.instead, { because: rule.because, reason: reasonFor(winner, { rule, of }) }];
+    merged.set(rule.name, { rule: { ...winner.rule, instead }, of: winner.of });
   }
+  const rules = [...merged.values()].map(({ rule }) => rule);
+  const others = rules.some(({ name }) => name === '.') ? undefined : tunnels.map((tunnel) => decideOtherNames(tunnel, host))[0];
   const search = new Map<string, DnsPlan['search'][number]>();
   for (const { intent, facts } of tunnels) {
     const add = (domain: string, because: Because): void => {
@@ -29,7 +41,8 @@ export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent
   }
   return {
     resolver: host.resolver,
-    rules: [...merged.values()].sort(compareRules),
+    rules: rules.sort(compareRules),
+    ...(others && { unruled: others.because }),
     search: [...search.values()],
     physical: host.physicalDns,
     physicalSearch: host.physicalSearch ?? [],
@@ -38,7 +51,20 @@ export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent
   };
 }
 
-function tunnelRules({ intent, facts }: LiveTunnel, host: HostFacts): DnsRule[] {
+interface Candidate {
+  readonly rule: DnsRule;
+  readonly of: Intent;
+}
+
+function reasonFor(winner: Candidate, loser: Candidate): string {
+  if (winner.of === loser.of) return 'it stands first in the profile';
+  if (winner.rule.otherwise !== loser.rule.otherwise) return 'the other one rests on an interface metric alone';
+  if (winner.rule.device !== undefined && loser.rule.device === undefined) return 'its tunnel is up, the other one’s is not';
+  return describePreference(winner.of, loser.of);
+}
+
+function tunnelRules(tunnel: LiveTunnel, host: HostFacts): DnsRule[] {
+  const { intent, facts } = tunnel;
   const rules: DnsRule[] = [];
   const add = (name: string, servers: readonly IpAddress[], because: Because): void => {
     rules.push({ name, servers: distinct(servers), profile: intent.name, device: facts.device, because, instead: [] });
@@ -65,7 +91,16 @@ function tunnelRules({ intent, facts }: LiveTunnel, host: HostFacts): DnsRule[] 
         ? 'force tunnel: all names'
         : 'force tunnel: the gateway pushed no DNS server, the machine’s own are asked through the tunnel';
     if (servers.length > 0) add('.', servers, { ...intent.routing.because, why });
-  } else if (facts.dns.length > 0 && rules.every(({ servers }) => servers.length === 0)) {
+    return rules;
+  }
+  const others = decideOtherNames(tunnel, host);
+  if (others?.askTunnel) {
+    const { name: profile } = intent;
+    const { because } = others;
+    const servers = distinct(facts.dns);
+    rules.push({ name: '.', servers, otherwise: 'physical', profile, device: facts.device, because, instead: [] });
+  }
+  if (others === undefined && facts.dns.length > 0 && rules.every(({ servers }) => servers.length === 0)) {
     add('.', facts.dns, pushed(intent, 'servers pushed by the gateway, and nothing says which names are inside'));
   }
   return rules;
@@ -111,6 +146,8 @@ function compareRules(a: DnsRule, b: DnsRule): number {
 
 /** Servers of a rule as text, or what an empty list stands for. */
 export function describeServers(rule: DnsRule, dns: DnsPlan): string {
-  if (rule.servers.length > 0) return rule.servers.map(formatAddress).join(' ');
+  const own = dns.physical.map(formatAddress).join(' ');
+  if (rule.servers.length > 0)
+    return `${rule.servers.map(formatAddress).join(' ')}${rule.otherwise && own !== '' ? ` otherwise ${own}` : ''}`;
   return `exempt${dns.physical.length > 0 ? ` (${dns.physical.map(formatAddress).join(' ')})` : ''}`;
 }
