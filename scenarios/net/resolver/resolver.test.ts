@@ -81,6 +81,11 @@ suite('net/resolver', () => {
     const packets = await capture.stop();
     assert.ok(packets.length > 0, 'the tunnel itself still tries');
     assert.ok(!contains(packets, 'lost'));
+    await world.impair({});
+    await product.remove('force');
+    // What it began while nothing came through it would keep for half a minute.
+    await world.gateway.stop();
+    await world.gateway.start();
   });
 
   test('a DHCP client writes resolv.conf under us: our stub is back within a moment, and knows the new server', async () => {
