@@ -44,7 +44,7 @@ export function settleStandby(turn: Turn, spiIn: number): void {
   if (child?.stage.name !== 'standby') return;
   const { replaces } = child.stage;
   const old = findChild(turn, replaces)?.stage.name;
-  const othersSend = turn.sa.children.some((other) => other.stage.name === 'active' && other.spiIn !== replaces);
+  const othersSend = turn.sa.children.some((other) => other.spiIn !== replaces && isSending(other));
   if (old === 'active' || old === 'replaced' || old === 'installing' || othersSend) return;
   promote(turn, spiIn);
 }
@@ -55,10 +55,15 @@ export function processStandbyDeadline(turn: Turn, child: ChildSa): void {
   const { replaces, until, lastCall } = child.stage;
   if (!lastCall || turn.now > until + sleptMs)
     return setStage(turn, child.spiIn, { name: 'standby', replaces, until: turn.now + lastCallMs, lastCall: true });
-  const othersSend = turn.sa.children.some((other) => other.stage.name === 'active' && other.spiIn !== replaces);
+  const othersSend = turn.sa.children.some((other) => other.spiIn !== replaces && isSending(other));
   if (othersSend) return replaceChild(turn, child.spiIn);
   promote(turn, child.spiIn);
   if (findChild(turn, replaces)?.stage.name === 'active') replaceChild(turn, replaces);
+}
+
+/** In use for what leaves: pairs of our own making send from the moment in which they are installed. */
+function isSending({ stage }: ChildSa): boolean {
+  return stage.name === 'active' || (stage.name === 'installing' && stage.after.kind !== 'answer');
 }
 
 function promote(turn: Turn, spiIn: number): void {

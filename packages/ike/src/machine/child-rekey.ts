@@ -68,6 +68,13 @@ export function processChildResponse(turn: Turn, conversation: ChildConversation
     addUnwantedChild(turn, conversation.spiIn, accepted.spiOut);
     return refused(turn, conversation, { kind: 'protocol', detail: accepted.problem });
   }
+  if (conversation.deletedUnseen?.includes(accepted.child.spi)) {
+    info(turn, 'the peer has deleted the CHILD_SA of its answer already');
+    const { replaces, tsi, tsr } = conversation;
+    if (replaces !== undefined) postponeRekey(turn, replaces, false);
+    if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
+    return;
+  }
   if (accepted.child.additionalKe.length > 0) {
     const link = readLink(payloads);
     if (link) return startFollowUp(turn, { kind: 'child', conversation, agreed: accepted }, accepted.child.additionalKe, link);

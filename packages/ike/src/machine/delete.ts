@@ -18,6 +18,7 @@ import {
   unwant,
   update,
   updateAssociation,
+  updateConversation,
   want,
   type Turn,
 } from './turn.ts';
@@ -83,6 +84,7 @@ export function answerDeleteChildren(turn: Turn, payloads: readonly Payload[]): 
       const child = turn.sa.children.find((other) => other.spiOut === spiOut && other.stage.name !== 'lingering');
       if (spiOut === undefined || !child) {
         debug(turn, 'the peer deletes a CHILD_SA that does not exist');
+        if (spiOut !== undefined) rememberUnseen(turn, spiOut);
         continue;
       }
       if (!deletingOurselves(turn, child)) spis.push(spiOctets(child.spiIn));
@@ -125,6 +127,15 @@ function deletedByPeer(turn: Turn, child: ChildSa): void {
   const creating = conversation?.kind === 'child' || (conversation?.kind === 'follow-up' && conversation.rekey.kind === 'child');
   if (turn.sa.phase.name === 'open' && !hasLivingChild(turn) && !creating && tsi.length > 0)
     want(turn, { kind: 'child-create', tsi, tsr });
+}
+
+/** The peer may delete what it has just made for us, before we have its answer. */
+function rememberUnseen(turn: Turn, spiOut: number): void {
+  const { id, outstanding } = currentOf(turn.sa);
+  const conversation = outstanding?.conversation;
+  if (conversation?.kind !== 'child') return;
+  const deletedUnseen = [...(conversation.deletedUnseen ?? []), spiOut].slice(-deleteLimit);
+  updateConversation(turn, id, { ...conversation, deletedUnseen });
 }
 
 /** Pairs that waited for this one to go. */

@@ -277,6 +277,8 @@ export interface ChildConversation {
   readonly tsr: readonly TrafficSelector[];
   /** How often the peer has put it off, where it replaces nothing. */
   readonly putOff: number;
+  /** SPIs that the peer has deleted meanwhile and that we do not know: one of them may be what its answer, still on its way, speaks of. */
+  readonly deletedUnseen?: readonly number[];
   /** The peer rekeyed the same CHILD_SA meanwhile (RFC 7296 §2.8.1). */
   readonly rival: { readonly spiIn: number; readonly lowestNonce: Uint8Array } | undefined;
 }

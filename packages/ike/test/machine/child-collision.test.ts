@@ -91,6 +91,38 @@ suite('CHILD_SA rekeyed by both at once', () => {
     assertSameChildren(pair);
   });
 
+  // Found by simulation: nothing sent any more until the next rekey.
+  test('theirs, long installed, does not take over from ours that is being installed', () => {
+    const pair = established({ ...certificateConfig, dpdMs: 0 });
+    const { client, responder } = pair;
+    chooseNonces(pair, 'Ni2');
+    client.host.install = false;
+    client.step({ kind: 'rekey-child', spiIn: spis(pair)[0]! });
+    responder.rekeyChild(only(pair));
+    const ours = client.take();
+    const theirs = responder.take();
+    responder.receive(...ours);
+    client.receive(...theirs);
+    const theirPair = client.last('install-child')!;
+    toClient(pair);
+    const ourPair = client.last('install-child')!;
+    assert.notEqual(ourPair.child.inbound.spi, theirPair.child.inbound.spi);
+    client.answer(ourPair);
+    // Ours is in use; it is rekeyed in turn, and while that is being installed the host gets to theirs.
+    toResponder(pair);
+    toClient(pair);
+    client.step({ kind: 'rekey-child', spiIn: ourPair.child.inbound.spi });
+    toResponder(pair);
+    toClient(pair);
+    const newest = client.last('install-child')!;
+    client.answer(theirPair);
+    assert.deepEqual(client.sending, [newest.child.inbound.spi]);
+    client.host.install = true;
+    client.answer(newest);
+    talk(pair);
+    assert.deepEqual(client.sending, [newest.child.inbound.spi]);
+  });
+
   test('their request arrives only after our rekey is complete: TEMPORARY_FAILURE, one pair stays', () => {
     const pair = established();
     const { client, responder } = pair;

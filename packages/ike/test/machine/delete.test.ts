@@ -162,6 +162,24 @@ suite('deleted by the peer', () => {
     }
   });
 
+  // Found by simulation: we sent into a CHILD_SA that only we had, until the next rekey.
+  test('what it has just made for us, before we have its answer: another one is made', () => {
+    const pair = established({ ...certificateConfig, dpdMs: 0 });
+    const { client, responder } = pair;
+    responder.deleteChild([...responder.children.keys()][0]!);
+    toClient(pair);
+    toResponder(pair);
+    const late = responder.take();
+    responder.deleteChild([...responder.children.keys()][0]!);
+    toClient(pair);
+    toResponder(pair);
+    client.receive(...late);
+    talk(pair);
+    assert.equal(client.phase, 'open');
+    assert.equal(responder.children.size, 1);
+    assertSameChildren(pair);
+  });
+
   test('what does not exist, and what is not ESP', () => {
     const pair = established();
     for (const payload of [
