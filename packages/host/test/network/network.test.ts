@@ -466,6 +466,7 @@ if (job === 'apply-and-wait') {
           rules: 0,
           routes: 0,
           devices: [],
+          ipsec: 0,
           resolver: 'nothing',
           problems: [],
         });
