@@ -13,25 +13,40 @@ export class EchoEsp {
 
   /** The datagram that answers an ESP packet; undefined when there is none. @throws when the packet is not authentic */
   answer(child: EspChild, packet: Buffer): Buffer | undefined {
-    const inner = open(child.inbound.encryptionKey, packet);
+    // What was negotiated shows in the first packet: with extended sequence numbers the upper half, here always 0, is authenticated as well.
+    const esn = !opens(child.inbound.encryptionKey, packet, false);
+    const inner = open(child.inbound.encryptionKey, packet, esn);
     const reply = inner && echo(inner.packet);
     if (!reply) return undefined;
     const sequence = (this.#sequences.get(child.spiOut) ?? 0) + 1;
     this.#sequences.set(child.spiOut, sequence);
-    return seal(child.outbound.encryptionKey, child.spiOut, sequence, inner.nextHeader, reply);
+    return seal(child.outbound.encryptionKey, child.spiOut, sequence, inner.nextHeader, reply, esn);
   }
 }
 
-function open(key: Uint8Array, packet: Buffer): { readonly nextHeader: number; readonly packet: Buffer } | undefined {
+function opens(key: Uint8Array, packet: Buffer, esn: boolean): boolean {
+  try {
+    open(key, packet, esn);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function open(
+  key: Uint8Array,
+  packet: Buffer,
+  esn: boolean,
+): { readonly nextHeader: number; readonly packet: Buffer } | undefined {
   if (packet.length < 8 + 8 + 4 + 16) return undefined;
   const decipher = createDecipheriv(cipherOf(key), key.subarray(0, -4), nonceOf(key, packet.subarray(8, 16)));
-  decipher.setAAD(packet.subarray(0, 8)).setAuthTag(packet.subarray(-16));
+  decipher.setAAD(additionalData(packet, esn)).setAuthTag(packet.subarray(-16));
   const plain = Buffer.concat([decipher.update(packet.subarray(16, -16)), decipher.final()]);
   const padding = plain.at(-2)!;
   return { nextHeader: plain.at(-1)!, packet: plain.subarray(0, plain.length - 2 - padding) };
 }
 
-function seal(key: Uint8Array, spi: number, sequence: number, nextHeader: number, inner: Buffer): Buffer {
+function seal(key: Uint8Array, spi: number, sequence: number, nextHeader: number, inner: Buffer, esn: boolean): Buffer {
   const header = Buffer.alloc(16);
   header.writeUInt32BE(spi, 0);
   header.writeUInt32BE(sequence, 4);
@@ -39,8 +54,13 @@ function seal(key: Uint8Array, spi: number, sequence: number, nextHeader: number
   const padding = (4 - ((inner.length + 2) % 4)) % 4;
   const trailer = Buffer.from([...Array.from({ length: padding }, (_, i) => i + 1), padding, nextHeader]);
   const cipher = createCipheriv(cipherOf(key), key.subarray(0, -4), nonceOf(key, header.subarray(8, 16)));
-  cipher.setAAD(header.subarray(0, 8));
+  cipher.setAAD(additionalData(header, esn));
   return Buffer.concat([header, cipher.update(Buffer.concat([inner, trailer])), cipher.final(), cipher.getAuthTag()]);
+}
+
+/** RFC 4106 §5. */
+function additionalData(packet: Buffer, esn: boolean): Buffer {
+  return esn ? Buffer.concat([packet.subarray(0, 4), Buffer.alloc(4), packet.subarray(4, 8)]) : packet.subarray(0, 8);
 }
 
 const cipherOf = (key: Uint8Array): 'aes-128-gcm' | 'aes-256-gcm' => (key.length === 20 ? 'aes-128-gcm' : 'aes-256-gcm');
