@@ -28,6 +28,8 @@ const cgroupDirectory = '/sys/fs/cgroup';
 export function openLockdown(onRepair: (repair: LockdownRepair) => void): Lockdown {
   const ruleset = openRuleset(lockdownTable);
   let inForce: LockdownPlan | undefined;
+  /** It was taken away, by us; what an earlier run left is not known before. */
+  let isGone = false;
   let watch: { close(): void } | undefined;
   let rest: NodeJS.Timeout | undefined;
   let amiss = new Set<string>();
@@ -85,12 +87,16 @@ export function openLockdown(onRepair: (repair: LockdownRepair) => void): Lockdo
     apply: (plan) =>
       inTurn(async () => {
         if (!plan) {
+          // Most machines never have one: nothing is run for that again and again.
+          if (isGone) return;
           // Before the removal, which would be noticed as a loss.
           stopWatching();
           await ruleset.remove();
           inForce = undefined;
+          isGone = true;
           return;
         }
+        isGone = false;
         if (inForce && JSON.stringify(inForce) === JSON.stringify(plan)) return;
         // Before there is anything to be changed: no change goes unseen.
         watch ??= watchOver();
