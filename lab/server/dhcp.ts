@@ -11,6 +11,8 @@ export interface LeaseOffer {
   /** Classless static routes (RFC 3442), prefix to router; a client that knows them ignores the router option. */
   readonly routes: readonly (readonly [prefix: string, router: string])[];
   readonly dns?: string;
+  /** DNS suffix (option 15). */
+  readonly domain?: string;
 }
 
 /** dnsmasq as a DHCP server on a host: honest or not, as its options say. */
@@ -35,6 +37,7 @@ export async function startDhcpServer(host: Host, offer: LeaseOffer): Promise<Ru
       `--dhcp-range=${offer.address},${offer.address},${maskOf(offer.length)},10m`,
       `--dhcp-option=option:router,${offer.router}`,
       ...(offer.dns === undefined ? [] : [`--dhcp-option=option:dns-server,${offer.dns}`]),
+      ...(offer.domain === undefined ? [] : [`--dhcp-option=option:domain-name,${offer.domain}`]),
       ...(routes === '' ? [] : [`--dhcp-option=121,${routes}`]),
     ],
     { name: 'dnsmasq' },

@@ -8,6 +8,7 @@ import { network } from '../../../lab/network.ts';
 import type { Issued } from '../../../lab/pki/authority.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
+import { leaseAddress, startDhcpServer } from '../../../lab/server/dhcp.ts';
 import { Stage } from '../../../lab/stage.ts';
 
 const { home } = network.client;
@@ -112,6 +113,41 @@ suite('always-on/trusted-network', () => {
     assert.equal(outside.trust?.verdict, 'untrusted');
     assert.match(outside.trust.why, /has not proven itself/);
     await world.moveClient('home');
+  });
+
+  test('a rogue DHCP server that hands out the company’s suffix: believed without a beacon, and told so; not with one', async () => {
+    const { world, product } = stage;
+    const { device } = network.client;
+    await world.client.exec(['ip', '-4', 'addr', 'flush', 'dev', device]);
+    const server = await startDhcpServer(world.router, {
+      device: network.router.toClient,
+      address: '192.0.2.50',
+      length: 24,
+      router: home.router4,
+      routes: [],
+      dns: network.internet.dns4,
+      domain: zone,
+    });
+    const client = await leaseAddress(world.client, device);
+    try {
+      await put();
+      const { trust } = await becomes('trusted');
+      assert.equal(trust?.spoofable, true);
+      assert.match(trust.trace.join('\n'), /wan0 has the DNS suffix corp\.example \(dhclient\)/);
+      await product.settings(
+        `[profile.corp]\ntrusted-beacon = "${home.router4}:${beaconPort}"\ntrusted-beacon-pin = "sha256/${'A'.repeat(43)}="\n`,
+      );
+      const up = await becomes('up');
+      assert.match(up.trust?.why ?? '', /trusted DNS suffix corp\.example, but the beacon .* has not proven itself/);
+    } finally {
+      await stage.clear();
+      await client.stop('SIGTERM');
+      await server.stop('SIGTERM');
+      await world.client.exec(['rm', '-f', '/var/lib/dhcp/dhclient.leases']);
+      await world.client.exec(['ip', '-4', 'addr', 'flush', 'dev', device]);
+      await world.client.exec(['ip', 'addr', 'add', `${home.v4}/24`, 'dev', device]);
+      await world.plug(true);
+    }
   });
 
   test('an impostor at the address of a pinned beacon, with a better certificate than the real one, is not believed', async () => {
