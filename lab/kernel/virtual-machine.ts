@@ -172,6 +172,9 @@ mkdir /upper/files /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /root
 mount -t tmpfs -o mode=755 tmpfs /root/run
 mount -t tmpfs -o mode=1777 tmpfs /root/tmp
+# A checkout may lie there.
+mkdir -p ${inRoot(quoted(repositoryRoot))}
+mount --bind /lower${quoted(repositoryRoot)} ${inRoot(quoted(repositoryRoot))}
 mount -t proc proc /root/proc
 mount -t sysfs sysfs /root/sys
 mount -t devtmpfs devtmpfs /root/dev

@@ -738,6 +738,7 @@ export class Daemon {
       case 'unresponsive':
       case 'moved':
       case 'cannot-move':
+      case 'ending':
         return this.#say({ name, attempt, ...report });
     }
   }

@@ -83,6 +83,8 @@ export type TunnelReport =
   | { readonly kind: 'unresponsive'; readonly silent: boolean }
   | { readonly kind: 'moved' }
   | { readonly kind: 'cannot-move' }
+  /** It is over; its routes and names go now, and `ended` follows. */
+  | { readonly kind: 'ending' }
   /** Something that the status shows differs (algorithms after a rekey, the outer path). */
   | { readonly kind: 'facts' }
   | { readonly kind: 'ended'; readonly problem?: Problem; readonly redirect?: Redirect };
@@ -591,6 +593,8 @@ export class Tunnel {
     for (const run of this.#runs()) run.driver.stop();
     clearInterval(this.#watch);
     clearTimeout(this.#reconnect);
+    // Before its routes go: nobody shall believe that they still hold.
+    this.#report({ kind: 'ending' });
     this.#clearAway().then(
       () =>
         this.#report({ kind: 'ended', ...(ending && { problem: ending }), ...(this.#redirect && { redirect: this.#redirect }) }),

@@ -137,7 +137,7 @@ suite('tunnel', () => {
     await tunnel.move();
     assert.deepEqual(
       reports.map(({ kind }) => kind),
-      ['ended'],
+      ['ending', 'ended'],
     );
   });
 

@@ -97,6 +97,8 @@ export type SupervisorOccurrence =
   /** The tunnel lives on the new path. */
   | { readonly kind: 'moved'; readonly name: string; readonly attempt: number }
   | { readonly kind: 'cannot-move'; readonly name: string; readonly attempt: number }
+  /** The tunnel is over by itself; `ended` follows when everything of it is removed. */
+  | { readonly kind: 'ending'; readonly name: string; readonly attempt: number }
   /** The tunnel is gone and everything of it is removed; nothing follows for this attempt. No problem: we asked for it. */
   | {
       readonly kind: 'ended';
@@ -192,7 +194,7 @@ export type Phase =
       readonly kind: 'up';
       readonly attempt: number;
       readonly candidate: Candidate;
-      readonly trouble?: 'silent' | 'no-network' | 'moving';
+      readonly trouble?: 'silent' | 'no-network' | 'moving' | 'ending';
     }
   | { readonly kind: 'closing'; readonly attempt: number; readonly why: string; readonly afterwards: Afterwards }
   | { readonly kind: 'waiting'; readonly until: number }

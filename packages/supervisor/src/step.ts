@@ -98,6 +98,7 @@ class Step extends Turn {
       case 'unresponsive':
       case 'moved':
       case 'cannot-move':
+      case 'ending':
       case 'ended': {
         const connection = this.connections.get(event.name);
         if (!connection || !('attempt' in connection.phase) || connection.phase.attempt !== event.attempt) return;
@@ -291,6 +292,7 @@ class Step extends Turn {
         this.close(connection, false, 'the network changed while connecting');
         return;
       case 'up':
+        if (phase.trouble === 'ending') return;
         this.phase(connection, { ...phase, trouble: 'moving' });
         this.actions.push({ kind: 'disarm', name: spec.name });
         this.#move(connection, phase.attempt, phase.candidate.transport);
@@ -315,6 +317,7 @@ class Step extends Turn {
         this.close(connection, false, 'the network is gone');
         return;
       case 'up':
+        if (phase.trouble === 'ending') return;
         this.phase(connection, { ...phase, trouble: 'no-network' });
         if (spec.outageMs > 0) this.arm(spec.name, spec.outageMs);
         return;
@@ -397,16 +400,20 @@ class Step extends Turn {
         if (phase.kind === 'opening') this.#established(connection, phase.candidate, phase.attempt);
         return;
       case 'unresponsive':
-        if (phase.kind !== 'up' || phase.trouble === 'no-network') return;
+        if (phase.kind !== 'up' || phase.trouble === 'no-network' || phase.trouble === 'ending') return;
         this.phase(connection, event.silent ? { ...phase, trouble: 'silent' } : withoutTrouble(phase));
         return;
       case 'moved':
-        if (phase.kind === 'up' && phase.trouble !== 'no-network') this.phase(connection, withoutTrouble(phase));
+        if (phase.kind === 'up' && phase.trouble !== 'no-network' && phase.trouble !== 'ending')
+          this.phase(connection, withoutTrouble(phase));
         return;
       case 'cannot-move':
         if (phase.kind !== 'up') return;
         this.log(connection.spec.name, 'info', problem('cannotMove').message);
         this.close(connection, false, 'the network changed and the gateway cannot follow');
+        return;
+      case 'ending':
+        if (phase.kind === 'up') this.phase(connection, { ...phase, trouble: 'ending' });
         return;
       case 'ended':
         this.#ended(connection, event.problem, event.redirect);

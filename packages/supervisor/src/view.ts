@@ -93,6 +93,7 @@ export function stateOf(connection: Connection): ConnectionState {
     case 'opening':
       return 'connecting';
     case 'up':
+      if (phase.trouble === 'ending') return 'disconnecting';
       return phase.trouble ? 'recovering' : 'up';
     case 'closing':
       return 'disconnecting';
@@ -143,6 +144,8 @@ function reasonOfUp(trouble: Extract<Phase, { readonly kind: 'up' }>['trouble'],
   switch (trouble) {
     case undefined:
       return `Traffic flows through ${server}${triggered === undefined ? '' : `, because ${triggered}`}.`;
+    case 'ending':
+      return 'The tunnel is over; what belongs to it is taken away.';
     case 'silent':
       return 'The gateway does not answer at the moment; it is being asked again.';
     case 'no-network':

@@ -97,6 +97,21 @@ suite('trusted networks', () => {
   });
 });
 
+suite('a tunnel that ends by itself', () => {
+  test('is no longer up before its routes go, whatever the network does meanwhile', () => {
+    const script = new Script();
+    const attempt = script.bringUp();
+    script.say({ kind: 'ending', name: 'corp', attempt });
+    assert.equal(script.view().state, 'disconnecting');
+    script.say({ kind: 'network', network: { ...here, fingerprint: 'elsewhere' } });
+    script.none('move');
+    script.say({ kind: 'moved', name: 'corp', attempt });
+    assert.equal(script.view().state, 'disconnecting');
+    script.say({ kind: 'ended', name: 'corp', attempt });
+    assert.notEqual(script.view().state, 'disconnecting');
+  });
+});
+
 suite('a person’s down', () => {
   test('says who, since when and until when, and ends by itself', () => {
     const script = new Script();

@@ -278,17 +278,27 @@ function isHttp({ protocol, destinationPort }: WirePacket): boolean {
 }
 
 /** What left the client and is neither the tunnel's, nor the link's own, nor a name asked of the physical server, nor for the portal. */
+function isGateway(address: string): boolean {
+  return address === network.gateway.v4 || address === network.gateway.v6;
+}
+
 function strangers(packets: readonly WirePacket[]): readonly string[] {
   const fromClient = packets.filter(({ source }) => source.startsWith('192.0.2.1') && source !== client.home.router4);
   const six = packets.filter(({ source }) => source.startsWith('2001:db8:a:') && source !== client.home.router6);
-  return [...fromClient, ...six]
-    .filter((packet) => sortOf(packet, [internet.dns4, internet.dns6]) === 'plaintext')
-    .filter((packet) => !(isToPortal(packet) && isHttp(packet)))
-    .filter((packet) => !(packet.protocol === 17 && (packet.destinationPort === 67 || packet.destinationPort === 547)))
-    .filter((packet) => !(packet.protocol === 6 && packet.destination === internet.web4 && packet.destinationPort === 443))
-    .filter((packet) => !(packet.protocol === 6 && packet.destination === internet.web6 && packet.destinationPort === 443))
-    .map(
-      ({ source, destination, destinationPort, protocol }) =>
-        `${source} > ${destination}:${destinationPort ?? ''} protocol ${protocol}`,
-    );
+  return (
+    [...fromClient, ...six]
+      .filter((packet) => sortOf(packet, [internet.dns4, internet.dns6]) === 'plaintext')
+      .filter((packet) => !(isToPortal(packet) && isHttp(packet)))
+      .filter((packet) => !(packet.protocol === 17 && (packet.destinationPort === 67 || packet.destinationPort === 547)))
+      // IKE in TCP, where UDP has been silent for a while.
+      .filter(
+        ({ protocol, destination, destinationPort }) => !(protocol === 6 && isGateway(destination) && destinationPort === 4500),
+      )
+      .filter((packet) => !(packet.protocol === 6 && packet.destination === internet.web4 && packet.destinationPort === 443))
+      .filter((packet) => !(packet.protocol === 6 && packet.destination === internet.web6 && packet.destinationPort === 443))
+      .map(
+        ({ source, destination, destinationPort, protocol }) =>
+          `${source} > ${destination}:${destinationPort ?? ''} protocol ${protocol}`,
+      )
+  );
 }
