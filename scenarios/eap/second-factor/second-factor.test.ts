@@ -43,7 +43,10 @@ suite('eap/second-factor', { concurrency: true }, () => {
     assert.equal(problem?.code, 'AOV-EAP-233');
     assert.equal(problem.windows, 718);
     assert.equal(problem.side, 'radius');
-    assert.match((await stage.product.aovpn(['doctor', name])).stdout, /AOV-EAP-233/);
+    assert.match(stage.product.daemon.output(), /AOV-EAP-233/);
+    const { stdout } = await stage.product.aovpn(['doctor', name]);
+    // The next attempt, which the server answers, may be through already.
+    if (!stdout.includes(`connection (${name}): up`)) assert.match(stdout, /AOV-EAP-233/);
     await stage.product.remove(name);
   });
 
