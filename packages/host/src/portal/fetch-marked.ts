@@ -1,10 +1,10 @@
 import { request, type IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { WebUrl } from '@aovpn/policy';
-import { closeDescriptor, constant, libc, setOption } from '../sys/index.ts';
+import { openMarkedStream } from '../sys/index.ts';
 
 export interface MarkedFetch {
   readonly url: WebUrl;
@@ -38,7 +38,7 @@ const maxHeaderOctets = 8 * 1024;
 export async function fetchMarked(fetch: MarkedFetch): Promise<FetchedPage> {
   const { url, address, timeoutMs, maxOctets } = fetch;
   const signal = AbortSignal.timeout(timeoutMs);
-  const plain = openSocket(address, fetch.mark);
+  const plain = openMarkedStream(address.family, fetch.mark);
   const { promise, resolve, reject } = Promise.withResolvers<FetchedPage>();
   const give = (error: unknown): void =>
     reject(
@@ -106,17 +106,4 @@ function secure(socket: Socket, { url, authorities }: MarkedFetch): ReturnType<t
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],
   });
-}
-
-function openSocket({ family }: IpAddress, mark: number): Socket {
-  const domain = family === 4 ? constant.AF_INET : constant.AF_INET6;
-  const fd = libc.socket(domain, constant.SOCK_STREAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new Error('no socket');
-  try {
-    setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
-    return new Socket({ fd });
-  } catch (error) {
-    closeDescriptor(fd);
-    throw error;
-  }
 }

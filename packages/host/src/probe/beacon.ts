@@ -1,8 +1,8 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { isIP, Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { closeDescriptor, constant, libc, setOption } from '../sys/index.ts';
+import { openMarkedStream } from '../sys/index.ts';
 
 /** A server that only the trusted network has, and how it proves itself. */
 export interface BeaconQuestion {
@@ -33,7 +33,7 @@ export function askBeacon({ address, port, name, proof, mark, timeoutMs }: Beaco
   return new Promise((resolve) => {
     let socket: Socket;
     try {
-      socket = openMarked(address.family, mark);
+      socket = openMarkedStream(address.family, mark);
     } catch (error) {
       resolve({ proven: false, why: `no socket: ${(error as Error).message}` });
       return;
@@ -87,18 +87,4 @@ function misnamed({ raw }: PeerCertificate, name: string): Error | undefined {
   const fits =
     isIP(name) === 0 ? certificate.checkHost(name, { subject: 'never', partialWildcards: false }) : certificate.checkIP(name);
   return fits === undefined ? new Error(`its certificate does not name ${name}`) : undefined;
-}
-
-function openMarked(family: 4 | 6, mark: number): Socket {
-  if (mark === 0) return new Socket();
-  const domain = family === 4 ? constant.AF_INET : constant.AF_INET6;
-  const fd = libc.socket(domain, constant.SOCK_STREAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new Error('the system gives none');
-  try {
-    setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
-    return new Socket({ fd });
-  } catch (error) {
-    closeDescriptor(fd);
-    throw error;
-  }
 }

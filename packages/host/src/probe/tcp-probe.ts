@@ -1,8 +1,7 @@
-import { Socket } from 'node:net';
 import { concat, equal, formatAddress, type IpAddress } from '@aovpn/bytes';
 import { nonEspMarkerLength, readStream, streamFrame, streamPrefix } from '@aovpn/esp';
 import { decodeHeader, type IkeCrypto } from '@aovpn/ike';
-import { closeDescriptor, constant, openTcpSocket, setOption } from '../sys/index.ts';
+import { openMarkedStream } from '../sys/index.ts';
 import { initRequest, type ProbeResult } from './gateway-probe.ts';
 
 /** Milliseconds for the connection and the answer. */
@@ -21,7 +20,7 @@ export async function probeGatewayOverTcp(
   const spiI = crypto.random(8);
   const started = performance.now();
   const { promise, resolve } = Promise.withResolvers<ProbeResult>();
-  const socket = openSocket(address, mark);
+  const socket = openMarkedStream(address.family, mark);
   socket.connect({ host: formatAddress(address), port });
   const timer = setTimeout(() => resolve({ answered: false }), patience);
   let buffered: Uint8Array = new Uint8Array(0);
@@ -45,16 +44,5 @@ export async function probeGatewayOverTcp(
   } finally {
     clearTimeout(timer);
     socket.destroy();
-  }
-}
-
-function openSocket({ family }: IpAddress, mark: number): Socket {
-  const fd = openTcpSocket(family);
-  try {
-    if (mark !== 0) setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
-    return new Socket({ fd });
-  } catch (error) {
-    closeDescriptor(fd);
-    throw error;
   }
 }

@@ -1,7 +1,6 @@
-import { Socket } from 'node:net';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import { frame } from '../resolver/upstream.ts';
-import { bindToDevice, closeDescriptor, constant, libc } from '../sys/index.ts';
+import { bindToDevice, openStream } from '../sys/index.ts';
 
 const port = 53;
 
@@ -10,7 +9,7 @@ const port = 53;
  * @throws {Error} when there is no answer with the same id in time
  */
 export async function exchange(device: string, server: IpAddress, message: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-  const socket = openTcpOn(device, server.family);
+  const socket = openStream(server.family, (fd) => bindToDevice(fd, device));
   try {
     return await new Promise<Uint8Array>((resolve, reject) => {
       let received = Buffer.alloc(0);
@@ -29,18 +28,5 @@ export async function exchange(device: string, server: IpAddress, message: Uint8
     });
   } finally {
     socket.destroy();
-  }
-}
-
-function openTcpOn(device: string, family: 4 | 6): Socket {
-  const domain = family === 4 ? constant.AF_INET : constant.AF_INET6;
-  const fd = libc.socket(domain, constant.SOCK_STREAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new Error('no socket');
-  try {
-    bindToDevice(fd, device);
-    return new Socket({ fd });
-  } catch (error) {
-    closeDescriptor(fd);
-    throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { closeDescriptor, constant, libc, setOption } from '../sys/index.ts';
+import { openMarkedStream } from '../sys/index.ts';
 import { openDatagramSocket, type DatagramSocket } from './datagram-socket.ts';
 import { isAnswerTo, writeId } from './dns-message.ts';
 
@@ -118,7 +118,7 @@ export function createUpstreamAsker(): UpstreamAsker {
       };
       try {
         if (overTcp) {
-          const socket = openTcp(upstream);
+          const socket = openMarkedStream(upstream.address.family, upstream.mark);
           release = () => socket.destroy();
           askByTcp(socket, upstream, message, (answer) => believe(answer) || fail('an answer to another question'), fail);
         } else {
@@ -164,20 +164,6 @@ function openLine({ address, mark }: Upstream): UdpLine {
     onError: undefined,
   };
   return line;
-}
-
-function openTcp({ address, mark }: Upstream): Socket {
-  if (mark === 0) return new Socket();
-  const domain = address.family === 4 ? constant.AF_INET : constant.AF_INET6;
-  const fd = libc.socket(domain, constant.SOCK_STREAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new Error('no socket');
-  try {
-    setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
-    return new Socket({ fd });
-  } catch (error) {
-    closeDescriptor(fd);
-    throw error;
-  }
 }
 
 /** RFC 1035 §4.2.2: a length of two octets before each message. */

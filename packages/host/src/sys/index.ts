@@ -28,5 +28,6 @@ export {
   trySetOption,
   type PeerCredentials,
 } from './socket.ts';
+export { openMarkedStream, openStream } from './stream-socket.ts';
 export { decodeSocketAddress, encodeSocketAddress, littleEndian, socketAddressCapacity } from './socket-address.ts';
 export { check, errno, errnoName, SysError } from './sys-error.ts';
