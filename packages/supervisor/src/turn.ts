@@ -30,17 +30,20 @@ export const supervisorTimes = {
   worked: 60_000,
 } as const;
 
+export type Opening = Extract<Phase, { readonly kind: 'opening' }>;
+export type Up = Extract<Phase, { readonly kind: 'up' }>;
+
 /** One step in the making: the state as it is by now, what is to be done, and the moves that a connection can make. */
 export class Turn {
   readonly actions: SupervisorAction[] = [];
-  protected readonly connections: Map<string, Connection>;
-  protected network: NetworkState;
-  protected trust: ReadonlyMap<string, TrustVerdict>;
-  protected held: ReadonlyMap<string, Hold>;
-  protected places: ReadonlyMap<string, Places>;
-  protected stopping: boolean;
-  protected readonly now: number;
-  protected readonly random: number;
+  readonly connections: Map<string, Connection>;
+  network: NetworkState;
+  trust: ReadonlyMap<string, TrustVerdict>;
+  held: ReadonlyMap<string, Hold>;
+  places: ReadonlyMap<string, Places>;
+  stopping: boolean;
+  readonly now: number;
+  readonly random: number;
 
   constructor(state: SupervisorState, now: number, random: number) {
     this.connections = new Map(state.connections);
@@ -58,7 +61,7 @@ export class Turn {
     return { connections, network, trust, held, places, stopping };
   }
 
-  protected begin(connection: Connection): void {
+  begin(connection: Connection): void {
     const { spec } = connection;
     if (awaitsTrust(connection)) return this.rest(connection);
     if (spec.problem) return this.failed(connection, spec.problem);
@@ -74,7 +77,7 @@ export class Turn {
   }
 
   /** @param mayRace false once a race was won in this round: whoever answers strangers only must not send us to and fro */
-  protected open(connection: Connection, candidates: readonly Candidate[], before?: Problem, mayRace = true): void {
+  open(connection: Connection, candidates: readonly Candidate[], before?: Problem, mayRace = true): void {
     const [candidate, ...rest] = candidates;
     const attempt = connection.attempt + 1;
     const next = { ...connection, attempt, ...(before && { problem: before }) };
@@ -94,7 +97,7 @@ export class Turn {
     this.arm(connection.spec.name, race ? supervisorTimes.race : supervisorTimes.open);
   }
 
-  protected close(connection: Connection, orderly: boolean, why: string, afterwards?: Problem | Afterwards): void {
+  close(connection: Connection, orderly: boolean, why: string, afterwards?: Problem | Afterwards): void {
     const { phase, spec } = connection;
     if (phase.kind === 'resolving') return this.wanted(connection) ? this.begin(connection) : this.rest(connection);
     if (phase.kind !== 'opening' && phase.kind !== 'up') return;
@@ -106,7 +109,7 @@ export class Turn {
     this.arm(spec.name, supervisorTimes.close);
   }
 
-  protected failed(connection: Connection, what: Problem): void {
+  failed(connection: Connection, what: Problem): void {
     const failures = connection.failures + 1;
     const next = { ...connection, failures, problem: what };
     const delay = backoffDelay(what.retry, failures, this.random);
@@ -121,23 +124,23 @@ export class Turn {
     else this.arm(connection.spec.name, delay);
   }
 
-  protected wait(connection: Connection, delay: number): void {
+  wait(connection: Connection, delay: number): void {
     this.phase(connection, { kind: 'waiting', until: this.now + delay });
     this.arm(connection.spec.name, delay);
   }
 
-  protected goOffline(connection: Connection): void {
+  goOffline(connection: Connection): void {
     this.phase(connection, { kind: 'offline' });
     this.arm(connection.spec.name, supervisorTimes.offline);
   }
 
-  protected rest(connection: Connection): void {
+  rest(connection: Connection): void {
     const { problem: _, ...rest } = connection;
     this.phase({ ...rest, tries: 0, failures: 0 }, { kind: 'idle' });
     this.actions.push({ kind: 'disarm', name: connection.spec.name });
   }
 
-  protected forget(connection: Connection): void {
+  forget(connection: Connection): void {
     const { name } = connection.spec;
     this.connections.delete(name);
     this.actions.push({ kind: 'disarm', name }, { kind: 'forgotten', name });
@@ -145,30 +148,30 @@ export class Turn {
   }
 
   /** A change of circumstances: old failures no longer count. */
-  protected reset(name: string): Connection {
+  reset(name: string): Connection {
     const { problem: _, ...rest } = this.get(name);
     return this.set({ ...rest, failures: 0, tries: 0 });
   }
 
-  protected maybeStopped(): void {
+  maybeStopped(): void {
     if (!this.stopping) return;
     for (const { phase } of this.connections.values()) if (hasTunnel(phase)) return;
     this.actions.push({ kind: 'stopped' });
   }
 
-  protected wanted(connection: Connection): boolean {
+  wanted(connection: Connection): boolean {
     if (this.stopping || connection.held || connection.removed) return false;
     return connection.demanded || (wantsItself(connection) && connection.trust?.kind !== 'trusted');
   }
 
   /** The profiles with LockDown, when this one has none. */
-  protected lockedOutBy({ spec }: Connection): string | undefined {
+  lockedOutBy({ spec }: Connection): string | undefined {
     const lockers = this.lockers();
     return spec.lockdown || lockers === '' ? undefined : lockers;
   }
 
   /** Names of the profiles with LockDown as one text; empty: none. */
-  protected lockers(): string {
+  lockers(): string {
     const locking = [...this.connections.values()].filter(({ spec, removed }) => spec.lockdown && !removed);
     return locking
       .map(({ spec }) => spec.name)
@@ -176,12 +179,12 @@ export class Turn {
       .join(', ');
   }
 
-  protected phase(connection: Connection, phase: Phase): void {
+  phase(connection: Connection, phase: Phase): void {
     this.set({ ...connection, phase });
     this.actions.push({ kind: 'changed', name: connection.spec.name });
   }
 
-  protected set(connection: Connection): Connection {
+  set(connection: Connection): Connection {
     const { name } = connection.spec;
     const before = this.connections.get(name);
     const since = before && stateOf(before) === stateOf(connection) ? before.since : this.now;
@@ -190,15 +193,15 @@ export class Turn {
     return stored;
   }
 
-  protected get(name: string): Connection {
+  get(name: string): Connection {
     return this.connections.get(name)!;
   }
 
-  protected arm(name: string, delay: number): void {
+  arm(name: string, delay: number): void {
     this.actions.push({ kind: 'arm', name, at: this.now + delay });
   }
 
-  protected log(name: string, level: 'error' | 'warn' | 'info' | 'debug', text: string): void {
+  log(name: string, level: 'error' | 'warn' | 'info' | 'debug', text: string): void {
     this.actions.push({ kind: 'log', level, name, text });
   }
 }
