@@ -1,100 +1,58 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import type {
-  CertificateReport,
-  ConnectionStatus,
-  DaemonEvent,
-  DaemonStatus,
-  ExportedSecret,
-  LockdownStatus,
-  ProfileStatus,
-} from '@aovpn/api';
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import type { Transport } from '@aovpn/esp';
-import {
-  createRevocationChecker,
-  type BeaconQuestion,
-  type BeaconResult,
-  type GatewayVerifier,
-  type Network,
-  type NetworkFacts,
-  type PacServer,
-  type TlsEngine,
-  type TlsEngineOptions,
-  type UpstreamAsker,
-} from '@aovpn/host';
-import type { MachineCrypto } from '@aovpn/ike';
-import type { DnsRule, Intent } from '@aovpn/policy';
+import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
+import { formatAddress } from '@aovpn/bytes';
+import type { NetworkFacts } from '@aovpn/host';
+import type { Intent } from '@aovpn/policy';
 import {
   reviewProfile,
   startSupervisor,
-  stepSupervisor,
   unwantedConnections,
   viewConnection,
+  wantsPortal,
   type Problem,
-  type SupervisorAction,
-  type SupervisorOccurrence,
   type SupervisorState,
 } from '@aovpn/supervisor';
 import { AppStore } from './app-store.ts';
 import { AppTriggers } from './app-triggers.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
-import type { DataPlanes } from './choose-data-plane.ts';
 import { certificateReport } from './certificate-report.ts';
 import type { LoadedCredentials } from './credentials.ts';
+import { Configuration } from './configuration.ts';
 import { DaemonError } from './daemon-error.ts';
-import { deviceNameOf } from './device-name.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import { DnsRegistrar } from './dns-registrar.ts';
 import { HeldFile } from './held-file.ts';
 import { HoldEnds } from './hold-end.ts';
-import { LockdownControl, type LockdownPlatform } from './lockdown-control.ts';
+import { LockdownControl } from './lockdown-control.ts';
 import type { Log } from './log.ts';
-import { KeyExport } from './key-export.ts';
 import { MessageTrace } from './message-trace.ts';
-import { askAddresses, joinAnswers, type QuestionAnswer } from './dns-question.ts';
+import { NameLookup } from './name-lookup.ts';
 import { NameRoutes } from './name-routes.ts';
 import { NetworkFollower } from './network-follower.ts';
-import { makeAttempt } from './open-attempt.ts';
 import type { DaemonOptions } from './options.ts';
 import { PlaceFile } from './place-file.ts';
 import { outerMark } from './outer-mark.ts';
-import { PortalControl, type PortalPlatform } from './portal-control.ts';
+import { PortalControl } from './portal-control.ts';
 import { PlanKeeper } from './plan-keeper.ts';
-import { messageOf, problemOfError } from './problem-error.ts';
+import type { Platform } from './platform-port.ts';
+import { messageOf } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { PromptDesk } from './prompt-desk.ts';
 import { ProxyPublisher, removeProxyNotice } from './proxy-publisher.ts';
-import { resolveGateway } from './resolve-gateway.ts';
 import type { SettingsFile } from './settings-file.ts';
 import { StatusBoard } from './status-board.ts';
-import { TrafficControl, type FilterPlatform } from './traffic-control.ts';
+import { SupervisorLoop, type Deed } from './supervisor-loop.ts';
+import { TrafficControl } from './traffic-control.ts';
 import { trafficStatus, withPlanProblems } from './traffic-report.ts';
 import { TicketStore } from './ticket-store.ts';
 import { TrustMemory } from './trust-memory.ts';
 import { TrustedNetworks } from './trusted-networks.ts';
-import type { Tunnel, TunnelReport } from './tunnel.ts';
+import { Tunnels } from './tunnels.ts';
 import { userId, userText } from './user-database.ts';
 import { version } from './version.ts';
-
-/** What the daemon needs of the machine; the real one is made in `platform.ts`. */
-export interface Platform {
-  readonly crypto: MachineCrypto;
-  readonly network: Network;
-  /** Serves the proxy script. */
-  readonly pac: PacServer;
-  readonly filters: FilterPlatform;
-  readonly lockdown: LockdownPlatform;
-  readonly portal: PortalPlatform;
-  readonly asker: UpstreamAsker;
-  readonly dataPlanes: DataPlanes;
-  createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
-  createTlsEngine(options: TlsEngineOptions): TlsEngine;
-  probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
-  askBeacon(question: BeaconQuestion): Promise<BeaconResult>;
-}
 
 const rescanInterval = 10_000;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
@@ -110,7 +68,6 @@ export class Daemon {
   readonly options: DaemonOptions;
   readonly log: Log;
   readonly trace: MessageTrace;
-  readonly #keyExport = new KeyExport();
   readonly store: ProfileStore;
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
@@ -122,6 +79,12 @@ export class Daemon {
   readonly profilesDir: string;
   readonly attendance: Attendance;
   readonly prompts: PromptDesk;
+  readonly lookup: NameLookup;
+  readonly #configuration: Configuration;
+  readonly #loop = new SupervisorLoop({
+    perform: (deed) => this.#perform(deed),
+    stepped: (before, after, changed) => this.#stepped(before, after, changed),
+  });
   readonly #board: StatusBoard;
   readonly #appTriggers: AppTriggers;
   readonly #names: NameRoutes;
@@ -131,19 +94,14 @@ export class Daemon {
   readonly #trusted: TrustedNetworks;
   readonly #candidates: CandidateStore;
   readonly #held: HeldFile;
-  readonly #holdEnds = new HoldEnds({ end: (name, why) => this.#say({ kind: 'hold-over', name, why }) });
+  readonly #holdEnds = new HoldEnds({ end: (name, why) => this.#loop.say({ kind: 'hold-over', name, why }) });
   readonly #places: PlaceFile;
   readonly #trust: TrustMemory;
   readonly #tickets: TicketStore;
-  readonly #revocation = createRevocationChecker();
   readonly #startedAt = new Date();
-  readonly #tunnels = new Map<string, { readonly attempt: number; readonly tunnel: Tunnel }>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly tunnels: Tunnels;
   readonly #watches: { close(): void }[] = [];
   readonly #stopped = Promise.withResolvers<void>();
-  #state: SupervisorState = startSupervisor();
-  /** Loading of files goes one after the other. */
-  #loading: Promise<void> = Promise.resolve();
   #stopping = false;
   #trafficTold = false;
 
@@ -180,14 +138,15 @@ export class Daemon {
     this.#appTriggers = new AppTriggers({
       plan: () => this.plans.plan,
       traffic: this.traffic,
-      connection: (name) => this.#state.connections.get(name),
+      connection: (name) => this.#loop.connection(name),
       settings: (name) => settings.current.of(name),
-      say: (name, why) => this.#say({ kind: 'trigger', name, ...(why !== undefined && { why }) }),
+      say: (name, why) => this.#loop.say({ kind: 'trigger', name, ...(why !== undefined && { why }) }),
     });
     this.#proxies = new ProxyPublisher(options.runDir, platform.pac, log);
+    this.lookup = new NameLookup(platform.asker, platform.network, () => this.plans);
     this.#names = new NameRoutes({
       wishes: (name) => settings.current.of(name),
-      ask: (name, rule) => this.#askName(name, rule),
+      ask: (name, rule) => this.lookup.asProgram(name, rule),
       onChange: () =>
         void this.plans
           .refresh()
@@ -213,15 +172,15 @@ export class Daemon {
         void this.#proxies.follow(plan.proxy);
         this.#registrar.follow(plan);
       },
-      facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#state) }),
+      facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#loop.state) }),
       log,
     });
     this.#network = new NetworkFollower({
       network: platform.network,
       log,
       onFacts: () => this.#trusted.judge(),
-      isUp: () => [...this.#state.connections.values()].some(({ phase }) => phase.kind === 'up'),
-      say: (occurrence) => this.#say(occurrence),
+      isUp: () => [...this.#loop.state.connections.values()].some(({ phase }) => phase.kind === 'up'),
+      say: (occurrence) => this.#loop.say(occurrence),
       refresh: async (readFacts) => {
         platform.asker.refresh();
         await readFacts();
@@ -235,10 +194,11 @@ export class Daemon {
       intents: () => this.intents(),
       settings: (name) => settings.current.of(name),
       // Nobody but a gateway is looked up past a lock.
-      resolve: async (host) => (this.#wantsLock() ? { addresses: [], why: 'LockDown is in force' } : await this.resolve(host)),
+      resolve: async (host) =>
+        this.#wantsLock() ? { addresses: [], why: 'LockDown is in force' } : await this.lookup.outside(host),
       askBeacon: (question) => platform.askBeacon(question),
       mark: outerMark,
-      say: (verdicts) => this.#say({ kind: 'trust', verdicts }),
+      say: (verdicts) => this.#loop.say({ kind: 'trust', verdicts }),
       log,
     });
     this.portal = new PortalControl({
@@ -247,7 +207,7 @@ export class Daemon {
       log,
       settings: () => settings.current.portal,
       facts: () => platform.network.networkFacts(),
-      resolve: (name) => this.resolve(name),
+      resolve: (name) => this.lookup.outside(name),
       allow: (questions) => this.#openLockdown({ questions }),
       hole: (portal) => this.#openLockdown({ portal }),
       onChange: (portal) => this.#board.tell({ kind: 'portal', portal }),
@@ -275,13 +235,42 @@ export class Daemon {
       desk: this.prompts,
       log,
       isLocking: (intent) => this.lockdown.isLocking(intent),
-      inUse: (name) => this.#tunnels.has(name),
+      inUse: (name) => this.tunnels.has(name),
       createGatewayVerifier: (credentials, revocation) => platform.createGatewayVerifier(credentials, revocation),
       onPicked: () => void this.rescan().catch(() => {}),
     });
+    this.tunnels = new Tunnels({
+      platform,
+      plans: this.plans,
+      desk: this.prompts,
+      trust: this.#trust,
+      tickets: this.#tickets,
+      log,
+      trace: this.trace,
+      settings: () => settings.current,
+      names: this.lookup,
+      candidates: this.#candidates,
+      registrar: this.#registrar,
+      profiles: () => this.store.names(),
+      say: (occurrence) => this.#loop.say(occurrence),
+      onFacts: (name) => this.#board.publish(name),
+    });
+    this.#configuration = new Configuration({
+      settings,
+      store: this.store,
+      apps: this.apps,
+      take: (change) => this.#take(change),
+      load: async (name, settingsChanged) => {
+        const stored = this.store.get(name);
+        if (stored) await this.#load(stored, settingsChanged);
+      },
+      onChanged: () => this.#trusted.judge(),
+      refreshPlan: () => this.plans.refresh(),
+      log,
+    });
     this.#board = new StatusBoard({
-      connection: (name) => this.#state.connections.get(name),
-      tunnel: (name) => this.#tunnels.get(name)?.tunnel,
+      connection: (name) => this.#loop.connection(name),
+      tunnel: (name) => this.tunnels.get(name),
       prompts: () => this.prompts.list(),
       parts: (name) => {
         const registration = this.#registrar.state(name);
@@ -308,7 +297,7 @@ export class Daemon {
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
     const held = await this.#held.read();
-    this.#state = startSupervisor(held, await this.#places.read());
+    this.#loop.begin(startSupervisor(held, await this.#places.read()));
     this.#holdEnds.take(held);
     await this.portal.start();
     await this.lockdown.read();
@@ -329,6 +318,7 @@ export class Daemon {
     if (this.#stopping) return await this.#stopped.promise;
     this.#stopping = true;
     this.log.info('stopping');
+    this.#configuration.close();
     for (const watch of this.#watches) watch.close();
     this.prompts.close();
     await this.portal.stop();
@@ -336,11 +326,11 @@ export class Daemon {
       this.log.error('a tunnel did not end in time');
       this.#stopped.resolve();
     }, stopPatience);
-    this.#say({ kind: 'stop' });
+    this.#loop.say({ kind: 'stop' });
     await this.#stopped.promise;
     await this.#tickets.settled();
     clearTimeout(patience);
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#loop.close();
     await this.abandon('remove');
   }
 
@@ -366,7 +356,7 @@ export class Daemon {
     // Who says so where nobody can be asked means: with what there is.
     if (!this.attendance.attended) this.#candidates.keepsakes(name)?.passwords.tryAgain();
     this.#candidates.askForChoice(name);
-    this.#say({ kind: 'up', name });
+    this.#loop.say({ kind: 'up', name });
   }
 
   /** `by`: the user who says so. @throws {DaemonError} AOV-DAEMON-540 */
@@ -377,13 +367,13 @@ export class Daemon {
     this.#tickets.forget(name);
     const { downEnds } = this.settings.current.of(name);
     const ends = typeof downEnds === 'number' ? new Date(Date.now() + downEnds).toISOString() : downEnds;
-    this.#say({ kind: 'down', name, hold: { by: userText(by), since: new Date().toISOString(), ends } });
+    this.#loop.say({ kind: 'down', name, hold: { by: userText(by), since: new Date().toISOString(), ends } });
   }
 
   /** @throws {DaemonError} AOV-DAEMON-512, AOV-DAEMON-550 */
   rekey(name: string): void {
     if (!this.hasConnection(name)) throw new DaemonError('AOV-DAEMON-512', name);
-    const tunnel = this.#tunnels.get(name)?.tunnel;
+    const tunnel = this.tunnels.get(name);
     if (!tunnel?.network) throw new DaemonError('AOV-DAEMON-550', name);
     tunnel.rekey();
   }
@@ -423,7 +413,7 @@ export class Daemon {
 
   /** Whether a tunnel with LockDown carries traffic. */
   #isLockedUp(): boolean {
-    return [...this.#state.connections.values()].some((connection) => viewConnection(connection).trafficBlocked === false);
+    return [...this.#loop.state.connections.values()].some((connection) => viewConnection(connection).trafficBlocked === false);
   }
 
   /** Whether a user besides root may answer prompts. */
@@ -441,9 +431,7 @@ export class Daemon {
 
   /** Reads settings, profiles and credentials anew and puts what changed into force. */
   async rescan(): Promise<void> {
-    const mine = this.#loading.then(() => this.#rescan());
-    this.#loading = mine.catch((error: unknown) => this.log.error(`reading the configuration failed: ${messageOf(error)}`));
-    await mine;
+    await this.#configuration.read();
   }
 
   /** `watcher` hears of every change from now on. */
@@ -476,7 +464,7 @@ export class Daemon {
   }
 
   async connections(): Promise<readonly ConnectionStatus[]> {
-    const names = [...this.#state.connections.keys()].sort();
+    const names = [...this.#loop.state.connections.keys()].sort();
     const all = await Promise.all(names.map((name) => this.#board.status(name)));
     return all.filter((status) => status !== undefined);
   }
@@ -491,32 +479,12 @@ export class Daemon {
     name: string,
   ): { readonly stored: StoredProfile; readonly credentials?: LoadedCredentials; readonly problem?: Problem } | undefined {
     const candidate = this.#candidates.get(name);
-    const spec = this.#state.connections.get(name)?.spec;
+    const spec = this.#loop.connection(name)?.spec;
     return candidate && { ...candidate, ...(spec?.problem && { problem: spec.problem }) };
   }
 
   hasConnection(name: string): boolean {
-    return this.#state.connections.has(name);
-  }
-
-  async resolve(server: string): ReturnType<typeof resolveGateway> {
-    const facts = await this.platform.network.networkFacts();
-    await this.plans.ask(facts.resolver.servers);
-    return await resolveGateway(server, {
-      servers: facts.resolver.servers,
-      mark: outerMark,
-      asker: this.platform.asker,
-      v4: facts.sources.v4 !== undefined,
-    });
-  }
-
-  /** Where a program would be answered: by the servers of a rule through their tunnel, or by the machine's own ones outside of all. */
-  async #askName(name: string, rule: DnsRule | undefined): Promise<QuestionAnswer> {
-    const { asker, network } = this.platform;
-    const options = rule
-      ? { servers: rule.servers, mark: 0, asker }
-      : { servers: (await network.networkFacts()).resolver.servers, mark: outerMark, asker };
-    return joinAnswers(await Promise.all(([6, 4] as const).map((family) => askAddresses(name, family, options))));
+    return this.#loop.state.connections.has(name);
   }
 
   // Events in
@@ -527,23 +495,6 @@ export class Daemon {
     const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
     this.#network.watch();
     this.#watches.push(files, this.#holdEnds, this.#appTriggers, this.#network, this.#trusted, this.plans.watch());
-  }
-
-  async #rescan(): Promise<void> {
-    if (this.#stopping) return;
-    const settingsChanged = await this.settings.reload();
-    const changes = settingsChanged ? await this.store.reconsider() : await this.store.scan();
-    for (const change of changes) await this.#take(change);
-    // Credentials beside profiles that did not change themselves.
-    for (const name of this.store.names()) {
-      const stored = this.store.get(name);
-      if (stored && !changes.some((change) => change.kind === 'in-force' && change.stored.name === name))
-        await this.#load(stored, settingsChanged);
-    }
-    if (settingsChanged || changes.length > 0) this.#trusted.judge();
-    const appsChanged = this.apps.isLoaded && (await this.apps.load());
-    if (changes.length > 0 || appsChanged || settingsChanged)
-      await this.plans.refresh().catch((error: unknown) => this.log.error(`the plan could not be applied: ${messageOf(error)}`));
   }
 
   async #take(change: StoreChange): Promise<void> {
@@ -562,7 +513,7 @@ export class Daemon {
         await this.#places.forget(change.name);
         await this.lockdown.forget(change.name);
         this.#tickets.forget(change.name);
-        this.#say({ kind: 'profile-removed', name: change.name });
+        this.#loop.say({ kind: 'profile-removed', name: change.name });
         return;
     }
   }
@@ -573,37 +524,25 @@ export class Daemon {
     if (!spec) return;
     // Before the profile: it must not connect where it is not needed.
     this.#trusted.judge();
-    this.#say({ kind: 'profile', spec });
+    this.#loop.say({ kind: 'profile', spec });
   }
 
   // The supervisor
 
-  #say(occurrence: SupervisorOccurrence): void {
-    const unwanted = [...unwantedConnections(this.#state)].join('/');
-    const { state, actions } = stepSupervisor(this.#state, { ...occurrence, random: Math.random() }, performance.now());
-    this.#state = state;
-    // What its apps may do without it changes with the wish.
-    if (!this.#stopping && [...unwantedConnections(state)].join('/') !== unwanted) this.plans.refreshSoon();
-    const changed = new Set<string>();
-    for (const action of actions) {
-      if (action.kind === 'changed') changed.add(action.name);
-      else this.#perform(action);
-    }
+  #stepped(before: SupervisorState, after: SupervisorState, changed: ReadonlySet<string>): void {
+    // What the apps of a connection may do without it changes with the wish.
+    const unwanted = (state: SupervisorState): string => [...unwantedConnections(state)].join('/');
+    if (!this.#stopping && unwanted(after) !== unwanted(before)) this.plans.refreshSoon();
     for (const name of changed) this.#board.publish(name);
     if (changed.size > 0) this.#appTriggers.settle();
     this.#heedPortal();
   }
 
-  /** Whether somebody would want to sign in to this network: a connection that holds traffic inside is wanted, and not up. */
   #heedPortal(): void {
-    const { connections, network } = this.#state;
-    const needed = [...connections.values()].some(
-      (connection) => holdsInside(this.store.get(connection.spec.name)?.intent) && wantsPortal(viewConnection(connection).state),
-    );
     const ways = (this.#network.facts?.defaultRoutes ?? []).map(
       ({ family, device, gateway }) => `${family} ${device} ${gateway ? formatAddress(gateway) : ''}`,
     );
-    this.portal.heed(needed && (network.v4 || network.v6), ways.join('\n'));
+    this.portal.heed(wantsPortal(this.#loop.state, this.intents()), ways.join('\n'));
   }
 
   async #openLockdown(change: Pick<LockdownControl, 'questions'> | Pick<LockdownControl, 'portal'>): Promise<void> {
@@ -611,148 +550,32 @@ export class Daemon {
     if (this.plans.plan.lockdown) await this.plans.refresh();
   }
 
-  #perform(action: Exclude<SupervisorAction, { readonly kind: 'changed' }>): void {
-    switch (action.kind) {
+  #perform(deed: Deed): void {
+    switch (deed.kind) {
       case 'resolve':
-        return void this.#resolve(action);
+        return void this.tunnels.resolve(deed);
       case 'open':
-        return this.#open(action);
+        return this.tunnels.open(deed);
       case 'probe':
-        return void this.#probe(action);
-      case 'keep-places':
-        return void this.#places.keep(action.name, action.places);
+        return void this.tunnels.probe(deed);
       case 'close':
-        return void this.#close(action);
+        return void this.tunnels.close(deed);
       case 'move':
-        return void this.#tunnelOf(action)?.move(action.transport);
+        return this.tunnels.move(deed);
       case 'check-liveness':
-        return this.#tunnelOf(action)?.checkLiveness();
-      case 'arm':
-        return this.#arm(action.name, action.at);
-      case 'disarm':
-        clearTimeout(this.#timers.get(action.name));
-        this.#timers.delete(action.name);
-        return;
+        return this.tunnels.checkLiveness(deed);
+      case 'keep-places':
+        return void this.#places.keep(deed.name, deed.places);
       case 'keep-held':
-        this.#holdEnds.take(action.holds);
-        return void this.#held.write(action.holds);
+        this.#holdEnds.take(deed.holds);
+        return void this.#held.write(deed.holds);
       case 'forgotten':
-        return this.#board.forget(action.name);
+        return this.#board.forget(deed.name);
       case 'log':
-        return this.log.write(action.level, action.text, action.name);
+        return this.log.write(deed.level, deed.text, deed.name);
       case 'stopped':
         return this.#stopped.resolve();
     }
-  }
-
-  #tunnelOf({ name, attempt }: { readonly name: string; readonly attempt: number }): Tunnel | undefined {
-    const entry = this.#tunnels.get(name);
-    return entry?.attempt === attempt ? entry.tunnel : undefined;
-  }
-
-  /** What stands in DNS because of a tunnel can be taken out only while the tunnel is there. */
-  async #close(action: Extract<SupervisorAction, { readonly kind: 'close' }>): Promise<void> {
-    const tunnel = this.#tunnelOf(action);
-    if (action.orderly && this.#registrar.state(action.name)) await this.#registrar.withdraw(action.name);
-    tunnel?.close(action.orderly, action.why);
-  }
-
-  async #resolve({ name, attempt, servers }: Extract<SupervisorAction, { readonly kind: 'resolve' }>): Promise<void> {
-    const answers = await Promise.all(
-      servers.map(async (server) => {
-        try {
-          return { server, ...(await this.resolve(server)) };
-        } catch (error) {
-          return { server, addresses: [], why: messageOf(error) };
-        }
-      }),
-    );
-    this.#say({ kind: 'resolved', name, attempt, answers });
-  }
-
-  async #probe({ name, attempt, candidate }: Extract<SupervisorAction, { readonly kind: 'probe' }>): Promise<void> {
-    const { gatewayPort, tcpPort } = this.settings.current.of(name);
-    const { address, transport } = candidate;
-    const port = transport === 'tcp' ? tcpPort : gatewayPort;
-    const answered = await this.plans
-      .reach(name, [{ address, port }])
-      .then(() => this.platform.probeGateway(address, port, transport))
-      .catch(() => false);
-    if (answered) this.#say({ kind: 'probed', name, attempt, candidate });
-  }
-
-  /** Keys and datagrams for root, where the settings allow it. Returns what begins it. @throws {DaemonError} where they do not */
-  exportKeys(
-    connection: string | undefined,
-    peer: { readonly uid: number; readonly pid: number },
-  ): (take: (secret: ExportedSecret) => void) => () => void {
-    if (!this.settings.current.allowKeyExport || peer.uid !== 0) throw new DaemonError('AOV-DAEMON-521');
-    return (take) => {
-      this.log.warn(`keys of ${connection ?? 'every connection'} are being handed to process ${peer.pid} of root`);
-      const end = this.#keyExport.begin(connection, take);
-      for (const { tunnel } of this.#tunnels.values()) tunnel.exportKeys();
-      return () => {
-        end();
-        this.log.warn(`keys are no longer handed to process ${peer.pid}`);
-      };
-    };
-  }
-
-  #open(action: Extract<SupervisorAction, { readonly kind: 'open' }>): void {
-    const { name, attempt } = action;
-    this.platform.network.expectPlan(outerMark);
-    const context = {
-      platform: this.platform,
-      plans: this.plans,
-      desk: this.prompts,
-      trust: this.#trust,
-      tickets: this.#tickets,
-      log: this.log,
-      trace: this.trace,
-      keyExport: this.#keyExport,
-      revocation: this.#revocation,
-      device: deviceNameOf(name, this.store.names()),
-      mark: outerMark,
-    };
-    let tunnel: Tunnel;
-    try {
-      const report = (what: TunnelReport): void => this.#reported(name, attempt, what);
-      tunnel = makeAttempt(action, this.#candidates.get(name), this.#candidates.keepsakes(name), context, report);
-    } catch (error) {
-      setImmediate(() => this.#say({ kind: 'ended', name, attempt, problem: problemOfError(error) }));
-      return;
-    }
-    this.#tunnels.set(name, { attempt, tunnel });
-    tunnel.open();
-  }
-
-  #reported(name: string, attempt: number, report: TunnelReport): void {
-    switch (report.kind) {
-      case 'facts':
-        return this.#board.publish(name);
-      case 'ended':
-        if (this.#tunnels.get(name)?.attempt === attempt) this.#tunnels.delete(name);
-        return this.#say({ name, attempt, ...report });
-      case 'answered':
-      case 'established':
-      case 'unresponsive':
-      case 'moved':
-      case 'cannot-move':
-      case 'ending':
-        return this.#say({ name, attempt, ...report });
-    }
-  }
-
-  #arm(name: string, at: number): void {
-    clearTimeout(this.#timers.get(name));
-    const delay = Math.min(0x7fff_ffff, Math.max(0, at - performance.now()));
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        this.#timers.delete(name);
-        this.#say({ kind: 'timer', name });
-      }, delay),
-    );
   }
 
   // What people see
@@ -776,7 +599,7 @@ export class Daemon {
     this.#trafficTold = true;
     setImmediate(() => {
       this.#trafficTold = false;
-      for (const name of this.#state.connections.keys()) this.#board.publish(name);
+      for (const name of this.#loop.state.connections.keys()) this.#board.publish(name);
     });
   }
 
@@ -789,12 +612,4 @@ export class Daemon {
       }),
     );
   }
-}
-
-function holdsInside(intent: Intent | undefined): boolean {
-  return intent !== undefined && (intent.routing.value === 'ForceTunnel' || intent.lockdown !== undefined);
-}
-
-function wantsPortal(state: ConnectionStatus['state']): boolean {
-  return state === 'connecting' || state === 'waiting' || state === 'blocked' || state === 'recovering';
 }

@@ -147,7 +147,7 @@ const sideText: Readonly<Record<NonNullable<ConnectionStatus['problem']>['side']
 };
 
 async function checkServer(daemon: Daemon, name: string, server: string): Promise<readonly DoctorCheck[]> {
-  const { addresses, why } = await daemon.resolve(server);
+  const { addresses, why } = await daemon.lookup.outside(server);
   if (addresses.length === 0) {
     return [
       {

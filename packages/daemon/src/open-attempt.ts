@@ -4,7 +4,7 @@ import { parseAddress } from '@aovpn/bytes';
 import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/supervisor';
 import { chooseDataPlane } from './choose-data-plane.ts';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
-import type { Platform } from './daemon.ts';
+import type { Platform } from './platform-port.ts';
 import type { Log } from './log.ts';
 import type { KeyExport } from './key-export.ts';
 import type { MessageTrace } from './message-trace.ts';

@@ -19,7 +19,7 @@ import {
 } from '@aovpn/host';
 import { pacPlace } from '@aovpn/policy';
 import { linuxDataPlanes } from './data-planes.ts';
-import type { Platform } from './daemon.ts';
+import type { Platform } from './platform-port.ts';
 import { outerMark } from './outer-mark.ts';
 import { defaultCgroup, type DaemonOptions } from './options.ts';
 import type { FilterPlatform } from './traffic-control.ts';

@@ -182,7 +182,7 @@ async function answer(
     case 'GET /v1/logs':
       return { stream: (sink) => streamLines(daemon.log, sink, query) };
     case 'GET /v1/secrets': {
-      const begin = daemon.exportKeys(query.get('connection'), peer);
+      const begin = daemon.tunnels.exportKeys(query.get('connection'), peer);
       return {
         stream: (sink) =>
           begin((secret) => {

@@ -28,3 +28,4 @@ export {
   type PortalEvent,
   type PortalState,
 } from './portal/step-portal.ts';
+export { wantsPortal } from './portal/wants-portal.ts';

@@ -1,0 +1,35 @@
+import type { IpAddress } from '@aovpn/bytes';
+import type { Transport } from '@aovpn/esp';
+import type {
+  BeaconQuestion,
+  BeaconResult,
+  GatewayVerifier,
+  Network,
+  PacServer,
+  TlsEngine,
+  TlsEngineOptions,
+  UpstreamAsker,
+} from '@aovpn/host';
+import type { MachineCrypto } from '@aovpn/ike';
+import type { DataPlanes } from './choose-data-plane.ts';
+import type { LoadedCredentials } from './credentials.ts';
+import type { LockdownPlatform } from './lockdown-control.ts';
+import type { PortalPlatform } from './portal-control.ts';
+import type { FilterPlatform } from './traffic-control.ts';
+
+/** What the daemon needs of the machine; the real one is made in `platform.ts`. */
+export interface Platform {
+  readonly crypto: MachineCrypto;
+  readonly network: Network;
+  /** Serves the proxy script. */
+  readonly pac: PacServer;
+  readonly filters: FilterPlatform;
+  readonly lockdown: LockdownPlatform;
+  readonly portal: PortalPlatform;
+  readonly asker: UpstreamAsker;
+  readonly dataPlanes: DataPlanes;
+  createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
+  createTlsEngine(options: TlsEngineOptions): TlsEngine;
+  probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
+  askBeacon(question: BeaconQuestion): Promise<BeaconResult>;
+}
