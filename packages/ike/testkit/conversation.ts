@@ -1,6 +1,7 @@
 import type { IkeSaConfig } from '../src/machine/contract.ts';
 import { Client } from './client.ts';
-import { Responder, type ResponderOptions } from './responder.ts';
+import { Responder } from './responder.ts';
+import type { ResponderOptions } from './responder-options.ts';
 import { createTestCrypto, type TestCrypto } from './test-crypto.ts';
 import { certificateConfig, eapConfig } from './world.ts';
 

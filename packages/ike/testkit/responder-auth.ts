@@ -8,7 +8,7 @@ import { selectChildProposal } from '../src/message/proposal.ts';
 import { writeSeconds } from '../src/message/ticket.ts';
 import { MsChapServer } from './ms-chap-server.ts';
 import type { EapServer } from './tls-method.ts';
-import type { ResponderOptions } from './responder.ts';
+import type { ResponderOptions } from './responder-options.ts';
 import { crashTokenOf, grantTicket } from './responder-memory.ts';
 import type { ResponderChild, ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';

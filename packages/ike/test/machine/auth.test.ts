@@ -7,7 +7,7 @@ import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe, lastHeard } from '../../testkit/assertion.ts';
 import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import { createTestKey } from '../../testkit/key.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { certificateConfig, everything, path, selector } from '../../testkit/world.ts';
 
 type Impair = NonNullable<ResponderOptions['impair']>;

@@ -5,7 +5,7 @@ import { notify, pick, pickNotify, spiNumber, spiOctets } from '../../src/machin
 import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, describe, lastHeard, outline } from '../../testkit/assertion.ts';
 import { established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import type { ResponderChild } from '../../testkit/responder-sa.ts';
 import { certificateConfig, everything, selector } from '../../testkit/world.ts';
 

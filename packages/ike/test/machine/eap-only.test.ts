@@ -8,7 +8,7 @@ import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke } from '../../testkit/assertion.ts';
 import { createPair, talk, type Pair } from '../../testkit/conversation.ts';
 import { eap } from '../../testkit/ms-chap-server.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { fakeTls, TlsServer } from '../../testkit/tls-method.ts';
 import { eapConfig, user } from '../../testkit/world.ts';
 

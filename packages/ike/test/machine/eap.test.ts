@@ -8,7 +8,7 @@ import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe, lastHeard } from '../../testkit/assertion.ts';
 import { createPair, establishedEap, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import { eap } from '../../testkit/ms-chap-server.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { eapConfig, user } from '../../testkit/world.ts';
 import { createTestKey } from '../../testkit/key.ts';
 import { fakeTls, TlsServer } from '../../testkit/tls-method.ts';

@@ -4,7 +4,7 @@ import { notify, pick } from '../../src/machine/pick.ts';
 import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe, lastHeard, outline } from '../../testkit/assertion.ts';
 import { established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { certificateConfig } from '../../testkit/world.ts';
 
 const quiet = { ...certificateConfig, dpdMs: 0 };

@@ -7,7 +7,7 @@ import { encodeMessage } from '../../src/message/encode.ts';
 import type { Payload } from '../../src/message/payload.ts';
 import { lastHeard, outline } from '../../testkit/assertion.ts';
 import { createPair, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { address, certificateConfig, path } from '../../testkit/world.ts';
 
 const [retransmitMs, betterMs, cookieMs] = [1000, 2000, 250];

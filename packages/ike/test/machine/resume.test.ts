@@ -5,7 +5,7 @@ import { notify } from '../../src/machine/pick.ts';
 import { encodeMessage } from '../../src/message/encode.ts';
 import { assertSameChildren, assertSameIke, describe } from '../../testkit/assertion.ts';
 import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { TicketStore } from '../../testkit/responder-memory.ts';
 import { certificateConfig, eapConfig } from '../../testkit/world.ts';
 

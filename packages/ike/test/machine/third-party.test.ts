@@ -6,7 +6,7 @@ import { notify, pick } from '../../src/machine/pick.ts';
 import type { Identity, Payload } from '../../src/message/payload.ts';
 import { assertSameChildren } from '../../testkit/assertion.ts';
 import { createPair, established, talk } from '../../testkit/conversation.ts';
-import type { ResponderOptions } from '../../testkit/responder.ts';
+import type { ResponderOptions } from '../../testkit/responder-options.ts';
 import { certificateConfig, eapConfig, sharedKey, sharedKeyConfig } from '../../testkit/world.ts';
 
 /** 12345 with the number of a Windows error, as Microsoft's peers say it. */

@@ -1,0 +1,105 @@
+import { deriveChildKeys, deriveRekeyedIkeKeys } from '../src/crypto/keymat.ts';
+import type { KeyPair } from '../src/crypto/port.ts';
+import { lowerNonce, notify, pick, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
+import type { Message, Payload } from '../src/message/payload.ts';
+import { selectChildProposal, selectIkeProposal } from '../src/message/proposal.ts';
+import type { Responder } from './responder.ts';
+import type { ResponderAdditional } from './responder-additional.ts';
+import { newSpi } from './responder-auth.ts';
+import { crashTokenOf, grantTicket } from './responder-memory.ts';
+import type { ResponderRekey } from './responder-rekey.ts';
+import { freshIke, type ResponderIke } from './responder-sa.ts';
+
+/** Answers to CREATE_CHILD_SA: new CHILD_SAs, and rekeys of both kinds of SA. */
+export class ResponderCreate {
+  readonly #responder: Responder;
+  readonly #own: ResponderRekey;
+  readonly #additional: ResponderAdditional;
+
+  constructor(responder: Responder, own: ResponderRekey, additional: ResponderAdditional) {
+    this.#responder = responder;
+    this.#own = own;
+    this.#additional = additional;
+  }
+
+  answer(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
+    // RFC 7296 §2.25.2: not on one that is being deleted, or has been replaced.
+    if (ike.deleting || (ike !== this.#responder.current && !this.#own.ikeRekeying)) return [notify(43)];
+    const offered = pick(payloads, 'SA')!.proposals;
+    return offered[0]?.protocol === 1 ? this.#answerIkeRekey(ike, payloads) : this.#answerChild(ike, payloads);
+  }
+
+  #answerChild(ike: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
+    const { crypto } = this.#responder;
+    const rekey = pickNotify(payloads, 16393);
+    const old = rekey && [...this.#responder.children.values()].find(({ spiOut }) => spiOut === spiNumber(rekey.spi));
+    if (rekey && !old) return [{ ...notify(44), protocol: 3, spi: rekey.spi }];
+    if (this.#own.ikeRekeying || (old && this.#own.deleting === old.spiIn)) return [notify(43)];
+    const ke = pick(payloads, 'KE');
+    const chosen = selectChildProposal(this.#responder.childProposals, pick(payloads, 'SA')!.proposals, {
+      ikeGroup: ike.suite.ke,
+    });
+    if ('problem' in chosen) return [notify(14)];
+    if (chosen.ke !== 0 && chosen.ke !== ke?.group) return [notify(17, Uint8Array.of(0, chosen.ke))];
+    const pair: KeyPair | undefined = chosen.ke === 0 ? undefined : crypto.generateKeyPair(chosen.ke);
+    const sharedSecret = pair && crypto.sharedSecret(pair, ke!.data);
+    const nonceI = pick(payloads, 'NONCE')!.data;
+    const nonceR = crypto.random(32);
+    const spiIn = newSpi(this.#responder.crypto);
+    const tsi = pick(payloads, 'TSi')!.selectors;
+    const tsr = pick(payloads, 'TSr')!.selectors;
+    const links = this.#additional.begin(chosen.additionalKe, (additionalSecrets) => {
+      const input = { nonceI, nonceR, sharedSecret, additionalSecrets };
+      const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, chosen.suite, input);
+      this.#responder.children.set(spiIn, {
+        spiIn,
+        spiOut: chosen.spi,
+        inbound: keys.initiator,
+        outbound: keys.responder,
+        tsi,
+        tsr,
+      });
+    });
+    if (old && this.#own.childRekeying === old.spiIn)
+      this.#own.childRival = { old: old.spiIn, lowest: lowerNonce(nonceI, nonceR), spiIn };
+    return [
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
+      { kind: 'NONCE', data: nonceR },
+      ...(pair ? [{ kind: 'KE', group: pair.group, data: pair.publicValue } as const] : []),
+      { kind: 'TSi', selectors: tsi },
+      { kind: 'TSr', selectors: tsr },
+      ...links,
+    ];
+  }
+
+  #answerIkeRekey(old: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
+    const { crypto } = this.#responder;
+    if (this.#own.childRekeying !== undefined || this.#own.deleting !== undefined) return [notify(43)];
+    const ke = pick(payloads, 'KE')!;
+    const chosen = selectIkeProposal(this.#responder.ikeProposals, pick(payloads, 'SA')!.proposals, ke.group);
+    if ('problem' in chosen) return [notify(14)];
+    if (chosen.ke !== ke.group) return [notify(17, Uint8Array.of(0, chosen.ke))];
+    const pair = crypto.generateKeyPair(chosen.ke);
+    const sharedSecret = crypto.sharedSecret(pair, ke.data)!;
+    const nonceI = pick(payloads, 'NONCE')!.data;
+    const nonceR = crypto.random(32);
+    const spis = { spiI: chosen.spi, spiR: crypto.random(8) };
+    let made: ResponderIke | undefined;
+    const links = this.#additional.begin(chosen.additionalKe ?? [], (additionalSecrets) => {
+      const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
+      const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, chosen, input);
+      made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
+      made.identities = old.identities;
+      this.#responder.ikes.push(made);
+      if (this.#own.ikeRekeying) this.#own.ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
+    });
+    return [
+      { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
+      { kind: 'NONCE', data: nonceR },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+      ...links,
+      ...(made && pickNotify(payloads, 16410) ? grantTicket(crypto, made, this.#responder.options.tickets) : []),
+      ...(made ? crashTokenOf(crypto, made, this.#responder.options.crashSecret) : []),
+    ];
+  }
+}

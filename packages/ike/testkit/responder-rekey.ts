@@ -1,0 +1,166 @@
+import { deriveChildKeys, deriveRekeyedIkeKeys } from '../src/crypto/keymat.ts';
+import { compareNonces, lowerNonce, notify, pick, pickError, pickNotify, spiOctets } from '../src/machine/pick.ts';
+import type { Payload, TrafficSelector } from '../src/message/payload.ts';
+import { acceptChildProposal, acceptIkeProposal, buildChildProposals, buildIkeProposals } from '../src/message/proposal.ts';
+import type { Responder } from './responder.ts';
+import { newSpi } from './responder-auth.ts';
+import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
+
+const [CREATE, INFO, FOLLOWUP] = [36, 37, 44];
+
+/** What a rekey of a CHILD_SA asks for that the old one does not have. */
+export interface ChildRekeyChange {
+  readonly group?: number;
+  readonly tsi?: readonly TrafficSelector[];
+  readonly tsr?: readonly TrafficSelector[];
+}
+
+/** Rekeys and Deletes that the responder begins, and what it remembers of what the peer does to the same SA meanwhile (RFC 7296 §2.25). */
+export class ResponderRekey {
+  childRival: { readonly old: number; lowest: Uint8Array; spiIn: number } | undefined;
+  childRekeying: number | undefined;
+  ikeRival: { lowest: Uint8Array; ike: ResponderIke } | undefined;
+  ikeRekeying = false;
+  deleting: number | undefined;
+  /** CHILD_SAs to be deleted when the window is free. */
+  readonly #owed: number[] = [];
+  readonly #responder: Responder;
+
+  constructor(responder: Responder) {
+    this.#responder = responder;
+  }
+
+  rekeyChild(old: ResponderChild, more: ChildRekeyChange = {}): void {
+    const { crypto } = this.#responder;
+    const spiIn = newSpi(this.#responder.crypto);
+    const nonceI = crypto.random(32);
+    const pair = crypto.generateKeyPair(more.group ?? 31);
+    const offered = buildChildProposals(this.#responder.childProposals, spiIn, true, 31);
+    const ike = this.#responder.current;
+    this.childRekeying = old.spiIn;
+    const payloads: Payload[] = [
+      { ...notify(16393), protocol: 3, spi: spiOctets(old.spiIn) },
+      { kind: 'SA', proposals: offered },
+      { kind: 'NONCE', data: nonceI },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+      { kind: 'TSi', selectors: more.tsr ?? old.tsr },
+      { kind: 'TSr', selectors: more.tsi ?? old.tsi },
+    ];
+    this.#responder.request(CREATE, payloads, (message) => {
+      this.childRekeying = undefined;
+      const rival = this.childRival?.old === old.spiIn ? this.childRival : undefined;
+      this.childRival = undefined;
+      if (pickError(message.payloads)) return;
+      const made = acceptChildProposal(offered, pick(message.payloads, 'SA')!.proposals);
+      if ('problem' in made) throw new Error(made.problem);
+      const nonceR = pick(message.payloads, 'NONCE')!.data;
+      const sharedSecret = made.ke === 0 ? undefined : crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data);
+      this.#followUp(made.additionalKe, message.payloads, [], (additionalSecrets) => {
+        const input = { nonceI, nonceR, sharedSecret, additionalSecrets };
+        const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, made.suite, input);
+        const tsr = pick(message.payloads, 'TSi')!.selectors;
+        const tsi = pick(message.payloads, 'TSr')!.selectors;
+        this.#responder.children.set(spiIn, {
+          spiIn,
+          spiOut: made.spi,
+          inbound: keys.responder,
+          outbound: keys.initiator,
+          tsi,
+          tsr,
+        });
+        if (!this.#responder.tidy || this.#responder.ikes.every(({ gone }) => gone)) return;
+        const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+        this.deleteChild(lost ? spiIn : old.spiIn);
+      });
+    });
+  }
+
+  rekeyIke(group = 31): void {
+    const { crypto } = this.#responder;
+    const old = this.#responder.current;
+    const spiI = crypto.random(8);
+    const nonceI = crypto.random(32);
+    const pair = crypto.generateKeyPair(group);
+    const offered = buildIkeProposals(this.#responder.ikeProposals, spiI);
+    this.ikeRekeying = true;
+    const payloads: Payload[] = [
+      { kind: 'SA', proposals: offered },
+      { kind: 'NONCE', data: nonceI },
+      { kind: 'KE', group: pair.group, data: pair.publicValue },
+    ];
+    this.#responder.request(CREATE, payloads, (message) => {
+      const rival = this.ikeRival;
+      this.ikeRekeying = false;
+      this.ikeRival = undefined;
+      if (pickError(message.payloads)) return;
+      const suite = acceptIkeProposal(offered, pick(message.payloads, 'SA')!.proposals);
+      if ('problem' in suite) throw new Error(suite.problem);
+      const nonceR = pick(message.payloads, 'NONCE')!.data;
+      const sharedSecret = crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
+      const spis = { spiI, spiR: suite.spi };
+      this.#followUp(suite.additionalKe ?? [], message.payloads, [], (additionalSecrets) => {
+        const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
+        const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, input);
+        const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
+        const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+        if (lost) this.#responder.ikes.splice(this.#responder.ikes.length - 1, 0, made);
+        else this.#responder.ikes.push(made);
+        if (this.#responder.tidy) this.deleteIke(lost ? made : old);
+      });
+    });
+  }
+
+  deleteChild(spiIn: number): void {
+    if (this.#responder.current.outstanding) return void this.#owed.push(spiIn);
+    this.deleting = spiIn;
+    this.#responder.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], () => {
+      this.deleting = undefined;
+      this.#responder.children.delete(spiIn);
+    });
+  }
+
+  deleteIke(ike = this.#responder.current): void {
+    ike.deleting = true;
+    this.#responder.request(INFO, [{ kind: 'D', protocol: 1, spis: [] }], () => (ike.gone = true), ike);
+  }
+
+  /** IKE_FOLLOWUP_KE requests for a rekey of ours, one after the other; `done` gets their secrets. */
+  #followUp(
+    [method, ...rest]: readonly number[],
+    payloads: readonly Payload[],
+    secrets: readonly Uint8Array[],
+    done: (secrets: readonly Uint8Array[]) => void,
+  ): void {
+    if (method === undefined) return done(secrets);
+    const pair = this.#responder.crypto.generateKeyPair(method);
+    const link = pickNotify(payloads, 16441)!;
+    this.#responder.request(
+      FOLLOWUP,
+      [{ kind: 'KE', group: method, data: pair.publicValue }, notify(16441, link.data)],
+      (message) => {
+        if (pickError(message.payloads)) return;
+        const secret = this.#responder.crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
+        this.#followUp(rest, message.payloads, [...secrets, secret], done);
+      },
+    );
+  }
+
+  /** What was being asked on an IKE SA that is gone is asked again, where it still matters. */
+  abandon(ike: ResponderIke): void {
+    if (!ike.outstanding) return;
+    ike.outstanding = undefined;
+    const deleting = this.deleting;
+    this.childRekeying = undefined;
+    this.childRival = undefined;
+    this.ikeRekeying = false;
+    this.ikeRival = undefined;
+    this.deleting = undefined;
+    if (deleting !== undefined && !this.#responder.closed && !this.#responder.current.outstanding) this.deleteChild(deleting);
+  }
+
+  /** What had to wait for the window. */
+  deleteOwed(): void {
+    const owed = this.#owed.shift();
+    if (owed !== undefined) this.deleteChild(owed);
+  }
+}
