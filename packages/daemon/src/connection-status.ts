@@ -7,7 +7,7 @@ import type { ConnectionView, Problem } from '@aovpn/supervisor';
 import type { RegistrationState } from './dns-registrar.ts';
 import { appsOf, filtersStatus } from './traffic-report.ts';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
-import type { TunnelNetwork } from './tunnel.ts';
+import type { TunnelNetwork } from './tunnel-port.ts';
 
 interface Moment {
   /** Milliseconds of the monotonic clock. */

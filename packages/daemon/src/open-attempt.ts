@@ -14,7 +14,8 @@ import type { PromptDesk } from './prompt-desk.ts';
 import { passwordUserOf } from './secret-need.ts';
 import type { TicketStore } from './ticket-store.ts';
 import type { TrustMemory } from './trust-memory.ts';
-import { Tunnel, type TunnelReport } from './tunnel.ts';
+import { Tunnel } from './tunnel.ts';
+import type { TunnelReport } from './tunnel-port.ts';
 
 export interface AttemptContext {
   readonly platform: Platform;

@@ -18,7 +18,7 @@ import type { LockdownControl } from './lockdown-control.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 import type { TrafficControl } from './traffic-control.ts';
-import type { TunnelNetwork } from './tunnel.ts';
+import type { TunnelNetwork } from './tunnel-port.ts';
 import { userId } from './user-database.ts';
 
 export interface PlanKeeperOptions {

@@ -1,101 +1,15 @@
-import { formatAddress, sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
+import { formatAddress, sameAddress, type IpPrefix } from '@aovpn/bytes';
 import type { RadiusStatus } from '@aovpn/api';
-import type {
-  DataPlane,
-  DataPlaneEvent,
-  DataPlaneOptions,
-  DataPlaneStats,
-  OpenDataPlane,
-  OuterPath,
-  Transport,
-} from '@aovpn/esp';
-import type {
-  GatewayVerdict,
-  IkeAction,
-  IkeEnd,
-  IkeEvent,
-  IkeFacts,
-  IkeSa,
-  IkeSaConfig,
-  MachineCrypto,
-  MessageRecord,
-  SessionTicket,
-  SignatureScheme,
-  TrafficSelector,
-  TunnelConfiguration,
-} from '@aovpn/ike';
-import { problem, problemOfEnd, problemOfHost, type AuthenticationKind, type Problem, type Redirect } from '@aovpn/supervisor';
+import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath, Transport } from '@aovpn/esp';
+import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
+import { problem, problemOfEnd, problemOfHost, type Problem, type Redirect } from '@aovpn/supervisor';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
+import { GatewayWatch } from './gateway-watch.ts';
 import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
-import type { KeyExport } from './key-export.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
-import { TunnelEap, type EapPorts, type RadiusWait } from './tunnel-eap.ts';
+import { TunnelEap, type RadiusWait } from './tunnel-eap.ts';
+import type { TunnelNetwork, TunnelOptions, TunnelPorts, TunnelReport } from './tunnel-port.ts';
 
-export interface TunnelOptions {
-  readonly name: string;
-  readonly config: IkeSaConfig;
-  readonly authentication: AuthenticationKind;
-  readonly gateway: IpAddress;
-  readonly ports: { readonly udp: number; readonly tcp: number };
-  readonly transport: Transport;
-  readonly plane: DataPlaneOptions;
-  /** Which one moves the packets, and why. */
-  readonly dataPlane: DataPlaneChoice;
-}
-
-/** What the tunnel has others do; every promise may reject with a host error. */
-export interface TunnelPorts extends EapPorts {
-  readonly crypto: MachineCrypto;
-  readonly openDataPlane: OpenDataPlane;
-  /** Gets what only a person can give (a password, a PIN) before anything is sent: gateways do not wait for people. */
-  prepare(): Promise<Problem | undefined>;
-  sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
-  /** A ticket that may resume the last session (RFC 5723), and where the next one is kept; undefined: the old one is good for nothing. */
-  findTicket(): SessionTicket | undefined;
-  keepTicket(ticket: SessionTicket | undefined, lifetimeMs: number): void;
-  verifyGateway(question: Extract<IkeAction, { readonly kind: 'verify-gateway' }>): Promise<GatewayVerdict>;
-  /** Whether anything on the gateway's port answers an IKE_SA_INIT of a stranger; resolves within some seconds. */
-  probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
-  /** Puts routes and names of this tunnel into force. */
-  applyPlan(facts: TunnelNetwork): Promise<void>;
-  /** An IKE message was sent or came in, for the trace. */
-  trace(record: MessageRecord, path: OuterPath | undefined): void;
-  /** Who may read everything, when somebody asks; see {@link KeyExport}. */
-  readonly keyExport: KeyExport;
-  removePlan(): Promise<void>;
-}
-
-/** What the policy room needs to know of a tunnel that is up. */
-export interface TunnelNetwork {
-  readonly device: string;
-  readonly mtu: number;
-  readonly gateway: IpAddress;
-  readonly configuration: TunnelConfiguration;
-  /** Narrowed TSr of the CHILD_SA. */
-  readonly selectors: readonly TrafficSelector[];
-  readonly facts: IkeFacts;
-}
-
-/** What the supervisor hears of it. `ended` is the last word and comes exactly once, after everything is cleared away. */
-export type TunnelReport =
-  | { readonly kind: 'answered' }
-  | { readonly kind: 'established' }
-  | { readonly kind: 'unresponsive'; readonly silent: boolean }
-  | { readonly kind: 'moved' }
-  | { readonly kind: 'cannot-move' }
-  /** It is over; its routes and names go now, and `ended` follows. */
-  | { readonly kind: 'ending' }
-  /** Something that the status shows differs (algorithms after a rekey, the outer path). */
-  | { readonly kind: 'facts' }
-  | { readonly kind: 'ended'; readonly problem?: Problem; readonly redirect?: Redirect };
-
-/**
- * ICMP and the kernel may say that the path is broken; nothing of that is authenticated, so it is only a hint to ask the gateway
- * (RFC 7296 §2.4), and one that a stranger can give at most so often, milliseconds.
- */
-const hintInterval = 5_000;
-/** Packets that leave and nothing that comes back for so long are a hint as well, looked for this often, milliseconds. */
-const oneWay = { after: 3_000, every: 1_000 } as const;
 /** From the loss of a TCP connection to the next try, milliseconds. */
 const reconnect = { first: 50, again: 500 } as const;
 /** Packets in flight on what a new IKE SA has replaced are still received for so long, milliseconds. */
@@ -122,6 +36,7 @@ export class Tunnel {
   readonly #options: TunnelOptions;
   readonly #ports: TunnelPorts;
   readonly #report: (report: TunnelReport) => void;
+  readonly #watch: GatewayWatch;
   #plane: DataPlane | undefined;
   #run: Run;
   /** On its way to take over. */
@@ -137,14 +52,8 @@ export class Tunnel {
   /** Work on the data plane and the plan goes one after the other, in the order of the actions. */
   #work: Promise<void> = Promise.resolve();
   #planApplied = false;
-  #hintTaken = -Infinity;
-  #silent = false;
   #refused = false;
   #redirect: Redirect | undefined;
-  #probing = false;
-  #packetsOut = 0;
-  #establishedAt = 0;
-  #watch: NodeJS.Timeout | undefined;
   #reconnect: NodeJS.Timeout | undefined;
   #over = false;
 
@@ -154,6 +63,12 @@ export class Tunnel {
     this.#ports = ports;
     this.#report = report;
     this.#run = this.#makeRun();
+    this.#watch = new GatewayWatch({
+      stats: () => this.stats(),
+      probe: () => ports.probeGateway(options.gateway, options.ports[this.#transport], this.#transport),
+      ask: () => this.#feed({ kind: 'check-liveness' }),
+      answersStrangers: () => this.#feed({ kind: 'gateway-answers-strangers' }),
+    });
   }
 
   get dataPlane(): DataPlaneChoice {
@@ -283,7 +198,7 @@ export class Tunnel {
         return this.#feed({ kind: 'rekey-child', spiIn: event.spiIn });
       case 'path-error':
         this.#ports.log.debug(`the network says ${event.code} about the way to the gateway`, this.#options.name);
-        return this.#hint();
+        return this.#watch.hint();
       case 'flow-lost':
         this.#ports.log.info(`the TCP connection to the gateway is gone: ${event.why}`, this.#options.name);
         if (this.#network) return this.#connectAgain(reconnect.first);
@@ -293,20 +208,6 @@ export class Tunnel {
           problemOfHost({ code: event.code, what: event.what, cure: 'Look into the log of the daemon and of the kernel.' }),
         );
     }
-  }
-
-  #hint(): void {
-    // Once the gateway is being asked, another question would only put off the answer "it is gone".
-    if (!this.#network || this.#silent || performance.now() - this.#hintTaken < hintInterval) return;
-    this.#hintTaken = performance.now();
-    this.#feed({ kind: 'check-liveness' });
-  }
-
-  async #lookForOneWayTraffic(): Promise<void> {
-    const { packetsOut = 0, lastInboundAt } = (await this.stats().catch(() => undefined)) ?? {};
-    const sent = packetsOut > this.#packetsOut;
-    this.#packetsOut = packetsOut;
-    if (sent && performance.now() - (lastInboundAt ?? this.#establishedAt) > oneWay.after) this.#hint();
   }
 
   /** To every IKE SA: each knows what is its own. */
@@ -375,7 +276,7 @@ export class Tunnel {
     this.#run = run;
     this.#successor = undefined;
     this.#orphaned = undefined;
-    this.#silent = false;
+    this.#watch.silent = false;
     this.#retired?.driver.stop();
     this.#retired = old;
     this.#enqueue(async () => {
@@ -481,11 +382,11 @@ export class Tunnel {
         return this.#report({ kind: 'cannot-move' });
       case 'unresponsive':
         if (!isCurrent) return undefined;
-        this.#silent = action.since !== undefined;
+        this.#watch.silent = action.since !== undefined;
         log.info(action.since === undefined ? 'the gateway answers again' : 'the gateway does not answer', name);
         return this.#report({ kind: 'unresponsive', silent: action.since !== undefined });
       case 'probe-gateway':
-        return void this.#probe();
+        return void this.#watch.probe();
       case 'ticket':
         return this.#ports.keepTicket(action.ticket, action.lifetimeMs);
       case 'replace':
@@ -526,18 +427,6 @@ export class Tunnel {
     setTimeout(remove, retiredPatience).unref();
   }
 
-  async #probe(): Promise<void> {
-    if (this.#probing) return;
-    this.#probing = true;
-    try {
-      const { gateway, ports } = this.#options;
-      if (await this.#ports.probeGateway(gateway, ports[this.#transport], this.#transport))
-        this.#feed({ kind: 'gateway-answers-strangers' });
-    } finally {
-      this.#probing = false;
-    }
-  }
-
   #established(configuration: TunnelConfiguration, facts: IkeFacts): void {
     const { plane, gateway, name } = this.#options;
     const network = { device: plane.device, mtu: plane.mtu, gateway, configuration, selectors: this.#selectors, facts };
@@ -548,8 +437,7 @@ export class Tunnel {
       await this.#ports.applyPlan(network);
       if (this.#over) return;
       this.#network = network;
-      this.#establishedAt = performance.now();
-      this.#watch = setInterval(() => void this.#lookForOneWayTraffic(), oneWay.every);
+      this.#watch.start();
       const { allowedFamilies } = configuration;
       if (allowedFamilies?.length === 1)
         this.#ports.log.info(`the gateway hands out IPv${allowedFamilies[0]} addresses only`, name);
@@ -591,7 +479,7 @@ export class Tunnel {
     if (this.#over) return;
     this.#over = true;
     for (const run of this.#runs()) run.driver.stop();
-    clearInterval(this.#watch);
+    this.#watch.close();
     clearTimeout(this.#reconnect);
     // Before its routes go: nobody shall believe that they still hold.
     this.#report({ kind: 'ending' });

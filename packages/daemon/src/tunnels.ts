@@ -11,7 +11,8 @@ import { makeAttempt, type AttemptContext } from './open-attempt.ts';
 import { outerMark } from './outer-mark.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { Settings } from './settings.ts';
-import type { Tunnel, TunnelReport } from './tunnel.ts';
+import type { Tunnel } from './tunnel.ts';
+import type { TunnelReport } from './tunnel-port.ts';
 
 type Action<K extends SupervisorAction['kind']> = Extract<SupervisorAction, { readonly kind: K }>;
 

@@ -8,7 +8,8 @@ import { parseProfile } from '@aovpn/profile';
 import { KeyExport } from '../src/key-export.ts';
 import { Log } from '../src/log.ts';
 import { problemOfError } from '../src/problem-error.ts';
-import { Tunnel, type TunnelPorts, type TunnelReport } from '../src/tunnel.ts';
+import type { TunnelPorts, TunnelReport } from '../src/tunnel-port.ts';
+import { Tunnel } from '../src/tunnel.ts';
 
 const xml = `<VPNProfile><NativeProfile><Servers>vpn.example</Servers><NativeProtocolType>IKEv2</NativeProtocolType>
 <Authentication><MachineMethod>Certificate</MachineMethod></Authentication></NativeProfile></VPNProfile>`;

@@ -1,0 +1,70 @@
+import type { DataPlaneStats } from '@aovpn/esp';
+
+/**
+ * ICMP and the kernel may say that the path is broken; nothing of that is authenticated, so it is only a hint to ask the gateway
+ * (RFC 7296 §2.4), and one that a stranger can give at most so often, milliseconds.
+ */
+const hintInterval = 5_000;
+/** Packets that leave and nothing that comes back for so long are a hint as well, looked for this often, milliseconds. */
+const oneWay = { after: 3_000, every: 1_000 } as const;
+
+export interface GatewayWatchPorts {
+  /** Undefined: there is no tunnel to count packets of. */
+  readonly stats: () => Promise<DataPlaneStats | undefined>;
+  /** Whether anything on the gateway's port answers a stranger; resolves within some seconds. */
+  readonly probe: () => Promise<boolean>;
+  /** The gateway should be asked whether it is there. */
+  readonly ask: () => void;
+  readonly answersStrangers: () => void;
+}
+
+/** Gathers hints that the gateway of a live tunnel has gone, none of which is believed: each only leads to a question that is authenticated. */
+export class GatewayWatch {
+  /** The gateway is being asked, and does not answer. */
+  silent = false;
+  readonly #ports: GatewayWatchPorts;
+  #startedAt: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #hintTaken = -Infinity;
+  #packetsOut = 0;
+  #probing = false;
+
+  constructor(ports: GatewayWatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** The tunnel carries traffic from now on. */
+  start(): void {
+    this.#startedAt = performance.now();
+    this.#timer = setInterval(() => void this.#lookForOneWayTraffic(), oneWay.every);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#startedAt = undefined;
+  }
+
+  hint(): void {
+    // Once the gateway is being asked, another question would only put off the answer "it is gone".
+    if (this.#startedAt === undefined || this.silent || performance.now() - this.#hintTaken < hintInterval) return;
+    this.#hintTaken = performance.now();
+    this.#ports.ask();
+  }
+
+  async probe(): Promise<void> {
+    if (this.#probing) return;
+    this.#probing = true;
+    try {
+      if (await this.#ports.probe()) this.#ports.answersStrangers();
+    } finally {
+      this.#probing = false;
+    }
+  }
+
+  async #lookForOneWayTraffic(): Promise<void> {
+    const { packetsOut = 0, lastInboundAt } = (await this.#ports.stats().catch(() => undefined)) ?? {};
+    const sent = packetsOut > this.#packetsOut;
+    this.#packetsOut = packetsOut;
+    if (sent && performance.now() - (lastInboundAt ?? this.#startedAt ?? Infinity) > oneWay.after) this.hint();
+  }
+}
