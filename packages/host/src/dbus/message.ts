@@ -26,6 +26,11 @@ export interface MethodCall {
 
 export interface IncomingDbusMessage {
   readonly type: number;
+  readonly path: string | undefined;
+  readonly interface: string | undefined;
+  readonly member: string | undefined;
+  /** Written by the bus, never by who sent it. */
+  readonly sender: string | undefined;
   readonly replySerial: number | undefined;
   readonly errorName: string | undefined;
   readonly signature: string;
@@ -34,8 +39,11 @@ export interface IncomingDbusMessage {
   readonly littleEndian: boolean;
 }
 
-/** Larger than any answer of a secret service; whoever sends more is not one. */
+/** Larger than any message that is of use here. */
 export const maxMessageBytes = 1 << 20;
+/** D-Bus specification, "Message Format": of a whole message, and of its header fields. */
+const longestMessage = 1 << 27;
+const longestFields = 1 << 26;
 const fixedHeader = 16;
 
 export function encodeCall(serial: number, call: MethodCall): Uint8Array {
@@ -56,7 +64,7 @@ export function encodeCall(serial: number, call: MethodCall): Uint8Array {
   return message;
 }
 
-/** Octets of the message that begins here, once enough of it is there. @throws {RangeError} */
+/** Octets of the message that begins here, once enough of it is there; it may be longer than {@link maxMessageBytes}. @throws {RangeError} */
 export function messageLength(octets: Uint8Array): number | undefined {
   if (octets.length < fixedHeader) return undefined;
   const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
@@ -64,8 +72,14 @@ export function messageLength(octets: Uint8Array): number | undefined {
   if (octets[3] !== 1) throw new RangeError(`D-Bus version ${octets[3]}`);
   const fields = view.getUint32(12, little);
   const body = view.getUint32(4, little);
-  if (fields > maxMessageBytes || body > maxMessageBytes) throw new RangeError('a message that is too long');
-  return Math.ceil((fixedHeader + fields) / 8) * 8 + body;
+  const length = Math.ceil((fixedHeader + fields) / 8) * 8 + body;
+  if (fields > longestFields || length > longestMessage) throw new RangeError('a message longer than D-Bus has');
+  return length;
+}
+
+/** Whether the message that begins here answers nothing of ours: anybody on the bus may send such, of any length and any content. */
+export function isUnasked(octets: Uint8Array): boolean {
+  return octets[1] !== messageType.methodReturn && octets[1] !== messageType.error;
 }
 
 /** One whole message. @throws {RangeError} */
@@ -78,14 +92,20 @@ export function decodeMessage(octets: Uint8Array): IncomingDbusMessage {
     const found = (fields as readonly (readonly [number, DbusVariant])[]).find(([which]) => which === code);
     return found?.[1].value;
   };
+  const text = (code: number): string | undefined => {
+    const value = of(code);
+    return typeof value === 'string' ? value : undefined;
+  };
   const replySerial = of(field.replySerial);
-  const errorName = of(field.errorName);
-  const signature = of(field.signature);
   return {
     type: type as number,
+    path: text(field.path),
+    interface: text(field.interface),
+    member: text(field.member),
+    sender: text(field.sender),
     replySerial: typeof replySerial === 'number' ? replySerial : undefined,
-    errorName: typeof errorName === 'string' ? errorName : undefined,
-    signature: typeof signature === 'string' ? signature : '',
+    errorName: text(field.errorName),
+    signature: text(field.signature) ?? '',
     body: octets.slice(Math.ceil(end / 8) * 8),
     littleEndian,
   };

@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
-import process from 'node:process';
 import { connectBus, type DbusConnection } from '../dbus/connection.ts';
 import type { DbusValue } from '../dbus/marshal.ts';
+import { systemBusSocket } from '../dbus/system-bus.ts';
 
 const service = 'org.freedesktop.NetworkManager';
 const properties = 'org.freedesktop.DBus.Properties';
@@ -9,7 +8,7 @@ const maxDevices = 64;
 
 /** The DNS suffixes that NetworkManager has for its devices, from DHCP, router advertisements and its own settings. */
 export async function readNetworkManagerDomains(): Promise<readonly { readonly device: string; readonly domain: string }[]> {
-  const socket = systemBus();
+  const socket = systemBusSocket();
   if (socket === undefined) return [];
   let bus: DbusConnection | undefined;
   try {
@@ -48,14 +47,6 @@ export async function readNetworkManagerDomains(): Promise<readonly { readonly d
   } finally {
     bus?.close();
   }
-}
-
-/** Where the system bus listens, if there is one. */
-function systemBus(): string | undefined {
-  const named = /^unix:path=([^,;]+)/.exec(process.env['DBUS_SYSTEM_BUS_ADDRESS'] ?? '')?.[1];
-  return [named, '/run/dbus/system_bus_socket', '/var/run/dbus/system_bus_socket'].find(
-    (path) => path !== undefined && existsSync(path),
-  );
 }
 
 function strings(value: DbusValue): readonly string[] {
