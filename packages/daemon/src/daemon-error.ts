@@ -49,7 +49,7 @@ export const daemonErrors = [
     title: 'The profile could not be written',
     cure: 'Check free space and permissions of the configuration directory; what was in force still is.',
   },
-  { code: 'AOV-DAEMON-517', title: 'Too many profiles', cure: 'Remove some; the limit is 64.' },
+  { code: 'AOV-DAEMON-517', title: 'Too many profiles', cure: 'Remove some; there may be 64 of the machine, and 16 of each user.' },
   {
     code: 'AOV-DAEMON-518',
     title: 'The profile file cannot be read',
@@ -100,6 +100,36 @@ export const daemonErrors = [
     code: 'AOV-DAEMON-552',
     title: 'That process cannot be let out',
     cure: 'It must be a waiting child of the command that asks, of the same user: let aovpn portal open start it.',
+  },
+  {
+    code: 'AOV-DAEMON-560',
+    title: 'A profile of a user cannot have this',
+    cure: 'DeviceTunnel and LockDown are the machine’s: put such a profile into profiles.d.',
+  },
+  {
+    code: 'AOV-DAEMON-561',
+    title: 'A tunnel for one user cannot have this',
+    cure: 'What starts with programs or forces them concerns everybody here: leave it out, or let root set scope = "machine" for this profile.',
+  },
+  {
+    code: 'AOV-DAEMON-562',
+    title: 'Profiles of users are files, not requests',
+    cure: 'Root keeps them in users.d/USER beside aovpn.toml, users in ~/.config/aovpn/profiles.d where own-files allows it.',
+  },
+  {
+    code: 'AOV-DAEMON-563',
+    title: 'The files of a user could not be read',
+    cure: 'At most 16 profiles, 1 MiB a file and 8 MiB in all; regular files of that user, no links. See docs/users.md.',
+  },
+  {
+    code: 'AOV-DAEMON-564',
+    title: 'You cannot sign in or out for somebody else',
+    cure: 'Root may (from PAM): aovpn session open USER. Without a name it is yourself.',
+  },
+  {
+    code: 'AOV-DAEMON-565',
+    title: 'The gateway of a user gave an address that is not theirs to have',
+    cure: 'A user’s own tunnel may have private addresses only, and none that this machine, its networks or another tunnel has. Let root install the profile in users.d.',
   },
   {
     code: 'AOV-DAEMON-553',

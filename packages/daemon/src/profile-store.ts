@@ -34,6 +34,18 @@ export type StoreChange =
 export interface StoreOptions {
   /** Where NAME.xml and the credentials beside it are. */
   readonly directory: string;
+  /** Where else there are profiles; of two files of one name the first directory's counts. */
+  readonly further?: readonly string[];
+  /** What stands before the name of the file in the name of the profile: `alice/`. */
+  readonly prefix?: string;
+  /** How many profiles are taken. */
+  readonly limit?: number;
+  /** What becomes of the intent here: whose traffic it is. */
+  readonly shape?: (intent: Intent) => Intent;
+  /** Why this profile cannot come into force from this file, whatever it says otherwise. */
+  readonly admit?: (intent: Intent, file: string) => DaemonError | undefined;
+  /** Whether a copy of what was accepted is kept for the next start; absent: of every file. */
+  readonly remembers?: (file: string) => boolean;
   /** Copies of what was accepted last, so that a bad file does not outlive a restart. */
   readonly lastGoodDirectory: string;
   /** Why this machine cannot do what the profile asks for. */
@@ -76,6 +88,7 @@ export class ProfileStore {
   readonly #entries = new Map<string, Entry>();
   #trouble: string | undefined;
   #recalled = false;
+  #warned = new Set<string>();
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -114,37 +127,37 @@ export class ProfileStore {
 
   /** Looks at the directory anew. Unchanged files cost a read and a hash. */
   async scan(): Promise<readonly StoreChange[]> {
-    const { directory, log } = this.#options;
-    let files: string[];
-    try {
-      const weakness = await weaknessOf(directory);
-      if (weakness !== undefined) return await this.#cannotLook(`${weakness}; chown root and chmod go-w ${directory}`);
-      files = (await readdir(directory)).filter((file) => /\.xml$/i.test(file) && !file.startsWith('.')).sort();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return await this.#cannotLook(`${directory}: ${messageOf(error)}`);
-      files = [];
+    const { directory, further = [], prefix = '', limit = maxProfiles, log } = this.#options;
+    const files: { readonly base: string; readonly place: string }[] = [];
+    for (const place of [directory, ...further]) {
+      try {
+        const weakness = await weaknessOf(place);
+        if (weakness !== undefined) return await this.#cannotLook(`${weakness}; chown root and chmod go-w ${place}`);
+        for (const file of (await readdir(place)).sort())
+          if (/\.xml$/i.test(file) && !file.startsWith('.')) files.push({ base: file, place: path.join(place, file) });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return await this.#cannotLook(`${place}: ${messageOf(error)}`);
+      }
     }
     this.#trouble = undefined;
     const changes: StoreChange[] = [];
     const present = new Set<string>();
-    for (const file of files) {
-      const name = file.slice(0, -4);
-      if (!isProfileName(name)) {
-        log.warn(new DaemonError('AOV-DAEMON-514', file).message);
-        continue;
+    const warnings = new Set<string>();
+    for (const { base, place } of files) {
+      const bare = base.slice(0, -4);
+      const name = prefix + bare;
+      if (!isProfileName(bare)) warnings.add(new DaemonError('AOV-DAEMON-514', base).message);
+      else if (present.has(name)) warnings.add(`${place} is ignored: there is a file of that name already`);
+      else if (present.size >= limit) warnings.add(new DaemonError('AOV-DAEMON-517', `${place}; the limit here is ${limit}`).message);
+      else {
+        present.add(name);
+        const change = await this.#look(name, place);
+        if (change) changes.push(change);
       }
-      if (present.has(name) || present.size >= maxProfiles) {
-        log.warn(
-          present.has(name)
-            ? `${file} is ignored: there is a file of that name already`
-            : new DaemonError('AOV-DAEMON-517', file).message,
-        );
-        continue;
-      }
-      present.add(name);
-      const change = await this.#look(name, path.join(directory, file));
-      if (change) changes.push(change);
     }
+    // Said once, not at every look.
+    for (const warning of warnings) if (!this.#warned.has(warning)) log.warn(warning);
+    this.#warned = warnings;
     for (const name of this.names()) {
       if (present.has(name)) continue;
       const { inForce, file } = this.#entries.get(name)!;
@@ -176,11 +189,12 @@ export class ProfileStore {
   async #recallMissing(): Promise<readonly StoreChange[]> {
     if (this.#recalled) return [];
     this.#recalled = true;
-    const { directory, lastGoodDirectory, mustStay } = this.#options;
+    const { directory, lastGoodDirectory, prefix = '', mustStay } = this.#options;
     const changes: StoreChange[] = [];
     for (const file of mustStay ? await readdir(lastGoodDirectory).catch(() => []) : []) {
-      const name = file.slice(0, -4);
-      if (!file.endsWith('.xml') || !isProfileName(name) || this.#entries.has(name)) continue;
+      const bare = file.slice(0, -4);
+      const name = prefix + bare;
+      if (!file.endsWith('.xml') || !isProfileName(bare) || this.#entries.has(name)) continue;
       const stored = await this.#recall(name);
       if (stored && mustStay!(stored)) changes.push(...this.#keep(stored, path.join(directory, file)));
     }
@@ -204,7 +218,7 @@ export class ProfileStore {
 
   /** Where NAME.xml is, or will be. */
   fileOf(name: string): string {
-    return this.#entries.get(name)?.file ?? path.join(this.#options.directory, `${name}.xml`);
+    return this.#entries.get(name)?.file ?? path.join(this.#options.directory, `${this.#bare(name)}.xml`);
   }
 
   /** What cannot be seen is not gone: everything in force stays. Said once, not at every look. */
@@ -229,12 +243,17 @@ export class ProfileStore {
       return await this.#refuse(name, file, what.message, [diagnosticOf(what)]);
     }
     const digest = createHash('sha256').update(bytes).digest('hex');
-    if (before?.seen === digest) return undefined;
+    if (before?.seen === digest && before.file === file) return undefined;
     const judged = this.#judge(name, bytes);
     if (judged.errors) return await this.#refuse(name, file, digest, judged.diagnostics, judged);
     const { profile } = judged;
     const same = before?.inForce?.digest === digest;
-    const { intent, notes } = resolveProfile(name, profile);
+    const { intent, notes } = this.#resolve(name, profile);
+    const refusal = this.#options.admit?.(intent, file);
+    if (refusal) {
+      const lines = [...judged.diagnostics, diagnosticOf(refusal)];
+      return await this.#refuse(name, file, digest, lines, { understood: profile });
+    }
     const stored: StoredProfile = {
       name,
       profile,
@@ -264,7 +283,7 @@ export class ProfileStore {
       const place = note.at ? `${file}:${note.at.line}: ` : '';
       this.#options.log.write(note.id === 'not-enforced-yet' ? 'warn' : 'debug', `${place}${note.text}`, name);
     }
-    if (!same) await this.#remember(name, bytes);
+    if (!same && (this.#options.remembers?.(file) ?? true)) await this.#remember(name, bytes);
     return { kind: 'in-force', stored };
   }
 
@@ -308,12 +327,13 @@ export class ProfileStore {
     const { log } = this.#options;
     const before = this.#entries.get(name);
     const first = diagnostics.find(({ severity }) => severity === 'error');
-    const kept = before?.inForce ?? (await this.#recall(name));
+    const recalled = before?.inForce ?? (await this.#recall(name));
+    const kept = recalled && !this.#options.admit?.(recalled.intent, file) ? recalled : undefined;
     log.error(
       `${file}${first ? `:${first.line}:${first.column}: ${first.message} [${first.code}]` : ''}; ${kept ? 'the last good version stays in force' : 'nothing of that name runs'}`,
       name,
     );
-    const understood = judged?.understood && resolveProfile(name, judged.understood).intent;
+    const understood = judged?.understood && this.#resolve(name, judged.understood).intent;
     this.#put({
       name,
       file,
@@ -332,7 +352,17 @@ export class ProfileStore {
   }
 
   #lastGood(name: string): string {
-    return path.join(this.#options.lastGoodDirectory, `${name}.xml`);
+    return path.join(this.#options.lastGoodDirectory, `${this.#bare(name)}.xml`);
+  }
+
+  #bare(name: string): string {
+    return name.slice((this.#options.prefix ?? '').length);
+  }
+
+  #resolve(name: string, profile: Profile): ReturnType<typeof resolveProfile> {
+    const resolved = resolveProfile(name, profile);
+    const { shape } = this.#options;
+    return shape ? { ...resolved, intent: shape(resolved.intent) } : resolved;
   }
 
   async #remember(name: string, bytes: Uint8Array): Promise<void> {
@@ -349,7 +379,7 @@ export class ProfileStore {
       const bytes = await readFile(this.#lastGood(name));
       const { profile } = parseProfile(bytes);
       if (!profile) return undefined;
-      const { intent, notes } = resolveProfile(name, profile);
+      const { intent, notes } = this.#resolve(name, profile);
       const digest = createHash('sha256').update(bytes).digest('hex');
       return { name, profile, intent, notes, bytes, digest, loadedAt: new Date(this.#options.clock()).toISOString() };
     } catch {

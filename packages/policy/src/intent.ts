@@ -9,6 +9,8 @@ import type { ProxyServer } from './proxy/proxy-server.ts';
 export interface Intent {
   readonly name: string;
   readonly tunnel: 'device' | 'user';
+  /** The id of the user whose traffic alone it is for; absent: everybody's. */
+  readonly user?: number;
   readonly alwaysOn: Sourced<boolean>;
   readonly routing: Sourced<RoutingPolicyType>;
   /** Into the tunnel; networks without host bits. Empty under force tunnel. */
