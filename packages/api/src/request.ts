@@ -51,10 +51,18 @@ export interface Requests {
   /** Lets one program of whoever asks out to the portal. */
   'POST /v1/portal/open': { body: OpenPortal; answer: PortalOpened };
   'POST /v1/portal/close': { answer: { readonly accepted: true } };
+  /** A session that no file of logind tells of begins or ends: one's own; with `user`, which only root may say, somebody's (from PAM). */
+  'POST /v1/session/open': { body: AnnounceSession; answer: { readonly accepted: true } };
+  'POST /v1/session/close': { body: AnnounceSession; answer: { readonly accepted: true } };
   /** What waits for a person now, oldest first. */
   'GET /v1/prompts': { answer: readonly Prompt[] };
   /** The first answer wins. Secrets as `application/octet-stream`, everything else as JSON. */
   'POST /v1/prompts/:id': { body: PromptAnswer | Uint8Array; answer: { readonly accepted: true } };
+}
+
+export interface AnnounceSession {
+  /** Name of a user; absent: whoever asks. */
+  readonly user?: string;
 }
 
 export interface PutProfile {
@@ -104,6 +112,9 @@ export const requestPermissions: { readonly [R in keyof Requests]: Permission } 
   'GET /v1/portal': 'read',
   'POST /v1/portal/open': 'portal',
   'POST /v1/portal/close': 'portal',
+  // Whose session it may be is looked at in addition.
+  'POST /v1/session/open': 'read',
+  'POST /v1/session/close': 'read',
   'GET /v1/prompts': 'read',
   'POST /v1/prompts/:id': 'answer',
 };

@@ -120,9 +120,20 @@ export interface NetworkTrust {
   readonly because?: string;
 }
 
+/** A user of this machine. */
+export interface Owner {
+  readonly uid: number;
+  readonly name: string;
+}
+
 export interface ConnectionStatus {
+  /** Of a user's connection `USER/NAME`. */
   readonly name: string;
   readonly tunnel: 'device' | 'user';
+  /** Whose connection it is; it is there while they are signed in. Absent: the machine's. */
+  readonly owner?: Owner;
+  /** `user`: it carries the owner's traffic only. */
+  readonly scope?: 'user';
   readonly state: ConnectionState;
   /** Why it is in this state, one sentence. */
   readonly reason: string;
@@ -182,6 +193,8 @@ export interface ProfileStatus {
   readonly name: string;
   readonly file: string;
   readonly tunnel: 'device' | 'user';
+  /** Absent: the machine's. */
+  readonly owner?: Owner;
   readonly alwaysOn: boolean;
   /** `in-force`; `refused`: the file has errors and nothing of that name runs; `kept`: the file has errors, the last good version runs on. */
   readonly state: 'in-force' | 'refused' | 'kept';
@@ -208,6 +221,8 @@ export interface DaemonStatus {
   readonly resolver: string;
   /** Why the resolver is that one, each fact a line. */
   readonly resolverTrace: readonly string[];
+  /** Who is signed in, as far as the daemon knows. */
+  readonly signedIn: readonly Owner[];
   readonly connections: readonly ConnectionStatus[];
   readonly profiles: readonly ProfileStatus[];
   /** Absent: nobody needs to know. */

@@ -1,11 +1,16 @@
+import process from 'node:process';
 import type { Client } from './client.ts';
 import { CommandError, ExitCode } from './command.ts';
 
-/** The connection a person means: the one named, or the only one there is. */
+/** The connection a person means: the one named, one of their own by its name alone, or the only one there is. */
 export async function pickConnection(client: Client, given: string | undefined): Promise<string> {
-  const names = (await client.call('GET /v1/status')).connections.map((connection) => connection.name);
+  const { connections } = await client.call('GET /v1/status');
+  const names = connections.map(({ name }) => name);
   if (given !== undefined) {
     if (names.includes(given)) return given;
+    const uid = process.getuid?.();
+    const own = connections.find(({ name, owner }) => owner?.uid === uid && name === `${owner?.name}/${given}`);
+    if (own) return own.name;
     throw new CommandError(
       ExitCode.notFound,
       `there is no connection "${given}"`,

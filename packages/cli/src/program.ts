@@ -23,6 +23,7 @@ import { profileShow } from './command/profile-show.ts';
 import { prompt } from './command/prompt.ts';
 import { rekey } from './command/rekey.ts';
 import { session } from './command/session.ts';
+import { sessionClose, sessionOpen } from './command/session-announce.ts';
 import { status } from './command/status.ts';
 import { trace } from './command/trace.ts';
 import { up } from './command/up.ts';
@@ -55,6 +56,8 @@ export const program: readonly Command[] = [
   leaktest,
   env,
   session,
+  sessionOpen,
+  sessionClose,
   logs,
   trace,
   completion,

@@ -20,6 +20,7 @@ test('status says state, reason, problem with its cure, and the profile line beh
   assert.equal(
     text,
     `● Contoso Device (device tunnel): up
+  for         the machine, also before anybody signs in
   reason      traffic flows
   since       2026-11-22T10:00:00.000Z (5 min)
   gateway     vpn.contoso.example (192.0.2.1, UDP 4500)
@@ -39,6 +40,7 @@ test('status says state, reason, problem with its cure, and the profile line beh
   traffic     4.8 MiB in, 2.0 KiB out, 3 packets dropped
 
 ● Contoso User (user tunnel): waiting
+  for         everybody on this machine
   reason      the gateway refuses the password
   since       2026-11-22T10:04:00.000Z (1 min)
   next try    in 1 min (try 3)

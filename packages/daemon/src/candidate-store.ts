@@ -18,12 +18,13 @@ import {
   loadCredentials,
   openRing,
   type CredentialPaths,
+  type CredentialStem,
   type KeyPlaces,
   type LoadedCredentials,
 } from './credentials.ts';
 import { keyMaterialFiles } from './key-material.ts';
 import type { Log } from './log.ts';
-import { keyringDigest, passwordStores } from './password-stores.ts';
+import { keyringDigest, passwordStores, type PasswordPlaces } from './password-stores.ts';
 import { Passwords } from './passwords.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { StoredProfile } from './profile-store.ts';
@@ -67,7 +68,8 @@ interface Kept extends Keepsakes {
 
 export interface CandidateStoreOptions {
   readonly configDir: string;
-  readonly profilesDir: string;
+  /** Where the files of a profile are. */
+  readonly stems: (stored: StoredProfile) => readonly CredentialStem[];
   readonly settings: (name: string) => ProfileSettings;
   readonly attendance: Attendance;
   readonly desk: PromptDesk;
@@ -116,12 +118,13 @@ export class CandidateStore {
   /** Reads credentials if they or the profile differ; undefined: all is as it was. */
   async load(stored: StoredProfile, force: boolean): Promise<ConnectionSpec | undefined> {
     const { name, profile, intent } = stored;
-    const { configDir, profilesDir, log, inUse } = this.#options;
+    const { configDir, stems: stemsOf, log, inUse } = this.#options;
+    const stems = stemsOf(stored);
     const settings = this.#options.settings(name);
-    const paths = await findCredentials(name, settings, configDir, profilesDir);
+    const paths = await findCredentials(stems, settings, configDir);
     const keys = keyPlaces(paths, settings, configDir);
     const tunnelKey = keyOf(tunnelParts(profile), settings);
-    const kept = await this.#keep(stored, settings, keys);
+    const kept = await this.#keep(stored, settings, keys, { paths, stems });
     const before = this.#candidates.get(name);
     if (keys.more.length > 0 && (force || !inUse(name))) kept.seen = await digestRing(kept.ring);
     const files = await this.#digestFiles(settings, paths);
@@ -221,9 +224,14 @@ export class CandidateStore {
     return passwordSources.includes('prompt') && this.#options.attendance.attended;
   }
 
-  async #keep(stored: StoredProfile, settings: ProfileSettings, keys: KeyPlaces): Promise<Kept> {
+  async #keep(
+    stored: StoredProfile,
+    settings: ProfileSettings,
+    keys: KeyPlaces,
+    places: Pick<PasswordPlaces, 'paths' | 'stems'>,
+  ): Promise<Kept> {
     const { name, profile } = stored;
-    const { desk, log, configDir, profilesDir } = this.#options;
+    const { desk, log } = this.#options;
     const passwordOptions = {
       connection: name,
       log,
@@ -231,8 +239,7 @@ export class CandidateStore {
       ...passwordStores({
         connection: name,
         settings,
-        configDir,
-        profilesDir,
+        ...places,
         remember: profile.rememberCredentials?.value === true,
       }),
     };

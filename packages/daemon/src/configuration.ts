@@ -1,12 +1,13 @@
 import type { AppStore } from './app-store.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import type { ProfileStore, StoreChange } from './profile-store.ts';
+import type { StoreChange } from './profile-store.ts';
+import type { Profiles } from './profiles.ts';
 import type { SettingsFile } from './settings-file.ts';
 
 export interface ConfigurationOptions {
   readonly settings: SettingsFile;
-  readonly store: ProfileStore;
+  readonly store: Profiles;
   readonly apps: AppStore;
   /** A profile came into force, was refused, or is gone. */
   readonly take: (change: StoreChange) => Promise<void>;

@@ -1,4 +1,4 @@
-import type { ConnectionStatus, DnsRuleStatus, NetworkTrust, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
+import type { ConnectionStatus, DnsRuleStatus, NetworkTrust, Owner, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
 import { formatAddress, formatPrefix, toHex } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
 import type { TunnelConfiguration } from '@aovpn/ike';
@@ -36,6 +36,7 @@ export interface StatusParts {
   readonly radius?: RadiusStatus;
   readonly waitingFor?: WaitingFor;
   readonly registration?: RegistrationState;
+  readonly owner?: Owner;
 }
 
 /** The status of one connection in the words of the contract. */
@@ -52,6 +53,7 @@ export function connectionStatus({
   radius,
   waitingFor,
   registration,
+  owner,
 }: StatusParts): ConnectionStatus {
   const { name, tunnel, state, reason, attempts, candidate, trust } = view;
   const filters = filtersStatus(plan, name);
@@ -60,6 +62,8 @@ export function connectionStatus({
   return {
     name,
     tunnel,
+    ...(owner && { owner }),
+    ...(intent?.user !== undefined && { scope: 'user' as const }),
     state,
     reason: waitingFor ? waitingReason(waitingFor) : reason,
     since: moments.since.iso,

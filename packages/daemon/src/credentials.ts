@@ -49,16 +49,25 @@ export const credentialEndings = {
   radiusCa: '.radius-ca.pem',
 } as const satisfies { readonly [K in keyof CredentialPaths]-?: string };
 
-/** The settings' word first, then the files beside the profile that are there. */
+/** What the names of the files of one profile begin with, its directory included. */
+export interface CredentialStem {
+  readonly path: string;
+  /** Whether those that say whom we believe count there. */
+  readonly anchors: boolean;
+}
+
+/** The settings' word first, then the files beside the profile that are there, by the order of the stems. */
 export async function findCredentials(
-  name: string,
+  stems: readonly CredentialStem[],
   settings: ProfileSettings,
   configDir: string,
-  profilesDir: string,
 ): Promise<CredentialPaths> {
   const beside = async (ending: string): Promise<string | undefined> => {
-    const file = path.join(profilesDir, `${name}${ending}`);
-    return (await exists(file)) ? file : undefined;
+    for (const { path: stem, anchors } of stems) {
+      if (!anchors && ending.endsWith('ca.pem')) continue;
+      if (await exists(`${stem}${ending}`)) return `${stem}${ending}`;
+    }
+    return undefined;
   };
   const named = (written: string | undefined): string | undefined => written && path.resolve(configDir, written);
   const pairs: [keyof CredentialPaths, string | undefined][] = [

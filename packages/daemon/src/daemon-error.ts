@@ -49,7 +49,11 @@ export const daemonErrors = [
     title: 'The profile could not be written',
     cure: 'Check free space and permissions of the configuration directory; what was in force still is.',
   },
-  { code: 'AOV-DAEMON-517', title: 'Too many profiles', cure: 'Remove some; there may be 64 of the machine, and 16 of each user.' },
+  {
+    code: 'AOV-DAEMON-517',
+    title: 'Too many profiles',
+    cure: 'Remove some; there may be 64 of the machine, and 16 of each user.',
+  },
   {
     code: 'AOV-DAEMON-518',
     title: 'The profile file cannot be read',

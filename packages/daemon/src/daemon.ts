@@ -1,7 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
+import type {
+  CertificateReport,
+  ConnectionStatus,
+  DaemonEvent,
+  DaemonStatus,
+  LockdownStatus,
+  Owner,
+  ProfileStatus,
+} from '@aovpn/api';
 import { formatAddress } from '@aovpn/bytes';
 import type { NetworkFacts } from '@aovpn/host';
 import type { Intent } from '@aovpn/policy';
@@ -19,7 +27,7 @@ import { AppTriggers } from './app-triggers.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
 import { certificateReport } from './certificate-report.ts';
-import type { LoadedCredentials } from './credentials.ts';
+import type { CredentialStem, LoadedCredentials } from './credentials.ts';
 import { Configuration } from './configuration.ts';
 import { DaemonError } from './daemon-error.ts';
 import { DirectoryWatch } from './directory-watch.ts';
@@ -40,9 +48,12 @@ import { PlanKeeper } from './plan-keeper.ts';
 import type { Platform } from './platform-port.ts';
 import { messageOf } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
+import { Profiles } from './profiles.ts';
 import { PromptDesk } from './prompt-desk.ts';
 import { ProxyPublisher, removeProxyNotice } from './proxy-publisher.ts';
 import type { SettingsFile } from './settings-file.ts';
+import type { ProfileSettings } from './settings.ts';
+import { findUser, isPerson, ownerOf, SignIns } from './sign-ins.ts';
 import { StatusBoard } from './status-board.ts';
 import { SupervisorLoop, type Deed } from './supervisor-loop.ts';
 import { TrafficControl } from './traffic-control.ts';
@@ -52,6 +63,8 @@ import { TrustMemory } from './trust-memory.ts';
 import { TrustedNetworks } from './trusted-networks.ts';
 import { Tunnels } from './tunnels.ts';
 import { userId, userText } from './user-database.ts';
+import { UserFiles } from './user-files.ts';
+import { openUserStore, userDirectories, userStems, type UserStoreOptions } from './user-store.ts';
 import { version } from './version.ts';
 
 const rescanInterval = 10_000;
@@ -68,7 +81,9 @@ export class Daemon {
   readonly options: DaemonOptions;
   readonly log: Log;
   readonly trace: MessageTrace;
-  readonly store: ProfileStore;
+  readonly store: Profiles;
+  readonly signIns: SignIns;
+  readonly #userFiles: UserFiles;
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
   readonly lockdown: LockdownControl;
@@ -119,13 +134,34 @@ export class Daemon {
       log,
       onChange: () => this.#trafficChanged(),
     });
-    this.store = new ProfileStore({
-      directory: this.profilesDir,
-      lastGoodDirectory: path.join(options.stateDir, 'last-good'),
-      review: (name, profile) => reviewProfile(profile, settings.current.of(name)),
-      mustStay: ({ intent }) => this.lockdown.isLocking(intent),
+    this.signIns = new SignIns({
+      file: path.join(options.runDir, 'sessions.json'),
+      onChange: () => void this.rescan().catch(() => {}),
+      // The connections that the user brings must be there first.
+      onSession: ({ name }) =>
+        void this.rescan()
+          .then(() => this.#holdEnds.signedIn(name))
+          .catch(() => {}),
       log,
-      clock: Date.now,
+    });
+    this.#userFiles = new UserFiles({
+      directory: path.join(options.runDir, 'users'),
+      settings: () => settings.current.users,
+      onChange: () => void this.rescan().catch(() => {}),
+      log,
+    });
+    this.store = new Profiles({
+      machine: new ProfileStore({
+        directory: this.profilesDir,
+        lastGoodDirectory: path.join(options.stateDir, 'last-good'),
+        review: (name, profile) => reviewProfile(profile, settings.current.of(name)),
+        mustStay: ({ intent }) => this.lockdown.isLocking(intent),
+        log,
+        clock: Date.now,
+      }),
+      // Nobody's until a tunnel can be kept to one user.
+      signedIn: () => this.#signedIn().filter(() => false),
+      open: (owner) => openUserStore(owner, this.#userStoreOptions()),
     });
     this.apps = new AppStore({ configDir: options.configDir, log });
     this.traffic = new TrafficControl({
@@ -229,8 +265,8 @@ export class Daemon {
     });
     this.#candidates = new CandidateStore({
       configDir: options.configDir,
-      profilesDir: this.profilesDir,
-      settings: (name) => settings.current.of(name),
+      stems: (stored) => this.stemsOf(stored),
+      settings: (name) => this.settingsOf(name),
       attendance: this.attendance,
       desk: this.prompts,
       log,
@@ -274,8 +310,10 @@ export class Daemon {
       prompts: () => this.prompts.list(),
       parts: (name) => {
         const registration = this.#registrar.state(name);
+        const owner = this.store.ownerOf(name);
         return {
           intent: this.store.get(name)?.intent,
+          ...(owner && { owner }),
           ports: settings.current.of(name),
           plan: this.plans.plan,
           ...(registration && { registration }),
@@ -296,6 +334,8 @@ export class Daemon {
       );
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
+    await this.#userFiles.start();
+    await this.signIns.start();
     const held = await this.#held.read();
     this.#loop.begin(startSupervisor(held, await this.#places.read()));
     this.#holdEnds.take(held);
@@ -319,6 +359,7 @@ export class Daemon {
     this.#stopping = true;
     this.log.info('stopping');
     this.#configuration.close();
+    await this.#userFiles.close();
     for (const watch of this.#watches) watch.close();
     this.prompts.close();
     await this.portal.stop();
@@ -450,6 +491,7 @@ export class Daemon {
       startedAt: this.#startedAt.toISOString(),
       resolver: facts.resolver.owner,
       resolverTrace: facts.resolver.trace,
+      signedIn: this.signIns.users(),
       connections: await this.connections(),
       profiles: this.profiles(),
       ...(traffic && { traffic }),
@@ -492,9 +534,26 @@ export class Daemon {
   #watch(): void {
     const rescan = (): void => void this.rescan().catch(() => {});
     const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
-    const files = new DirectoryWatch([this.options.configDir, this.profilesDir, ...appDirectories], rescan, rescanInterval);
+    const files = new DirectoryWatch(
+      () => [
+        this.options.configDir,
+        this.profilesDir,
+        ...appDirectories,
+        ...userDirectories(this.options.configDir, this.signIns.users()),
+      ],
+      rescan,
+      rescanInterval,
+    );
     this.#network.watch();
-    this.#watches.push(files, this.#holdEnds, this.#appTriggers, this.#network, this.#trusted, this.plans.watch());
+    this.#watches.push(
+      files,
+      this.signIns.watch(),
+      this.#holdEnds,
+      this.#appTriggers,
+      this.#network,
+      this.#trusted,
+      this.plans.watch(),
+    );
   }
 
   async #take(change: StoreChange): Promise<void> {
@@ -506,6 +565,12 @@ export class Daemon {
         return;
       case 'refused':
         this.#publishProfile(change.name);
+        return;
+      case 'left':
+        // What was learnt (places, trust) is there when the user is.
+        await this.#candidates.remove(change.name);
+        this.#tickets.forget(change.name);
+        this.#loop.say({ kind: 'profile-removed', name: change.name });
         return;
       case 'removed':
         await this.#candidates.remove(change.name);
@@ -525,6 +590,52 @@ export class Daemon {
     // Before the profile: it must not connect where it is not needed.
     this.#trusted.judge();
     this.#loop.say({ kind: 'profile', spec });
+  }
+
+  /**
+   * A session that nobody else tells of begins or ends; without `user` it is that of whoever asks, `by`.
+   * @throws {DaemonError} AOV-DAEMON-513, AOV-DAEMON-564
+   */
+  async announceSession(opens: boolean, user: string | undefined, by: number): Promise<void> {
+    const owner = user === undefined ? ownerOf(by, undefined) : await findUser(user);
+    if (!owner || !isPerson(owner.uid))
+      throw new DaemonError('AOV-DAEMON-513', `${user ?? userText(by)} is nobody who signs in here`);
+    if (by !== 0 && by !== owner.uid) throw new DaemonError('AOV-DAEMON-564');
+    // Who says so themselves says it once; PAM says it for each session.
+    if (opens && (by === 0 || !this.signIns.users().some(({ uid }) => uid === owner.uid))) await this.signIns.open(owner);
+    if (!opens) await this.signIns.close(owner, by !== 0);
+  }
+
+  /** Who is signed in now; whose files count follows. */
+  #signedIn(): readonly Owner[] {
+    const users = this.signIns.users();
+    if (!this.#stopping) this.#userFiles.follow(users);
+    return users;
+  }
+
+  #userStoreOptions(): UserStoreOptions {
+    const { configDir, stateDir } = this.options;
+    return {
+      configDir,
+      stateDir,
+      settings: (name) => this.settingsOf(name),
+      ownDirectory: (owner) => this.#userFiles.directoryOf(owner),
+      log: this.log,
+    };
+  }
+
+  /** Settings of a profile; a user's passwords are in that user's keyring unless they say otherwise. */
+  settingsOf(name: string): ProfileSettings {
+    const settings = this.settings.current.of(name);
+    const owner = this.store.ownerOf(name);
+    return owner && settings.secretService === undefined ? { ...settings, secretService: owner.uid } : settings;
+  }
+
+  /** Where the files of a profile are. */
+  stemsOf({ name }: Pick<StoredProfile, 'name'>): readonly CredentialStem[] {
+    const owner = this.store.ownerOf(name);
+    if (!owner) return [{ path: path.join(this.profilesDir, name), anchors: true }];
+    return userStems(name, owner, this.store.fileOf(name), this.#userStoreOptions());
   }
 
   // The supervisor

@@ -5,14 +5,15 @@ const quietMs = 150;
 
 /** Calls back after something in one of the directories changed, and every `pollMs` in any case: files elsewhere have no watch. */
 export class DirectoryWatch {
-  readonly #directories: readonly string[];
+  readonly #directories: () => readonly string[];
   readonly #onChange: () => void;
   readonly #watchers = new Map<string, FSWatcher>();
   readonly #poll: NodeJS.Timeout;
   #quiet: NodeJS.Timeout | undefined;
 
-  constructor(directories: readonly string[], onChange: () => void, pollMs: number) {
-    this.#directories = directories;
+  /** @param directories which may become others: looked at before each look */
+  constructor(directories: readonly string[] | (() => readonly string[]), onChange: () => void, pollMs: number) {
+    this.#directories = typeof directories === 'function' ? directories : () => directories;
     this.#onChange = onChange;
     this.#begin();
     this.#poll = setInterval(() => {
@@ -30,7 +31,7 @@ export class DirectoryWatch {
   }
 
   #begin(): void {
-    for (const directory of this.#directories) {
+    for (const directory of this.#directories()) {
       if (this.#watchers.has(directory)) continue;
       try {
         const watcher = watch(directory, () => {

@@ -17,7 +17,7 @@ import { checkDataPlane } from './data-plane-doctor.ts';
 import type { Daemon } from './daemon.ts';
 import { checkLockdown } from './lockdown-doctor.ts';
 import { outerMark } from './outer-mark.ts';
-import { passwordStores } from './password-stores.ts';
+import { passwordStores, type PasswordPlaces } from './password-stores.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { ProfileSettings } from './settings.ts';
 import { checkTraffic } from './traffic-doctor.ts';
@@ -204,8 +204,9 @@ interface Gathered {
 /** What there is to authenticate with, looked at now. Secrets are read to know that they can be, and overwritten at once. */
 export async function authenticationFacts(daemon: Daemon, known: Known): Promise<Gathered> {
   const { profile, name } = known.stored;
-  const settings = daemon.settings.current.of(name);
-  const paths = await findCredentials(name, settings, daemon.options.configDir, daemon.profilesDir);
+  const settings = daemon.settingsOf(name);
+  const stems = daemon.stemsOf(known.stored);
+  const paths = await findCredentials(stems, settings, daemon.options.configDir);
   const plan = authenticationOf(profile);
   const faults: DoctorCheck[] = [];
   const roots = async (own: string | undefined): Promise<AuthenticationFacts['radiusRoots']> => {
@@ -222,7 +223,7 @@ export async function authenticationFacts(daemon: Daemon, known: Known): Promise
   const usesTls = !('problem' in plan) && plan.usesRadiusTls;
   const radiusRoots = usesTls ? await roots(paths.radiusCa) : { roots: [], place: systemRoots, isSystem: true };
   const usesPassword = !('problem' in plan) && plan.usesPassword;
-  const passwordPlaces = usesPassword ? await findPasswords(daemon, name, settings, faults) : [];
+  const passwordPlaces = usesPassword ? await findPasswords(name, settings, { paths, stems }, faults) : [];
   if (settings.pkcs11Module !== undefined) faults.push(await checkPin(daemon, settings));
   const userName = settings.userName ?? known.credentials?.userName;
   const choice = choiceOf(known);
@@ -252,16 +253,15 @@ async function keyProblems(daemon: Daemon, name: string): Promise<Authentication
 
 /** Where a password is, in the order in which the places are asked. */
 async function findPasswords(
-  daemon: Daemon,
   name: string,
   settings: ProfileSettings,
+  where: Pick<PasswordPlaces, 'paths' | 'stems'>,
   faults: DoctorCheck[],
 ): Promise<readonly string[]> {
   const { sources, stores } = passwordStores({
     connection: name,
     settings,
-    configDir: daemon.options.configDir,
-    profilesDir: daemon.profilesDir,
+    ...where,
     remember: false,
   });
   const places: string[] = [];

@@ -77,7 +77,7 @@ const maxNames = 500;
 const patience = 10_000;
 
 /** Names that are not known are left out; without `getent` nobody is known by name. */
-async function askNameService(database: 'passwd' | 'group', names: readonly string[]): Promise<readonly string[]> {
+export async function askNameService(database: 'passwd' | 'group', names: readonly string[]): Promise<readonly string[]> {
   const lines: string[] = [];
   for (let from = 0; from < names.length; from += maxNames) {
     const some = names.slice(from, from + maxNames);

@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
-import path from 'node:path';
 import { HostError, openSecretServiceOf, readSecretFile, readSystemdCredential } from '@aovpn/host';
-import { credentialEndings } from './credentials.ts';
+import { credentialEndings, type CredentialPaths, type CredentialStem } from './credentials.ts';
 import type { PasswordOptions, PasswordStore } from './passwords.ts';
 import type { ProfileSettings } from './settings.ts';
 import { userId } from './user-database.ts';
@@ -10,8 +9,9 @@ import { writeFileAtomically } from './write-file.ts';
 export interface PasswordPlaces {
   readonly connection: string;
   readonly settings: ProfileSettings;
-  readonly configDir: string;
-  readonly profilesDir: string;
+  /** As {@link findCredentials} found them. */
+  readonly paths: CredentialPaths;
+  readonly stems: readonly CredentialStem[];
   /** RememberCredentials. */
   readonly remember: boolean;
 }
@@ -33,10 +33,8 @@ export function passwordStores(places: PasswordPlaces): Pick<PasswordOptions, 's
 }
 
 /** The file, whether it is there or not. */
-function passwordFileOf({ connection, settings, configDir, profilesDir }: PasswordPlaces): string {
-  return settings.passwordFile === undefined
-    ? path.join(profilesDir, `${connection}${credentialEndings.password}`)
-    : path.resolve(configDir, settings.passwordFile);
+function passwordFileOf({ paths, stems }: PasswordPlaces): string {
+  return paths.password ?? `${stems[0]!.path}${credentialEndings.password}`;
 }
 
 /** Differs when the user whose keyring it is signs in or out. */

@@ -28,6 +28,8 @@ export interface StoredProfile {
 export type StoreChange =
   | { readonly kind: 'in-force'; readonly stored: StoredProfile }
   | { readonly kind: 'removed'; readonly name: string }
+  /** Its user has signed out; the file is as it was. */
+  | { readonly kind: 'left'; readonly name: string }
   /** The file of that name has errors; what was in force still is. */
   | { readonly kind: 'refused'; readonly name: string };
 
@@ -41,7 +43,7 @@ export interface StoreOptions {
   /** How many profiles are taken. */
   readonly limit?: number;
   /** What becomes of the intent here: whose traffic it is. */
-  readonly shape?: (intent: Intent) => Intent;
+  readonly shape?: (intent: Intent, file: string) => Intent;
   /** Why this profile cannot come into force from this file, whatever it says otherwise. */
   readonly admit?: (intent: Intent, file: string) => DaemonError | undefined;
   /** Whether a copy of what was accepted is kept for the next start; absent: of every file. */
@@ -148,7 +150,8 @@ export class ProfileStore {
       const name = prefix + bare;
       if (!isProfileName(bare)) warnings.add(new DaemonError('AOV-DAEMON-514', base).message);
       else if (present.has(name)) warnings.add(`${place} is ignored: there is a file of that name already`);
-      else if (present.size >= limit) warnings.add(new DaemonError('AOV-DAEMON-517', `${place}; the limit here is ${limit}`).message);
+      else if (present.size >= limit)
+        warnings.add(new DaemonError('AOV-DAEMON-517', `${place}; the limit here is ${limit}`).message);
       else {
         present.add(name);
         const change = await this.#look(name, place);
@@ -248,7 +251,7 @@ export class ProfileStore {
     if (judged.errors) return await this.#refuse(name, file, digest, judged.diagnostics, judged);
     const { profile } = judged;
     const same = before?.inForce?.digest === digest;
-    const { intent, notes } = this.#resolve(name, profile);
+    const { intent, notes } = this.#resolve(name, profile, file);
     const refusal = this.#options.admit?.(intent, file);
     if (refusal) {
       const lines = [...judged.diagnostics, diagnosticOf(refusal)];
@@ -333,7 +336,7 @@ export class ProfileStore {
       `${file}${first ? `:${first.line}:${first.column}: ${first.message} [${first.code}]` : ''}; ${kept ? 'the last good version stays in force' : 'nothing of that name runs'}`,
       name,
     );
-    const understood = judged?.understood && this.#resolve(name, judged.understood).intent;
+    const understood = judged?.understood && this.#resolve(name, judged.understood, file).intent;
     this.#put({
       name,
       file,
@@ -359,10 +362,10 @@ export class ProfileStore {
     return name.slice((this.#options.prefix ?? '').length);
   }
 
-  #resolve(name: string, profile: Profile): ReturnType<typeof resolveProfile> {
+  #resolve(name: string, profile: Profile, file: string): ReturnType<typeof resolveProfile> {
     const resolved = resolveProfile(name, profile);
     const { shape } = this.#options;
-    return shape ? { ...resolved, intent: shape(resolved.intent) } : resolved;
+    return shape ? { ...resolved, intent: shape(resolved.intent, file) } : resolved;
   }
 
   async #remember(name: string, bytes: Uint8Array): Promise<void> {
@@ -379,7 +382,7 @@ export class ProfileStore {
       const bytes = await readFile(this.#lastGood(name));
       const { profile } = parseProfile(bytes);
       if (!profile) return undefined;
-      const { intent, notes } = this.#resolve(name, profile);
+      const { intent, notes } = this.#resolve(name, profile, this.fileOf(name));
       const digest = createHash('sha256').update(bytes).digest('hex');
       return { name, profile, intent, notes, bytes, digest, loadedAt: new Date(this.#options.clock()).toISOString() };
     } catch {

@@ -7,6 +7,8 @@ import { credentialEndings, findCredentials, keyPlaces, loadCredentials, openRin
 import { DaemonError } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { isProfileName } from './profile-store.ts';
+import { ownerMark } from './profiles.ts';
+import { isUserName } from './sign-ins.ts';
 import { messageOf } from './problem-error.ts';
 import { writeFilesAtomically, type NewFile } from './write-file.ts';
 
@@ -20,6 +22,7 @@ export async function storeProfile(
   name: string,
   { xmlBase64, credentials = {} }: PutProfile,
 ): Promise<ProfileStatus> {
+  refuseUsers(name);
   if (!isProfileName(name)) throw new DaemonError('AOV-DAEMON-514', JSON.stringify(name.slice(0, 120)));
   const bytes = Buffer.from(xmlBase64, 'base64');
   daemon.store.check(name, bytes);
@@ -48,8 +51,16 @@ export async function storeProfile(
   return status;
 }
 
+/** Which of the directories a user's profile would go to is not ours to guess. @throws {DaemonError} AOV-DAEMON-562 */
+function refuseUsers(name: string): void {
+  const [user, bare, ...more] = name.split(ownerMark);
+  if (user !== undefined && bare !== undefined && more.length === 0 && isUserName(user) && isProfileName(bare))
+    throw new DaemonError('AOV-DAEMON-562', JSON.stringify(name.slice(0, 120)));
+}
+
 /** Removes a profile and the credentials beside it. @throws {DaemonError} AOV-DAEMON-516, AOV-DAEMON-541 */
 export async function removeProfile(daemon: Daemon, name: string): Promise<void> {
+  refuseUsers(name);
   daemon.refuseWhileLocked(name, 'AOV-DAEMON-541');
   try {
     await unlink(daemon.store.fileOf(name));
@@ -88,7 +99,9 @@ async function checkCredentials(
   }
   try {
     const settings = daemon.settings.current.of(name);
-    const present = Object.entries(await findCredentials(name, settings, daemon.options.configDir, daemon.profilesDir));
+    const present = Object.entries(
+      await findCredentials([{ path: path.join(daemon.profilesDir, name), anchors: true }], settings, daemon.options.configDir),
+    );
     const stays = present.filter(([kind]) => !outdated(files).includes(kind as keyof CredentialPaths));
     const news = [...files].map(([kind, content]) => ({ kind, file: path.join(directory, kind), content, mode: 0o600 }));
     await writeFilesAtomically(news);

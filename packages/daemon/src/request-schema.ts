@@ -1,4 +1,4 @@
-import type { DiffProfile, OpenPortal, PromptAnswer, PutProfile } from '@aovpn/api';
+import type { AnnounceSession, DiffProfile, OpenPortal, PromptAnswer, PutProfile } from '@aovpn/api';
 import { DaemonError } from './daemon-error.ts';
 import { longestPortalMinutes } from './portal-settings.ts';
 
@@ -54,6 +54,16 @@ export function readOpenPortal(body: unknown): OpenPortal {
   };
   const pid = whole('pid', 0x7fff_ffff);
   return { pid, ...(fields['minutes'] !== undefined && { minutes: whole('minutes', longestPortalMinutes) }) };
+}
+
+/** Checks the body of `POST /v1/session/open` and `close`. @throws {DaemonError} AOV-DAEMON-513 */
+export function readAnnounceSession(body: unknown): AnnounceSession {
+  const fields = record(body, 'the body');
+  only(fields, ['user'], 'the body');
+  const { user } = fields;
+  if (user === undefined) return {};
+  if (typeof user !== 'string' || user === '' || user.length > 256) refuse('user is not the name of a user');
+  return { user };
 }
 
 /** Checks the body of `POST /v1/prompts/:id`; octets are a secret. @throws {DaemonError} AOV-DAEMON-513 */

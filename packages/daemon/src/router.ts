@@ -9,7 +9,7 @@ import { doctorReport } from './doctor.ts';
 import { explainQuestion } from './explain-question.ts';
 import { diffProfile } from './plan-diff.ts';
 import { removeProfile, storeProfile } from './put-profile.ts';
-import { readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
+import { readAnnounceSession, readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
 type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs' | 'GET /v1/trace' | 'GET /v1/secrets';
@@ -29,6 +29,8 @@ const withBody: ReadonlySet<RequestName> = new Set([
   'POST /v1/prompts/:id',
   'POST /v1/diff',
   'POST /v1/portal/open',
+  'POST /v1/session/open',
+  'POST /v1/session/close',
 ]);
 /** How much of a question is read: a line of ss or conntrack is shorter. */
 const maxQuestion = 1000;
@@ -52,7 +54,7 @@ export function createRouter(
     }
     return async (body) => {
       try {
-        return await answer(daemon, found.name, found.parameter, request, body);
+        return await answer(daemon, found.name, daemon.store.meant(found.parameter, request.peer.uid), request, body);
       } catch (error) {
         const known = answerOfError(error);
         if (!known) throw error;
@@ -169,6 +171,10 @@ async function answer(
     case 'POST /v1/portal/close':
       await daemon.portal.close(`user ${peer.uid}`);
       return ok(name, { accepted: true });
+    case 'POST /v1/session/open':
+    case 'POST /v1/session/close':
+      await daemon.announceSession(name.endsWith('open'), readAnnounceSession(body).user, peer.uid);
+      return ok(name, { accepted: true });
     case 'GET /v1/prompts':
       return ok(name, daemon.prompts.list());
     case 'POST /v1/prompts/:id':
@@ -273,6 +279,8 @@ function answerOfError(error: unknown): ControlAnswer | undefined {
         'AOV-DAEMON-543': 409,
         'AOV-DAEMON-550': 409,
         'AOV-DAEMON-521': 403,
+        'AOV-DAEMON-562': 409,
+        'AOV-DAEMON-564': 403,
       }[error.code as string] ?? 400;
     const { diagnostics } = error as { readonly diagnostics?: ErrorAnswer['error']['diagnostics'] };
     const body: ErrorAnswer = {

@@ -4,6 +4,7 @@ import { parse, TomlError } from 'smol-toml';
 import { dataPlaneWishes, type DataPlaneWish } from './choose-data-plane.ts';
 import { defaultPortalSettings, isUser, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
 import { encodeName } from './dns-question.ts';
+import { defaultUserSettings, userSettingKeys, type UserSettings } from './user-settings.ts';
 
 /** Settings of one profile: what ProfileXML has no word for. Paths are as written, relative to the configuration directory. */
 export interface ProfileSettings extends ConnectionSettings {
@@ -52,6 +53,8 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly keepaliveSeconds: number;
   /** How a person's `down` ends by itself: not at all, at the next sign-in, or after so many milliseconds. */
   readonly downEnds: 'up' | 'sign-in' | number;
+  /** Of a user's profile: whose traffic may use its tunnel; absent: the user's alone. */
+  readonly scope?: 'user' | 'machine';
   /** Starts of applications of AppTrigger wait until the tunnel is up, for a few seconds. */
   readonly triggerHold: boolean;
   /** How long the tunnel stays after the last of them has ended. */
@@ -78,6 +81,7 @@ export interface Settings {
   /** Who may answer prompts besides root: names or numbers of users. */
   readonly promptUsers: readonly (string | number)[];
   readonly portal: PortalSettings;
+  readonly users: UserSettings;
   /** Root may have the keys of connections, to read their messages. */
   readonly allowKeyExport: boolean;
   of(profile: string): ProfileSettings;
@@ -271,6 +275,7 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
       ? { downEnds: (value as number) * 1000 }
       : '"up", "sign-in" or a number of seconds from 1 to 31536000 is wanted';
   },
+  scope: (value) => (value === 'user' || value === 'machine' ? { scope: value } : '"user" or "machine" is wanted'),
   'trigger-hold': flag('triggerHold'),
   'trigger-idle-seconds': number('triggerIdleMs', 0, 86_400, 1000),
   'trusted-beacon': beacon,
@@ -313,15 +318,16 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   const fault = (table: readonly string[], key: string | undefined, message: string): void => {
     faults.push({ ...locate(source, table, key), message });
   };
-  let { group, promptUsers, allowKeyExport, portal } = defaultSettings;
+  let { group, promptUsers, allowKeyExport, portal, users } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
   const notices: string[] = [];
   for (const [name, value] of Object.entries(document)) {
-    if (name !== 'daemon' && name !== 'portal' && name !== 'profile')
-      fault([name], undefined, `unknown table or key "${name}"; there are [daemon], [portal] and [profile."NAME"]`);
+    if (name !== 'daemon' && name !== 'portal' && name !== 'users' && name !== 'profile')
+      fault([name], undefined, `unknown table or key "${name}"; there are [daemon], [portal], [users] and [profile."NAME"]`);
     else if (!isTable(value)) fault([], name, `"${name}" is a table: write [${name === 'profile' ? 'profile."NAME"' : name}]`);
     else if (name === 'daemon') readDaemon(value);
-    else if (name === 'portal') readPortal(value);
+    else if (name === 'portal') portal = { ...portal, ...readTable('portal', value, portalSettingKeys) };
+    else if (name === 'users') users = { ...users, ...readTable('users', value, userSettingKeys) };
     else for (const [profile, table] of Object.entries(value)) readProfile(profile, table);
   }
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
@@ -331,8 +337,10 @@ export function parseSettings(source: string): { readonly settings: Settings } |
       promptUsers,
       allowKeyExport,
       portal,
+      users,
       notices,
-      of: (profile) => profiles.get(profile) ?? defaultProfileSettings,
+      // `*/NAME`: the profile of that name of every user.
+      of: (profile) => profiles.get(profile) ?? profiles.get(profile.replace(/^[^/]+(?=\/)/, '*')) ?? defaultProfileSettings,
     },
   };
 
@@ -357,13 +365,19 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     }
   }
 
-  function readPortal(table: Record<string, unknown>): void {
+  function readTable<T>(
+    name: string,
+    table: Record<string, unknown>,
+    keys: { readonly [key: string]: (value: unknown) => Partial<T> | string },
+  ): Partial<T> {
+    let found: Partial<T> = {};
     for (const [key, value] of Object.entries(table)) {
-      const reader = Object.hasOwn(portalSettingKeys, key) ? portalSettingKeys[key] : undefined;
-      const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(portalSettingKeys).join(', ')}`;
-      if (typeof result === 'string') fault(['portal'], key, `${key}: ${result}`);
-      else portal = { ...portal, ...result };
+      const reader = Object.hasOwn(keys, key) ? keys[key] : undefined;
+      const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(keys).join(', ')}`;
+      if (typeof result === 'string') fault([name], key, `${key}: ${result}`);
+      else found = { ...found, ...result };
     }
+    return found;
   }
 
   function readProfile(profile: string, table: unknown): void {
@@ -392,6 +406,7 @@ export const defaultSettings: Settings = {
   group: 'aovpn',
   promptUsers: [],
   portal: defaultPortalSettings,
+  users: defaultUserSettings,
   allowKeyExport: false,
   notices: [],
   of: () => defaultProfileSettings,

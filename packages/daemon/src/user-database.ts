@@ -13,15 +13,21 @@ export function userId(user: string | number): number | undefined {
 /** A user for people: `root`, `user 1000 (alice)`. */
 export function userText(uid: number): string {
   if (uid === 0) return 'root';
+  const name = userName(uid);
+  return name === undefined ? `user ${uid}` : `user ${uid} (${name})`;
+}
+
+/** By /etc/passwd. */
+export function userName(uid: number): string | undefined {
   try {
     for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
       const [name, , id] = line.split(':');
-      if (Number(id) === uid && name !== undefined && id !== '') return `user ${uid} (${name})`;
+      if (Number(id) === uid && name !== undefined && id !== '') return name;
     }
   } catch {
     // The number is enough.
   }
-  return `user ${uid}`;
+  return undefined;
 }
 
 function idIn(file: string, wanted: string): number | undefined {

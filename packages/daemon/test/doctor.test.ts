@@ -50,9 +50,9 @@ suite('what the doctor looks at', () => {
     const settings = { ...defaultProfileSettings, userName: 'jo@corp.example', passwordSources: ['file'], ...changes };
     const named = { radiusCa: file('corp.radius-ca.pem'), gatewayCa: file('corp.radius-ca.pem'), ...paths };
     const daemon = {
-      settings: { current: { of: () => ({ ...settings, ...named }) } },
+      settingsOf: () => ({ ...settings, ...named }),
       options: { configDir: directory },
-      profilesDir: directory,
+      stemsOf: () => [{ path: file('corp'), anchors: true }],
       certificateReport: () => Promise.resolve({ problems: [] }),
     };
     const candidate = { stored: { name: 'corp', profile } };

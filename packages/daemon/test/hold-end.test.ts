@@ -17,7 +17,7 @@ suite('holds', () => {
     directory = mkdtempSync(path.join(tmpdir(), 'aovpn-hold-'));
     over = new Map();
     lines = [];
-    ends = new HoldEnds({ end: (name, why) => over.set(name, why), sessions: directory });
+    ends = new HoldEnds({ end: (name, why) => over.set(name, why) });
   });
   afterEach(() => {
     ends.close();
@@ -47,21 +47,23 @@ suite('holds', () => {
     );
   });
 
-  test('end when somebody signs in, not for sessions that were there or that end', async () => {
-    writeFileSync(path.join(directory, '1'), '');
+  test('end when somebody signs in: those of the machine, and their own', () => {
     ends.take(
       new Map([
         ['corp', hold('sign-in')],
+        ['alice/corp', hold('sign-in')],
+        ['alicia/corp', hold('sign-in')],
         ['other', hold('up')],
       ]),
     );
-    rmSync(path.join(directory, '1'));
-    writeFileSync(path.join(directory, '2.ref'), '');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    assert.equal(over.size, 0);
-    writeFileSync(path.join(directory, 'c2'), '');
-    await settled(1);
-    assert.deepEqual([...over], [['corp', 'somebody signed in']]);
+    ends.signedIn('alice');
+    assert.deepEqual(
+      [...over],
+      [
+        ['corp', 'alice signed in'],
+        ['alice/corp', 'alice signed in'],
+      ],
+    );
   });
 
   test('are kept in a file with who, when and until; one that cannot be read holds nothing and is told', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { portalSettingKeys } from '../src/portal-settings.ts';
+import { userSettingKeys } from '../src/user-settings.ts';
 import { daemonSettingKeys, defaultProfileSettings, parseSettings, profileSettingKeys, type Settings } from '../src/settings.ts';
 
 function faultsOf(source: string): string[] {
@@ -138,7 +139,12 @@ pkcs11-token = "my card"
     const listed = [...text.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(([, key]) => key);
     assert.deepEqual(
       new Set(listed),
-      new Set([...Object.keys(profileSettingKeys), ...Object.keys(portalSettingKeys), ...daemonSettingKeys]),
+      new Set([
+        ...Object.keys(profileSettingKeys),
+        ...Object.keys(portalSettingKeys),
+        ...Object.keys(userSettingKeys),
+        ...daemonSettingKeys,
+      ]),
     );
   });
 });

@@ -34,6 +34,9 @@ export { openStubResolver, type StubConfiguration, type StubResolver } from './r
 export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
 export { openPacServer, type PacServer } from './proxy/pac-server.ts';
 export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
+export { openUserFiles } from './user-files/open-user-files.ts';
+export type { UserFile } from './user-files/limit.ts';
+export { readUserSessions, sessionsDirectory, type UserSession } from './session/user-session.ts';
 export { openPacketCapture, type CapturedPacket, type PacketCapture } from './capture/packet-capture.ts';
 export { injectControl } from './capture/inject-control.ts';
 export { closeCanary, sendCanary, type Canary, type CanaryOutcome } from './capture/send-canary.ts';

@@ -34,7 +34,10 @@ export function statusText(status: DaemonStatus, names: readonly string[], termi
   if (status.traffic) blocks.push(...trafficNotices(status.traffic, terminal));
   const portal = status.portal && portalNotice(status.portal, terminal);
   if (portal !== undefined) blocks.push(portal);
-  return blocks.length === 0 ? 'no profiles; add one: aovpn profile add FILE' : blocks.join('\n\n');
+  if (blocks.length === 0) return 'no profiles; add one: aovpn profile add FILE';
+  if (status.signedIn.length > 0 && names.length === 0)
+    blocks.push(terminal.style('dim', `signed in: ${status.signedIn.map(({ name }) => printable(name)).join(', ')}`));
+  return blocks.join('\n\n');
 }
 
 function connectionText(
@@ -52,6 +55,7 @@ function connectionText(
     const note = because === undefined ? '' : `  ${style('dim', printable(because))}`;
     lines.push(`  ${style('dim', label.padEnd(11))} ${printable(value)}${note}`);
   };
+  add('for', forWhom(connection));
   add('reason', connection.reason);
   if (connection.lockdown)
     add(
@@ -112,6 +116,14 @@ function connectionText(
     );
   }
   return lines.join('\n');
+}
+
+/** Whose it is, and when it is there. */
+function forWhom({ tunnel, owner, scope }: ConnectionStatus): string {
+  if (tunnel === 'device') return 'the machine, also before anybody signs in';
+  if (!owner) return 'everybody on this machine';
+  const who = `${owner.name} (user ${owner.uid}), while signed in`;
+  return scope === 'user' ? `${who}; carries nobody else’s traffic` : `${who}; carries everybody’s traffic`;
 }
 
 /** Without the reason where that stands above. */
