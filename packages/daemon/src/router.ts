@@ -54,7 +54,7 @@ export function createRouter(
     }
     return async (body) => {
       try {
-        return await answer(daemon, found.name, daemon.store.meant(found.parameter, request.peer.uid), request, body);
+        return await answer(daemon, found.name, meant(daemon, found, request.peer.uid), request, body);
       } catch (error) {
         const known = answerOfError(error);
         if (!known) throw error;
@@ -62,6 +62,15 @@ export function createRouter(
       }
     };
   };
+}
+
+/** A name of a profile may be one's own without its prefix. */
+function meant(
+  daemon: Daemon,
+  { name, parameter }: { readonly name: RequestName; readonly parameter: string },
+  uid: number,
+): string {
+  return name.includes(':name') ? daemon.store.meant(parameter, uid) : parameter;
 }
 
 const refusals: { readonly [P in Permission]: DaemonErrorCode } = {
