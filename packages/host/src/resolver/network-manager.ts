@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { busctl, busReason, isOnBus } from './system-bus.ts';
+import { askService } from '../dbus/bus-service.ts';
 
 const service = 'org.freedesktop.NetworkManager';
 const place = '/org/freedesktop/NetworkManager';
@@ -11,16 +11,17 @@ const content =
 /** What NetworkManager would put into resolv.conf; written whatever becomes of that. */
 const shadow = '/run/NetworkManager/no-stub-resolv.conf';
 /** "Configuration files" and "DNS": what is read anew (Reload flags of its D-Bus interface). */
-const reloadFlags = '3';
+const reloadFlags = 3;
 
 /** How NetworkManager treats resolv.conf (`rc-manager`), such as `symlink`; undefined: it does not run. */
 export async function readRcManager(): Promise<string | undefined> {
-  if (!(await isOnBus(service))) return undefined;
   try {
-    const answer = await busctl('get-property', service, `${place}/DnsManager`, `${service}.DnsManager`, 'RcManager');
-    return /^s "(.*)"$/.exec(answer.trim())?.[1] ?? '';
+    return await askService(service, async (manager) => {
+      const mode = await manager.get(`${place}/DnsManager`, `${service}.DnsManager`, 'RcManager').catch(() => '');
+      return typeof mode === 'string' ? mode : '';
+    });
   } catch {
-    return '';
+    return undefined;
   }
 }
 
@@ -47,10 +48,10 @@ export async function standAside(): Promise<string | undefined> {
   try {
     mkdirSync(dirname(dropIn), { recursive: true, mode: 0o755 });
     writeFileSync(dropIn, content, { mode: 0o644 });
-    await reload();
+    if ((await reload()) === undefined) return 'it has left the bus';
     return undefined;
   } catch (error) {
-    return busReason(error);
+    return error instanceof Error ? error.message : String(error);
   }
 }
 
@@ -63,9 +64,9 @@ export function forgetStandingAside(): boolean {
 
 /** Has NetworkManager read its files anew and write resolv.conf as it thinks right. Nothing happens where it does not run. */
 export async function reloadNetworkManager(): Promise<void> {
-  if (await isOnBus(service)) await reload().catch(() => undefined);
+  await reload().catch(() => undefined);
 }
 
-async function reload(): Promise<void> {
-  await busctl('call', service, place, service, 'Reload', 'u', reloadFlags);
+async function reload(): Promise<unknown> {
+  return await askService(service, (manager) => manager.call(place, service, 'Reload', 'u', [reloadFlags]));
 }

@@ -1,8 +1,9 @@
 import { addressFromBytes, type IpAddress } from '@aovpn/bytes';
+import { askService, isOnBus, type BusService } from '../dbus/bus-service.ts';
+import type { DbusValue } from '../dbus/marshal.ts';
 import { HostError } from '../host-error.ts';
 import { networkCure } from '../network/errors.ts';
 import type { ResolvedLink } from './resolved-links.ts';
-import { busctl, busReason, isOnBus } from './system-bus.ts';
 
 /** What systemd-resolved has about one link (0: for the whole machine). */
 interface ResolvedState {
@@ -10,7 +11,7 @@ interface ResolvedState {
   readonly domains: readonly { readonly index: number; readonly domain: string; readonly routingOnly: boolean }[];
 }
 
-/** org.freedesktop.resolve1(5), through busctl with argument lists; the bus is found by DBUS_SYSTEM_BUS_ADDRESS or its standard place. */
+/** org.freedesktop.resolve1(5). */
 export interface SystemdResolved {
   isRunning(): Promise<boolean>;
   /** @throws {HostError} AOV-HOST-313 */
@@ -22,58 +23,58 @@ export interface SystemdResolved {
 }
 
 const service = 'org.freedesktop.resolve1';
-const manager = [service, '/org/freedesktop/resolve1', `${service}.Manager`] as const;
+const place = '/org/freedesktop/resolve1';
+const manager = `${service}.Manager`;
+/** Address families of Linux, as the service wants them. */
+const afInet = 2;
+const afInet6 = 10;
 
 export function openSystemdResolved(): SystemdResolved {
-  const call = async (method: string, ...parameters: string[]): Promise<void> => {
+  const ask = async <T>(what: string, question: (resolved: BusService) => Promise<T>): Promise<T> => {
     try {
-      await busctl('call', ...manager, method, ...parameters);
+      const answer = await askService(service, async (resolved) => ({ value: await question(resolved) }));
+      if (!answer) throw new Error('it is not on the bus');
+      return answer.value;
     } catch (error) {
-      throw new HostError('AOV-HOST-313', `${method}: ${busReason(error)}`, networkCure('AOV-HOST-313'), error);
+      const why = error instanceof Error ? error.message : String(error);
+      throw new HostError('AOV-HOST-313', `${what}: ${why}`, networkCure('AOV-HOST-313'), error);
     }
   };
   return {
     isRunning: () => isOnBus(service),
-    read: async () => {
-      let output: string;
-      try {
-        output = await busctl('--json=short', 'get-property', ...manager, 'DNS', 'Domains');
-      } catch (error) {
-        throw new HostError('AOV-HOST-313', `reading back: ${busReason(error)}`, networkCure('AOV-HOST-313'), error);
-      }
-      const [servers, domains] = output
-        .trim()
-        .split('\n')
-        .map((line) => (JSON.parse(line) as { data: unknown[][] }).data);
-      return {
-        servers: (servers ?? []).map(([index, , octets]) => ({
-          index: Number(index),
-          address: addressFromBytes(Uint8Array.from(octets as number[])),
-        })),
-        domains: (domains ?? []).map(([index, domain, routingOnly]) => ({
-          index: Number(index),
-          domain: String(domain),
-          routingOnly: routingOnly === true,
-        })),
-      };
-    },
-    set: async (index, { servers, domains, defaultRoute }) => {
-      const addresses = servers.flatMap(({ family, bytes }) => [
-        family === 4 ? '2' : '10',
-        String(bytes.length),
-        ...[...bytes].map(String),
-      ]);
-      await call('SetLinkDNS', 'ia(iay)', String(index), String(servers.length), ...addresses);
-      const pairs = domains.flatMap(({ domain, routingOnly }) => [domain, String(routingOnly)]);
-      await call('SetLinkDomains', 'ia(sb)', String(index), String(domains.length), ...pairs);
-      await call('SetLinkDefaultRoute', 'ib', String(index), String(defaultRoute));
-    },
+    read: () =>
+      ask('reading back', async (resolved) => {
+        const [servers, domains] = [await resolved.get(place, manager, 'DNS'), await resolved.get(place, manager, 'Domains')];
+        return {
+          servers: rows(servers).map(([index, , octets]) => ({
+            index: Number(index),
+            address: addressFromBytes(octets as Uint8Array),
+          })),
+          domains: rows(domains).map(([index, domain, routingOnly]) => ({
+            index: Number(index),
+            domain: domain as string,
+            routingOnly: routingOnly === true,
+          })),
+        };
+      }),
+    set: (index, { servers, domains, defaultRoute }) =>
+      ask('setting a link', async (resolved) => {
+        const addresses = servers.map(({ family, bytes }) => [family === 4 ? afInet : afInet6, bytes]);
+        await resolved.call(place, manager, 'SetLinkDNS', 'ia(iay)', [index, addresses]);
+        const pairs = domains.map(({ domain, routingOnly }) => [domain, routingOnly]);
+        await resolved.call(place, manager, 'SetLinkDomains', 'ia(sb)', [index, pairs]);
+        await resolved.call(place, manager, 'SetLinkDefaultRoute', 'ib', [index, defaultRoute]);
+      }),
     revert: async (index) => {
       try {
-        await call('RevertLink', 'i', String(index));
+        await ask('RevertLink', (resolved) => resolved.call(place, manager, 'RevertLink', 'i', [index]));
       } catch (error) {
         if (!/NoSuchLink|not known|Unknown link/i.test(error instanceof Error ? error.message : '')) throw error;
       }
     },
   };
+}
+
+function rows(value: DbusValue): readonly (readonly DbusValue[])[] {
+  return Array.isArray(value) ? (value as readonly (readonly DbusValue[])[]) : [];
 }
