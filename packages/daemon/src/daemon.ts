@@ -66,6 +66,7 @@ import { userId, userText } from './user-database.ts';
 import { UserFiles } from './user-files.ts';
 import { openUserStore, userDirectories, userStems, type UserStoreOptions } from './user-store.ts';
 import { version } from './version.ts';
+import { WakeWatch } from './wake-watch.ts';
 
 const rescanInterval = 10_000;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
@@ -545,8 +546,19 @@ export class Daemon {
       rescanInterval,
     );
     this.#network.watch();
+    const wake = new WakeWatch({
+      platform: this.platform.wake,
+      log: this.log,
+      onWake: () => {
+        this.#holdEnds.look();
+        this.#loop.say({ kind: 'clock-jump' });
+        this.#network.look();
+      },
+    });
+    wake.watch();
     this.#watches.push(
       files,
+      wake,
       this.signIns.watch(),
       this.#holdEnds,
       this.#appTriggers,

@@ -33,6 +33,11 @@ export class HoldEnds {
     }
   }
 
+  /** The time of day may be another: timers know nothing of sleep. */
+  look(): void {
+    this.#arm();
+  }
+
   close(): void {
     clearTimeout(this.#timer);
   }

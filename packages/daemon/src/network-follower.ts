@@ -4,9 +4,6 @@ import type { SupervisorOccurrence } from '@aovpn/supervisor';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 
-const clockInterval = 5_000;
-/** A difference of the two clocks that is a jump and not a correction, milliseconds. */
-const clockJump = 5_000;
 /** Connecting begins once the network has been quiet for so long; tunnels that are up move at once. Milliseconds. */
 const networkQuiet = 250;
 
@@ -22,7 +19,7 @@ export interface NetworkFollowerOptions {
   readonly refresh: (readFacts: () => Promise<void>) => Promise<void>;
 }
 
-/** Tells the supervisor what the network is, when it changes, and when the machine slept. */
+/** Tells the supervisor what the network is, and when it changes. */
 export class NetworkFollower {
   readonly #options: NetworkFollowerOptions;
   readonly #watches: { close(): void }[] = [];
@@ -42,25 +39,19 @@ export class NetworkFollower {
   }
 
   watch(): void {
-    const { network, log, isUp, say } = this.#options;
+    const { network, log, isUp } = this.#options;
     const changes = network.watchNetwork((change) => {
       log.debug(`network: ${change.kinds.join(', ')} changed`);
       clearTimeout(this.#quiet);
       if (isUp()) void this.#changed();
       else this.#quiet = setTimeout(() => void this.#changed(), networkQuiet);
     });
-    let wall = Date.now();
-    let monotonic = performance.now();
-    const clock = setInterval(() => {
-      const drift = Date.now() - wall - (performance.now() - monotonic);
-      wall = Date.now();
-      monotonic = performance.now();
-      if (Math.abs(drift) < clockJump) return;
-      log.info(`the clock jumped by ${Math.round(drift / 1000)} s: this machine slept, or its clock was set`);
-      say({ kind: 'clock-jump' });
-      void this.#changed();
-    }, clockInterval);
-    this.#watches.push(changes, { close: () => clearInterval(clock) });
+    this.#watches.push(changes);
+  }
+
+  /** Looks although nobody said that anything changed. */
+  look(): void {
+    void this.#changed();
   }
 
   close(): void {

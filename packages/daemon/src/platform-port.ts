@@ -16,6 +16,7 @@ import type { LoadedCredentials } from './credentials.ts';
 import type { LockdownPlatform } from './lockdown-control.ts';
 import type { PortalPlatform } from './portal-control.ts';
 import type { FilterPlatform } from './traffic-control.ts';
+import type { WakePlatform } from './wake-watch.ts';
 
 /** What the daemon needs of the machine; the real one is made in `platform.ts`. */
 export interface Platform {
@@ -26,6 +27,7 @@ export interface Platform {
   readonly filters: FilterPlatform;
   readonly lockdown: LockdownPlatform;
   readonly portal: PortalPlatform;
+  readonly wake: WakePlatform;
   readonly asker: UpstreamAsker;
   readonly dataPlanes: DataPlanes;
   createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;

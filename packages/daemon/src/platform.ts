@@ -16,6 +16,8 @@ import {
   probeGateway,
   probeGatewayOverTcp,
   processOwner,
+  watchClock,
+  watchSleep,
 } from '@aovpn/host';
 import { pacPlace } from '@aovpn/policy';
 import { linuxDataPlanes } from './data-planes.ts';
@@ -42,6 +44,7 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     probeGateway: async (address, port, transport) =>
       (await (transport === 'tcp' ? probeGatewayOverTcp : probeGateway)(crypto, address, port, outerMark)).answered,
     createTlsEngine,
+    wake: { watchClock, watchSleep },
     portal: {
       openCell: () => openPortalCell({ cgroup: options.cgroup, mark: outerMark }),
       ask: askNetworkForPortal,

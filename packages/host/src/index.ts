@@ -71,4 +71,6 @@ export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tl
 export { createTlsSessionCache, type TlsSessionCache } from './tls/session-cache.ts';
 export type { TrustQuestion, VerifiedServer } from './tls/verify-server.ts';
 export { askSssd, type SidOwner } from './sys/sssd.ts';
+export { watchClock, type ClockJump } from './clock/watch-clock.ts';
+export { watchSleep } from './logind/watch-sleep.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';

@@ -111,3 +111,12 @@ export const ETHTOOL_SGSO = 0x24;
 export const CLONE_NEWNET = 0x40000000;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NO_NEW_PRIVS = 38;
+
+/** <linux/time.h>, <linux/timerfd.h> */
+export const CLOCK_REALTIME = 0;
+export const CLOCK_MONOTONIC = 1;
+export const CLOCK_BOOTTIME = 7;
+export const TFD_NONBLOCK = 0x800;
+export const TFD_CLOEXEC = 0x80000;
+export const TFD_TIMER_ABSTIME = 1;
+export const TFD_TIMER_CANCEL_ON_SET = 2;

@@ -1,5 +1,6 @@
 export * as constant from './constant.ts';
 export * as libc from './libc.ts';
+export { readClock, watchClockSet } from './clock.ts';
 export {
   closeDescriptor,
   drainEventfd,

@@ -78,6 +78,16 @@ export const open = bind('int open(const char *, int, int)') as (path: string, f
 export const close = bind('int close(int)') as (fd: number) => number;
 export const ioctl = bind('int ioctl(int, ulong, size_t)') as (fd: number, request: number, argument: number) => number;
 export const eventfd = bind('int eventfd(uint, int)') as (initial: number, flags: number) => number;
+/** `at`: `struct timespec`. */
+export const clock_gettime = bind('int clock_gettime(int, size_t)') as (clock: number, at: number) => number;
+export const timerfd_create = bind('int timerfd_create(int, int)') as (clock: number, flags: number) => number;
+/** `at`: `struct itimerspec`. */
+export const timerfd_settime = bind('int timerfd_settime(int, int, size_t, size_t)') as (
+  fd: number,
+  flags: number,
+  at: number,
+  old: number,
+) => number;
 
 export const socket = bind('int socket(int, int, int)') as (family: number, type: number, protocol: number) => number;
 /** `pair`: address of two 32-bit descriptors to come. */
