@@ -24,6 +24,8 @@ export interface ProfileOptions {
   readonly routes?: readonly ProfileRoute[];
   /** NRPT: suffix (with a leading dot) or name → servers; an empty list is an exemption. */
   readonly names?: Readonly<Record<string, readonly string[]>>;
+  /** All rules with servers bring the tunnel up (AutoTrigger). */
+  readonly autoTrigger?: boolean;
   readonly dnsSuffix?: string;
   readonly suite?: ProfileSuite;
   readonly alwaysOn?: boolean;
@@ -92,7 +94,7 @@ function profile(options: ProfileOptions, device: boolean, authentication: strin
     ...(options.suite ? [suiteElement(options.suite)] : []),
     `    <Authentication>${authentication}</Authentication>`,
     '  </NativeProfile>',
-    ...Object.entries(options.names ?? {}).map(([name, servers]) => nameElement(name, servers)),
+    ...Object.entries(options.names ?? {}).map(([name, servers]) => nameElement(name, servers, options.autoTrigger)),
     ...routes.map(routeElement),
     '</VPNProfile>',
     '',
@@ -113,8 +115,9 @@ function suiteElement(suite: ProfileSuite): string {
   ].join('\n');
 }
 
-function nameElement(name: string, servers: readonly string[]): string {
-  const list = servers.length > 0 ? `<DnsServers>${servers.join(',')}</DnsServers>` : '';
+function nameElement(name: string, servers: readonly string[], autoTrigger = false): string {
+  const trigger = autoTrigger ? '<AutoTrigger>true</AutoTrigger>' : '';
+  const list = servers.length > 0 ? `<DnsServers>${servers.join(',')}</DnsServers>${trigger}` : '';
   return `  <DomainNameInformation><DomainName>${name}</DomainName>${list}</DomainNameInformation>`;
 }
 

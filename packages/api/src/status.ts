@@ -248,6 +248,10 @@ export interface Explanation {
     readonly servers: readonly string[];
     readonly via: 'tunnel' | 'physical';
     readonly connection?: string;
+    /** The question itself brings the tunnel up and waits for it (AutoTrigger). */
+    readonly waits?: true;
+    /** Programs are told at once that there is no answer (SERVFAIL), and why; `servers` is empty. */
+    readonly refused?: string;
     readonly steps: readonly ExplanationStep[];
   };
   readonly summary: string;

@@ -35,7 +35,7 @@ export async function dryPlan(file: string, configDir: string, terminal: Termina
   return {
     plan,
     assumptions: assumptionsOf(tunnel, false),
-    notes: notes.filter(({ id }) => id === 'not-enforced-yet').map(({ text: note }) => note),
+    notes: notes.filter(({ id }) => id === 'edp-mode-id').map(({ text: note }) => note),
     faults,
   };
 }

@@ -9,8 +9,8 @@ export interface AppTriggersOptions {
   readonly connection: (name: string) => Connection | undefined;
   /** Whether starts may wait for the tunnel, and how long it stays after the last process is gone, milliseconds. */
   readonly settings: (name: string) => { readonly triggerHold: boolean; readonly triggerIdleMs: number };
-  /** Something wants the tunnel (why), or nothing any more. */
-  readonly say: (name: string, why: string | undefined) => void;
+  readonly want: (name: string, why: string) => void;
+  readonly release: (name: string) => void;
 }
 
 /**
@@ -48,7 +48,7 @@ export class AppTriggers {
       if (named.has(name)) continue;
       clearTimeout(pause);
       this.#wanted.delete(name);
-      this.#options.say(name, undefined);
+      this.#options.release(name);
     }
     for (const { key, triggers } of apps.values()) {
       if (triggers.length === 0 || this.#watches.has(key)) continue;
@@ -72,7 +72,7 @@ export class AppTriggers {
       const { triggerIdleMs } = this.#options.settings(name);
       want.pause = setTimeout(() => {
         this.#wanted.delete(name);
-        this.#options.say(name, undefined);
+        this.#options.release(name);
       }, triggerIdleMs);
     }
   }
@@ -105,8 +105,7 @@ export class AppTriggers {
   #want(name: string, why: string): void {
     clearTimeout(this.#wanted.get(name)?.pause);
     this.#wanted.set(name, {});
-    // A profile that went and came back has forgotten.
-    if (this.#options.connection(name)?.triggered === undefined) this.#options.say(name, why);
+    this.#options.want(name, why);
   }
 
   #appOf(app: AppKey): AppPlan | undefined {

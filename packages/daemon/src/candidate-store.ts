@@ -7,7 +7,7 @@ import {
   type KeyRing,
   type TlsSessionCache,
 } from '@aovpn/host';
-import type { AppName, CertificateChoice } from '@aovpn/policy';
+import { isNameTrigger, type AppName, type CertificateChoice } from '@aovpn/policy';
 import { withoutPositions, type Profile } from '@aovpn/profile';
 import { compileIkeConfig, gatewayNamesOf, type CompiledIkeConfig, type ConnectionSpec, type Problem } from '@aovpn/supervisor';
 import type { Attendance } from './attendance.ts';
@@ -157,6 +157,7 @@ export class CandidateStore {
       tunnel: intent.tunnel,
       automatic: intent.alwaysOn.value,
       triggers: intent.triggers.map(({ app }) => titleOf(app.value)),
+      nameTriggers: intent.nameRules.filter((rule) => isNameTrigger(intent, rule)).map((rule) => rule.name),
       servers: gatewayNamesOf(profile),
       tcp: settings.tcp,
       tunnelKey,

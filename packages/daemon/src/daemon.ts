@@ -23,7 +23,6 @@ import {
   type SupervisorState,
 } from '@aovpn/supervisor';
 import { AppStore } from './app-store.ts';
-import { AppTriggers } from './app-triggers.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
 import { certificateReport } from './certificate-report.ts';
@@ -59,6 +58,7 @@ import { SupervisorLoop, type Deed } from './supervisor-loop.ts';
 import { TrafficControl } from './traffic-control.ts';
 import { trafficStatus, withPlanProblems } from './traffic-report.ts';
 import { TicketStore } from './ticket-store.ts';
+import { Triggers } from './triggers.ts';
 import { TrustMemory } from './trust-memory.ts';
 import { TrustedNetworks } from './trusted-networks.ts';
 import { Tunnels } from './tunnels.ts';
@@ -102,7 +102,7 @@ export class Daemon {
     stepped: (before, after, changed) => this.#stepped(before, after, changed),
   });
   readonly #board: StatusBoard;
-  readonly #appTriggers: AppTriggers;
+  readonly #triggers: Triggers;
   readonly #names: NameRoutes;
   readonly #proxies: ProxyPublisher;
   readonly #registrar: DnsRegistrar;
@@ -168,14 +168,15 @@ export class Daemon {
     this.traffic = new TrafficControl({
       filters: platform.filters,
       log,
-      onStarted: (app, pid) => this.#appTriggers.started(app, pid),
-      onResumed: () => this.#appTriggers.forgetHolds(),
+      onStarted: (app, pid) => this.#triggers.started(app, pid),
+      onResumed: () => this.#triggers.forgetHolds(),
       onChange: () => this.#trafficChanged(),
     });
-    this.#appTriggers = new AppTriggers({
+    this.#triggers = new Triggers({
       plan: () => this.plans.plan,
       traffic: this.traffic,
-      connection: (name) => this.#loop.connection(name),
+      state: () => this.#loop.state,
+      tunnel: (name) => this.tunnels.get(name),
       settings: (name) => settings.current.of(name),
       say: (name, why) => this.#loop.say({ kind: 'trigger', name, ...(why !== undefined && { why }) }),
     });
@@ -204,12 +205,16 @@ export class Daemon {
       traffic: this.traffic,
       lockdown: this.lockdown,
       onApplied: (plan) => {
-        this.#appTriggers.planned();
+        this.#triggers.planned();
         this.#names.follow(plan);
         void this.#proxies.follow(plan.proxy);
         this.#registrar.follow(plan);
       },
-      facts: async (intents) => ({ ...(await this.apps.factsFor(intents)), released: unwantedConnections(this.#loop.state) }),
+      facts: async (intents) => ({
+        ...(await this.apps.factsFor(intents)),
+        released: unwantedConnections(this.#loop.state),
+        readiness: this.#triggers.readiness(),
+      }),
       log,
     });
     this.#network = new NetworkFollower({
@@ -561,7 +566,8 @@ export class Daemon {
       wake,
       this.signIns.watch(),
       this.#holdEnds,
-      this.#appTriggers,
+      this.#triggers,
+      this.platform.network.watchTriggers((profile, rule) => this.#triggers.asked(profile, rule)),
       this.#network,
       this.#trusted,
       this.plans.watch(),
@@ -653,11 +659,12 @@ export class Daemon {
   // The supervisor
 
   #stepped(before: SupervisorState, after: SupervisorState, changed: ReadonlySet<string>): void {
-    // What the apps of a connection may do without it changes with the wish.
-    const unwanted = (state: SupervisorState): string => [...unwantedConnections(state)].join('/');
-    if (!this.#stopping && unwanted(after) !== unwanted(before)) this.plans.refreshSoon();
+    // What the apps of a connection may do without it, and what its names come to, changes with the wish.
+    const planned = (state: SupervisorState): string =>
+      JSON.stringify([[...unwantedConnections(state)], [...this.#triggers.readiness(state)]]);
+    if (!this.#stopping && planned(after) !== planned(before)) this.plans.refreshSoon();
     for (const name of changed) this.#board.publish(name);
-    if (changed.size > 0) this.#appTriggers.settle();
+    if (changed.size > 0) this.#triggers.settle();
     this.#heedPortal();
   }
 

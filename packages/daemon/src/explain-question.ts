@@ -23,6 +23,10 @@ export async function explainQuestion(
   look: (name: string) => Promise<readonly IpAddress[]>,
 ): Promise<Explanation> {
   const { plan } = daemon.plans;
+  // Asking for a name that brings a tunnel up would bring it up.
+  const { dns } = explain(plan, target);
+  const mayLook = (name: string): Promise<readonly IpAddress[]> =>
+    dns?.waits || dns?.refused !== undefined ? Promise.resolve([]) : look(name);
   if (target.startsWith('pid:')) return explainProgram(plan, processOf(daemon, target.slice(4)));
   if (target.startsWith('app:')) return explainKnown(daemon, target.slice(4));
   const flow = parseFlow(target);
@@ -31,11 +35,11 @@ export async function explainQuestion(
   const address = parseAddress(target);
   if (owner) {
     // Whose it is decides: of a name, what its first address comes to.
-    const to = address ?? (await look(target))[0];
+    const to = address ?? (await mayLook(target))[0];
     if (to) return explainFlow(plan, { destination: { address: to } }, owner);
   }
   if (!address && /[\\/%]/.test(target)) return explainKnown(daemon, target);
-  return explain(plan, target, address ? [] : await look(target));
+  return explain(plan, target, address ? [] : await mayLook(target));
 }
 
 function explainKnown({ plans, apps }: Pick<Daemon, 'plans' | 'apps'>, name: string): Explanation {

@@ -120,10 +120,14 @@ export class NameRoutes {
     clearTimeout(one.timer);
     const rule = compileNameMatcher(this.#plan?.dns.rules ?? [])(one.name);
     const asked = rule && rule.servers.length > 0 ? rule : undefined;
+    const down = asked?.trigger && asked.trigger.kind !== 'up' ? asked : undefined;
     const fromInside = asked !== undefined && asked.servers.every((server) => lookUpRoute(this.#plan!, server).path === 'tunnel');
     let answer: QuestionAnswer;
     try {
-      answer = await this.#options.ask(one.name, asked);
+      // Of another profile: routes of this one bring no tunnel up, and its servers are asked through it only.
+      answer = down
+        ? { addresses: [], why: `its name belongs to ${down.profile}, whose tunnel is down` }
+        : await this.#options.ask(one.name, asked);
     } catch (error) {
       answer = { addresses: [], why: error instanceof Error ? error.message : String(error) };
     }

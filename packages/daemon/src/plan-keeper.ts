@@ -5,6 +5,7 @@ import { rangeToPrefixes } from '@aovpn/bytes';
 import {
   compilePlan,
   emptyPlan,
+  isNameTrigger,
   placeOf,
   printChanges,
   type GatewayEndpoint,
@@ -38,7 +39,7 @@ export interface PlanKeeperOptions {
   readonly log: Log;
 }
 
-export type TrafficFacts = Pick<PlanInput, 'apps' | 'identities' | 'released'>;
+export type TrafficFacts = Pick<PlanInput, 'apps' | 'identities' | 'released' | 'readiness'>;
 
 /** After putting something back the next time waits so long, milliseconds: a quarrel with another program must not use up the machine. */
 const repairRest = 200;
@@ -134,14 +135,16 @@ export class PlanKeeper {
     this.#retry.unref();
   }
 
-  /** The same after whatever is under way now; what fails is logged. Nothing to do where no profile forces an app into its tunnel. */
+  /** The same after whatever is under way now; what fails is logged. Nothing to do where no profile forces an app into its tunnel or has AutoTrigger. */
   refreshSoon(): void {
     const { intents, log } = this.#options;
     setImmediate(() => {
-      const forcing = [...intents().values()].some(({ filters }) =>
-        filters.some(({ routing }) => routing?.value === 'ForceTunnel'),
+      const heeding = [...intents().values()].some(
+        (intent) =>
+          intent.filters.some(({ routing }) => routing?.value === 'ForceTunnel') ||
+          intent.nameRules.some((rule) => isNameTrigger(intent, rule)),
       );
-      if (forcing) this.refresh().catch((error: unknown) => log.error(`the plan could not be applied: ${messageOf(error)}`));
+      if (heeding) this.refresh().catch((error: unknown) => log.error(`the plan could not be applied: ${messageOf(error)}`));
     });
   }
 

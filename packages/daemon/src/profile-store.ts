@@ -284,7 +284,7 @@ export class ProfileStore {
       );
     for (const note of notes) {
       const place = note.at ? `${file}:${note.at.line}: ` : '';
-      this.#options.log.write(note.id === 'not-enforced-yet' ? 'warn' : 'debug', `${place}${note.text}`, name);
+      this.#options.log.write(note.id === 'edp-mode-id' ? 'warn' : 'debug', `${place}${note.text}`, name);
     }
     if (!same && (this.#options.remembers?.(file) ?? true)) await this.#remember(name, bytes);
     return { kind: 'in-force', stored };

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, suite, test } from 'node:test';
 import { emptyPlan, type AppPlan, type Plan } from '@aovpn/policy';
 import type { Connection } from '@aovpn/supervisor';
 import { AppTriggers } from '../src/app-triggers.ts';
+import { TriggerWishes } from '../src/trigger-wishes.ts';
 
 const app = (key: string, ...triggers: readonly string[]): AppPlan => ({
   key,
@@ -34,6 +35,15 @@ suite('application triggers', () => {
     said = [];
     idleMs = 0;
     connections = new Map(['corp', 'lab'].map((name) => [name, idle()]));
+    const connection = (name: string): Connection | undefined => connections.get(name) as Connection | undefined;
+    const wishes = new TriggerWishes({
+      connection,
+      say: (name, why) => {
+        said.push(`${name}: ${why ?? 'over'}`);
+        const { triggered: _, ...rest } = connections.get(name) ?? {};
+        connections.set(name, { ...rest, ...(why !== undefined && { triggered: why }) });
+      },
+    });
     triggers = new AppTriggers({
       plan: (): Plan => ({ ...emptyPlan, apps }),
       traffic: {
@@ -44,13 +54,10 @@ suite('application triggers', () => {
         },
         hold: (key, on) => void said.push(`${on ? 'hold' : 'let go'} ${key}`),
       },
-      connection: (name) => connections.get(name) as Connection | undefined,
+      connection,
       settings: () => ({ triggerHold: true, triggerIdleMs: idleMs }),
-      say: (name, why) => {
-        said.push(`${name}: ${why ?? 'over'}`);
-        const { triggered: _, ...rest } = connections.get(name) ?? {};
-        connections.set(name, { ...rest, ...(why !== undefined && { triggered: why }) });
-      },
+      want: (name, why) => wishes.want('application', name, why),
+      release: (name) => wishes.release('application', name),
     });
     triggers.planned();
   });

@@ -8,6 +8,7 @@ import { compareRoutes, compileRoutes } from './compile-routes.ts';
 import { checkNameServers } from './dns/check-name-servers.ts';
 import { compileDns } from './dns/compile-dns.ts';
 import { compileRegistrations } from './dns/compile-registrations.ts';
+import type { TriggerReadiness } from './dns/name-trigger.ts';
 import { byPreference, compareIntents } from './dns/preference.ts';
 import type { HostFacts, TunnelFacts } from './facts.ts';
 import { compileFilters } from './filter/compile-filters.ts';
@@ -31,13 +32,15 @@ export interface LiveTunnel {
 
 export interface PlanInput {
   readonly tunnels: readonly LiveTunnel[];
-  /** Profiles in force whose tunnel is down: their persistent name rules stay. */
+  /** Profiles in force whose tunnel is down: their persistent name rules stay, and those that bring it up. */
   readonly idle?: readonly Intent[];
   /**
    * Those of `idle` whose tunnel is not wanted now (trusted network, disconnected by hand): what they force into it goes where the
    * machine's own routing says. For all others it is held back until the tunnel is up.
    */
   readonly released?: ReadonlySet<string>;
+  /** What a question for a name of AutoTrigger can come to, by name of the profile in `idle`; absent: it brings the tunnel up. */
+  readonly readiness?: ReadonlyMap<string, TriggerReadiness>;
   /** What applications of profiles are on Linux; absent: nothing is known. */
   readonly apps?: AppCatalogue;
   /** Whom SIDs mean on this machine. */
@@ -60,7 +63,7 @@ export function compilePlan(input: PlanInput): Plan {
   const idle = (input.idle ?? []).toSorted(compareIntents);
   const lockdown = compileLockdown(input);
   // Under LockDown the machine's own name servers are for gateway names alone: what programs ask goes into the tunnel or nowhere.
-  const dns = compileDns(preferred, idle, lockdown ? { ...host, mark: 0 } : host);
+  const dns = compileDns(preferred, idle, lockdown ? { ...host, mark: 0 } : host, input.readiness);
   const { filters, apps, problems, ways, registrations } = compileTraffic(preferred, idle, dns.rules, input);
   const { routes: shared, local } = compileRoutes(preferred, dns.rules, host);
   const routes = [...shared, ...compileForcedRoutes(ways, host)].sort(compareRoutes);

@@ -110,7 +110,13 @@ function sameDns(a: DnsPlan, b: DnsPlan): boolean {
 
 function dnsText({ resolver, rules, search, physical, physicalSearch, mark }: DnsPlan): string {
   const text = (addresses: DnsPlan['physical']): string[] => addresses.map((address) => address.bytes.join('.'));
-  const wanted = rules.map(({ name, servers, device, otherwise }) => [name, text(servers), device ?? '', otherwise ?? '']);
+  const wanted = rules.map(({ name, servers, device, otherwise, trigger }) => [
+    name,
+    text(servers),
+    device ?? '',
+    otherwise ?? '',
+    trigger?.kind ?? '',
+  ]);
   const domains = search.map(({ domain, device }) => [domain, device ?? '']);
   return JSON.stringify([resolver, wanted, domains, text(physical), physicalSearch, mark]);
 }

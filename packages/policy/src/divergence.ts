@@ -68,6 +68,14 @@ export const policyDivergences = [
     why: 'A program should not have to know that there is a tunnel.',
   },
   {
+    id: 'name-trigger',
+    title: 'AutoTrigger of name rules',
+    windows:
+      'A name of the rule brings the tunnel up; what its first question comes to is not written down. While the tunnel is down a rule that is not Persistent is not in force, and its names are asked outside.',
+    here: 'The question waits for the tunnel, eight seconds at the longest, and is answered inside (trigger-hold). When the tunnel does not come up it is told that there is no answer (SERVFAIL), and so is every later one, at once, until it comes up; nobody outside is asked. Only `.` is out of force meanwhile, so that a machine without its gateway goes on. Put down by a person or on a trusted network, the rule is as if it were not there. Always-on profiles need no trigger. The tunnel goes when it has carried nothing for trigger-idle-seconds.',
+    why: 'Whoever can hold the tunnel up would otherwise be asked for the company’s names, and his answers be believed.',
+  },
+  {
     id: 'trusted-networks',
     title: 'What a trusted network is',
     windows:
@@ -308,11 +316,12 @@ export const policyDivergences = [
     why: 'There is no one place where programs on Linux look for a proxy; root changes nothing in anybody’s home.',
   },
   {
-    id: 'not-enforced-yet',
-    title: 'Elements that the plan has a place for, still empty',
-    windows: 'A name of AutoTrigger brings the tunnel up; EdpModeId is acted upon.',
-    here: 'They are read and kept, but the plan does not act upon them yet; every profile that has one gets a note.',
-    why: 'Their work follows; nobody should believe that it is done.',
+    id: 'edp-mode-id',
+    title: 'EdpModeId',
+    windows:
+      'Applications that a policy of Windows Information Protection for this enterprise id allows bring the tunnel up and may use it, without AppTrigger and TrafficFilter.',
+    here: 'Nothing follows from it: the list of those applications is in another policy, for programs of Windows. The profile has a note; AppTrigger and TrafficFilter name applications, and apps.d says what they are here.',
+    why: 'A list that is not there cannot be guessed, and nobody should believe that something is protected by it.',
   },
 ] as const satisfies readonly Divergence[];
 

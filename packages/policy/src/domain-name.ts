@@ -19,6 +19,12 @@ export function isWithin(name: string, domain: string): boolean {
   return name === domain || name.endsWith(`.${domain}`);
 }
 
+/** Whether a rule of this name is for `name`, normalised. */
+export function ruleCovers(ruleName: string, name: string): boolean {
+  if (ruleName === '.') return true;
+  return ruleName.startsWith('.') ? isWithin(name, ruleName.slice(1)) : ruleName === name;
+}
+
 /**
  * Compiles rules into a look-up whose cost depends on the number of labels asked for, never on the number of rules:
  * the exact name first, then the longest suffix, then `.`. When a name occurs twice, the first one counts.

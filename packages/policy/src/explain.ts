@@ -1,8 +1,8 @@
 import { formatAddress, formatPrefix, parseAddress, type IpAddress } from '@aovpn/bytes';
-import { compileNameMatcher, isWithin, normaliseDomain } from './domain-name.ts';
+import { compileNameMatcher, normaliseDomain, ruleCovers } from './domain-name.ts';
 import type { Because } from './facts.ts';
 import { heldBack } from './lockdown/held-back.ts';
-import type { DnsRule, Plan } from './plan.ts';
+import type { DnsRule, NameTrigger, Plan } from './plan.ts';
 import { proxyOf } from './proxy/compile-proxy.ts';
 import { formatProxyServer } from './proxy/proxy-server.ts';
 import { lookUpRoute } from './route-lookup.ts';
@@ -28,6 +28,10 @@ export interface NameExplanation {
   readonly servers: readonly string[];
   readonly via: 'tunnel' | 'physical';
   readonly connection?: string;
+  /** The question itself brings the tunnel up and waits for it (AutoTrigger). */
+  readonly waits?: true;
+  /** Programs are told at once that there is no answer (SERVFAIL), and why; `servers` is empty. */
+  readonly refused?: string;
   readonly steps: readonly PlanExplanationStep[];
 }
 
@@ -55,7 +59,10 @@ export function explain(plan: Plan, target: IpAddress | string, resolved: readon
   const named = explainName(plan, name);
   const dns = plan.proxy ? { ...named, steps: [...named.steps, { text: describePages(plan, name) }] } : named;
   const addresses = resolved.map((one) => explainAddress(plan, one));
-  const asked = `${name}: asked ${dns.servers.length > 0 ? dns.servers.join(' ') : 'the machine’s own resolver'} ${where(dns.via, dns.connection)}`;
+  const asked =
+    dns.refused === undefined
+      ? `${name}: asked ${dns.servers.length > 0 ? dns.servers.join(' ') : 'the machine’s own resolver'} ${where(dns.via, dns.connection)}${dns.waits ? ', which the question brings up' : ''}`
+      : `${name}: not answered (SERVFAIL), ${dns.refused}`;
   const reached = addresses.map(summariseAddress).join('; ');
   return { target: name, addresses, dns, summary: reached ? `${asked}; ${reached}` : asked };
 }
@@ -128,6 +135,9 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
   const target = asked[0]!.name;
   const rule = match(target);
   const physical = dns.physical.map(formatAddress);
+  for (const sleeping of dns.asleep ?? [])
+    if (ruleCovers(sleeping.name, target))
+      steps.push(step(`AutoTrigger of ${sleeping.name} is out of force: ${sleeping.why}`, sleeping.because));
   if (!rule) {
     steps.push(
       dns.unruled
@@ -146,6 +156,7 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
     steps.push(step(`preferred over ${rule.name} of ${because.profile}: ${reason}`, because));
   for (const wider of widerRules(dns.rules, rule, target))
     steps.push(step(`more specific than ${wider.name} of ${wider.profile}, which is not asked`, wider.because));
+  if (rule.trigger && rule.trigger.kind !== 'up') return explainTrigger(rule, rule.trigger, steps);
   if (rule.servers.length === 0) {
     steps.push({ text: 'exempted: the machine’s own servers answer' });
     return { servers: physical, via: 'physical', steps };
@@ -162,6 +173,16 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
     ...(tunnelled === undefined ? {} : { connection: tunnelled }),
     steps,
   };
+}
+
+/** The tunnel of the rule is down. */
+function explainTrigger(rule: DnsRule, { kind, why }: NameTrigger, steps: PlanExplanationStep[]): NameExplanation {
+  const { profile: connection } = rule;
+  steps.push(step(kind === 'refuse' ? `not answered (SERVFAIL), and nobody outside is asked: ${why}` : why, rule.because));
+  if (kind === 'refuse') return { servers: [], via: 'tunnel', connection, refused: why, steps };
+  const servers = rule.servers.map(formatAddress);
+  steps.push({ text: `then ${servers.join(' ')} is asked through it; without a tunnel in time there is no answer (SERVFAIL)` });
+  return { servers, via: 'tunnel', connection, waits: true, steps };
 }
 
 function describePages(plan: Plan, name: string): string {
@@ -185,10 +206,7 @@ function candidatesFor({ dns }: Plan, name: string): readonly { readonly name: s
 /** Rules that would match too, if the winner were not there; the next one first. */
 function widerRules(rules: readonly DnsRule[], winner: DnsRule, name: string): readonly DnsRule[] {
   return rules.filter(
-    (rule) =>
-      rule !== winner &&
-      rule.profile !== winner.profile &&
-      (rule.name === '.' || (rule.name.startsWith('.') && isWithin(name, rule.name.slice(1)))),
+    (rule) => rule !== winner && rule.profile !== winner.profile && rule.name.startsWith('.') && ruleCovers(rule.name, name),
   );
 }
 

@@ -9,6 +9,7 @@ export {
 } from './facts.ts';
 export type { Intent, IntentRoute, NameRule } from './intent.ts';
 export { automaticMetric } from './dns/other-names.ts';
+export { isNameTrigger, type TriggerReadiness } from './dns/name-trigger.ts';
 export { resolveProfile } from './resolve-profile.ts';
 export { policyDivergences, type Divergence, type DivergenceNote, type PolicyDivergenceId } from './divergence.ts';
 export { compilePlan, type LiveTunnel, type PlanInput } from './compile-plan.ts';
@@ -27,6 +28,7 @@ export {
   type FilterPlan,
   type FilterRule,
   type ForcedPath,
+  type NameTrigger,
   type Plan,
   type RouteKind,
   type RoutePlan,

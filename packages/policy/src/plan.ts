@@ -6,10 +6,7 @@ import type { LockdownPlan } from './lockdown/lockdown-plan.ts';
 import { routingTable } from './linux-number.ts';
 import type { ProxyPlan } from './proxy/proxy-plan.ts';
 
-/**
- * All that the machine shall look like for its tunnels; applying it is idempotent, and every item says why it exists.
- * `triggers` is a place for work that follows; it is typed empty so that nobody can believe that something in it is enforced.
- */
+/** All that the machine shall look like for its tunnels; applying it is idempotent, and every item says why it exists. */
 export interface Plan {
   readonly tunnels: readonly TunnelPlan[];
   /** In our own table, or in the table of a tunnel that takes all traffic of some apps. */
@@ -27,8 +24,6 @@ export interface Plan {
   readonly problems: readonly FilterProblem[];
   /** What may leave the machine at all; absent: no profile has LockDown. */
   readonly lockdown?: LockdownPlan;
-  /** AppTrigger and AutoTrigger. */
-  readonly triggers: readonly never[];
 }
 
 export interface TunnelPlan {
@@ -200,6 +195,8 @@ export interface DnsPlan {
   readonly mark: number;
   /** Why names without a rule stay with `physical` although a gateway gave servers; absent: no profile says anything about them. */
   readonly unruled?: Because;
+  /** Rules with AutoTrigger that are out of force: no question brings their tunnel up now. Absent: none. */
+  readonly asleep?: readonly SleepingRule[];
   /** Dynamic updates (RegisterDNS), at most one. */
   readonly registrations: readonly DnsRegistration[];
 }
@@ -223,13 +220,32 @@ export interface DnsRule {
   /** Where the query goes; for an exemption empty: `physical` answers. */
   readonly servers: readonly IpAddress[];
   readonly profile: string;
-  /** Absent while the tunnel is down (persistent rules). */
+  /** Absent while the tunnel is down (persistent rules, and those that bring it up). */
   readonly device?: string;
   readonly because: Because;
   /** Who is asked when none of `servers` gives an answer; absent: nobody. Only of a rule that rests on an interface metric. */
   readonly otherwise?: 'physical';
+  /** AutoTrigger; absent: a question brings nothing up. */
+  readonly trigger?: NameTrigger;
   /** Rules of the same name that lost against this one. */
   readonly instead: readonly LostRule[];
+}
+
+/** What a question for a name of AutoTrigger comes to. */
+export interface NameTrigger {
+  /**
+   * `up`: the tunnel is there, and `servers` are asked. `wait`: the question brings it up and waits for the plan that follows, bounded.
+   * `refuse`: it is told that there is no answer (SERVFAIL), at once. `servers` are asked in no other case than the first.
+   */
+  readonly kind: 'up' | 'wait' | 'refuse';
+  readonly why: string;
+}
+
+/** A rule with AutoTrigger that is as if it were not there, and why. */
+export interface SleepingRule {
+  readonly name: string;
+  readonly because: Because;
+  readonly why: string;
 }
 
 export interface LostRule {
@@ -246,7 +262,6 @@ export const emptyPlan: Plan = {
   filters: [],
   apps: [],
   problems: [],
-  triggers: [],
 };
 
 /** What Linux takes for the identity of a route: table, prefix and metric. */

@@ -8,7 +8,7 @@ import { routeProtocol } from './linux-number.ts';
 import { lockdownRules } from './lockdown/lockdown-rule.ts';
 import { describeProxy } from './proxy/print-pac.ts';
 import { describeGuard } from './route/print-guard.ts';
-import { tableOf, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
+import { tableOf, type DnsRule, type Plan, type RoutePlan, type RulePlan } from './plan.ts';
 
 /** One line of a plan: what it is in the words of Linux, and why. */
 export interface PlanItem {
@@ -57,9 +57,10 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
   begin('names', `names, through ${plan.dns.resolver === 'stub' ? 'our own stub resolver' : 'systemd-resolved'}`);
   for (const rule of plan.dns.rules) {
     const device = rule.device === undefined || rule.servers.length === 0 ? '' : ` dev ${rule.device}`;
-    add(`name ${rule.name} ${describeServers(rule, plan.dns)}${device}`, rule.because);
+    add(`name ${rule.name} ${describeServers(rule, plan.dns)}${device}${describeTrigger(rule)}`, rule.because);
     for (const { because, reason } of rule.instead) add(`# not ${rule.name} of ${formatBecause(because)}: ${reason}`);
   }
+  for (const { name, because, why } of plan.dns.asleep ?? []) add(`# AutoTrigger of ${name} is out of force: ${why}`, because);
   if (plan.dns.unruled) add(`other names ${plan.dns.physical.map(formatAddress).join(' ') || 'as before'}`, plan.dns.unruled);
   for (const { domain, because } of plan.dns.search) add(`search ${domain}`, because);
   for (const { addresses, servers, domain, device, because } of plan.dns.registrations) {
@@ -100,6 +101,18 @@ export function printPlan(plan: Plan): string {
     return [...above, because ? `${text.padEnd(column)}  # ${formatBecause(because)}` : text];
   });
   return `${lines.join('\n')}\n`;
+}
+
+function describeTrigger({ trigger }: DnsRule): string {
+  switch (trigger?.kind) {
+    case 'wait':
+      return ' once it has brought the tunnel up';
+    case 'refuse':
+      return ` refused: ${trigger.why}`;
+    case 'up':
+    case undefined:
+      return '';
+  }
 }
 
 /** One route as an `ip` command without its reason. */

@@ -129,7 +129,8 @@ export function resolveProfile(
   }
   const { filters, triggers, problems, notes: filterNotes } = resolveFilters(name, profile);
   notes.push(...filterNotes);
-  noteWhatIsNotEnforced();
+  if (profile.edpModeId)
+    note('edp-mode-id', profile.edpModeId.at, 'EdpModeId has no effect: name the applications by AppTrigger and TrafficFilter.');
 
   const proxy = resolveProxy();
   const outage = profile.networkOutageTime;
@@ -319,13 +320,5 @@ export function resolveProfile(
       because: { ...rule.because, why: 'DomainNameInformation, as TrustedNetworkDetection is absent' },
       implicit: true,
     }));
-  }
-
-  function noteWhatIsNotEnforced(): void {
-    const missing = (at: Position | undefined, what: string): void =>
-      note('not-enforced-yet', at, `${what} is read but not acted upon yet.`);
-    const trigger = profile.domainNameInformation.find((rule) => rule.autoTrigger?.value === true);
-    if (trigger) missing(trigger.autoTrigger?.at, 'AutoTrigger');
-    if (profile.edpModeId) missing(profile.edpModeId.at, 'EdpModeId');
   }
 }

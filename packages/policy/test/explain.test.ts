@@ -118,13 +118,13 @@ suite('resolve', () => {
     assert.equal(notes.filter(({ id }) => id === 'unusable-name-rule').length, 2);
   });
 
-  test('elements without effect yet are named', () => {
+  test('elements without effect are named', () => {
     const { notes } = resolveProfile(
       'P',
       profile({ trafficFilters: [{ at: { line: 8, column: 1 } }], lockDown: at(true, 2), edpModeId: at('corp.example', 5) }),
     );
     assert.deepEqual(
-      notes.filter(({ id }) => id === 'not-enforced-yet').map(({ at: place }) => place?.line),
+      notes.filter(({ id }) => id === 'edp-mode-id').map(({ at: place }) => place?.line),
       [5],
     );
   });

@@ -35,6 +35,8 @@ export interface ConnectionSpec {
   readonly automatic: boolean;
   /** What else wants it, for people: applications of AppTrigger. */
   readonly triggers: readonly string[];
+  /** The same for names: rules with AutoTrigger. */
+  readonly nameTriggers: readonly string[];
   /** Host names or addresses in the order of preference. */
   readonly servers: readonly string[];
   /** TCP where UDP is blocked (RFC 9329). */

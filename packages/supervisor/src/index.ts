@@ -7,6 +7,7 @@ export type { AlternativeName, CertificateFacts, CredentialFacts, SharedSecrets 
 export { compileEapConfig } from './compile-eap-config.ts';
 export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
 export { startSupervisor, stepSupervisor } from './step.ts';
+export { nameReadiness } from './name-readiness.ts';
 export { supervisorTimes } from './turn.ts';
 export { unwantedConnections, viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
 export { compileIkeConfig, type CompiledIkeConfig } from './compile-ike-config.ts';

@@ -112,8 +112,8 @@ function reasonOf(connection: Connection): string {
         return `This network is trusted, so that no tunnel is needed: ${trust.why}. It connects on leaving, or by "aovpn up ${spec.name}".`;
       return spec.automatic
         ? 'The daemon is ending.'
-        : spec.triggers.length > 0
-          ? `It connects when an application of AppTrigger starts: ${spec.triggers.join(', ')}.`
+        : spec.triggers.length + spec.nameTriggers.length > 0
+          ? `It connects when ${triggersOf(spec)}.`
           : `The profile is not AlwaysOn, and nobody asked for it yet: "aovpn up ${spec.name}".`;
     case 'offline':
       return 'There is no network; it connects as soon as there is one.';
@@ -134,6 +134,13 @@ function reasonOf(connection: Connection): string {
         : `${what}; tried again slowly, or at once when something is changed.`;
     }
   }
+}
+
+function triggersOf({ triggers, nameTriggers }: Connection['spec']): string {
+  return [
+    ...(triggers.length > 0 ? [`an application of AppTrigger starts: ${triggers.join(', ')}`] : []),
+    ...(nameTriggers.length > 0 ? [`a name of AutoTrigger is asked for: ${nameTriggers.join(', ')}`] : []),
+  ].join('; or when ');
 }
 
 function overTcp({ transport }: Candidate): string {

@@ -17,6 +17,7 @@ export function spec(changes: Partial<ConnectionSpec> = {}): ConnectionSpec {
     tunnel: 'device',
     automatic: true,
     triggers: [],
+    nameTriggers: [],
     servers: ['vpn.example'],
     tunnelKey: 'tunnel-1',
     retryKey: 'retry-1',

@@ -54,6 +54,8 @@ export interface Network {
    * right, which is what the next `applyPlan` of the same plan does.
    */
   watchPlan(onDrift: (changes: readonly PlanChange[]) => void): { close(): void };
+  /** Calls back for every question of a program that brings a tunnel up (AutoTrigger): with the profile, and the name of the rule. */
+  watchTriggers(onTrigger: (profile: string, rule: string) => void): { close(): void };
   /** Removes everything of ours, whoever made it. */
   cleanUp(): Promise<CleanUpReport>;
   /** Counts of our stub resolver while it runs. */
@@ -146,6 +148,7 @@ export function openNetwork(options: NetworkOptions = {}): Network {
         },
       };
     },
+    watchTriggers: (onTrigger) => resolver.watchTriggers(onTrigger),
     cleanUp: () =>
       inTurn(async () => {
         planInForce = undefined;

@@ -13,7 +13,8 @@ export const plainPayload = 512;
 /** What we say that we take; no fragments on any link that IPv6 allows. */
 const ourPayload = 1232;
 
-interface Query {
+/** What a client asks for. */
+export interface Query {
   readonly id: number;
   /** Lower case, without a dot at the end; empty for the root. Octets that are no letters come as Latin-1. */
   readonly name: string;

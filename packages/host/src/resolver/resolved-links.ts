@@ -21,7 +21,7 @@ export interface ResolvedArrangement {
 /**
  * Name rules in the words of systemd-resolved, which knows one list of servers a link and domains that lead there.
  * Rules for one exact name (its domains cover what is below as well), exemptions, several lists of servers in one tunnel, servers for when
- * others give no answer, and rules of a tunnel that is down go beyond that: then one link of ours leads all names that have rules to our stub resolver.
+ * others give no answer, rules of a tunnel that is down, and those that bring one up go beyond that: then one link of ours leads all names that have rules to our stub resolver.
  */
 export function arrangeResolvedLinks(dns: DnsPlan, stubDevice: string, stubAddress: IpAddress): ResolvedArrangement {
   if (dns.rules.length === 0 && dns.search.length === 0) return { links: [], throughStub: false, why: 'no name rules' };
@@ -43,6 +43,8 @@ export function arrangeResolvedLinks(dns: DnsPlan, stubDevice: string, stubAddre
 function beyondResolved(dns: DnsPlan): string | undefined {
   const lists = new Map<string, readonly IpAddress[]>();
   for (const rule of dns.rules) {
+    // Also while it is up: questions that wait must not lose their stub when the tunnel comes.
+    if (rule.trigger) return `names of ${rule.name} bring their tunnel up`;
     if (rule.otherwise) return `${rule.name} has servers for when its own give no answer`;
     if (rule.servers.length === 0) return `${rule.name} is exempted`;
     if (!rule.name.startsWith('.')) return `${rule.name} is one name, without those below it`;

@@ -12,7 +12,7 @@ import { findResolvconf, putRecord, readOurRecord, removeRecord } from './resolv
 import { arrangeResolvedLinks } from './resolved-links.ts';
 import { holdsResolvConf, readWithoutUs, releasePlace } from './resolver-place.ts';
 import { openResolverDevice, resolverDevice, type ResolverDevice } from './resolver-device.ts';
-import { openStubResolver, type StubResolver } from './stub-resolver.ts';
+import { openStubResolver, type OnTrigger, type StubResolver } from './stub-resolver.ts';
 import { openSystemdResolved } from './systemd-resolved.ts';
 
 export const defaultStubAddress = parseAddress('127.0.0.96')!;
@@ -40,6 +40,8 @@ export interface Resolver {
   /** Idempotent; an empty DnsPlan gives everything back. @throws {HostError} AOV-HOST-310 to 313 */
   apply(dns: DnsPlan): Promise<ResolverReport>;
   counts(): ReturnType<StubResolver['counts']> | undefined;
+  /** Calls back for every question that brings a tunnel up. */
+  watchTriggers(onTrigger: OnTrigger): { close(): void };
   /** Gives everything back. */
   close(): Promise<void>;
 }
@@ -52,13 +54,16 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
   const resolved = openSystemdResolved();
   let stub: StubResolver | undefined;
   let carrier: ResolverDevice | undefined;
+  const triggerWatches = new Set<OnTrigger>();
   /** Devices that systemd-resolved knows rules of, by what it was told. */
   const told = new Map<string, { readonly index: number; readonly text: string }>();
 
   const indexOf = (device: string): number | undefined => readLinks(socket).find(({ name }) => name === device)?.index;
   const startStub = async (dns: DnsPlan, done: string[]): Promise<void> => {
     if (!stub) {
-      stub = await openStubResolver(options.stubAddress);
+      stub = await openStubResolver(options.stubAddress, undefined, (profile, rule) => {
+        for (const onTrigger of triggerWatches) onTrigger(profile, rule);
+      });
       done.push('stub resolver listens');
     }
     stub.configure(dns);
@@ -197,6 +202,9 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     apply: async (dns) => {
       const done: string[] = [];
       if (dns.rules.length === 0 && dns.search.length === 0) {
+        // Who waits for a tunnel that is not to come is answered as it would have been without us.
+        stub?.configure(dns);
+        await stub?.settled();
         await releaseResolvConf(done);
         await releaseLinks(new Set(), done);
         await stopStub(done);
@@ -207,6 +215,10 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       return { owner: dns.resolver, rules: dns.rules.length, stub: stub !== undefined, done };
     },
     counts: () => stub?.counts(),
+    watchTriggers: (onTrigger) => {
+      triggerWatches.add(onTrigger);
+      return { close: () => void triggerWatches.delete(onTrigger) };
+    },
     close: async () => {
       const done: string[] = [];
       await releaseResolvConf(done);

@@ -14,15 +14,22 @@ import {
   readRcode,
   truncatedAnswer,
   writeId,
+  type Query,
 } from './dns-message.ts';
 import { ServerGroup, ServerGroups } from './server-group.ts';
 import { maxQueryBytes, openStubTcp, type StubTcp } from './stub-tcp.ts';
 import { Underway } from './underway.ts';
 import { createUpstreamAsker, type Upstream } from './upstream.ts';
+import { WaitingQuestions } from './waiting-questions.ts';
+
+export type StubRule = Pick<DnsRule, 'name' | 'servers' | 'otherwise'> & Partial<Pick<DnsRule, 'trigger' | 'profile'>>;
+
+/** A name was asked for that brings a tunnel up: the profile, and the name of its rule. Called for every such question. */
+export type OnTrigger = (profile: string, rule: string) => void;
 
 /** Whom the stub asks for which name. */
 export interface StubConfiguration {
-  readonly rules: readonly Pick<DnsRule, 'name' | 'servers' | 'otherwise'>[];
+  readonly rules: readonly StubRule[];
   /** Asked for exempted names and names without a rule. */
   readonly physical: readonly IpAddress[];
   /** Mark of questions to `physical`; 0 for none. */
@@ -33,6 +40,8 @@ export interface StubResolver {
   readonly address: IpAddress;
   /** In force from the next question on; free of system calls. */
   configure(configuration: StubConfiguration): void;
+  /** Resolves when the questions that had waited for a tunnel, and need not any more, are answered; within a second in any case. */
+  settled(): Promise<void>;
   readonly counts: () => StubCounts;
   close(): Promise<void>;
 }
@@ -58,10 +67,19 @@ interface Question {
   cancel: () => void;
 }
 
+type Reply = (answer: Uint8Array) => void;
+
 /** Questions under way at once. */
 const maxUnderway = 1000;
 /** Of one and the same name. */
 const maxUnderwayOfName = 100;
+/**
+ * Questions that wait for a tunnel. The C library asks twice, five seconds each (resolv.conf(5)): the answer comes while somebody listens, and
+ * so does the news that there is none.
+ */
+const waitingLimits = { most: 2000, longestMs: 8000, goingOn: 50 } as const;
+/** How long whoever changes the rules waits for those, milliseconds. */
+const settlePatience = 1000;
 /** A name rule must never fall back to other servers: when its servers are silent, the answer is SERVFAIL. */
 const attemptMs = [800, 1200, 1500, 1500] as const;
 
@@ -71,12 +89,15 @@ const attemptMs = [800, 1200, 1500, 1500] as const;
  * @param address a loopback address
  * @throws {HostError} AOV-HOST-310
  */
-export async function openStubResolver(address: IpAddress, port = 53): Promise<StubResolver> {
+export async function openStubResolver(address: IpAddress, port = 53, onTrigger: OnTrigger = () => {}): Promise<StubResolver> {
   const asker = createUpstreamAsker();
   const groups = new ServerGroups();
-  let match = compileNameMatcher<{ readonly name: string; readonly group: ServerGroup }>([]);
+  let match = compileNameMatcher<StubRule & { readonly group: ServerGroup }>([]);
   let physical = new ServerGroup([], []);
   const underway = new Underway<Question>(maxUnderway, maxUnderwayOfName);
+  const waiting = new WaitingQuestions(waitingLimits);
+  /** Profiles whose tunnel was waited for in vain since the rules were last told: the next questions do not. */
+  const inVain = new Set<string>();
   let queries = 0;
   let failed = 0;
   let refused = 0;
@@ -94,7 +115,33 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
       reply(emptyAnswer(message, reading.rcode));
       return;
     }
-    const { query } = reading;
+    decide(message, reading.query, client, overTcp, reply);
+  };
+
+  /** By the rules of now: asks somebody, waits for a tunnel, or says no. */
+  const decide = (message: Uint8Array, query: Query, client: number, overTcp: boolean, reply: Reply): void => {
+    const rule = match(query.name);
+    if (rule?.trigger === undefined || rule.trigger.kind === 'up') {
+      ask(message, query, client, overTcp, reply, rule?.group ?? physical);
+      return;
+    }
+    const giveUp = (): void => {
+      failed++;
+      reply(emptyAnswer(message, rcode.serverFailure, query.questionEnd));
+    };
+    const profile = rule.profile ?? '';
+    if (rule.trigger.kind === 'wait' && !inVain.has(profile)) {
+      const goOn = (done: () => void): void =>
+        decide(message, query, client, overTcp, (octets) => {
+          reply(octets);
+          done();
+        });
+      waiting.add({ client, name: query.name, giveUp, goOn, late: () => inVain.add(profile) });
+    } else giveUp();
+    onTrigger(profile, rule.name);
+  };
+
+  const ask = (message: Uint8Array, query: Query, client: number, overTcp: boolean, reply: Reply, group: ServerGroup): void => {
     /** A refusal or failure that a server told: better than one of ours when nobody says more. */
     let last: Uint8Array | undefined;
     const question: Question = {
@@ -107,7 +154,6 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
         reply(last ?? emptyAnswer(message, rcode.serverFailure, query.questionEnd));
       },
     };
-    const group = match(query.name)?.group ?? physical;
     const servers = group.order(performance.now());
     if (servers.length === 0 || !underway.add(question)) {
       question.giveUp();
@@ -197,15 +243,33 @@ export async function openStubResolver(address: IpAddress, port = 53): Promise<S
       const everythingElse = group(own);
       physical = everythingElse;
       match = compileNameMatcher(
-        configuration.rules.map(({ name, servers, otherwise }) => ({
-          name,
-          group: servers.length === 0 ? everythingElse : group(upstreams(servers, 0), otherwise === 'physical' ? own : []),
+        configuration.rules.map((rule) => ({
+          ...rule,
+          group:
+            rule.servers.length === 0
+              ? everythingElse
+              : group(upstreams(rule.servers, 0), rule.otherwise === 'physical' ? own : []),
         })),
       );
       asker.refresh();
+      inVain.clear();
+      waiting.reconsider((name) => {
+        const rule = match(name);
+        if (rule?.trigger?.kind !== 'wait') return false;
+        // Perhaps it is another profile's now.
+        onTrigger(rule.profile ?? '', rule.name);
+        return true;
+      });
+    },
+    settled: async () => {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, settlePatience)));
+      await Promise.race([waiting.settled(), late]);
+      clearTimeout(timer);
     },
     counts: () => ({ queries, failed, refused, mismatched: asker.mismatched(), malformed }),
     close: async () => {
+      waiting.close();
       for (const question of underway.all()) {
         underway.remove(question);
         question.cancel();

@@ -225,6 +225,46 @@ if (program === undefined || missing.length > 0) {
         assert.equal(await resolve('persistent.corp.example'), '10.0.0.33');
       });
 
+      test('a question that brings a tunnel up waits in the stub, and is answered by the rules that follow, whichever they are', async () => {
+        const down: DnsRule = { ...rule('.corp.example', ['127.0.0.32']), trigger: { kind: 'wait', why: 'test' } };
+        const up: DnsRule = { ...rule('.corp.example', ['127.0.0.32'], 'aov0'), trigger: { kind: 'up', why: 'test' } };
+        const physical = [address('127.0.0.31')];
+        const inForce = async (rules: readonly DnsRule[], search: Plan['dns']['search'] = []): Promise<void> => {
+          const wanted = plan(rules, search);
+          await network.applyPlan({ ...wanted, dns: { ...wanted.dns, physical } });
+        };
+        const asked: string[] = [];
+        let onAsked: () => void = () => {};
+        const watch = network.watchTriggers((profile, name) => {
+          asked.push(`${profile} ${name}`);
+          onAsked();
+        });
+        /** A question, up to where it waits. */
+        const begin = async (name: string): Promise<{ readonly answer: Promise<string> }> => {
+          const waits = new Promise<void>((done) => (onAsked = done));
+          const answer = resolve(name);
+          await waits;
+          return { answer };
+        };
+        try {
+          await inForce([down]);
+          const inside = await begin('first.corp.example');
+          assert.equal(await resolve('www.example.org'), '10.0.0.31', 'others do not wait');
+          const because = { profile: 'Corp', why: 'test' };
+          await inForce([up], [{ domain: 'corp.example', device: 'aov0', because }]);
+          assert.equal(await inside.answer, '10.0.0.32');
+          assert.equal(await resolve('second.corp.example'), '10.0.0.32');
+          assert.deepEqual(new Set(asked), new Set(['Corp .corp.example']));
+          await inForce([down]);
+          const outside = await begin('third.corp.example');
+          await inForce([]);
+          assert.equal(await outside.answer, '10.0.0.31', 'the network turned out to be trusted');
+          assert.doesNotMatch(sh('ip link'), /aovdns/);
+        } finally {
+          watch.close();
+        }
+      });
+
       test('an empty plan leaves nothing behind', async () => {
         await network.applyPlan(plan([rule('.corp.example', ['127.0.0.32'], 'aov0')]));
         await network.applyPlan(emptyPlan);

@@ -5,19 +5,29 @@ import type { Because, HostFacts } from '../facts.ts';
 import type { Intent } from '../intent.ts';
 import type { DnsPlan, DnsRule } from '../plan.ts';
 import { decideOtherNames } from './other-names.ts';
+import { answeredInside, idleRules, isNameTrigger, type TriggerReadiness } from './name-trigger.ts';
 import { describePreference } from './preference.ts';
 
 /**
- * Name rules of all tunnels, merged: for one name the first tunnel that has a rule wins; persistent rules of tunnels that are down come
- * behind those, and last what rests on a metric alone, so that it never takes names out of a force tunnel.
+ * Name rules of all tunnels, merged: for one name the first tunnel that has a rule wins; rules of tunnels that are down (persistent ones, and those
+ * that bring their tunnel up) come behind those, and last what rests on a metric alone, so that it never takes names out of a force tunnel.
  * @param tunnels most preferred first
  * @param idle profiles whose tunnel is down, most preferred first
+ * @param readiness of those, by name; absent: ready
  */
-export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent[], host: HostFacts): DnsPlan {
+export function compileDns(
+  tunnels: readonly LiveTunnel[],
+  idle: readonly Intent[],
+  host: HostFacts,
+  readiness: ReadonlyMap<string, TriggerReadiness> = new Map(),
+): DnsPlan {
+  const resting = idle.map((intent) => ({ intent, ...idleRules(intent, readiness.get(intent.name) ?? { kind: 'ready' }) }));
   const merged = new Map<string, Candidate>();
   const candidates: readonly Candidate[] = [
     ...tunnels.flatMap((tunnel) => tunnelRules(tunnel, host).map((rule) => ({ rule, of: tunnel.intent }))),
-    ...idle.flatMap((intent) => persistentRules(intent).map((rule) => ({ rule, of: intent }))),
+    ...resting.flatMap(({ intent, rules }) =>
+      rules.map((rule) => ({ rule: { ...rule, servers: distinct(rule.servers) }, of: intent })),
+    ),
   ].sort((a, b) => Number(a.rule.otherwise !== undefined) - Number(b.rule.otherwise !== undefined));
   for (const { rule, of } of candidates) {
     const winner = merged.get(rule.name);
@@ -30,6 +40,7 @@ export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent
   }
   const rules = [...merged.values()].map(({ rule }) => rule);
   const others = rules.some(({ name }) => name === '.') ? undefined : tunnels.map((tunnel) => decideOtherNames(tunnel, host))[0];
+  const asleep = resting.flatMap((one) => one.asleep);
   const search = new Map<string, DnsPlan['search'][number]>();
   for (const { intent, facts } of tunnels) {
     const add = (domain: string, because: Because): void => {
@@ -47,6 +58,7 @@ export function compileDns(tunnels: readonly LiveTunnel[], idle: readonly Intent
     physical: host.physicalDns,
     physicalSearch: host.physicalSearch ?? [],
     mark: host.mark,
+    ...(asleep.length > 0 && { asleep }),
     registrations: [],
   };
 }
@@ -69,7 +81,10 @@ function tunnelRules(tunnel: LiveTunnel, host: HostFacts): DnsRule[] {
   const add = (name: string, servers: readonly IpAddress[], because: Because): void => {
     rules.push({ name, servers: distinct(servers), profile: intent.name, device: facts.device, because, instead: [] });
   };
-  for (const rule of intent.nameRules) add(rule.name, rule.servers, rule.because);
+  for (const rule of intent.nameRules) {
+    add(rule.name, rule.servers, rule.because);
+    if (isNameTrigger(intent, rule)) rules.push({ ...rules.pop()!, trigger: answeredInside });
+  }
   const hasNamedRules = intent.nameRules.some((rule) => rule.servers.length > 0);
   if (facts.dns.length > 0) {
     const uncovered = (domain: string): boolean =>
@@ -104,18 +119,6 @@ function tunnelRules(tunnel: LiveTunnel, host: HostFacts): DnsRule[] {
     add('.', facts.dns, pushed(intent, 'servers pushed by the gateway, and nothing says which names are inside'));
   }
   return rules;
-}
-
-function persistentRules(intent: Intent): DnsRule[] {
-  return intent.nameRules
-    .filter((rule) => rule.persistent)
-    .map(({ name, servers, because }) => ({
-      name,
-      servers: distinct(servers),
-      profile: intent.name,
-      because: { ...because, why: `${because.why}, Persistent while the tunnel is down` },
-      instead: [],
-    }));
 }
 
 function pushed(intent: Intent, why: string): Because {
