@@ -58,7 +58,10 @@ suite('what a question for a name of AutoTrigger can come to', () => {
     script.say({ kind: 'down', name: 'corp', hold });
     assert.equal(of(script), 'off: root said down');
     script.say({ kind: 'up', name: 'corp' });
-    script.say({ kind: 'trust', verdicts: new Map([['corp', { kind: 'trusted', why: 'corp.example on eth0' }]]) });
+    script.say({
+      kind: 'trust',
+      verdicts: new Map([['corp', { kind: 'trusted', why: 'corp.example on eth0', spoofable: true, trace: [] }]]),
+    });
     assert.equal(of(script), 'ready', 'a person wants it here');
     script.say({ kind: 'down', name: 'corp', hold });
     script.say({ kind: 'hold-over', name: 'corp', why: 'sign-in' });
