@@ -15,6 +15,7 @@ import {
   type PromptAnswer,
   type PromptKind,
   type PutProfile,
+  rootSocketName,
 } from '@aovpn/api';
 import { cgroupArguments } from './app.ts';
 import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
@@ -209,8 +210,9 @@ export class Product {
 
   /** One request to the control socket, as root. Octets go as a secret, everything else as JSON. */
   async ask(method: string, url: string, body?: unknown): Promise<Answer> {
-    const socketPath = this.host.file(defaultSocketPath);
-    if (!existsSync(socketPath)) throw new Error(`there is no ${defaultSocketPath} on ${this.host.name}`);
+    const ofRoot = path.join(path.dirname(defaultSocketPath), rootSocketName);
+    const socketPath = this.host.file(ofRoot);
+    if (!existsSync(socketPath)) throw new Error(`there is no ${ofRoot} on ${this.host.name}`);
     const isSecret = body instanceof Uint8Array;
     const text = isSecret || body === undefined ? body : JSON.stringify(body);
     return new Promise((resolve, reject) => {

@@ -2,6 +2,7 @@
 // `node scripts/docs.ts` after a change of a table; a test fails when the files are not what this would write.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { accessRoles, accessTable, requestPermissions } from '@aovpn/api';
 import { daemonErrors } from '@aovpn/daemon';
 import { hostErrors } from '@aovpn/host';
 import { filterProblems, policyDivergences } from '@aovpn/policy';
@@ -10,6 +11,7 @@ import { problemCatalogue } from '@aovpn/supervisor';
 
 const errorsFile = fileURLToPath(new URL('../docs/errors.md', import.meta.url));
 const divergencesFile = fileURLToPath(new URL('../docs/divergences.md', import.meta.url));
+const accessFile = fileURLToPath(new URL('../docs/control-socket.md', import.meta.url));
 const marker = '<!-- from the code: node scripts/docs.ts -->';
 
 /** What the generated documents should be, by path. */
@@ -17,6 +19,7 @@ export function generatedDocuments(): ReadonlyMap<string, string> {
   return new Map([
     [errorsFile, errorsDocument()],
     [divergencesFile, divergencesDocument()],
+    [accessFile, accessDocument()],
   ]);
 }
 
@@ -68,6 +71,23 @@ function errorsDocument(): string {
     ...table(
       ['code', 'severity', 'what was found', 'what to do'],
       Object.values(filterProblems).map((row) => [row.code, row.severity, row.title, row.cure]),
+    ),
+    '',
+  ].join('\n');
+}
+
+function accessDocument(): string {
+  const [written] = readFileSync(accessFile, 'utf8').split(marker);
+  const words = { yes: 'yes', own: 'own', ask: 'polkit', no: 'no' } as const;
+  return [
+    `${written!.trimEnd()}\n\n${marker}`,
+    '',
+    ...table(
+      ['request', ...accessRoles],
+      Object.entries(requestPermissions).map(([request, permission]) => [
+        `\`${request}\``,
+        ...accessRoles.map((role) => words[accessTable[permission][role]]),
+      ]),
     ),
     '',
   ].join('\n');

@@ -1,4 +1,5 @@
 export type * from './status.ts';
+export * from './access.ts';
 export * from './request.ts';
 export type * from './certificate-report.ts';
 export * from './prompt.ts';

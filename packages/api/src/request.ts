@@ -6,17 +6,14 @@ import type { DaemonStatus, DiagnosticLine, DoctorReport, Explanation, ProfileSt
 
 /** Where the daemon listens unless told otherwise. */
 export const defaultSocketPath = '/run/aovpn/control.sock';
+/** Beside it, for root alone: a queue of its own, which nobody else can fill. */
+export const rootSocketName = 'root.sock';
 /** Largest request body: a ProfileXML and some room, octets. */
 export const maxRequestBytes = 8 * 1024 * 1024;
 
 /**
- * Who may ask: `read` for members of the daemon's group and root, `write` for root, `answer` for root and the `prompt-users` of the
- * settings, `portal` for root and the `users` of `[portal]`.
- */
-export type Permission = 'read' | 'write' | 'answer' | 'portal';
-
-/**
  * The closed list of requests. Path parameters are URL-encoded; bodies and answers are JSON; an error answer is {@link ErrorAnswer}.
+ * Who may ask is in {@link accessTable}.
  * `GET /v1/events`, `GET /v1/logs?follow=1&connection=NAME` and `GET /v1/trace?follow=1&connection=NAME&since=TIME&lines=COUNT` answer with NDJSON of DaemonEvent and stay open.
  */
 export interface Requests {
@@ -88,33 +85,3 @@ export interface ErrorAnswer {
     readonly blocked?: string;
   };
 }
-
-/** The permission each request needs. */
-export const requestPermissions: { readonly [R in keyof Requests]: Permission } = {
-  'GET /v1/status': 'read',
-  'GET /v1/profiles': 'read',
-  'GET /v1/profiles/:name': 'read',
-  'PUT /v1/profiles/:name': 'write',
-  'DELETE /v1/profiles/:name': 'write',
-  'POST /v1/connections/:name/up': 'write',
-  'POST /v1/connections/:name/down': 'write',
-  'POST /v1/connections/:name/rekey': 'write',
-  'POST /v1/lockdown/:name/release': 'write',
-  'POST /v1/lockdown/:name/engage': 'write',
-  'GET /v1/explain': 'read',
-  'GET /v1/plan': 'read',
-  // It has a profile parsed: what may be put into force may be tried.
-  'POST /v1/diff': 'write',
-  'GET /v1/apps': 'read',
-  'GET /v1/apps/which': 'read',
-  'GET /v1/doctor': 'read',
-  'GET /v1/certificates': 'read',
-  'GET /v1/portal': 'read',
-  'POST /v1/portal/open': 'portal',
-  'POST /v1/portal/close': 'portal',
-  // Whose session it may be is looked at in addition.
-  'POST /v1/session/open': 'read',
-  'POST /v1/session/close': 'read',
-  'GET /v1/prompts': 'read',
-  'POST /v1/prompts/:id': 'answer',
-};

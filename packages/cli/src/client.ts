@@ -1,6 +1,15 @@
 import type { IncomingMessage } from 'node:http';
+import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
-import type { DaemonEvent, ErrorAnswer, Requests } from '@aovpn/api';
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  defaultSocketPath,
+  interactiveHeader,
+  rootSocketName,
+  type DaemonEvent,
+  type ErrorAnswer,
+  type Requests,
+} from '@aovpn/api';
 import { blockedWithoutDaemon } from './blocked-traffic.ts';
 import { CommandError, ExitCode } from './command.ts';
 
@@ -24,6 +33,9 @@ export interface Parameters {
   /** Octets go as they are, and are not kept. */
   readonly body?: unknown;
 }
+
+/** Between tries while the queue of the daemon's socket is full, milliseconds: somebody floods it. */
+const queueMs = 50;
 
 /** Milliseconds without an answer until the daemon counts as stuck. */
 const answerTimeout = 30_000;
@@ -75,6 +87,39 @@ async function send(
   body: unknown,
   signal?: AbortSignal,
 ): Promise<IncomingMessage> {
+  const own = rootSocketOf(socketPath);
+  let socket = own ?? socketPath;
+  for (const since = performance.now(); ;) {
+    try {
+      return await sendOnce(socket, method, path, body, signal);
+    } catch (error) {
+      // None, or one of a daemon that has ended: the usual one says what is the matter.
+      const { code } = error as NodeJS.ErrnoException;
+      if (socket === own && (code === 'ENOENT' || code === 'ECONNREFUSED')) {
+        socket = socketPath;
+        continue;
+      }
+      // connect(2): a Unix socket that does not block is told so instead of waiting for its turn.
+      const full = (error as NodeJS.ErrnoException).code === 'EAGAIN' && performance.now() - since < answerTimeout;
+      if (!full || signal?.aborted === true) throw explainTransport(socketPath, error as NodeJS.ErrnoException);
+      await wait(queueMs);
+    }
+  }
+}
+
+/** Root has a socket of its own beside the usual one. */
+function rootSocketOf(socketPath: string): string | undefined {
+  if (process.geteuid?.() !== 0 || basename(socketPath) !== basename(defaultSocketPath)) return undefined;
+  return join(dirname(socketPath), rootSocketName);
+}
+
+async function sendOnce(
+  socketPath: string,
+  method: string,
+  path: string,
+  body: unknown,
+  signal?: AbortSignal,
+): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const payload = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body);
   const type = body instanceof Uint8Array ? 'application/octet-stream' : 'application/json';
@@ -83,14 +128,18 @@ async function send(
       socketPath,
       method,
       path,
-      headers: payload === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(payload) },
+      headers: {
+        ...(payload !== undefined && { 'content-type': type, 'content-length': Buffer.byteLength(payload) }),
+        // Polkit may ask this person for a password.
+        ...(method !== 'GET' && process.stdin.isTTY && process.stderr.isTTY && { [interactiveHeader]: 'yes' }),
+      },
       // A stream may be silent for ever; without a word the agent would cut it off after five seconds.
       ...(signal ? { signal, timeout: 0 } : { timeout: answerTimeout }),
     },
     resolve,
   );
   request.on('timeout', () => request.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
-  request.on('error', (error: NodeJS.ErrnoException) => reject(explainTransport(socketPath, error)));
+  request.on('error', (error: NodeJS.ErrnoException) => reject(error));
   request.end(payload);
   return await promise;
 }
@@ -148,7 +197,7 @@ function explainTransport(socketPath: string, error: NodeJS.ErrnoException): Err
       return new CommandError(
         ExitCode.notPermitted,
         `you may not talk to the daemon on ${socketPath}`,
-        'become root, or ask to be put into the group "aovpn"',
+        'become root, or ask to be put into the group "aovpn"; docs/control-socket.md says who may do what',
         blockedWithoutDaemon(socketPath),
       );
     case 'ETIMEDOUT':

@@ -21,7 +21,7 @@ export const daemonErrors = [
   {
     code: 'AOV-DAEMON-510',
     title: 'You may not do that',
-    cure: 'Reading is for root and the group of the daemon, changing for root.',
+    cure: 'Become root, or ask to be put into the group of the daemon; docs/control-socket.md says who may do what.',
   },
   {
     code: 'AOV-DAEMON-511',
@@ -139,6 +139,11 @@ export const daemonErrors = [
     code: 'AOV-DAEMON-553',
     title: 'You may not open the way to a captive portal',
     cure: 'Root may, and whoever users of [portal] in aovpn.toml names.',
+  },
+  {
+    code: 'AOV-DAEMON-554',
+    title: 'polkit wants a password for that, and cannot ask for it here',
+    cure: 'Run it in a session of your desktop, start pkttyagent beside it, or become root.',
   },
 ] as const;
 

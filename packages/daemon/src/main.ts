@@ -1,7 +1,7 @@
 import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { maxRequestBytes } from '@aovpn/api';
+import { defaultSocketPath, interactiveHeader, maxRequestBytes, rootSocketName } from '@aovpn/api';
 import { formatBecause } from '@aovpn/policy';
 import {
   cleanUp,
@@ -10,11 +10,13 @@ import {
   keepServiceWatchdog,
   notifyService,
   openControlServer,
+  openPolkit,
   setNoNewPrivileges,
   setUndumpable,
   type ControlServer,
   type InstanceLock,
 } from '@aovpn/host';
+import { AccessDesk, type AccessFacts } from './access-desk.ts';
 import { DaemonError } from './daemon-error.ts';
 import { Daemon } from './daemon.ts';
 import { blockEarly, releaseAll } from './early-block.ts';
@@ -96,29 +98,53 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
   process.on('SIGHUP', () => void daemon.rescan().catch(() => {}));
 
-  let control: ControlServer | undefined;
+  const controls: ControlServer[] = [];
   try {
     await daemon.start();
-    const gid = (): number | undefined => groupId(settings.current.group);
-    if (gid() === undefined)
-      log.warn(`there is no group "${settings.current.group}": only root may ask (groupadd --system ${settings.current.group})`);
-    control = await openControlServer({
-      path: path.join(options.runDir, 'control.sock'),
-      gid: gid(),
-      maxBodyBytes: maxRequestBytes,
-      handle: createRouter(daemon, gid),
-      onError: (error) => log.error(`control: ${messageOf(error)}`),
-    });
+    if (groupId(settings.current.group) === undefined)
+      log.warn(
+        `there is no group "${settings.current.group}": nobody but root may look (groupadd --system ${settings.current.group})`,
+      );
+    const desk = new AccessDesk(accessFacts(daemon, settings), openPolkit(), log);
+    const handle = createRouter(daemon, desk);
+    const listen = async (name: string, openTo: 'everybody' | 'root'): Promise<void> => {
+      const control = await openControlServer({
+        path: path.join(options.runDir, name),
+        openTo,
+        maxBodyBytes: maxRequestBytes,
+        interactiveHeader,
+        admit: (peer) => desk.admits(peer),
+        handle,
+        onError: (error) => log.error(`control: ${messageOf(error)}`),
+      });
+      controls.push(control);
+    };
+    await listen(rootSocketName, 'root');
+    await listen(path.basename(defaultSocketPath), 'everybody');
     notifyService(`READY=1\nSTATUS=${daemon.store.names().length} profiles`);
     keepServiceWatchdog();
     log.info('ready');
     log.info(`${await asked} received`);
     notifyService('STOPPING=1');
   } finally {
-    await control?.close();
+    for (const control of controls) await control.close();
     await daemon.stop();
   }
   log.info('stopped');
+}
+
+function accessFacts(daemon: Daemon, settings: SettingsFile): AccessFacts {
+  return {
+    group: () => groupId(settings.current.group),
+    adminGroup: () => {
+      const { adminGroup } = settings.current;
+      return adminGroup === undefined ? undefined : groupId(adminGroup);
+    },
+    mayAnswer: (uid) => daemon.mayAnswer(uid),
+    mayOpenPortal: (uid) => daemon.portal.mayOpen(uid),
+    ownerOf: (name) => daemon.store.ownerOf(name)?.uid,
+    ownsAny: (uid) => daemon.store.names().some((name) => daemon.store.ownerOf(name)?.uid === uid),
+  };
 }
 
 async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {

@@ -1,8 +1,16 @@
 import { lookup } from 'node:dns/promises';
-import { requestPermissions, type ErrorAnswer, type Permission, type Requests } from '@aovpn/api';
+import {
+  requestPermissions,
+  type DaemonEvent,
+  type DaemonStatus,
+  type ErrorAnswer,
+  type Permission,
+  type Requests,
+} from '@aovpn/api';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import type { ControlAnswer, ControlRequest, LineSink, Peer } from '@aovpn/host';
+import type { ControlAnswer, ControlHandling, ControlRequest, LineSink, Peer } from '@aovpn/host';
 import { parseProfile } from '@aovpn/profile';
+import type { AccessDesk } from './access-desk.ts';
 import { DaemonError, type DaemonErrorCode } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { doctorReport } from './doctor.ts';
@@ -12,17 +20,7 @@ import { removeProfile, storeProfile } from './put-profile.ts';
 import { readAnnounceSession, readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
-type RequestName = keyof Requests | 'GET /v1/events' | 'GET /v1/logs' | 'GET /v1/trace' | 'GET /v1/secrets';
-
-/** Streams are not in the contract's list of requests; looking is all that they do. */
-const permissions: { readonly [R in RequestName]: Permission } = {
-  ...requestPermissions,
-  'GET /v1/events': 'read',
-  'GET /v1/logs': 'read',
-  'GET /v1/trace': 'read',
-  // Looking, but at what only root may see.
-  'GET /v1/secrets': 'write',
-};
+type RequestName = keyof typeof requestPermissions;
 
 const withBody: ReadonlySet<RequestName> = new Set([
   'PUT /v1/profiles/:name',
@@ -39,22 +37,23 @@ const maxQuestion = 1000;
 const lookupPatience = 5_000;
 
 /** The answer to each request of the contract, for whoever may ask it. */
-export function createRouter(
-  daemon: Daemon,
-  gid: () => number | undefined,
-): (request: ControlRequest) => ControlAnswer | ((body: unknown) => Promise<ControlAnswer>) {
-  return (request) => {
-    const found = match(request);
-    if (!found) return told(failure(404, 'AOV-DAEMON-511'), daemon);
-    const permission = permissions[found.name];
-    const mayMore = (uid: number): boolean => (permission === 'portal' ? daemon.portal.mayOpen(uid) : daemon.mayAnswer(uid));
-    if (!mayAsk(request.peer, permission, gid(), mayMore)) {
-      daemon.log.warn(`user ${request.peer.uid} (process ${request.peer.pid}) was refused ${found.name}`);
-      return told(failure(403, refusals[permission]), daemon);
+export function createRouter(daemon: Daemon, desk: AccessDesk): (request: ControlRequest) => Promise<ControlHandling> {
+  return async (request) => {
+    const matching = match(request);
+    if (!matching) return told(failure(404, 'AOV-DAEMON-511'), daemon);
+    const found = meant(daemon, matching, request.peer.uid);
+    const { peer, interactive, gone } = request;
+    const permission = requestPermissions[found.name];
+    const connection = connectionOf(daemon, found, request);
+    const verdict = await desk.decide({ permission, peer, connection, interactive, gone });
+    if (verdict.kind === 'no') {
+      daemon.log.warn(`user ${peer.uid} (process ${peer.pid}) was refused ${found.name}`);
+      return told(failure(403, verdict.couldAsk ? 'AOV-DAEMON-554' : refusals[permission]), daemon);
     }
+    const scope = verdict.kind === 'own' ? scopeOf(daemon, desk, peer) : everything;
     return async (body) => {
       try {
-        return await answer(daemon, found.name, meant(daemon, found, request.peer.uid), request, body);
+        return await answer(daemon, found.name, found.parameter, request, body, scope);
       } catch (error) {
         const known = answerOfError(error);
         if (!known) throw error;
@@ -65,34 +64,64 @@ export function createRouter(
 }
 
 /** A name of a profile may be one's own without its prefix. */
-function meant(
-  daemon: Daemon,
-  { name, parameter }: { readonly name: RequestName; readonly parameter: string },
-  uid: number,
-): string {
-  return name.includes(':name') ? daemon.store.meant(parameter, uid) : parameter;
+function meant(daemon: Daemon, { name, parameter }: FoundRequest, uid: number): FoundRequest {
+  return { name, parameter: name.includes('/:name') ? daemon.store.meant(parameter, uid) : parameter };
 }
 
 const refusals: { readonly [P in Permission]: DaemonErrorCode } = {
-  read: 'AOV-DAEMON-510',
-  write: 'AOV-DAEMON-510',
+  look: 'AOV-DAEMON-510',
+  'look-deep': 'AOV-DAEMON-510',
+  'look-prompts': 'AOV-DAEMON-510',
+  'look-portal': 'AOV-DAEMON-510',
+  watch: 'AOV-DAEMON-510',
+  control: 'AOV-DAEMON-510',
+  configure: 'AOV-DAEMON-510',
+  lockdown: 'AOV-DAEMON-510',
+  session: 'AOV-DAEMON-510',
+  keys: 'AOV-DAEMON-510',
   answer: 'AOV-DAEMON-519',
   portal: 'AOV-DAEMON-553',
 };
 
-/**
- * Root may do everything, members of the daemon's group may look, and users whom the settings name may answer prompts or open the way to a
- * captive portal.
- * @param named whether the settings name a user for this permission
- */
-export function mayAsk(peer: Peer, permission: Permission, gid: number | undefined, named: (uid: number) => boolean): boolean {
-  if (peer.uid === 0) return true;
-  if (permission === 'answer' || permission === 'portal') return named(peer.uid);
-  return permission === 'read' && gid !== undefined && (peer.gid === gid || peer.groups.includes(gid));
+/** What a request names, whether there is such a thing or not. */
+interface FoundRequest {
+  readonly name: RequestName;
+  readonly parameter: string;
 }
 
-function match({ method, segments }: ControlRequest): { readonly name: RequestName; readonly parameter: string } | undefined {
-  for (const name of Object.keys(permissions) as RequestName[]) {
+/** Which connection a request is about; undefined: more than one, or the machine. */
+function connectionOf(daemon: Daemon, { name, parameter }: FoundRequest, { query }: ControlRequest): string | undefined {
+  if (name === 'POST /v1/prompts/:id') return daemon.prompts.list().find(({ id }) => id === parameter)?.connection;
+  if (name.includes('/:name')) return parameter;
+  // Of any other request it changes nothing, so it must not change who may ask it either.
+  return takesConnection.has(name) ? query.get('connection') : undefined;
+}
+
+const takesConnection: ReadonlySet<RequestName> = new Set([
+  'GET /v1/doctor',
+  'GET /v1/certificates',
+  'GET /v1/logs',
+  'GET /v1/trace',
+  'GET /v1/secrets',
+]);
+
+/** What somebody sees of a list. */
+interface Scope {
+  readonly all: boolean;
+  of(connection: string): boolean;
+  /** Whose questions. */
+  prompts(connection: string): boolean;
+}
+
+const everything: Scope = { all: true, of: () => true, prompts: () => true };
+
+function scopeOf(daemon: Daemon, desk: AccessDesk, peer: Peer): Scope {
+  const of = (connection: string): boolean => desk.access({ permission: 'look', peer, connection }) !== 'no';
+  return { all: false, of, prompts: (connection) => daemon.mayAnswer(peer.uid) || of(connection) };
+}
+
+function match({ method, segments }: ControlRequest): FoundRequest | undefined {
+  for (const name of Object.keys(requestPermissions) as RequestName[]) {
     const [wantedMethod, pattern] = name.split(' ') as [string, string];
     const wanted = pattern.slice(1).split('/');
     if (wantedMethod !== method || wanted.length !== segments.length) continue;
@@ -108,6 +137,7 @@ async function answer(
   parameter: string,
   { query, peer }: ControlRequest,
   body: unknown,
+  scope: Scope,
 ): Promise<ControlAnswer> {
   if (body !== undefined && !withBody.has(name)) throw new DaemonError('AOV-DAEMON-513', 'this request has no body');
   const ok = <R extends keyof Requests>(_request: R, value: Requests[R]['answer']): ControlAnswer => ({
@@ -116,9 +146,12 @@ async function answer(
   });
   switch (name) {
     case 'GET /v1/status':
-      return ok(name, await daemon.status());
+      return ok(name, cutDown(await daemon.status(), scope));
     case 'GET /v1/profiles':
-      return ok(name, daemon.profiles());
+      return ok(
+        name,
+        daemon.profiles().filter((profile) => scope.of(profile.name)),
+      );
     case 'GET /v1/profiles/:name': {
       const profile = daemon.store.status(parameter);
       if (!profile) throw new DaemonError('AOV-DAEMON-512', parameter);
@@ -185,14 +218,17 @@ async function answer(
       await daemon.announceSession(name.endsWith('open'), readAnnounceSession(body).user, peer.uid);
       return ok(name, { accepted: true });
     case 'GET /v1/prompts':
-      return ok(name, daemon.prompts.list());
+      return ok(
+        name,
+        daemon.prompts.list().filter((prompt) => scope.prompts(prompt.connection)),
+      );
     case 'POST /v1/prompts/:id':
       daemon.prompts.answer(parameter, readPromptAnswer(body), peer.uid);
       return ok(name, { accepted: true });
     case 'GET /v1/events': {
       // Whoever may answer and says so counts as somebody who is there.
       const watches = query.get('prompts') === '1' && (peer.uid === 0 || daemon.mayAnswer(peer.uid));
-      return { stream: (sink) => streamEvents(daemon, sink, watches) };
+      return { stream: (sink) => streamEvents(daemon, sink, watches, scope) };
     }
     case 'GET /v1/logs':
       return { stream: (sink) => streamLines(daemon.log, sink, query) };
@@ -211,23 +247,58 @@ async function answer(
 }
 
 /** What is now, then every change. */
-function streamEvents(daemon: Daemon, sink: LineSink, watches: boolean): () => void {
-  const stop = daemon.subscribe((event) => {
-    sink.write(event);
-  });
+function streamEvents(daemon: Daemon, sink: LineSink, watches: boolean, scope: Scope): () => void {
+  const tell = (event: DaemonEvent): void => {
+    if (isInScope(event, scope)) sink.write(event);
+  };
+  const stop = daemon.subscribe(tell);
   const leave = watches ? daemon.attendance.watch() : undefined;
-  for (const profile of daemon.profiles()) sink.write({ kind: 'profile', profile });
-  if (daemon.portal.status().state !== 'none') sink.write({ kind: 'portal', portal: daemon.portal.status() });
-  for (const prompt of daemon.prompts.list()) sink.write({ kind: 'prompt', prompt });
+  for (const profile of daemon.profiles()) tell({ kind: 'profile', profile });
+  if (daemon.portal.status().state !== 'none') tell({ kind: 'portal', portal: daemon.portal.status() });
+  for (const prompt of daemon.prompts.list()) tell({ kind: 'prompt', prompt });
   daemon.connections().then(
     (connections) => {
-      for (const connection of connections) sink.write({ kind: 'status', connection });
+      for (const connection of connections) tell({ kind: 'status', connection });
     },
     () => sink.end(),
   );
   return () => {
     stop();
     leave?.();
+  };
+}
+
+function isInScope(event: DaemonEvent, scope: Scope): boolean {
+  switch (event.kind) {
+    case 'status':
+      return scope.of(event.connection.name);
+    case 'profile':
+      return scope.of(event.profile.name);
+    case 'removed':
+      return scope.of(event.name);
+    case 'prompt':
+      return scope.prompts(event.prompt.connection);
+    case 'prompt-over':
+      return scope.prompts(event.connection);
+    case 'portal':
+      return true;
+    case 'log':
+    case 'message':
+    case 'datagram':
+    case 'ike-keys':
+    case 'esp-keys':
+      return scope.all;
+  }
+}
+
+/** Whose connections are others' sees neither them nor what apps of theirs there are. LockDown and the portal are everybody's. */
+function cutDown(status: DaemonStatus, scope: Scope): DaemonStatus {
+  if (scope.all) return status;
+  const { traffic: _, ...rest } = status;
+  return {
+    ...rest,
+    connections: status.connections.filter(({ name }) => scope.of(name)),
+    profiles: status.profiles.filter(({ name }) => scope.of(name)),
   };
 }
 

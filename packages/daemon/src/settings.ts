@@ -76,8 +76,10 @@ export const passwordSourceNames = ['file', 'credential', 'secret-service', 'pro
 export type PasswordSourceName = (typeof passwordSourceNames)[number];
 
 export interface Settings {
-  /** Members may read state; the control socket belongs to it. */
+  /** Members may read state. */
   readonly group: string;
+  /** Members may also put connections up and down. */
+  readonly adminGroup?: string;
   /** Who may answer prompts besides root: names or numbers of users. */
   readonly promptUsers: readonly (string | number)[];
   readonly portal: PortalSettings;
@@ -318,7 +320,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   const fault = (table: readonly string[], key: string | undefined, message: string): void => {
     faults.push({ ...locate(source, table, key), message });
   };
-  let { group, promptUsers, allowKeyExport, portal, users } = defaultSettings;
+  let { group, adminGroup, promptUsers, allowKeyExport, portal, users } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
   const notices: string[] = [];
   for (const [name, value] of Object.entries(document)) {
@@ -334,6 +336,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   return {
     settings: {
       group,
+      ...(adminGroup !== undefined && { adminGroup }),
       promptUsers,
       allowKeyExport,
       portal,
@@ -348,8 +351,12 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     for (const [key, value] of Object.entries(table)) {
       switch (key) {
         case 'group':
-          if (typeof value === 'string' && /^[a-z_][a-z0-9_-]{0,31}$/i.test(value)) group = value;
+          if (isGroup(value)) group = value;
           else fault(['daemon'], key, 'group: the name of a group in quotes is wanted');
+          break;
+        case 'admin-group':
+          if (isGroup(value)) adminGroup = value;
+          else fault(['daemon'], key, 'admin-group: the name of a group in quotes is wanted');
           break;
         case 'prompt-users':
           if (Array.isArray(value) && value.length <= 100 && value.every(isUser)) promptUsers = value;
@@ -413,10 +420,14 @@ export const defaultSettings: Settings = {
 };
 
 /** Every key of the `[daemon]` table; docs/settings.md lists the same. */
-export const daemonSettingKeys: readonly string[] = ['group', 'prompt-users', 'allow-key-export'];
+export const daemonSettingKeys: readonly string[] = ['group', 'admin-group', 'prompt-users', 'allow-key-export'];
 
 export function formatFaults(file: string, faults: readonly SettingsFault[]): string {
   return faults.map(({ line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n');
+}
+
+function isGroup(value: unknown): value is string {
+  return typeof value === 'string' && /^[a-z_][a-z0-9_-]{0,31}$/i.test(value);
 }
 
 function isTable(value: unknown): value is Record<string, unknown> {

@@ -7,6 +7,7 @@ import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
 import { openControlServer, type ControlServer } from '@aovpn/host';
+import { AccessDesk } from '../src/access-desk.ts';
 import { Log } from '../src/log.ts';
 import { PromptDesk, type PromptReply } from '../src/prompt-desk.ts';
 import { createRouter } from '../src/router.ts';
@@ -46,12 +47,24 @@ suite('who may answer prompts, by the word of the kernel', { skip: whyNot() }, (
     directory = mkdtempSync(path.join(tmpdir(), 'aovpn-prompt-'));
     chmodSync(directory, 0o755);
     socketPath = path.join(directory, 'control.sock');
-    const daemon = { log, prompts: desk, mayAnswer: (uid: number) => uid === promptUser.uid };
+    const mayAnswer = (uid: number): boolean => uid === promptUser.uid;
+    const no = (): undefined => undefined;
+    const facts = {
+      group: () => group,
+      adminGroup: no,
+      mayAnswer,
+      mayOpenPortal: () => false,
+      ownerOf: no,
+      ownsAny: () => false,
+    };
+    const access = new AccessDesk(facts, { isThere: () => false, ask: async () => ({ kind: 'no' }) }, log);
+    const daemon = { log, store: { meant: (name: string) => name }, prompts: desk, mayAnswer };
     server = await openControlServer({
       path: socketPath,
-      gid: group,
+      openTo: 'everybody',
+      admit: (peer) => access.admits(peer),
       maxBodyBytes: 10_000,
-      handle: createRouter(daemon as never, () => group),
+      handle: createRouter(daemon as never, access),
     });
   });
 
@@ -108,11 +121,13 @@ suite('who may answer prompts, by the word of the kernel', { skip: whyNot() }, (
     assert.equal((await as(promptUser, 'DELETE', '/v1/profiles/corp')).status, 403);
   });
 
-  test('whoever is not in the group does not even reach the socket, prompt user or not', async () => {
+  test('a prompt user needs no group; whoever may do nothing is not even listened to', async () => {
     const { id, reply } = ask();
-    const outsider = { uid: promptUser.uid, gid: 64_299 };
-    assert.deepEqual(await as(outsider, 'POST', `/v1/prompts/${id}`, octets, 'x'), { status: 0, body: 'EACCES' });
-    assert.equal((await as({ uid: 0, gid: 0 }, 'POST', `/v1/prompts/${id}`, octets, 'x')).status, 200);
+    const outsider = await as({ uid: 64_203, gid: 64_299 }, 'POST', `/v1/prompts/${id}`, octets, 'evil');
+    assert.equal(outsider.status, 403, JSON.stringify(outsider));
+    assert.match(JSON.stringify(outsider.body), /AOV-HOST-417/);
+    assert.equal(desk.list().length, 1);
+    assert.equal((await as({ ...promptUser, gid: 64_299 }, 'POST', `/v1/prompts/${id}`, octets, 'x')).status, 200);
     assert.equal((await reply).kind, 'secret');
   });
 

@@ -3,9 +3,11 @@ export { createIkeCrypto } from './crypto/ike-crypto.ts';
 export { createEapCrypto } from './crypto/eap-crypto.ts';
 export { lockInstance, type InstanceLock } from './control/instance-lock.ts';
 export type { Peer } from './control/peer.ts';
+export { openPolkit, type Polkit } from './control/polkit.ts';
 export {
   openControlServer,
   type ControlAnswer,
+  type ControlHandling,
   type ControlRequest,
   type ControlServer,
   type ControlServerOptions,

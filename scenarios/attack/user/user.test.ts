@@ -9,6 +9,7 @@ import { defaultSocketPath } from '@aovpn/api';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { inCheckout } from '../../../lab/host.ts';
 import { repository } from '../../../lab/product.ts';
+import type { Running } from '../../../lab/running.ts';
 import { Stage, users } from '../../../lab/stage.ts';
 
 const gid = 4242;
@@ -85,6 +86,62 @@ suite('attack/user', () => {
     assert.ok(performance.now() - started < 4000);
     await holding.stop('SIGKILL');
     await unmoved();
+  });
+
+  test('users who open hundreds of sockets, send noise, ask and never read, and a crowd that holds all there are: root is answered', async () => {
+    const { client } = stage.world;
+    const flood = `
+      const { connect } = require('node:net');
+      const ask = (line, body = '') => line + ' HTTP/1.1\\r\\nhost: x\\r\\n' + body;
+      const say = [
+        () => Buffer.from(Array.from({ length: 4000 }, () => Math.floor(Math.random() * 256))),
+        () => ask('GET /v1/events', '\\r\\n'),
+        () => ask('GET /v1/status', '\\r\\n').repeat(200),
+        () => ask('PUT /v1/profiles/x', 'content-length: 8000000\\r\\n\\r\\n' + 'x'.repeat(50000)),
+        () => '',
+      ];
+      let opened = 0;
+      const open = (i) => {
+        const line = connect('${defaultSocketPath}', () => { opened++; line.write(say[i % say.length]()); });
+        // Nothing is read, so nobody here hears that the other end has closed: it is given up after a while, and comes again.
+        line.pause().on('error', () => {}).on('close', () => setTimeout(open, 5, i));
+        setTimeout(() => line.destroy(), 300 + i);
+      };
+      for (let i = 0; i < 400; i++) open(i);
+      setInterval(() => opened > 400 && console.log('there'), 50);
+    `;
+    const hold = `
+      const { connect } = require('node:net');
+      let opened = 0;
+      for (let i = 0; i < 16; i++) connect('${defaultSocketPath}', () => ++opened === 16 && console.log('there')).on('error', () => {});
+      setInterval(() => {}, 1000);
+    `;
+    const people = [1, 2, 3, 4, 5, 6, 7].map((i) => ['setpriv', `--reuid=${1010 + i}`, '--regid=1010', `--groups=${gid}`, '--']);
+    const crowd = [...people.map((who) => [who, hold] as const), [member, flood] as const, [stranger, flood] as const];
+    const crowding: Running[] = [];
+    try {
+      for (const [who, script] of crowd) {
+        const one = client.spawn([...who, node, '-e', script], { name: 'crowd' });
+        crowding.push(one);
+        await one.saysWithin(/there/, 30_000);
+      }
+      for (let turn = 0; turn < 5; turn++) {
+        const seen = await stage.product.aovpn(['status', '--json'], { timeoutMs: 30_000 });
+        assert.equal(seen.status, 0, seen.stderr);
+        assert.equal((JSON.parse(seen.stdout) as { connections: unknown[] }).connections.length, 1);
+      }
+      for (const one of crowding) assert.equal(one.exit, undefined, 'they go on');
+      await unmoved();
+    } finally {
+      await Promise.all(crowding.map(async (one) => await one.stop('SIGKILL')));
+    }
+    // Whoever asked too often is heard again after a rest.
+    for (let turn = 0; ; turn++) {
+      const after = await client.run([...member, ...aovpn, 'status'], { timeoutMs: 30_000 });
+      if (after.status === 0) break;
+      assert.match(after.stderr, /AOV-HOST-416/);
+      assert.ok(turn < 50, after.stderr);
+    }
   });
 
   test('names of profiles make no other files than their own', async () => {

@@ -1,9 +1,10 @@
-import { chmodSync, chownSync, unlinkSync } from 'node:fs';
+import { chmodSync, unlinkSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import process from 'node:process';
 import { HostError } from '../host-error.ts';
 import { controlErrors } from './errors.ts';
+import { PeerLimits } from './peer-limits.ts';
 import { peerOf, type Peer } from './peer.ts';
 
 // An import statement would evaluate every export, and with WebSocket a whole HTTP client that nobody needs: 70 ms and 13 MiB.
@@ -15,6 +16,10 @@ export interface ControlRequest {
   readonly segments: readonly string[];
   readonly query: ReadonlyMap<string, string>;
   readonly peer: Peer;
+  /** A person sits in front of the client who can answer questions ({@link ControlServerOptions.interactiveHeader}). */
+  readonly interactive: boolean;
+  /** Aborted when the client goes away. */
+  readonly gone: AbortSignal;
 }
 
 /** Where a stream puts its lines. */
@@ -29,16 +34,22 @@ export type ControlAnswer =
   /** NDJSON: called once the headers are out; what it gives back is called once the reader is gone. */
   | { readonly stream: (sink: LineSink) => () => void };
 
+export type ControlHandling = ControlAnswer | ((body: unknown) => Promise<ControlAnswer>);
+
 export interface ControlServerOptions {
   readonly path: string;
-  /** Group that may connect besides root; undefined: root only. */
-  readonly gid: number | undefined;
+  /** Who can connect at all. The kernel's queue of a socket is shared: whoever can connect can fill it, and for a while nobody else gets in. */
+  readonly openTo: 'everybody' | 'root';
   readonly maxBodyBytes: number;
+  /** Lower case. */
+  readonly interactiveHeader?: string;
+  /** Whether somebody could be allowed anything at all; nobody else's octets are looked at. */
+  readonly admit?: (peer: Peer) => boolean;
   /**
    * Called before the body is read, so that nobody without permission costs more than a header: a refusal, or what handles the
    * body: parsed JSON; octets, to be overwritten after use, of an `application/octet-stream`; undefined when there was none. It throws for our bugs only, never for what a request says.
    */
-  readonly handle: (request: ControlRequest) => ControlAnswer | ((body: unknown) => Promise<ControlAnswer>);
+  readonly handle: (request: ControlRequest) => ControlHandling | Promise<ControlHandling>;
   /** Something that the log should know, rarely. */
   readonly onError?: (error: unknown) => void;
 }
@@ -47,12 +58,23 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-/** Our choices of limits; the socket is open to people who are not root. */
+/** Our choices of limits; everybody on this machine can connect. */
 const controlLimits = {
   headerBytes: 8192,
-  connections: 128,
+  /** All together; what is refused counts for the moment that it takes. */
+  connections: 1024,
+  /** Root's own. */
+  connectionsOfRoot: 128,
+  /** Everybody but root together, so that no crowd of users can lock root out. */
+  connectionsOfUsers: 96,
   /** For one user other than root, so that nobody can lock the others out. */
   connectionsPerUser: 16,
+  /** Refused ones that are given the time to hear so. */
+  lingering: 64,
+  lingerMs: 1_000,
+  requestsUnderWay: 8,
+  requestsPerSecond: 20,
+  requestBurst: 100,
   headersMs: 5_000,
   requestMs: 30_000,
   /** What a slow reader of a stream may leave unread. */
@@ -60,12 +82,12 @@ const controlLimits = {
 } as const;
 
 /**
- * HTTP over a Unix socket, mode 0660, root and one group. Who asks is told by the kernel (`SO_PEERCRED`), never by the request.
+ * HTTP over a Unix socket: who asks is told by the kernel (`SO_PEERCRED`), never by the request, and decides.
  * @throws {HostError} AOV-HOST-400 when the socket cannot be made
  */
 export async function openControlServer(options: ControlServerOptions): Promise<ControlServer> {
   const peers = new WeakMap<Socket, Peer>();
-  const perUser = new Map<number, number>();
+  const limits = new PeerLimits(controlLimits);
   const server = createServer({
     maxHeaderSize: controlLimits.headerBytes,
     headersTimeout: controlLimits.headersMs,
@@ -76,18 +98,20 @@ export async function openControlServer(options: ControlServerOptions): Promise<
   server.maxConnections = controlLimits.connections;
   server.maxHeadersCount = 50;
 
+  // Node's own listener hands the octets to its parser; only those of somebody who may be here get there.
+  const [serve] = server.listeners('connection') as [(this: Server, socket: Socket) => void];
+  server.removeListener('connection', serve);
+  const lingering = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     const peer = peerOf(socket);
-    if (!peer) return refuseSocket(socket, 'AOV-HOST-414', 403);
-    const count = (perUser.get(peer.uid) ?? 0) + 1;
-    if (peer.uid !== 0 && count > controlLimits.connectionsPerUser) return refuseSocket(socket, 'AOV-HOST-413', 503);
-    perUser.set(peer.uid, count);
+    const turnAway = (code: ControlErrorCode, status: number): void => linger(socket, lingering, code, status);
+    if (!peer) return turnAway('AOV-HOST-414', 403);
+    if (options.admit?.(peer) === false) return turnAway('AOV-HOST-417', 403);
+    const leave = limits.enter(peer.uid);
+    if (!leave) return turnAway('AOV-HOST-413', 503);
     peers.set(socket, peer);
-    socket.once('close', () => {
-      const left = (perUser.get(peer.uid) ?? 1) - 1;
-      if (left === 0) perUser.delete(peer.uid);
-      else perUser.set(peer.uid, left);
-    });
+    socket.once('close', leave);
+    serve.call(server, socket);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
@@ -98,11 +122,19 @@ export async function openControlServer(options: ControlServerOptions): Promise<
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const peer = peers.get(request.socket);
     if (!peer) return void request.socket.destroy();
-    answer(request, response, peer, options).catch((error: unknown) => {
-      options.onError?.(error);
-      if (response.headersSent) response.destroy();
-      else refuse(response, 500, 'AOV-HOST-415');
-    });
+    const finish = limits.ask(peer.uid, performance.now());
+    if (!finish) {
+      response.setHeader('connection', 'close');
+      response.setHeader('retry-after', '1');
+      return refuse(response, 429, 'AOV-HOST-416');
+    }
+    answer(request, response, peer, options)
+      .catch((error: unknown) => {
+        options.onError?.(error);
+        if (response.headersSent) response.destroy();
+        else refuse(response, 500, 'AOV-HOST-415');
+      })
+      .finally(finish);
   });
   // Upgrades, CONNECT and "expect" have no place here; without these Node would hang or answer by itself.
   server.on('upgrade', (_request, socket: Socket) => refuseSocket(socket, 'AOV-HOST-410', 400));
@@ -110,10 +142,15 @@ export async function openControlServer(options: ControlServerOptions): Promise<
   server.on('checkExpectation', (_request, response: ServerResponse) => refuse(response, 417, 'AOV-HOST-410'));
 
   await listen(server, options);
-  return { close: () => closeServer(server) };
+  return {
+    close: async () => {
+      for (const socket of lingering) socket.destroy();
+      await closeServer(server);
+    },
+  };
 }
 
-async function listen(server: Server, { path, gid, onError }: ControlServerOptions): Promise<void> {
+async function listen(server: Server, { path, openTo, onError }: ControlServerOptions): Promise<void> {
   try {
     unlinkSync(path);
   } catch (error) {
@@ -121,7 +158,7 @@ async function listen(server: Server, { path, gid, onError }: ControlServerOptio
   }
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  // Between bind(2) and chmod(2) nobody but root may connect.
+  // Nobody connects before all is in place.
   const umask = process.umask(0o177);
   try {
     server.listen(path, resolve);
@@ -130,10 +167,7 @@ async function listen(server: Server, { path, gid, onError }: ControlServerOptio
   }
   try {
     await promise;
-    if (gid !== undefined) {
-      chownSync(path, process.getuid?.() ?? 0, gid);
-      chmodSync(path, 0o660);
-    }
+    if (openTo === 'everybody') chmodSync(path, 0o666);
   } catch (error) {
     server.close();
     throw socketError(path, error);
@@ -162,7 +196,11 @@ async function answer(
 ): Promise<void> {
   const target = parseTarget(request.url ?? '');
   if (!target) return refuse(response, 400, 'AOV-HOST-410');
-  const handler = options.handle({ method: request.method ?? '', ...target, peer });
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const { method = '', headers } = request;
+  const interactive = options.interactiveHeader !== undefined && headers[options.interactiveHeader] !== undefined;
+  const handler = await options.handle({ method, ...target, peer, interactive, gone: gone.signal });
   if (typeof handler !== 'function') {
     if (hasBody(request)) response.setHeader('connection', 'close');
     return give(response, handler);
@@ -281,12 +319,33 @@ function refuse(response: ServerResponse, status: number, code: ControlErrorCode
   send(response, status, errorBody(code));
 }
 
-function refuseSocket(socket: Socket, code: ControlErrorCode, status: number): void {
-  const body = JSON.stringify(errorBody(code));
-  const head = `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
+/**
+ * Says no, and closes once the client has heard it: closed at once, a socket with unread octets tells its other end "connection reset" instead. A crowd is not
+ * waited for.
+ */
+function linger(socket: Socket, lingering: Set<Socket>, code: ControlErrorCode, status: number): void {
+  if (lingering.size >= controlLimits.lingering) return refuseSocket(socket, code, status);
+  lingering.add(socket);
+  const patience = setTimeout(() => socket.destroy(), controlLimits.lingerMs);
+  socket.once('close', () => {
+    clearTimeout(patience);
+    lingering.delete(socket);
+  });
   socket.on('error', () => socket.destroy());
-  if (socket.writable) socket.end(head + body, () => socket.destroy());
+  // What it says is thrown away.
+  socket.resume().on('end', () => socket.destroy());
+  socket.end(refusal(code, status));
+}
+
+function refuseSocket(socket: Socket, code: ControlErrorCode, status: number): void {
+  socket.on('error', () => socket.destroy());
+  if (socket.writable) socket.end(refusal(code, status), () => socket.destroy());
   else socket.destroy();
+}
+
+function refusal(code: ControlErrorCode, status: number): string {
+  const body = JSON.stringify(errorBody(code));
+  return `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`;
 }
 
 type ControlErrorCode = (typeof controlErrors)[number]['code'];

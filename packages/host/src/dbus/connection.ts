@@ -17,8 +17,8 @@ import {
 
 /** A connection to a message bus. Every failure is an `Error`; one that the other side named is a {@link DbusError}. */
 export interface DbusConnection {
-  /** The values of the answer. Octets of the call and of the answer that went through here are overwritten. */
-  call(call: MethodCall): Promise<readonly DbusValue[]>;
+  /** The values of the answer, which has five seconds unless said otherwise. Octets of the call and of the answer that went through here are overwritten. */
+  call(call: MethodCall, patienceMs?: number): Promise<readonly DbusValue[]>;
   /** Why it is over, once it is; never rejects. */
   readonly over: Promise<Error>;
   close(): void;
@@ -153,7 +153,7 @@ class Bus implements DbusConnection {
     await inTime(this.#begun.promise);
   }
 
-  async call(call: MethodCall): Promise<readonly DbusValue[]> {
+  async call(call: MethodCall, patienceMs = answerMs): Promise<readonly DbusValue[]> {
     if (this.#over) throw this.#over;
     const serial = ++this.#serial;
     const { promise, resolve, reject } = Promise.withResolvers<readonly DbusValue[]>();
@@ -161,7 +161,7 @@ class Bus implements DbusConnection {
     const message = encodeCall(serial, call);
     this.#wire.output.write(message, () => message.fill(0));
     try {
-      return await inTime(promise);
+      return await inTime(promise, patienceMs);
     } finally {
       this.#waiting.delete(serial);
     }
@@ -268,9 +268,9 @@ class Bus implements DbusConnection {
   }
 }
 
-async function inTime<T>(promise: Promise<T>): Promise<T> {
+async function inTime<T>(promise: Promise<T>, patienceMs = answerMs): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`no answer within ${answerMs / 1000} s`)), answerMs);
+  const timer = setTimeout(() => reject(new Error(`no answer within ${patienceMs / 1000} s`)), patienceMs);
   try {
     return await Promise.race([promise, late]);
   } finally {

@@ -172,3 +172,7 @@ export const flock = bind('int flock(int, int)') as (fd: number, operation: numb
 
 /** Makes `target` another name of what `fd` is, in one step: no moment in which the number is free. */
 export const dup3 = bind('int dup3(int, int, int)') as (fd: number, target: number, flags: number) => number;
+
+const syscall = bind('long syscall(long, int, uint)') as (number: number, a: number, b: number) => number;
+/** By number, the same on every machine: C libraries before 2.36 have no name for it. */
+export const pidfdOpen = (pid: number): number => syscall(434, pid, 0);
