@@ -12,17 +12,25 @@ export interface UdpReport {
   readonly lost: number;
 }
 
+interface Datagrams {
+  readonly packets: number;
+  readonly lost_packets: number;
+}
+
 interface Report {
   readonly end: {
     readonly sum_received?: { readonly bits_per_second: number; readonly bytes: number };
-    readonly sum?: { readonly packets: number; readonly lost_packets: number; readonly seconds: number };
+    readonly sum?: Datagrams & { readonly seconds: number };
   };
   readonly error?: string;
 }
 
+/** Where a second server listens, for the other direction: a server serves one client at a time. */
+const [first, second] = ['5201', '5202'];
+
 /** Starts an iperf3 server; it ends with the world. */
-export async function startIperfServer(host: Host): Promise<void> {
-  const server = host.spawn(['iperf3', '--server', '--forceflush'], { name: 'iperf3' });
+export async function startIperfServer(host: Host, ...how: readonly string[]): Promise<void> {
+  const server = host.spawn(['iperf3', '--server', '--forceflush', ...how], { name: ['iperf3', ...how].join('-') });
   await server.saysWithin(/listening/, 5000);
 }
 
@@ -37,6 +45,26 @@ export async function udp(host: Host, target: string, size: number, rate: number
   const how = ['-u', '-l', String(size), '-b', rate === 0 ? '0' : `${rate}M`, '-t', String(seconds)];
   const { packets, lost_packets, seconds: took } = (await run(host, target, how)).end.sum!;
   return { perSecond: (packets - lost_packets) / took, lost: (100 * lost_packets) / packets };
+}
+
+/** Starts servers for {@link udpBothWays}. @param address the one that is asked, from which datagrams are to come back */
+export async function startIperfServers(host: Host, address: string): Promise<void> {
+  for (const port of [first, second]) await startIperfServer(host, '--port', port, '--bind', address);
+}
+
+/** Datagrams of one size in both directions at once. @param rate Mbit/s in each */
+export async function udpBothWays(
+  host: Host,
+  target: string,
+  size: number,
+  rate: number,
+  seconds: number,
+): Promise<{ readonly packets: number; readonly lost: number }> {
+  const how = ['-u', '-l', String(size), '-b', `${rate}M`, '-t', String(seconds)];
+  const both = await Promise.all([run(host, target, how), run(host, target, ['--port', second, '--reverse', ...how])]);
+  const sums = both.map(({ end }) => end.sum!);
+  const add = (what: keyof Datagrams): number => sums.reduce((all, sum) => all + sum[what], 0);
+  return { packets: add('packets'), lost: add('lost_packets') };
 }
 
 async function run(host: Host, target: string, how: readonly string[]): Promise<Report> {
