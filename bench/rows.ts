@@ -1,4 +1,5 @@
 import { stubAdded, stubAddedP99, stubRate, stubRules } from './b10-stub.ts';
+import { nameTrigger } from './b11-name-trigger.ts';
 import { filterLoad, filterThroughput } from './b12-filters.ts';
 import { lockdownLoad, lockdownThroughput } from './b12-lockdown.ts';
 import { unwatchedExec, watchedExec } from './b13-exec.ts';
@@ -39,6 +40,7 @@ export const rows: readonly Row[] = [
   stubAddedP99,
   stubRules,
   stubRate,
+  nameTrigger,
   filterLoad,
   filterThroughput,
   lockdownLoad,
