@@ -235,6 +235,10 @@ export class Daemon {
       facts: () => this.#network.facts,
       intents: () => this.intents(),
       settings: (name) => settings.current.of(name),
+      credential: (name) => {
+        const { material, credential } = this.#candidates.get(name)?.credentials ?? {};
+        return material?.machine ?? credential;
+      },
       // Nobody but a gateway is looked up past a lock.
       resolve: async (host) =>
         this.#wantsLock() ? { addresses: [], why: 'LockDown is in force' } : await this.lookup.outside(host),

@@ -64,6 +64,8 @@ export interface ProfileSettings extends ConnectionSettings {
   /** SHA-256 of public keys, in base64. */
   readonly trustedBeaconPins?: readonly string[];
   readonly trustedBeaconCa?: string;
+  /** It asks for our certificate: the machine's, or else the profile's. */
+  readonly trustedBeaconCertificate?: boolean;
   /** Names whose addresses go into the tunnel, and those that go beside it; lower case, no dot at the end. */
   readonly includeNames: readonly string[];
   readonly excludeNames: readonly string[];
@@ -162,6 +164,7 @@ const flag =
       | 'allowWeak'
       | 'allowEapOnly'
       | 'triggerHold'
+      | 'trustedBeaconCertificate'
       | 'rawKey'
       | 'ppkRequired'
       | 'childless'
@@ -283,6 +286,7 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'trusted-beacon': beacon,
   'trusted-beacon-pin': pins,
   'trusted-beacon-ca': path('trustedBeaconCa'),
+  'trusted-beacon-certificate': flag('trustedBeaconCertificate'),
   'data-plane': (value) =>
     dataPlaneWishes.some((wish) => wish === value)
       ? { dataPlane: value as DataPlaneWish }
@@ -404,6 +408,8 @@ export function parseSettings(source: string): { readonly settings: Settings } |
         settings.trustedBeacon ? 'trusted-beacon' : settings.trustedBeaconPins ? 'trusted-beacon-pin' : 'trusted-beacon-ca',
         'trusted-beacon and one of trusted-beacon-pin and trusted-beacon-ca belong together',
       );
+    if (settings.trustedBeaconCertificate && !settings.trustedBeacon)
+      fault(['profile', profile], 'trusted-beacon-certificate', 'trusted-beacon-certificate needs a trusted-beacon');
     profiles.set(profile, settings);
   }
 }

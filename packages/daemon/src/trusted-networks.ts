@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { formatAddress } from '@aovpn/bytes';
-import type { BeaconQuestion, BeaconResult, NetworkFacts } from '@aovpn/host';
+import type { BeaconQuestion, BeaconResult, Credential, NetworkFacts } from '@aovpn/host';
 import { decideTrustedNetwork, wantsBeacon, type BeaconAnswer, type Intent, type TrustVerdict } from '@aovpn/policy';
 import type { Log } from './log.ts';
 import type { ResolveAnswer } from './resolve-gateway.ts';
@@ -19,6 +19,8 @@ export interface TrustedNetworksOptions {
   readonly facts: () => NetworkFacts | undefined;
   readonly intents: () => ReadonlyMap<string, Intent>;
   readonly settings: (name: string) => ProfileSettings;
+  /** What this machine shows a beacon that asks for it; undefined: it has none, or it cannot be used. */
+  readonly credential: (name: string) => Credential | undefined;
   /** By the machine's own name servers, outside every tunnel. */
   readonly resolve: (host: string) => Promise<ResolveAnswer>;
   readonly askBeacon: (question: BeaconQuestion) => Promise<BeaconResult>;
@@ -86,6 +88,7 @@ export class TrustedNetworks {
       facts.defaultRoutes.map(({ device, gateway }) => `${device} ${gateway ? formatAddress(gateway) : ''}`).sort(),
       facts.suffixes.map(({ device, suffix }) => `${device} ${suffix}`).sort(),
       [trustedBeacon, settings.trustedBeaconPins, settings.trustedBeaconCa],
+      settings.trustedBeaconCertificate ? (this.#options.credential(name)?.id ?? '') : undefined,
     ]);
     const known = this.#asked.get(name);
     if (known?.key === key) return known.answer;
@@ -100,7 +103,7 @@ export class TrustedNetworks {
     const label = `the beacon ${where.host}`;
     let answer: BeaconAnswer;
     try {
-      const result = await this.#prove(settings);
+      const result = await this.#prove(name, settings);
       answer = result.proven
         ? { kind: 'proven', what: `${label} has proven itself` }
         : { kind: 'refuted', what: `${label} has not proven itself: ${result.why}` };
@@ -125,25 +128,51 @@ export class TrustedNetworks {
     }, again);
   }
 
-  async #prove(settings: ProfileSettings): Promise<BeaconResult> {
+  /** A handshake cannot wait for a PIN; whoever is asked for it now is asked in vain for this time. @throws when there is none */
+  async #unlocked(profile: string, end: number): Promise<Credential> {
+    const credential = this.#options.credential(profile);
+    if (!credential) throw new Error('it asks for our certificate, and there is none');
+    const ready = await soon(
+      end,
+      credential.unlock().then(() => true),
+      false,
+    );
+    if (!ready) throw new Error('the token with our certificate is not unlocked in time');
+    return credential;
+  }
+
+  async #prove(profile: string, settings: ProfileSettings): Promise<BeaconResult> {
     const { configDir, resolve, askBeacon, mark } = this.#options;
     const { host, port } = settings.trustedBeacon!;
     const end = performance.now() + patience;
     const proof = settings.trustedBeaconCa
       ? ({ kind: 'authorities', pem: await readOwn(path.resolve(configDir, settings.trustedBeaconCa)) } as const)
       : ({ kind: 'pins', pins: settings.trustedBeaconPins ?? [] } as const);
-    const late = new Promise<ResolveAnswer>((done) => {
-      setTimeout(() => done({ addresses: [], why: 'its name is not resolved in time' }), patience).unref();
-    });
-    const { addresses, why } = await Promise.race([resolve(host), late]);
+    const credential = settings.trustedBeaconCertificate ? await this.#unlocked(profile, end) : undefined;
+    const { addresses, why } = await soon(end, resolve(host), { addresses: [], why: 'its name is not resolved in time' });
     const left = Math.max(1, end - performance.now());
     const results = await Promise.all(
-      addresses.slice(0, maxAddresses).map((address) => askBeacon({ address, port, name: host, proof, mark, timeoutMs: left })),
+      addresses
+        .slice(0, maxAddresses)
+        .map((address) =>
+          askBeacon({ address, port, name: host, proof, mark, timeoutMs: left, ...(credential && { credential }) }),
+        ),
     );
     return (
       results.find(({ proven }) => proven) ??
       results[0] ?? { proven: false, why: why ?? 'its name has no address in this network' }
     );
+  }
+}
+
+/** `otherwise` when it takes longer than until `end`, of the monotonic clock. */
+async function soon<T>(end: number, promise: Promise<T>, otherwise: T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<T>((done) => (timer = setTimeout(() => done(otherwise), end - performance.now())));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

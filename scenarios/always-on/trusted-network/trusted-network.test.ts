@@ -36,12 +36,12 @@ suite('always-on/trusted-network', () => {
   const arrive = (suffix: string): void =>
     stage.world.client.write('/etc/resolv.conf', `search ${suffix}\nnameserver ${network.internet.dns4}\n`);
   /** A TLS server that only this network has. */
-  const light = async ({ chainPem, keyPem }: Pick<Issued, 'chainPem' | 'keyPem'>): Promise<void> => {
+  const light = async ({ chainPem, keyPem }: Pick<Issued, 'chainPem' | 'keyPem'>, ...more: string[]): Promise<void> => {
     const { router } = stage.world;
     router.write('/run/beacon.pem', chainPem);
     router.write('/run/beacon.key', keyPem, 0o600);
     const files = ['-cert', '/run/beacon.pem', '-key', '/run/beacon.key'];
-    beacon = router.spawn(['openssl', 's_server', '-accept', `${home.router4}:${beaconPort}`, ...files, '-www'], {
+    beacon = router.spawn(['openssl', 's_server', '-accept', `${home.router4}:${beaconPort}`, ...files, '-www', ...more], {
       name: 'beacon',
     });
     await beacon.saysWithin(/ACCEPT/, 10_000);
@@ -113,6 +113,31 @@ suite('always-on/trusted-network', () => {
     assert.equal(outside.trust?.verdict, 'untrusted');
     assert.match(outside.trust.why, /has not proven itself/);
     await world.moveClient('home');
+  });
+
+  test('a beacon that asks for the certificate of the machine: it is shown it; one that refuses it is none', async () => {
+    const { world, product } = stage;
+    world.client.write('/etc/aovpn/beacon-ca.pem', world.pki.root.certificatePem);
+    await product.settings(
+      `[profile.corp]\ntrusted-beacon = "${beaconName}:${beaconPort}"\ntrusted-beacon-ca = "beacon-ca.pem"\ntrusted-beacon-certificate = true\n`,
+    );
+    world.client.write('/etc/hosts', `127.0.0.1 localhost\n${home.router4} ${beaconName}\n`);
+    const real = world.pki.root.issue({ commonName: beaconName, dns: [beaconName], usages: ['serverAuth'] });
+    const demanding = ['-Verify', '3', '-verify_return_error', '-CAfile', '/run/beacon-clients.pem'];
+    world.router.write('/run/beacon-clients.pem', world.pki.root.certificatePem);
+    await light(real, ...demanding);
+    arrive(zone);
+    await put();
+    assert.equal((await becomes('trusted')).trust?.spoofable, false);
+    const { subject } = new X509Certificate(stage.machine().certificatePem!);
+    const commonName = /CN=(.*)/.exec(subject)![1]!;
+    await beacon!.saysWithin(new RegExp(`CN ?= ?${commonName.replaceAll('.', '\\.')}`), 10_000);
+    await stage.clear();
+    await beacon?.stop('SIGKILL');
+    world.router.write('/run/beacon-clients.pem', real.chainPem);
+    await light(real, ...demanding);
+    await put();
+    assert.match((await becomes('up')).trust?.why ?? '', /does not take our certificate/);
   });
 
   test('a rogue DHCP server that hands out the company’s suffix: believed without a beacon, and told so; not with one', async () => {

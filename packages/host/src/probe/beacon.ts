@@ -1,8 +1,16 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { isIP, type Socket } from 'node:net';
-import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { connect, createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import type { Credential } from '../keys/credential.ts';
+import { readPemBlocks } from '../keys/pem.ts';
 import { openMarkedStream } from '../sys/index.ts';
+import { receivedCertificates } from '../tls/verify-server.ts';
+import { AnchorStore } from '../trust/anchor-store.ts';
+import { CertificateError, parseCertificate } from '../trust/certificate.ts';
+import { findPath } from '../trust/certification-path.ts';
+import { oid } from '../trust/oid.ts';
+import { ProofWire } from './proof-wire.ts';
 
 /** A server that only the trusted network has, and how it proves itself. */
 export interface BeaconQuestion {
@@ -17,6 +25,11 @@ export interface BeaconQuestion {
   readonly proof:
     | { readonly kind: 'pins'; readonly pins: readonly string[] }
     | { readonly kind: 'authorities'; readonly pem: string };
+  /**
+   * Our certificate, for a beacon that asks for one; unlocked. It is shown to nobody but a beacon that has proven itself, and never in the clear: with it
+   * TLS 1.3 is needed. A beacon that refuses it is none.
+   */
+  readonly credential?: Credential;
   /** `SO_MARK` of the connection, so that no tunnel carries it. */
   readonly mark: number;
   /** Milliseconds for all of it. */
@@ -29,7 +42,8 @@ export type BeaconResult = { readonly proven: true } | { readonly proven: false;
  * Shakes hands with a beacon by TLS 1.2 or later: that it holds the key is what proves it; nothing is asked of it, and nothing said. An answer
  * relayed from afar is the real beacon's, so it must not be reachable from outside its network.
  */
-export function askBeacon({ address, port, name, proof, mark, timeoutMs }: BeaconQuestion): Promise<BeaconResult> {
+export function askBeacon(question: BeaconQuestion): Promise<BeaconResult> {
+  const { address, port, mark, timeoutMs } = question;
   return new Promise((resolve) => {
     let socket: Socket;
     try {
@@ -38,53 +52,92 @@ export function askBeacon({ address, port, name, proof, mark, timeoutMs }: Beaco
       resolve({ proven: false, why: `no socket: ${(error as Error).message}` });
       return;
     }
-    let secure: TLSSocket | undefined;
+    let end: (() => void) | undefined;
     const finish = (result: BeaconResult): void => {
       clearTimeout(timer);
-      secure?.destroy();
+      end?.();
       socket.destroy();
       resolve(result);
     };
-    const fail = (why: string): void => finish({ proven: false, why });
-    const timer = setTimeout(() => fail('no answer in time'), timeoutMs);
-    socket.on('error', (error) => fail(error.message));
+    const timer = setTimeout(() => finish({ proven: false, why: 'no answer in time' }), timeoutMs);
+    socket.on('error', (error) => finish({ proven: false, why: error.message }));
     socket.connect({ host: formatAddress(address), port }, () => {
-      secure = connect({
-        socket,
-        minVersion: 'TLSv1.2',
-        servername: isIP(name) === 0 ? name : '',
-        rejectUnauthorized: proof.kind === 'authorities',
-        ...(proof.kind === 'authorities'
-          ? { ca: proof.pem, checkServerIdentity: (_host: string, certificate: PeerCertificate) => misnamed(certificate, name) }
-          : {}),
-      });
-      secure.on('error', (error) => fail(error.message));
-      secure.on('close', () => fail('it ended the connection'));
-      secure.on('secureConnect', () => {
-        if (proof.kind === 'authorities') return secure!.authorized ? finish({ proven: true }) : fail('not authorized');
-        const found = pinOf(secure!);
-        finish(
-          found !== undefined && proof.pins.includes(found)
-            ? { proven: true }
-            : { proven: false, why: `its key is ${found === undefined ? 'not shown' : `sha256/${found}`}, which is not pinned` },
-        );
-      });
+      try {
+        end = shakeHands(socket, question, (why) => finish(why === undefined ? { proven: true } : { proven: false, why }));
+      } catch (error) {
+        finish({ proven: false, why: (error as Error).message });
+      }
     });
   });
 }
 
+/** @param done called with why it is not the beacon; undefined: it is. @returns what ends it */
+function shakeHands(socket: Socket, question: BeaconQuestion, done: (why: string | undefined) => void): () => void {
+  const { name, credential } = question;
+  const options: SecureContextOptions = { minVersion: credential ? 'TLSv1.3' : 'TLSv1.2', ca: [] };
+  let believed = false;
+  const wire = credential && new ProofWire(socket);
+  const secure = connect({
+    socket: wire ?? socket,
+    secureContext: credential ? credential.secureContext(options) : createSecureContext(options),
+    servername: isIP(name) === 0 ? name : '',
+    // It is judged here, with a certificate of ours before that is sent: Node would do so afterwards.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+  });
+  secure.on('error', (error) => {
+    const ours = credential?.takeFailure();
+    done(ours ? `our key: ${ours.message}` : believed ? `it does not take our certificate: ${error.message}` : error.message);
+  });
+  secure.on('close', () => done(believed ? undefined : 'it ended the connection'));
+  const judge = async (): Promise<void> => {
+    const why = await unbelievable(secure, question);
+    if (why !== undefined || !wire) return done(why);
+    believed = true;
+    wire.letGo();
+    // Whether it takes our certificate it says now, or by going away in peace.
+    secure.end();
+  };
+  // It has shown possession of its key; nothing of ours has gone yet.
+  secure.on('secureConnect', () => void judge().catch((error: unknown) => done((error as Error).message)));
+  secure.resume();
+  return () => {
+    secure.destroy();
+    wire?.destroy();
+  };
+}
+
+async function unbelievable(secure: TLSSocket, { proof, name }: BeaconQuestion): Promise<string | undefined> {
+  const shown = receivedCertificates(secure);
+  const [leaf] = shown;
+  if (!leaf) return 'it showed no certificate';
+  if (proof.kind === 'pins') {
+    const found = pinOf(leaf);
+    return proof.pins.includes(found) ? undefined : `its key is sha256/${found}, which is not pinned`;
+  }
+  const blocks = readPemBlocks(proof.pem).filter(({ label }) => label === 'CERTIFICATE');
+  const anchors = AnchorStore.fromDer(blocks.map(({ der }) => der));
+  try {
+    const certificates = shown.map((der) => parseCertificate(der));
+    const found = await findPath({ certificates, anchors, now: new Date(), purposes: [oid.serverAuth] });
+    if (found.kind === 'refused') return `its certificate: ${found.detail}`;
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    return `its certificate: ${error.message}`;
+  }
+  return misnamed(leaf, name);
+}
+
 /** RFC 7469 §2.4 */
-function pinOf(secure: TLSSocket): string | undefined {
-  const { raw } = secure.getPeerCertificate();
-  if (!raw) return undefined;
-  const key = new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' });
+function pinOf(leaf: Uint8Array): string {
+  const key = new X509Certificate(leaf).publicKey.export({ type: 'spki', format: 'der' });
   return createHash('sha256').update(key).digest('base64');
 }
 
 /** By alternative names alone, as everywhere here (RFC 9525). */
-function misnamed({ raw }: PeerCertificate, name: string): Error | undefined {
-  const certificate = new X509Certificate(raw);
+function misnamed(leaf: Uint8Array, name: string): string | undefined {
+  const certificate = new X509Certificate(leaf);
   const fits =
     isIP(name) === 0 ? certificate.checkHost(name, { subject: 'never', partialWildcards: false }) : certificate.checkIP(name);
-  return fits === undefined ? new Error(`its certificate does not name ${name}`) : undefined;
+  return fits === undefined ? `its certificate does not name ${name}` : undefined;
 }
