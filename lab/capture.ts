@@ -34,6 +34,13 @@ export class Capture {
     return parsePcap(readFileSync(this.file));
   }
 
+  /** The end, and the file as it is: of a device without Ethernet. */
+  async stopRaw(): Promise<Buffer> {
+    await sleep(100);
+    await this.#running.stop('SIGINT');
+    return readFileSync(this.file);
+  }
+
   async stop(): Promise<readonly WirePacket[]> {
     await sleep(100);
     await this.#running.stop('SIGINT');

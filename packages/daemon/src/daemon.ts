@@ -160,8 +160,7 @@ export class Daemon {
         log,
         clock: Date.now,
       }),
-      // Nobody's until a tunnel can be kept to one user.
-      signedIn: () => this.#signedIn().filter(() => false),
+      signedIn: () => this.#signedIn(),
       open: (owner) => openUserStore(owner, this.#userStoreOptions()),
     });
     this.apps = new AppStore({ configDir: options.configDir, log });

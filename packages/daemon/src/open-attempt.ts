@@ -29,6 +29,8 @@ export interface AttemptContext {
   /** Of certificates of RADIUS servers. */
   readonly revocation: RevocationChecker;
   readonly device: string;
+  /** Other tunnels are there. */
+  readonly beside: boolean;
   /** `SO_MARK` of our outer packets. */
   readonly mark: number;
 }
@@ -70,7 +72,7 @@ export function makeAttempt(
     {
       name,
       dataPlane,
-      config: sentTo(more ? withShortInit(compiled.config) : compiled.config, place),
+      config: { ...sentTo(more ? withShortInit(compiled.config) : compiled.config, place), beside: context.beside },
       authentication: compiled.authentication,
       gateway: place.address,
       ports: { udp: settings.gatewayPort, tcp: settings.tcpPort },

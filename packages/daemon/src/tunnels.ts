@@ -90,6 +90,7 @@ export class Tunnels {
       keyExport: this.#keyExport,
       revocation: this.#revocation,
       device: deviceNameOf(name, profiles()),
+      beside: [...this.#tunnels.keys()].some((other) => other !== name),
       mark: outerMark,
     };
     let tunnel: Tunnel;

@@ -16,13 +16,33 @@ import type { IdentityFacts } from './filter/identity.ts';
 import { nameServerRules } from './filter/name-server-rule.ts';
 import { FilterProblems } from './filter/problem.ts';
 import type { Intent } from './intent.ts';
-import { landingRulePriority, markRulePriority, routingTable, tableRulePriority } from './linux-number.ts';
+import {
+  appMarkMask,
+  appMarkOf,
+  forcedTable,
+  landingRulePriority,
+  markRulePriority,
+  nowhereIndex,
+  routingTable,
+  tableRulePriority,
+} from './linux-number.ts';
 import { compileLockdown } from './lockdown/compile-lockdown.ts';
 import type { GatewayEndpoint, PortalHole } from './lockdown/lockdown-plan.ts';
 import { compileProxy } from './proxy/compile-proxy.ts';
 import { compileNamedRoutes } from './route/named-route.ts';
 import { localNetworkProblems } from './route/judge-local-network.ts';
-import { emptyPlan, type DnsRule, type PastTunnel, type Plan, type RoutePlan, type RulePlan, type TunnelPlan } from './plan.ts';
+import { groupByUser } from './scope/group-by-user.ts';
+import { compileScope, compileScopeRules } from './scope/compile-scope.ts';
+import {
+  emptyPlan,
+  type DnsRule,
+  type PastTunnel,
+  type Plan,
+  type RoutePlan,
+  type RulePlan,
+  type TunnelPlan,
+  type TunnelScope,
+} from './plan.ts';
 
 /** A tunnel that is up (or about to be): what its profile wants, and what its gateway gave. */
 export interface LiveTunnel {
@@ -60,31 +80,72 @@ export interface PlanInput {
 export function compilePlan(input: PlanInput): Plan {
   const { tunnels, host } = input;
   const preferred = [...tunnels].sort(byPreference);
+  const shared = preferred.filter(({ intent }) => intent.user === undefined);
   const idle = (input.idle ?? []).toSorted(compareIntents);
   const lockdown = compileLockdown(input);
   // Under LockDown the machine's own name servers are for gateway names alone: what programs ask goes into the tunnel or nowhere.
-  const dns = compileDns(preferred, idle, lockdown ? { ...host, mark: 0 } : host, input.readiness);
-  const { filters, apps, problems, ways, registrations } = compileTraffic(preferred, idle, dns.rules, input);
-  const { routes: shared, local } = compileRoutes(preferred, dns.rules, host);
-  const routes = [...shared, ...compileForcedRoutes(ways, host)].sort(compareRoutes);
-  const proxied = compileProxy(preferred);
+  const nameHost = lockdown ? { ...host, mark: 0 } : host;
+  const dns = compileDns(
+    shared,
+    idle.filter(({ user }) => user === undefined),
+    nameHost,
+    input.readiness,
+  );
+  const owned = groupByUser(preferred, ({ intent }) => intent.user);
+  const userRules = [...owned.values()].flatMap((mine) => compileDns(mine, [], nameHost).rules);
+  const { filters, apps, problems, ways, registrations } = compileTraffic(
+    preferred,
+    idle,
+    [...dns.rules, ...userRules],
+    [...owned.keys()],
+    input,
+  );
+  const scopes = [...owned].flatMap(([user, mine]) => {
+    const path = ways.scopes.get(user);
+    return path ? [compileScope(user, path, mine, { tunnels: shared, names: dns.rules }, nameHost)] : [];
+  });
+  const scopeOf = (user: number | undefined): TunnelScope | undefined =>
+    user === undefined ? undefined : (scopes.find(({ scope }) => scope.user === user)?.scope ?? nowhere(user));
+  const { routes: common, local } = compileRoutes(shared, dns.rules, host);
+  const routes = [...common, ...compileForcedRoutes(ways, host), ...scopes.flatMap((scope) => scope.routes)].sort(compareRoutes);
+  const proxied = compileProxy(shared);
   const inForce = preferred.length > 0 || ways.ways.length > 0;
+  const rulesOf = (family: 4 | 6): RulePlan[] =>
+    compileRules(family, host, [
+      ...compileForcedRules(ways, family),
+      ...scopes.flatMap((scope) => compileScopeRules(scope, family)),
+    ]);
   return {
     ...emptyPlan,
-    tunnels: preferred.map((tunnel) => compileTunnel(tunnel, host, shared)),
+    tunnels: preferred.map((tunnel) => {
+      const { user } = tunnel.intent;
+      const own = user === undefined ? common : (scopes.find(({ scope }) => scope.user === user)?.routes ?? []);
+      return compileTunnel(tunnel, host, own, scopeOf(user));
+    }),
     routes,
-    rules: inForce ? ([4, 6] as const).flatMap((family) => compileRules(family, host, compileForcedRules(ways, family))) : [],
-    dns: { ...dns, registrations },
+    rules: inForce ? ([4, 6] as const).flatMap(rulesOf) : [],
+    dns: { ...dns, registrations, ...(scopes.length > 0 && { users: scopes.map(({ names }) => names) }) },
     filters,
     apps,
     ...(proxied.proxy && { proxy: proxied.proxy }),
     problems: [
       ...problems,
       ...proxied.problems,
-      ...localNetworkProblems(local),
+      ...localNetworkProblems([...local, ...scopes.flatMap((scope) => scope.local)]),
       ...preferred.flatMap((tunnel) => compileNamedRoutes(tunnel).problems),
     ],
     ...(lockdown && { lockdown }),
+  };
+}
+
+/** Of a user for whom no way is left: nothing leads into the tunnel, and nobody else gets in either. */
+function nowhere(user: number): TunnelScope {
+  return {
+    user,
+    mark: appMarkOf(nowhereIndex),
+    mask: appMarkMask,
+    table: forcedTable(nowhereIndex),
+    names: { port: 0, servers: [] },
   };
 }
 
@@ -93,6 +154,7 @@ function compileTraffic(
   preferred: readonly LiveTunnel[],
   idle: readonly Intent[],
   nameRules: readonly DnsRule[],
+  users: readonly number[],
   input: PlanInput,
 ) {
   const { released = new Set<string>(), apps = emptyCatalogue, identities = new Map() } = input;
@@ -104,7 +166,7 @@ function compileTraffic(
   );
   const book = openAppBook(names, apps);
   const pending = idle.filter(({ name }) => !released.has(name));
-  const ways = compileForcedWays({ tunnels: preferred, pending, book, identities, names: nameRules, problemsOf });
+  const ways = compileForcedWays({ tunnels: preferred, pending, book, identities, names: nameRules, users, problemsOf });
   const filters = preferred.flatMap((tunnel) => {
     const { device } = tunnel.facts;
     const keys = [...ways.ofApp].filter(([, { path }]) => path.device === device).map(([key]) => key);
@@ -115,11 +177,20 @@ function compileTraffic(
   });
   const appPlans = compileApps(intents, filters, ways, book, problemsOf);
   checkNameServers(preferred, nameRules, problemsOf);
-  const registrations = compileRegistrations(preferred, { rules: nameRules }, problemsOf);
+  const registrations = compileRegistrations(
+    preferred.filter(({ intent }) => intent.user === undefined),
+    { rules: nameRules },
+    problemsOf,
+  );
   return { filters, apps: appPlans, ways, registrations, problems: [...problems.values()].flatMap(({ list }) => list) };
 }
 
-function compileTunnel({ intent, facts }: LiveTunnel, host: HostFacts, routes: readonly RoutePlan[]): TunnelPlan {
+function compileTunnel(
+  { intent, facts }: LiveTunnel,
+  host: HostFacts,
+  routes: readonly RoutePlan[],
+  scope: TunnelScope | undefined,
+): TunnelPlan {
   const { mark } = host;
   const alone = (prefix: IpPrefix): IpPrefix => ({ address: prefix.address, length: prefix.address.bytes.length * 8 });
   return {
@@ -128,6 +199,7 @@ function compileTunnel({ intent, facts }: LiveTunnel, host: HostFacts, routes: r
     kind: intent.tunnel,
     mtu: facts.mtu,
     addresses: facts.addresses.map(alone),
+    ...(scope && { scope }),
     ...(mark !== 0 && { outer: { gateway: facts.gateway, mark } }),
     ...(intent.routing.value === 'ForceTunnel' && { past: pastTunnel(host, routes) }),
     metric: { v4: intent.interfaceMetric.v4.value, v6: intent.interfaceMetric.v6.value },
@@ -136,7 +208,7 @@ function compileTunnel({ intent, facts }: LiveTunnel, host: HostFacts, routes: r
 }
 
 function pastTunnel({ resolverUsers = [], physicalDns }: HostFacts, routes: readonly RoutePlan[]): PastTunnel {
-  const direct = routes.filter(({ kind, table }) => kind === 'throw' && table === undefined).map(({ prefix }) => prefix);
+  const direct = routes.filter(({ kind }) => kind === 'throw').map(({ prefix }) => prefix);
   const asks = resolverUsers.length > 0 && physicalDns.length > 0;
   return { direct, ...(asks && { resolver: { users: resolverUsers, servers: physicalDns } }) };
 }

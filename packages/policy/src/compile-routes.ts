@@ -212,7 +212,7 @@ function settle(group: readonly Candidate[], tunnels: readonly LiveTunnel[]): Ro
 }
 
 /** Behind the tunnel's default routes: the family without address, and everything once the device is gone. */
-function failClosed(tunnels: readonly LiveTunnel[]): RoutePlan[] {
+export function failClosed(tunnels: readonly LiveTunnel[]): RoutePlan[] {
   const force = tunnels.find(({ intent }) => intent.routing.value === 'ForceTunnel');
   if (!force) return [];
   return ([4, 6] as const).map((family) => {

@@ -2,7 +2,16 @@ import { formatPrefix, sameAddress, type IpPrefix } from '@aovpn/bytes';
 import { describeFilterChange, type FilterChange } from './filter/diff-filters.ts';
 import type { LockdownChange } from './lockdown/diff-lockdown.ts';
 import { printRoute, printRule } from './print-plan.ts';
-import { routeKey, ruleKey, type DnsPlan, type Plan, type RoutePlan, type RulePlan, type TunnelPlan } from './plan.ts';
+import {
+  routeKey,
+  ruleKey,
+  type DnsPlan,
+  type DnsRule,
+  type Plan,
+  type RoutePlan,
+  type RulePlan,
+  type TunnelPlan,
+} from './plan.ts';
 
 /** One step from one plan to another. `replace` takes the place of an item with the same key in one atomic act of the kernel. */
 export type PlanChange =
@@ -108,17 +117,19 @@ function sameDns(a: DnsPlan, b: DnsPlan): boolean {
   return dnsText(a) === dnsText(b);
 }
 
-function dnsText({ resolver, rules, search, physical, physicalSearch, mark }: DnsPlan): string {
+function dnsText({ resolver, rules, search, physical, physicalSearch, mark, users = [] }: DnsPlan): string {
   const text = (addresses: DnsPlan['physical']): string[] => addresses.map((address) => address.bytes.join('.'));
-  const wanted = rules.map(({ name, servers, device, otherwise, trigger }) => [
+  const ruleText = ({ name, servers, device, otherwise, trigger }: DnsRule): unknown => [
     name,
     text(servers),
     device ?? '',
     otherwise ?? '',
     trigger?.kind ?? '',
-  ]);
+  ];
+  const wanted = rules.map(ruleText);
+  const own = users.map((names) => [names.user, names.port, names.mark, names.devices, names.rules.map(ruleText)]);
   const domains = search.map(({ domain, device }) => [domain, device ?? '']);
-  return JSON.stringify([resolver, wanted, domains, text(physical), physicalSearch, mark]);
+  return JSON.stringify([resolver, wanted, domains, text(physical), physicalSearch, mark, own]);
 }
 
 function missing(wanted: readonly IpPrefix[], present: readonly IpPrefix[]): IpPrefix[] {

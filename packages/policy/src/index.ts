@@ -24,6 +24,7 @@ export {
   type DnsPlan,
   type DnsRegistration,
   type DnsRule,
+  type UserNames,
   type FilterOwner,
   type FilterPlan,
   type FilterRule,

@@ -17,6 +17,8 @@ export const tableRulePriority = 7220;
 export const appRulePriority = 7212;
 /** So do users (Claims with ForceTunnel); an app's rule goes first. */
 export const userRulePriority = 7214;
+/** So do users with tunnels that are theirs alone. */
+export const scopeRulePriority = 7216;
 /** Where the jump lands. */
 export const landingRulePriority = 7290;
 
@@ -58,6 +60,17 @@ export function forcedTable(index: number): number {
 
 /** Every routing table of ours, the common one first. */
 export const routingTables: readonly number[] = Array.from({ length: nowhereIndex + 1 }, (_, i) => routingTable + i);
+
+/**
+ * The bit of a connection's mark that says that its user may use the tunnel; apart from {@link admittedMark}, as both must hold where both
+ * are asked.
+ */
+export const scopedMark = 0x2000_0000;
+
+/** Where our stub resolver answers one user: its loopback address, and a port that only root can take. @param index of the user's way, 1 to 14 */
+export function userNamePort(index: number): number {
+  return 960 + index;
+}
 
 /** Whose sockets are the daemon's own. */
 export const daemonUser = 0;

@@ -34,11 +34,24 @@ export interface TunnelPlan {
   /** Host prefixes (/32, /128), so that the kernel makes no route of its own. */
   readonly addresses: readonly IpPrefix[];
   readonly metric: { readonly v4: number; readonly v6: number };
+  /** Only of a tunnel that carries one user's traffic alone. */
+  readonly scope?: TunnelScope;
   /** Where our own outer packets go, and the mark by which they are known; absent on a machine where they have none. */
   readonly outer?: { readonly gateway: IpAddress; readonly mark: number };
   /** Only of a force tunnel: all that may go past it. */
   readonly past?: PastTunnel;
   readonly because: Because;
+}
+
+/** Whose traffic alone a tunnel carries, and how the kernel knows it. */
+export interface TunnelScope {
+  readonly user: number;
+  /** Of packets that belong to it and have no socket of the user: our questions for the user's names, and what arrives. In the bits of `mask`. */
+  readonly mark: number;
+  readonly mask: number;
+  readonly table: number;
+  /** Queries of the user to these servers, or to this machine, go to our stub resolver at this port. */
+  readonly names: { readonly port: number; readonly servers: readonly IpAddress[] };
 }
 
 /** What a force tunnel does not carry. */
@@ -197,8 +210,21 @@ export interface DnsPlan {
   readonly unruled?: Because;
   /** Rules with AutoTrigger that are out of force: no question brings their tunnel up now. Absent: none. */
   readonly asleep?: readonly SleepingRule[];
+  /** Names that one user alone is answered by. */
+  readonly users?: readonly UserNames[];
   /** Dynamic updates (RegisterDNS), at most one. */
   readonly registrations: readonly DnsRegistration[];
+}
+
+/** What our stub resolver answers one user, at a port of that user's own. */
+export interface UserNames {
+  readonly user: number;
+  readonly port: number;
+  /** `SO_MARK` of questions that go through the user's tunnels, {@link devices}. */
+  readonly mark: number;
+  readonly devices: readonly string[];
+  /** The user's, and everybody's where the user has none of that name. */
+  readonly rules: readonly DnsRule[];
 }
 
 /** Addresses of a tunnel that the company's DNS shall know under the machine's name. */

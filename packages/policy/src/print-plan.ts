@@ -67,6 +67,15 @@ export function listPlan(plan: Plan): readonly PlanItem[] {
     const where = `${domain === undefined ? '' : ` in ${domain}`} at ${servers.map(formatAddress).join(' ')} dev ${device}`;
     add(`register ${addresses.map(formatAddress).join(' ')}${where}`, because);
   }
+  for (const { user, rules, devices } of plan.dns.users ?? []) {
+    begin('names', `names of user ${user}, through our own stub resolver`);
+    // What holds for everybody stands above.
+    for (const rule of rules.filter(({ device }) => device !== undefined && devices.includes(device)))
+      add(
+        `name ${rule.name} ${describeServers(rule, plan.dns)}${rule.servers.length === 0 ? '' : ` dev ${rule.device}`}`,
+        rule.because,
+      );
+  }
   if (plan.proxy) {
     begin('proxy');
     for (const { text, because } of describeProxy(plan.proxy)) add(text, because);

@@ -13,6 +13,7 @@ import { arrangeResolvedLinks } from './resolved-links.ts';
 import { holdsResolvConf, readWithoutUs, releasePlace } from './resolver-place.ts';
 import { openResolverDevice, resolverDevice, type ResolverDevice } from './resolver-device.ts';
 import { openStubResolver, type OnTrigger, type StubResolver } from './stub-resolver.ts';
+import { openUserStubs } from './user-stubs.ts';
 import { openSystemdResolved } from './systemd-resolved.ts';
 
 export const defaultStubAddress = parseAddress('127.0.0.96')!;
@@ -55,15 +56,17 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
   let stub: StubResolver | undefined;
   let carrier: ResolverDevice | undefined;
   const triggerWatches = new Set<OnTrigger>();
+  const triggered: OnTrigger = (profile, rule) => {
+    for (const onTrigger of triggerWatches) onTrigger(profile, rule);
+  };
+  const userStubs = openUserStubs(options.stubAddress, triggered);
   /** Devices that systemd-resolved knows rules of, by what it was told. */
   const told = new Map<string, { readonly index: number; readonly text: string }>();
 
   const indexOf = (device: string): number | undefined => readLinks(socket).find(({ name }) => name === device)?.index;
   const startStub = async (dns: DnsPlan, done: string[]): Promise<void> => {
     if (!stub) {
-      stub = await openStubResolver(options.stubAddress, undefined, (profile, rule) => {
-        for (const onTrigger of triggerWatches) onTrigger(profile, rule);
-      });
+      stub = await openStubResolver(options.stubAddress, undefined, triggered);
       done.push('stub resolver listens');
     }
     stub.configure(dns);
@@ -201,6 +204,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     },
     apply: async (dns) => {
       const done: string[] = [];
+      await userStubs.apply(dns, done);
       if (dns.rules.length === 0 && dns.search.length === 0) {
         // Who waits for a tunnel that is not to come is answered as it would have been without us.
         stub?.configure(dns);
@@ -224,6 +228,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       await releaseResolvConf(done);
       await releaseLinks(new Set(), done);
       await stopStub(done);
+      await userStubs.close();
     },
   };
 }

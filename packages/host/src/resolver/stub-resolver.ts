@@ -22,7 +22,11 @@ import { Underway } from './underway.ts';
 import { createUpstreamAsker, type Upstream } from './upstream.ts';
 import { WaitingQuestions } from './waiting-questions.ts';
 
-export type StubRule = Pick<DnsRule, 'name' | 'servers' | 'otherwise'> & Partial<Pick<DnsRule, 'trigger' | 'profile'>>;
+export type StubRule = Pick<DnsRule, 'name' | 'servers' | 'otherwise'> &
+  Partial<Pick<DnsRule, 'trigger' | 'profile'>> & {
+    /** Of questions to `servers`; none unless given. */
+    readonly mark?: number;
+  };
 
 /** A name was asked for that brings a tunnel up: the profile, and the name of its rule. Called for every such question. */
 export type OnTrigger = (profile: string, rule: string) => void;
@@ -248,7 +252,7 @@ export async function openStubResolver(address: IpAddress, port = 53, onTrigger:
           group:
             rule.servers.length === 0
               ? everythingElse
-              : group(upstreams(rule.servers, 0), rule.otherwise === 'physical' ? own : []),
+              : group(upstreams(rule.servers, rule.mark ?? 0), rule.otherwise === 'physical' ? own : []),
         })),
       );
       asker.refresh();

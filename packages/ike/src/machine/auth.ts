@@ -201,7 +201,7 @@ function buildAuth(
   return [
     { kind: 'IDi', identity: handshake.identity },
     ...ownCertificates(ownKey(config)),
-    ...(config.replaces ? [] : [notify(NotifyType.INITIAL_CONTACT)]),
+    ...(config.replaces || config.beside ? [] : [notify(NotifyType.INITIAL_CONTACT)]),
     { kind: 'CERTREQ', encoding: CertEncoding.X509_SIGNATURE, authorities: concat(...certificateAuthorities) },
     // RFC 7670 §3, RFC 4806 §3.1: without a list, anything that we know.
     ...(gatewayKeys.length > 0 ? [request(CertEncoding.RAW_PUBLIC_KEY)] : []),

@@ -100,6 +100,8 @@ export interface IkeSaConfig {
   readonly ticket?: SessionTicket;
   /** The addresses of a tunnel that this SA is to replace: they are asked for again, and the gateway keeps the old SA (RFC 4478 §2). */
   readonly replaces?: readonly IpPrefix[];
+  /** Other IKE SAs of this machine live, perhaps with the same gateway: INITIAL_CONTACT would have it end them (RFC 7296 §2.4). */
+  readonly beside?: boolean;
   /** SHA-1 of the SubjectPublicKeyInfo of each accepted gateway CA, for CERTREQ. */
   readonly certificateAuthorities: readonly Uint8Array[];
   /** Names the gateway may have (from `Servers`); checked by the host against the certificate. */

@@ -159,7 +159,7 @@ function buildResumedAuth(turn: Turn, handshake: Handshake, data: Uint8Array): P
   const { mobike } = turn.sa.config;
   return [
     { kind: 'IDi', identity: handshake.identity },
-    ...(turn.sa.config.replaces ? [] : [notify(NotifyType.INITIAL_CONTACT)]),
+    ...(turn.sa.config.replaces || turn.sa.config.beside ? [] : [notify(NotifyType.INITIAL_CONTACT)]),
     { kind: 'AUTH', method: AuthMethod.SHARED_KEY, data },
     ...buildChildRequest(turn, handshake),
     ...(mobike ? [notify(NotifyType.MOBIKE_SUPPORTED)] : []),

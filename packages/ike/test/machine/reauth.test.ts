@@ -62,5 +62,7 @@ suite('repeated authentication (RFC 4478)', () => {
     assert.deepEqual(wanted?.value, address.bytes);
     const first = established();
     assert.ok(pickNotify(first.responder.heard[1]!.payloads, 16384));
+    const beside = established({ ...certificateConfig, beside: true });
+    assert.equal(pickNotify(beside.responder.heard[1]!.payloads, 16384), undefined, 'a second tunnel does not end the first');
   });
 });

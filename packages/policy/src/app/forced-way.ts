@@ -26,6 +26,8 @@ export interface ForcedWays {
   readonly ofApp: ReadonlyMap<AppKey, ForcedWay>;
   /** All traffic of users, whatever the program (Claims without App). */
   readonly ofUsers: readonly { readonly way: ForcedWay; readonly users: readonly NumberRange[]; readonly because: Because }[];
+  /** Marks and tables of users with tunnels of their own; who is not among them has found none free. */
+  readonly scopes: ReadonlyMap<number, Pick<ForcedPath, 'mark' | 'mask' | 'table'>>;
 }
 
 export interface ForcedInput {
@@ -37,6 +39,8 @@ export interface ForcedInput {
   readonly identities: IdentityFacts;
   /** Name rules in force. */
   readonly names: readonly DnsRule[];
+  /** With tunnels that are theirs alone. */
+  readonly users: readonly number[];
   readonly problemsOf: (profile: string) => FilterProblems;
 }
 
@@ -52,7 +56,8 @@ interface Wish {
 export function compileForcedWays(input: ForcedInput): ForcedWays {
   const { tunnels, pending, problemsOf } = input;
   const wishes = [...tunnels.map(({ intent }) => intent), ...pending].flatMap((intent) => wishesOf(intent, input));
-  const indexOf = allocate(new Set(wishes.map(wayId)));
+  const scopeId = (user: number): string => `\nuser ${user}`;
+  const indexOf = allocate(new Set([...wishes.map(wayId), ...input.users.map(scopeId)]));
   const ways = new Map<string, ForcedWay>();
   const ofApp = new Map<AppKey, ForcedWay>();
   const ofUsers: { way: ForcedWay; users: readonly NumberRange[]; because: Because }[] = [];
@@ -96,7 +101,14 @@ export function compileForcedWays(input: ForcedInput): ForcedWays {
     if (wish.app === undefined) ofUsers.push({ way, users: wish.users!, because: wish.because });
     else ofApp.set(wish.app, way);
   }
-  return { ways: [...ways.values()], ofApp, ofUsers };
+  const scopes = new Map(
+    input.users.flatMap((user) => {
+      const index = indexOf(scopeId(user));
+      const path = { mark: appMarkOf(index), mask: appMarkMask, table: forcedTable(index) };
+      return index === nowhereIndex ? [] : [[user, path] as const];
+    }),
+  );
+  return { ways: [...ways.values()], ofApp, ofUsers, scopes };
 }
 
 /** What the gateway pushed, or else what name rules of the tunnel name. */

@@ -2,6 +2,8 @@ import { formatAddress, formatPrefix, prefixContains, type IpAddress, type IpFam
 import { hex, idRanges, ip, quotedString, refusals } from '../filter/ruleset-line.ts';
 import { devicePrefix } from '../linux-number.ts';
 import type { Plan, TunnelPlan } from '../plan.ts';
+import { groupByUser } from '../scope/group-by-user.ts';
+import { describeScope, scopeChains, type ScopeChain } from '../scope/print-scope.ts';
 
 /** The tables of nftables that keep the addresses of tunnels to their tunnels; ours as a whole, and apart from the filters. */
 export const guardTables = ['inet aovpn_guard', 'arp aovpn_guard'] as const;
@@ -45,7 +47,7 @@ const removal = guardTables.map((table) => `table ${table}\ndelete table ${table
  * One transaction that replaces the tables; without tunnels it removes them.
  */
 export function printGuard(tunnels: Plan['tunnels']): string {
-  return tunnels.length === 0 ? removal : printTables(guardSetsOf(tunnels), markOf(tunnels), pastOf(tunnels));
+  return tunnels.length === 0 ? removal : printTables(guardSetsOf(tunnels), markOf(tunnels), chainsOf(tunnels));
 }
 
 /** The same for a split tunnel that is about to come up: all but the members of the sets. @param mark of our own outer packets */
@@ -55,18 +57,35 @@ export function printWaitingGuard(mark: number): string {
 
 /** Equal for tunnels between whose guards only the sets differ; `waiting` is like a split tunnel with that mark. */
 export function guardShape(guarded: Plan['tunnels'] | { readonly waiting: number }): string {
-  return JSON.stringify('waiting' in guarded ? [guarded.waiting, []] : [markOf(guarded), pastOf(guarded)]);
+  return JSON.stringify('waiting' in guarded ? [guarded.waiting, []] : [markOf(guarded), chainsOf(guarded)]);
 }
 
 function markOf(tunnels: Plan['tunnels']): number {
   return tunnels.find(({ outer }) => outer)?.outer?.mark ?? 0;
 }
 
-function pastOf(tunnels: Plan['tunnels']): readonly string[] {
-  return tunnels.some(({ past }) => past) ? pastRules(tunnels) : [];
+/** What depends on more than addresses, in the order in which nft must read it. */
+function chainsOf(tunnels: Plan['tunnels']): readonly ScopeChain[] {
+  const holding = tunnels.filter(({ past }) => past);
+  const common = holding.filter(({ scope }) => !scope);
+  const users = groupByUser(holding, ({ scope }) => scope?.user);
+  return [
+    ...(common.length > 0 ? [{ name: 'past', hook: 'output priority filter', rules: pastRules(common, tunnels) }] : []),
+    ...[...users].map(([user, own]) => ({ name: `past_${user}`, rules: pastRules(own, tunnels) })),
+    ...(users.size > 0
+      ? [
+          {
+            name: 'past_users',
+            hook: 'output priority filter',
+            rules: [...users.keys()].map((user) => `meta skuid ${user} jump past_${user}`),
+          },
+        ]
+      : []),
+    ...scopeChains(tunnels),
+  ];
 }
 
-function printTables(sets: GuardSets, mark: number, past: readonly string[]): string {
+function printTables(sets: GuardSets, mark: number, chains: readonly ScopeChain[]): string {
   // What this machine says to itself goes through "lo"; between two tunnels the SAs see to it whose packets they are.
   const others = (direction: 'iifname' | 'oifname'): string[] => [
     `${direction} "lo" return`,
@@ -95,7 +114,7 @@ function printTables(sets: GuardSets, mark: number, past: readonly string[]): st
       ...refusals('ip saddr @own4'),
       ...refusals('ip6 saddr @own6'),
     ]) +
-    chain('past', 'output priority filter', past);
+    chains.map(({ name, hook, type, rules }) => chain(name, hook, rules, type)).join('');
   const arp =
     set('own4') +
     chain('asked', 'input priority filter', ['arp daddr ip @own4 counter drop']) +
@@ -107,8 +126,8 @@ function printTables(sets: GuardSets, mark: number, past: readonly string[]): st
  * What may leave beside force tunnels: what carries a mark, which only root can give and which others route by on purpose, our own outer
  * packets among it; what the plan leaves outside; and what any link needs. Several force tunnels let out what all of them do.
  */
-function pastRules(tunnels: readonly TunnelPlan[]): string[] {
-  const holding = tunnels.flatMap(({ past }) => past ?? []);
+function pastRules(forced: readonly TunnelPlan[], tunnels: readonly TunnelPlan[]): string[] {
+  const holding = forced.flatMap(({ past }) => past ?? []);
   const devices = ['lo', ...tunnels.map(({ device }) => device)].map((name) => quotedString(name)).join(', ');
   const direct = (family: IpFamily): string[] => {
     const prefixes = outermost(holding.flatMap((past) => past.direct).filter(({ address }) => address.family === family));
@@ -153,6 +172,7 @@ export function describeGuard(tunnel: TunnelPlan): readonly string[] {
   const own = addressesOf(tunnel).map(formatAddress);
   return [
     ...(own.length > 0 ? [`guard ${own.join(' ')} beside ${tunnel.device}: not accepted, not sent, not told by ARP`] : []),
+    ...describeScope(tunnel),
     ...(tunnel.past ? [`guard everything else beside ${tunnel.device}: not sent, also not by who bound a socket to a link`] : []),
     ...(tunnel.outer
       ? [`guard from ${formatAddress(tunnel.outer.gateway)} beside ${tunnel.device}: mark 0x${tunnel.outer.mark.toString(16)}`]
@@ -168,7 +188,8 @@ function listed(addresses: readonly IpAddress[]): string {
   return `{ ${[...new Set(addresses.map(formatAddress))].join(', ')} }`;
 }
 
-function chain(name: string, hook: string, rules: readonly string[]): string {
+function chain(name: string, hook: string | undefined, rules: readonly string[], type = 'filter'): string {
   if (rules.length === 0) return '';
-  return `  chain ${name} {\n    type filter hook ${hook}\n    policy accept\n${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`;
+  const base = hook === undefined ? '' : `    type ${type} hook ${hook}\n    policy accept\n`;
+  return `  chain ${name} {\n${base}${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`;
 }
