@@ -26,6 +26,12 @@ import type { Running } from './running.ts';
 export const repository = (...parts: readonly string[]): string =>
   path.join(fileURLToPath(new URL('..', import.meta.url)), ...parts);
 
+/** What the daemon's first line gives Node, where it is started by its own name. */
+const interpreterOptions = readFileSync(repository('packages/daemon/bin/aovpnd.mjs'), 'utf8')
+  .split('\n', 1)[0]!
+  .split(' ')
+  .filter((word) => word.startsWith('--'));
+
 export interface StartOptions {
   /** Further arguments of aovpnd. */
   readonly args?: readonly string[];
@@ -62,7 +68,7 @@ export class Product {
 
   /** Starts the daemon without waiting for anything. */
   launch(options: StartOptions = {}): Running {
-    const command = [process.execPath, repository('packages/daemon/bin/aovpnd.mjs')];
+    const command = [process.execPath, ...interpreterOptions, repository('packages/daemon/bin/aovpnd.mjs')];
     const argv = [
       ...(options.through ? command.map(inCheckout) : command),
       ...cgroupArguments(this.host),

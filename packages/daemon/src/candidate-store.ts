@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import path from 'node:path';
 import {
   HostError,
   createTlsSessionCache,
@@ -8,7 +9,7 @@ import {
   type TlsSessionCache,
 } from '@aovpn/host';
 import { isNameTrigger, type AppName, type CertificateChoice } from '@aovpn/policy';
-import { withoutPositions, type Profile } from '@aovpn/profile';
+import type { Profile } from '@aovpn/profile';
 import { compileIkeConfig, gatewayNamesOf, type CompiledIkeConfig, type ConnectionSpec, type Problem } from '@aovpn/supervisor';
 import type { Attendance } from './attendance.ts';
 import {
@@ -28,6 +29,7 @@ import { keyringDigest, passwordStores, type PasswordPlaces } from './password-s
 import { Passwords } from './passwords.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { StoredProfile } from './profile-store.ts';
+import { tunnelParts, tunnelSettings } from './tunnel-key.ts';
 import type { PromptDesk } from './prompt-desk.ts';
 import { wantsSecret } from './secret-need.ts';
 import type { ProfileSettings } from './settings.ts';
@@ -101,6 +103,17 @@ export class CandidateStore {
     return this.#kept.get(name);
   }
 
+  /** Where files lie that the settings name. */
+  directories(): readonly string[] {
+    const { configDir } = this.#options;
+    return [...this.#candidates.values()].flatMap(({ settings, paths }) => [
+      ...[...Object.values(paths as Record<string, string>), ...keyMaterialFiles(settings)].map((file) =>
+        path.dirname(path.resolve(configDir, file)),
+      ),
+      ...(settings.certificateDirectory === undefined ? [] : [path.resolve(configDir, settings.certificateDirectory)]),
+    ]);
+  }
+
   async remove(name: string): Promise<void> {
     this.#candidates.delete(name);
     const kept = this.#kept.get(name);
@@ -123,7 +136,7 @@ export class CandidateStore {
     const settings = this.#options.settings(name);
     const paths = await findCredentials(stems, settings, configDir);
     const keys = keyPlaces(paths, settings, configDir);
-    const tunnelKey = keyOf(tunnelParts(profile), settings);
+    const tunnelKey = keyOf(tunnelParts(profile), tunnelSettings(settings));
     const kept = await this.#keep(stored, settings, keys, { paths, stems });
     const before = this.#candidates.get(name);
     if (keys.more.length > 0 && (force || !inUse(name))) kept.seen = await digestRing(kept.ring);
@@ -161,7 +174,7 @@ export class CandidateStore {
       servers: gatewayNamesOf(profile),
       tcp: settings.tcp,
       tunnelKey,
-      retryKey: keyOf(tunnelKey, digest),
+      retryKey: keyOf(tunnelKey, settings, digest),
       ...(obstacle && { problem: obstacle }),
       ...(this.#options.isLocking(intent) && { lockdown: true }),
       outageMs: (intent.networkOutageSeconds.value ?? 0) * 1000,
@@ -318,22 +331,6 @@ function withHostSettings(compiled: CompiledIkeConfig, { allowEapOnly, revocatio
   const config = { ...compiled.config, ocsp: revocation !== 'off' };
   if (!allowEapOnly || config.auth.kind !== 'eap') return { ...compiled, config };
   return { ...compiled, config: { ...config, auth: { ...config.auth, allowEapOnly } } };
-}
-
-/** The parts of a profile that a running tunnel was made from; routes and names are put into force without a new tunnel. */
-function tunnelParts(profile: Profile): unknown {
-  const { servers, nativeProtocolType, protocolList, cryptographySuite, authentication } = profile.nativeProfile ?? {};
-  const { disableIkev2Fragmentation, lockDown, deviceTunnel } = profile;
-  return withoutPositions({
-    servers,
-    nativeProtocolType,
-    protocolList,
-    cryptographySuite,
-    authentication,
-    disableIkev2Fragmentation,
-    lockDown,
-    deviceTunnel,
-  });
 }
 
 function keyOf(...parts: readonly unknown[]): string {

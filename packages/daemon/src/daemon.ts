@@ -14,6 +14,7 @@ import { formatAddress } from '@aovpn/bytes';
 import type { NetworkFacts } from '@aovpn/host';
 import type { Intent } from '@aovpn/policy';
 import {
+  isSettled,
   reviewProfile,
   startSupervisor,
   unwantedConnections,
@@ -68,7 +69,8 @@ import { openUserStore, userDirectories, userStems, type UserStoreOptions } from
 import { version } from './version.ts';
 import { WakeWatch } from './wake-watch.ts';
 
-const rescanInterval = 10_000;
+/** Files are watched; what nobody tells of, such as a card in a reader, is looked for this often while a connection may be waiting for it. Milliseconds. */
+const rescanInterval = { wanting: 10_000, settled: 300_000 } as const;
 /** How long goodbyes and clearing away may take at the end, milliseconds. */
 const stopPatience = 15_000;
 /** How long a person may think about a question, milliseconds: gateways and RADIUS servers wait less as a rule, and a machine forgets. */
@@ -117,6 +119,7 @@ export class Daemon {
   readonly #startedAt = new Date();
   readonly tunnels: Tunnels;
   readonly #watches: { close(): void }[] = [];
+  #files: DirectoryWatch | undefined;
   readonly #stopped = Promise.withResolvers<void>();
   #stopping = false;
   #trafficTold = false;
@@ -543,16 +546,18 @@ export class Daemon {
   #watch(): void {
     const rescan = (): void => void this.rescan().catch(() => {});
     const appDirectories = ['apps.d', 'sids.d'].map((name) => path.join(this.options.configDir, name));
-    const files = new DirectoryWatch(
-      () => [
+    const files = new DirectoryWatch({
+      directories: () => [
         this.options.configDir,
         this.profilesDir,
         ...appDirectories,
         ...userDirectories(this.options.configDir, this.signIns.users()),
+        ...this.#candidates.directories(),
       ],
-      rescan,
-      rescanInterval,
-    );
+      onChange: rescan,
+      pollMs: () => (isSettled(this.#loop.state) ? rescanInterval.settled : rescanInterval.wanting),
+    });
+    this.#files = files;
     this.#network.watch();
     const wake = new WakeWatch({
       platform: this.platform.wake,
@@ -668,6 +673,7 @@ export class Daemon {
     if (!this.#stopping && planned(after) !== planned(before)) this.plans.refreshSoon();
     for (const name of changed) this.#board.publish(name);
     if (changed.size > 0) this.#triggers.settle();
+    this.#files?.pace();
     this.#heedPortal();
   }
 

@@ -1,54 +1,90 @@
-import { watch, type FSWatcher } from 'node:fs';
+import { existsSync, watch, type FSWatcher } from 'node:fs';
+import path from 'node:path';
 
 /** Changes within this time are told once: editors and package managers write in several steps. */
 const quietMs = 150;
 
-/** Calls back after something in one of the directories changed, and every `pollMs` in any case: files elsewhere have no watch. */
-export class DirectoryWatch {
-  readonly #directories: () => readonly string[];
-  readonly #onChange: () => void;
-  readonly #watchers = new Map<string, FSWatcher>();
-  readonly #poll: NodeJS.Timeout;
-  #quiet: NodeJS.Timeout | undefined;
+export interface DirectoryWatchOptions {
+  /** They may become others: looked at before each look. */
+  readonly directories: () => readonly string[];
+  readonly onChange: () => void;
+  /**
+   * It is called back after so many milliseconds in any case: what is told to nobody (file systems of the network, cards in readers) has no watch.
+   * Asked anew after each look, and after {@link DirectoryWatch.pace}.
+   */
+  readonly pollMs: () => number;
+}
 
-  /** @param directories which may become others: looked at before each look */
-  constructor(directories: readonly string[] | (() => readonly string[]), onChange: () => void, pollMs: number) {
-    this.#directories = typeof directories === 'function' ? directories : () => directories;
-    this.#onChange = onChange;
+/** Calls back after something in one of the directories changed. */
+export class DirectoryWatch {
+  readonly #options: DirectoryWatchOptions;
+  readonly #watchers = new Map<string, FSWatcher>();
+  #poll: NodeJS.Timeout | undefined;
+  #pollMs = 0;
+  #quiet: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: DirectoryWatchOptions) {
+    this.#options = options;
     this.#begin();
-    this.#poll = setInterval(() => {
-      // A directory that was removed and made again has lost its watch.
-      this.#begin();
-      onChange();
-    }, pollMs);
+    this.pace();
   }
 
   close(): void {
-    clearInterval(this.#poll);
+    this.#closed = true;
+    clearTimeout(this.#poll);
     clearTimeout(this.#quiet);
     for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
   }
 
+  /** How often to look may be another: a shorter time begins now. */
+  pace(): void {
+    const pollMs = this.#options.pollMs();
+    if (this.#closed || pollMs === this.#pollMs) return;
+    this.#pollMs = pollMs;
+    this.#arm();
+  }
+
+  #arm(): void {
+    clearTimeout(this.#poll);
+    this.#poll = setTimeout(() => {
+      // A directory that was removed and made again has lost its watch.
+      this.#begin();
+      this.#options.onChange();
+      this.#pollMs = this.#options.pollMs();
+      this.#arm();
+    }, this.#pollMs);
+  }
+
   #begin(): void {
-    for (const directory of this.#directories()) {
+    if (this.#closed) return;
+    const wanted = new Set(this.#options.directories());
+    const nearest = new Set([...wanted].map((directory) => nearestThere(directory)));
+    for (const directory of this.#watchers.keys()) if (!nearest.has(directory)) this.#drop(directory);
+    for (const directory of nearest) {
       if (this.#watchers.has(directory)) continue;
       try {
-        const watcher = watch(directory, () => {
-          clearTimeout(this.#quiet);
-          this.#quiet = setTimeout(() => {
-            // One of the others may have been made just now.
-            this.#begin();
-            this.#onChange();
-          }, quietMs);
-        });
+        const watcher = watch(directory, () => this.#changed(directory));
         watcher.on('error', () => this.#drop(directory));
         watcher.on('close', () => this.#drop(directory));
         this.#watchers.set(directory, watcher);
       } catch {
-        // Not there (yet): the poll tries again.
+        // Gone meanwhile, or the kernel has no watch left: the poll tries again.
       }
     }
+  }
+
+  #changed(directory: string): void {
+    const wanted = this.#options.directories();
+    // Above one that is not there yet, only its coming is news.
+    if (!wanted.includes(directory) && wanted.every((one) => this.#watchers.has(nearestThere(one)))) return;
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => {
+      // One of the others may have been made just now.
+      this.#begin();
+      this.#options.onChange();
+    }, quietMs);
   }
 
   #drop(directory: string): void {
@@ -57,4 +93,10 @@ export class DirectoryWatch {
     watcher?.removeAllListeners('close');
     watcher?.close();
   }
+}
+
+/** The directory itself, or the nearest one above it that exists. */
+function nearestThere(directory: string): string {
+  while (!existsSync(directory) && path.dirname(directory) !== directory) directory = path.dirname(directory);
+  return directory;
 }

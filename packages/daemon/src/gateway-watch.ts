@@ -1,14 +1,16 @@
-import type { DataPlaneStats } from '@aovpn/esp';
+import { silenceMs, type DataPlaneStats } from '@aovpn/esp';
 
 /**
  * ICMP and the kernel may say that the path is broken; nothing of that is authenticated, so it is only a hint to ask the gateway
  * (RFC 7296 §2.4), and one that a stranger can give at most so often, milliseconds.
  */
 const hintInterval = 5_000;
-/** Packets that leave and nothing that comes back for so long are a hint as well, looked for this often, milliseconds. */
-const oneWay = { after: 3_000, every: 1_000 } as const;
+/** What left may be answered within this time; where nobody tells that something left, it is looked for this often. Milliseconds. */
+const answerMs = 1_000;
 
 export interface GatewayWatchPorts {
+  /** The data plane does not tell when packets go unanswered: it is asked, by a timer. */
+  readonly polls: boolean;
   /** Undefined: there is no tunnel to count packets of. */
   readonly stats: () => Promise<DataPlaneStats | undefined>;
   /** Whether anything on the gateway's port answers a stranger; resolves within some seconds. */
@@ -36,12 +38,22 @@ export class GatewayWatch {
   /** The tunnel carries traffic from now on. */
   start(): void {
     this.#startedAt = performance.now();
-    this.#timer = setInterval(() => void this.#lookForOneWayTraffic(), oneWay.every);
+    if (this.#ports.polls) this.#timer = setInterval(() => void this.#lookForOneWayTraffic(), answerMs);
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#startedAt = undefined;
+  }
+
+  /** A packet left, and none has come for a while: if that stays so, it is a hint. */
+  unanswered(): void {
+    if (this.#ports.polls || this.#startedAt === undefined) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#heedSilence();
+    }, answerMs);
   }
 
   hint(): void {
@@ -62,9 +74,14 @@ export class GatewayWatch {
   }
 
   async #lookForOneWayTraffic(): Promise<void> {
-    const { packetsOut = 0, lastInboundAt } = (await this.#ports.stats().catch(() => undefined)) ?? {};
+    const { packetsOut = 0 } = (await this.#ports.stats().catch(() => undefined)) ?? {};
     const sent = packetsOut > this.#packetsOut;
     this.#packetsOut = packetsOut;
-    if (sent && performance.now() - (lastInboundAt ?? this.#startedAt ?? Infinity) > oneWay.after) this.hint();
+    if (sent) await this.#heedSilence();
+  }
+
+  async #heedSilence(): Promise<void> {
+    const { lastInboundAt } = (await this.#ports.stats().catch(() => undefined)) ?? {};
+    if (performance.now() - (lastInboundAt ?? this.#startedAt ?? Infinity) > silenceMs) this.hint();
   }
 }

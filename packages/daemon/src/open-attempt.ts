@@ -37,31 +37,29 @@ export interface AttemptContext {
 
 type Open = Extract<SupervisorAction, { readonly kind: 'open' }>;
 
-/** One attempt: everything that a tunnel needs of the machine and of people, tied together. @throws {ProblemError} */
+/** A candidate with which one can authenticate. */
+type Ready = Candidate & Required<Pick<Candidate, 'compiled' | 'credentials' | 'verifier'>>;
+
+/**
+ * One attempt: everything that a tunnel needs of the machine and of people, tied together. `latest`: profile and credentials as they are
+ * when asked; an IKE SA is authenticated with one version of them, the next in the same tunnel with the version of that time.
+ * @throws {ProblemError}
+ */
 export function makeAttempt(
   { name, candidate: place, more }: Pick<Open, 'name' | 'candidate' | 'more'>,
-  candidate: Candidate | undefined,
+  latest: () => Candidate | undefined,
   keepsakes: Keepsakes | undefined,
   context: AttemptContext,
   report: (report: TunnelReport) => void,
 ): Tunnel {
-  const { stored, compiled, credentials, verifier, settings, tunnelKey, sessionKey } = candidate ?? {};
-  if (
-    !stored ||
-    !compiled ||
-    !credentials ||
-    !verifier ||
-    !settings ||
-    tunnelKey === undefined ||
-    sessionKey === undefined ||
-    !keepsakes
-  )
-    throw new ProblemError(problem('internal', 'the credentials are gone'));
+  const first = latest();
+  if (!isReady(first) || !keepsakes) throw new ProblemError(problem('internal', 'the credentials are gone'));
+  let used = first;
+  const { stored, compiled, settings, tunnelKey } = first;
   const { platform, plans, log, trace, tickets } = context;
   const { passwords, sessions } = keepsakes;
-  const { auth } = compiled.config;
-  const { credential, material, radiusAnchors, userName } = credentials;
-  const ticketKey = `${sessionKey} ${settings.userName ?? userName ?? ''}`;
+  const userName = (): string => used.settings.userName ?? used.credentials.userName ?? '';
+  const ticketKey = (): string => `${used.sessionKey} ${userName()}`;
   const dataPlane = chooseDataPlane(
     settings.dataPlane,
     { proposals: compiled.config.childProposals, transport: place.transport, intent: stored.intent },
@@ -83,37 +81,46 @@ export function makeAttempt(
       crypto: platform.crypto,
       openDataPlane: platform.dataPlanes[dataPlane.kind],
       log,
+      renew() {
+        const now = latest();
+        if (!isReady(now) || now.tunnelKey !== tunnelKey) return undefined;
+        if (now.sessionKey !== used.sessionKey) log.info('the credentials as they are now are used', name);
+        used = now;
+        return sentTo(now.compiled.config, place);
+      },
       async prepare() {
         try {
           await plans.reach(name, [
             { address: place.address, port: place.transport === 'tcp' ? settings.tcpPort : settings.gatewayPort },
           ]);
-          await credential?.unlock();
+          await used.credentials.credential?.unlock();
         } catch (error) {
           return problemOfError(error);
         }
+        const { auth } = used.compiled.config;
         const user = auth.kind === 'eap' ? passwordUserOf(auth.peer) : undefined;
         return user === undefined ? undefined : await passwords.prepare(user);
       },
       sign: async (scheme, data) => {
+        const { material, credential } = used.credentials;
         const key = material.machine ?? material.rawKey ?? credential;
         if (!key) throw new Error('there is no key');
         return await key.sign(scheme, data);
       },
-      verifyGateway: (question) => verifier.verify(question),
-      findTicket: () => (settings.sessionResumption === false ? undefined : tickets.find(name, ticketKey)),
-      keepTicket: (ticket, lifetimeMs) => (ticket ? tickets.keep(name, ticketKey, ticket, lifetimeMs) : tickets.forget(name)),
+      verifyGateway: (question) => used.verifier.verify(question),
+      findTicket: () => (settings.sessionResumption === false ? undefined : tickets.find(name, ticketKey())),
+      keepTicket: (ticket, lifetimeMs) => (ticket ? tickets.keep(name, ticketKey(), ticket, lifetimeMs) : tickets.forget(name)),
       answerSecret: (question) => passwords.answer(question),
       secretAccepted: () => passwords.succeeded(),
       secretUndecided: (refused) => (refused ? passwords.refused() : passwords.undecided()),
       probeGateway: (address, port, transport) => platform.probeGateway(address, port, transport),
       createTlsEngine: (onServer) =>
         platform.createTlsEngine({
-          ...(credential && { credential }),
-          roots: radiusAnchors.map(({ raw }) => new Uint8Array(raw)),
+          ...(used.credentials.credential && { credential: used.credentials.credential }),
+          roots: used.credentials.radiusAnchors.map(({ raw }) => new Uint8Array(raw)),
           sessions,
           // Another user, or another version of the profile, must not resume what this one began.
-          profileVersion: `${tunnelKey} ${settings.userName ?? userName ?? ''}`,
+          profileVersion: `${tunnelKey} ${userName()}`,
           revocation: { policy: settings.radiusRevocation, checker: context.revocation },
           askTrust: (question) => askTrust(name, tunnelKey, question, context),
           onServer,
@@ -125,6 +132,10 @@ export function makeAttempt(
     },
     report,
   );
+}
+
+function isReady(candidate: Candidate | undefined): candidate is Ready {
+  return candidate?.compiled !== undefined && candidate.credentials !== undefined && candidate.verifier !== undefined;
 }
 
 /** Once a person has said yes, that certificate is known for this version of the profile. */

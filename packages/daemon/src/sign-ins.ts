@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Owner } from '@aovpn/api';
 import { readUserSessions, sessionsDirectory, type UserSession } from '@aovpn/host';
@@ -20,8 +21,8 @@ export interface SignInsOptions {
   readonly directories?: readonly string[];
 }
 
-/** Files tell at once; this is for those that cannot be watched yet, milliseconds. */
-const lookInterval = 5_000;
+/** Files of logind tell at once; without it, utmp is looked at this often. Milliseconds. */
+const lookInterval = { logind: 300_000, utmp: 5_000 } as const;
 
 /**
  * Who is signed in: by logind's files (or utmp's), and by whoever announces sessions: PAM, or people themselves. Root is nobody's guest: the
@@ -52,7 +53,11 @@ export class SignIns {
 
   watch(): { close(): void } {
     const look = (): void => this.#compare(this.#look());
-    this.#watch = new DirectoryWatch(this.#options.directories ?? [sessionsDirectory, '/run/systemd'], look, lookInterval);
+    this.#watch = new DirectoryWatch({
+      directories: () => this.#options.directories ?? [sessionsDirectory],
+      onChange: look,
+      pollMs: () => (existsSync(sessionsDirectory) ? lookInterval.logind : lookInterval.utmp),
+    });
     look();
     return { close: () => this.#watch?.close() };
   }

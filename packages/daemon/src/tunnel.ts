@@ -64,6 +64,7 @@ export class Tunnel {
     this.#report = report;
     this.#run = this.#makeRun();
     this.#watch = new GatewayWatch({
+      polls: options.dataPlane.kind === 'kernel',
       stats: () => this.stats(),
       probe: () => ports.probeGateway(options.gateway, options.ports[this.#transport], this.#transport),
       ask: () => this.#feed({ kind: 'check-liveness' }),
@@ -104,6 +105,8 @@ export class Tunnel {
     // Whatever became of the old one, this is an end that somebody asked for.
     this.#orphaned = undefined;
     this.#successor?.driver.feed({ kind: 'close', why });
+    // The one that was replaced a moment ago may not have said its goodbye yet.
+    this.#retired?.driver.feed({ kind: 'close', why });
     this.#run.driver.feed({ kind: 'close', why });
     if (!orderly || !isRunning) this.#finish(undefined);
   }
@@ -199,6 +202,8 @@ export class Tunnel {
       case 'path-error':
         this.#ports.log.debug(`the network says ${event.code} about the way to the gateway`, this.#options.name);
         return this.#watch.hint();
+      case 'unanswered':
+        return this.#watch.unanswered();
       case 'flow-lost':
         this.#ports.log.info(`the TCP connection to the gateway is gone: ${event.why}`, this.#options.name);
         if (this.#network) return this.#connectAgain(reconnect.first);
@@ -251,7 +256,8 @@ export class Tunnel {
   }
 
   async #prepareSuccessor(run: Run, why: 'lifetime' | 'crash'): Promise<void> {
-    const { config, name } = this.#options;
+    const { name } = this.#options;
+    const config = this.#ports.renew() ?? this.#options.config;
     // A session is not resumed where it is the authentication that has run out (RFC 5723 §6.2).
     const ticket = why === 'crash' ? this.#ports.findTicket() : undefined;
     const missing = ticket ? undefined : await this.#ports.prepare();

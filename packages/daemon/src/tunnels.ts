@@ -95,8 +95,12 @@ export class Tunnels {
     };
     let tunnel: Tunnel;
     try {
-      tunnel = makeAttempt(action, candidates.get(name), candidates.keepsakes(name), context, (report) =>
-        this.#reported(name, attempt, report),
+      tunnel = makeAttempt(
+        action,
+        () => candidates.get(name),
+        candidates.keepsakes(name),
+        context,
+        (report) => this.#reported(name, attempt, report),
       );
     } catch (error) {
       setImmediate(() => this.#options.say({ kind: 'ended', name, attempt, problem: problemOfError(error) }));

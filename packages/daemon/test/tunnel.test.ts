@@ -72,6 +72,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem)
     findTicket: () => undefined,
     keepTicket: unasked,
     verifyGateway: unasked,
+    renew: () => undefined,
     prepare: () => Promise.resolve(missing),
     answerSecret: unasked,
     secretAccepted: unasked,

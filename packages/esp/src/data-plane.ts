@@ -76,6 +76,11 @@ export type DataPlaneEvent =
   | { readonly kind: 'rekey-needed'; readonly spiIn: number; readonly why: 'sequence' | 'bytes' }
   /** ICMP or the kernel says that the path cannot carry packets now. */
   | { readonly kind: 'path-error'; readonly code: string }
+  /**
+   * A packet has left, and none has come in for `silenceMs`: at most once a second, and only from a plane that needs not be asked
+   * (the kernel's has to be).
+   */
+  | { readonly kind: 'unanswered' }
   /** The TCP connection of the flow is gone: it can be opened again with `connect`. */
   | { readonly kind: 'flow-lost'; readonly why: string }
   /** The plane cannot go on; nothing passes from now on. */

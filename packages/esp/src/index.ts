@@ -18,6 +18,7 @@ export {
 export { packetTooBig } from './packet-too-big.ts';
 export { ReplayWindow, replayWindowSize } from './replay-window.ts';
 export { lastExtendedSequence, lastSequence, rekeyExtendedSequence, rekeySequence, sequenceState } from './sequence.ts';
+export { silenceMs } from './silence.ts';
 export { clampMss } from './tcp-mss.ts';
 export { espSuites, espTransform, type EspCipher, type EspDigest, type EspTransform } from './transform.ts';
 export { classifyDatagram, natKeepalive, nonEspMarkerLength } from './udp-encapsulation.ts';

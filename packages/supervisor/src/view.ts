@@ -36,6 +36,11 @@ export function unwantedConnections({ connections }: SupervisorState): ReadonlyS
   );
 }
 
+/** Whether every connection is where it is to be: up, or at rest. None waits for anything. */
+export function isSettled({ connections }: SupervisorState): boolean {
+  return [...connections.values()].every(({ phase }) => phase.kind === 'idle' || (phase.kind === 'up' && !phase.trouble));
+}
+
 export function viewConnection(connection: Connection): ConnectionView {
   const { spec, phase, since, tries, problem, connectedAt, trust } = connection;
   const candidate = 'candidate' in phase ? phase.candidate : undefined;

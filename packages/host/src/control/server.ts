@@ -77,6 +77,7 @@ const controlLimits = {
   requestBurst: 100,
   headersMs: 5_000,
   requestMs: 30_000,
+  keepAliveMs: 5_000,
   /** What a slow reader of a stream may leave unread. */
   streamBacklogBytes: 1 << 20,
 } as const;
@@ -88,12 +89,20 @@ const controlLimits = {
 export async function openControlServer(options: ControlServerOptions): Promise<ControlServer> {
   const peers = new WeakMap<Socket, Peer>();
   const limits = new PeerLimits(controlLimits);
+  const deadlines = new WeakMap<Socket, NodeJS.Timeout>();
+  /** From now on the other side has so long for what is due of it; undefined: nothing is. */
+  const expect = (socket: Socket, withinMs: number | undefined): void => {
+    clearTimeout(deadlines.get(socket));
+    if (withinMs === undefined || socket.destroyed) return;
+    deadlines.set(socket, setTimeout(() => refuseSocket(socket, 'AOV-HOST-410', 408), withinMs).unref());
+  };
   const server = createServer({
     maxHeaderSize: controlLimits.headerBytes,
-    headersTimeout: controlLimits.headersMs,
-    requestTimeout: controlLimits.requestMs,
-    connectionsCheckingInterval: 1_000,
-    keepAliveTimeout: 5_000,
+    // Node looks after these by a timer that wakes an idle machine as well; each connection has its own here.
+    headersTimeout: 0,
+    requestTimeout: 0,
+    connectionsCheckingInterval: 2 ** 31 - 1,
+    keepAliveTimeout: controlLimits.keepAliveMs,
   });
   server.maxConnections = controlLimits.connections;
   server.maxHeadersCount = 50;
@@ -110,18 +119,26 @@ export async function openControlServer(options: ControlServerOptions): Promise<
     const leave = limits.enter(peer.uid);
     if (!leave) return turnAway('AOV-HOST-413', 503);
     peers.set(socket, peer);
-    socket.once('close', leave);
+    expect(socket, controlLimits.headersMs);
+    socket.once('close', () => {
+      expect(socket, undefined);
+      leave();
+    });
     serve.call(server, socket);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
     else if (error.code === 'HPE_HEADER_OVERFLOW') refuseSocket(socket, 'AOV-HOST-411', 431);
-    else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') refuseSocket(socket, 'AOV-HOST-410', 408);
     else refuseSocket(socket, 'AOV-HOST-410', 400);
   });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const peer = peers.get(request.socket);
     if (!peer) return void request.socket.destroy();
+    const { socket, headers } = request;
+    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+    expect(socket, hasBody ? controlLimits.requestMs : undefined);
+    request.once('end', () => expect(socket, undefined));
+    response.once('close', () => expect(socket, controlLimits.keepAliveMs + controlLimits.headersMs));
     const finish = limits.ask(peer.uid, performance.now());
     if (!finish) {
       response.setHeader('connection', 'close');

@@ -1,4 +1,4 @@
-import { clampMss, innerMtu, InnerAddresses, ipPacketLength, natKeepalive, packetTooBig } from '@aovpn/esp';
+import { clampMss, innerMtu, InnerAddresses, ipPacketLength, natKeepalive, packetTooBig, silenceMs } from '@aovpn/esp';
 import { addressFromBytes } from '@aovpn/bytes';
 import { constant, errno, errnoName, libc } from '../sys/index.ts';
 import { CommandInbox } from './command-inbox.ts';
@@ -25,7 +25,7 @@ const outputCapacity = 256 * 1024;
 const slack = 64;
 /** What waits is sent at the latest when there is so much of it, so that both ends work at the same time. */
 const flushOctets = 48 * 1024;
-/** Path errors are told once in so many milliseconds. */
+/** Path errors, and packets without an answer, are told once in so many milliseconds. */
 const troubleInterval = 1000;
 
 /** The TUN → UDP direction: reads inner packets, seals them, sends them. Runs in its own thread until stopped. */
@@ -55,6 +55,7 @@ export class Transmitter {
   #outputEnd: number;
   #lastSentAt = 0;
   #lastTroubleAt = 0;
+  #lastSilenceAt = 0;
 
   constructor(setup: WorkerSetup) {
     this.#inbox = new CommandInbox(setup);
@@ -176,7 +177,8 @@ export class Transmitter {
     if (this.#batch.octets === 0) return;
     this.#batch.flush(this.#target!);
     this.#outputEnd = this.#output;
-    if (this.#keepaliveMs > 0) this.#lastSentAt = this.#inbox.now();
+    this.#lastSentAt = this.#inbox.now();
+    this.#heedSilence();
     const sa = this.#current;
     if (!sa) return;
     this.#counters[childCounterIndex(sa.row, childRow.bytesOut)] = sa.bytes;
@@ -189,6 +191,14 @@ export class Transmitter {
         why: sa.bytes >= sa.transform.softByteLimit ? 'bytes' : 'sequence',
       });
     }
+  }
+
+  /** The main thread need not look by a timer, which would wake an idle machine, for what can only be so when packets leave. */
+  #heedSilence(): void {
+    const now = this.#lastSentAt;
+    if (now - this.#counters[counter.lastInboundAt]! <= silenceMs || now - this.#lastSilenceAt < troubleInterval) return;
+    this.#lastSilenceAt = now;
+    this.#inbox.post({ kind: 'unanswered' });
   }
 
   /** Sleeps until the device, a command or a keepalive needs us. */

@@ -351,6 +351,8 @@ export class UserspaceDataPlane implements DataPlane {
         return this.#tell({ kind: 'rekey-needed', spiIn: message.spiIn, why: message.why });
       case 'path-error':
         return this.#tell({ kind: 'path-error', code: message.code });
+      case 'unanswered':
+        return this.#tell({ kind: 'unanswered' });
       case 'path-mtu':
         void this.#transmitter.send({ kind: 'path-mtu', mtu: message.mtu }).catch(() => undefined);
         return;

@@ -55,6 +55,7 @@ export type WorkerMessage =
   | { readonly kind: 'rekey-needed'; readonly spiIn: number; readonly why: 'sequence' | 'bytes' }
   | { readonly kind: 'path-error'; readonly code: string }
   | { readonly kind: 'path-mtu'; readonly mtu: number }
+  | { readonly kind: 'unanswered' }
   | { readonly kind: 'device-gone'; readonly code: string };
 
 /** What a worker is started with. */

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import { after, before, suite, test } from 'node:test';
+import { after, before, mock, suite, test } from 'node:test';
 import fc from 'fast-check';
 import { openControlServer, type ControlRequest, type ControlServer, type LineSink } from '../../src/control/server.ts';
 
@@ -210,6 +210,37 @@ suite('control server', () => {
     assert.equal(await promise, '{"first":true}\n{"second":"a\\nb"}\n');
     await until(() => undone > before);
     assert.equal(sinks.at(-1)!.write({}), false);
+  });
+
+  test('whoever is slow with a request, its body or the next one is refused when the time is up; a reader of a stream never', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      /** Sends the beginning of something, and says how it ends once so much time has passed. */
+      const slow = async (octets: string, milliseconds: number): Promise<string> => {
+        const socket = connect(socketPath);
+        let said = '';
+        socket.on('data', (chunk: Buffer) => (said += chunk.toString()));
+        const over = new Promise((resolve) => socket.once('close', resolve));
+        await new Promise<void>((resolve) => socket.write(octets, () => resolve()));
+        // Until the server has seen it.
+        await ask('GET', '/other');
+        mock.timers.tick(milliseconds);
+        await ask('GET', '/other');
+        const open = !socket.destroyed && !socket.readableEnded;
+        if (!open) await over;
+        else socket.destroy();
+        return `${open ? 'open' : 'over'} ${said.slice(0, 12)}`;
+      };
+      const head = 'HTTP/1.1 ';
+      assert.equal(await slow('GET / HT', 4_900), 'open ');
+      assert.equal(await slow('GET / HT', 5_100), `over ${head}408`);
+      const body = 'POST /v1/thing HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{';
+      assert.equal(await slow(body, 29_000), 'open ');
+      assert.equal(await slow(body, 31_000), `over ${head}408`);
+      assert.equal(await slow('GET /stream HTTP/1.1\r\nhost: x\r\n\r\n', 3_600_000), `open ${head}200`);
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   test('a reader that does not read is cut off, not waited for', async () => {
