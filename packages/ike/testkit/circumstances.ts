@@ -1,7 +1,7 @@
 import type { IkeSaConfig } from '../src/machine/contract.ts';
 import { lastCallMs, retryMs, standbyMs } from '../src/machine/choice.ts';
 import type { Weather } from './simulated-network.ts';
-import { certificateConfig, eapConfig, hybridConfig } from './world.ts';
+import { certificateConfig, eapConfig, hybridConfig, sharedPpk } from './world.ts';
 
 /** Who is at the other end: the testkit's responder, which was written apart from the machine, or the machine itself as its equal. */
 export type Opposite = 'responder' | 'machine';
@@ -34,6 +34,14 @@ export function drawCircumstances(next: () => number): Circumstances {
   const opposite = pick<Opposite>('responder', 'machine');
   // The responder has no answer to collisions in the middle of a rekey of several exchanges (RFC 9370); the machine has.
   const base = next() < 0.7 ? certificateConfig : opposite === 'responder' ? eapConfig : hybridConfig;
+  const life = drawLife(next, opposite, base);
+  // Follows from what is drawn already, so that the lives of all seeds stay what they were.
+  const early = opposite === 'responder' && life.weather.delayMs === 300;
+  return early ? { ...life, config: { ...life.config, ppk: { ...sharedPpk, required: true } } } : life;
+}
+
+function drawLife(next: () => number, opposite: Opposite, base: IkeSaConfig): Circumstances {
+  const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(next() * choices.length)]!;
   return {
     opposite,
     config: {

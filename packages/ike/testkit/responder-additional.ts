@@ -1,16 +1,20 @@
-import { equal } from '@aovpn/bytes';
-import { deriveNextIkeKeys } from '../src/crypto/keymat.ts';
+import { concat, equal } from '@aovpn/bytes';
+import { deriveNextIkeKeys, derivePpkIkeKeys, ppkConfirmation, type IkeKeys } from '../src/crypto/keymat.ts';
 import { notify, pick, pickNotify } from '../src/machine/pick.ts';
 import { intermediateOctetsOf } from '../src/message/intermediate-octets.ts';
 import type { Message, Payload } from '../src/message/payload.ts';
 import type { InitExchange } from './responder-auth.ts';
+import type { ResponderOptions } from './responder-options.ts';
 import type { ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
 
-/** The responder's side of additional key exchanges: IKE_INTERMEDIATE and IKE_FOLLOWUP_KE (RFC 9242, RFC 9370). */
+/** The responder's side of additional key exchanges: IKE_INTERMEDIATE and IKE_FOLLOWUP_KE (RFC 9242, RFC 9370), with the PPK of RFC 9867. */
 export class ResponderAdditional {
   readonly #crypto: TestCrypto;
+  readonly #ppk: ResponderOptions['ppk'];
   #intermediate: Uint8Array | undefined;
+  /** The PPK that the exchange under way mixes in. */
+  #mixing: ResponderOptions['ppk'];
   #pending:
     | {
         link: Uint8Array;
@@ -20,15 +24,26 @@ export class ResponderAdditional {
       }
     | undefined;
 
-  constructor(crypto: TestCrypto) {
+  constructor(crypto: TestCrypto, ppk: ResponderOptions['ppk']) {
     this.#crypto = crypto;
+    this.#ppk = ppk;
   }
 
-  answer(message: Message): readonly Payload[] {
-    const ke = pick(message.payloads, 'KE')!;
-    const exchange = this.#crypto.answerKeyExchange(ke.group, ke.data)!;
-    this.#intermediate = exchange.sharedSecret;
-    return [{ kind: 'KE', group: ke.group, data: exchange.publicValue }];
+  /** IKE_INTERMEDIATE: an additional key exchange, a PPK, or both. */
+  answer(ike: ResponderIke, { nonceI, nonceR }: InitExchange, { payloads }: Message): readonly Payload[] {
+    const ke = pick(payloads, 'KE');
+    const exchange = ke && this.#crypto.answerKeyExchange(ke.group, ke.data)!;
+    this.#intermediate = exchange?.sharedSecret;
+    const offered = pickNotify(payloads, 16446)?.data;
+    const { spiI, spiR } = ike;
+    const ppk = this.#ppk;
+    const expected =
+      ppk && concat(ppk.identity, ppkConfirmation(this.#crypto, ike.suite.prf, ppk.key, { nonceI, nonceR, spiI, spiR }));
+    this.#mixing = offered && expected && equal(offered, expected) ? ppk : undefined;
+    return [
+      ...(ke && exchange ? [{ kind: 'KE', group: ke.group, data: exchange.publicValue } as const] : []),
+      ...(this.#mixing ? [notify(16436, this.#mixing.identity)] : []),
+    ];
   }
 
   /** After the answer is sent: what both have said is remembered, and there are new keys. */
@@ -39,9 +54,13 @@ export class ResponderAdditional {
     init.saidR = this.#crypto.prf(prf, ike.skPr, init.saidR, intermediateOctetsOf({ header, payloads: answer }));
     const { nonceI, nonceR } = init;
     const { spiI, spiR } = ike;
-    const input = { sharedSecret: this.#intermediate!, nonceI, nonceR, spiI, spiR };
-    const keys = deriveNextIkeKeys(this.#crypto, ike.suite, ike.skD, input);
-    Object.assign(ike, { send: keys.responder, receive: keys.initiator, skD: keys.skD, skPi: keys.skPi, skPr: keys.skPr });
+    const adopt = (keys: IkeKeys): void => {
+      Object.assign(ike, { send: keys.responder, receive: keys.initiator, skD: keys.skD, skPi: keys.skPi, skPr: keys.skPr });
+    };
+    const input = { nonceI, nonceR, spiI, spiR };
+    const sharedSecret = this.#intermediate;
+    if (sharedSecret) adopt(deriveNextIkeKeys(this.#crypto, ike.suite, ike.skD, { ...input, sharedSecret }));
+    if (this.#mixing) adopt(derivePpkIkeKeys(this.#crypto, ike.suite, this.#mixing.key, ike.skD, input));
   }
 
   /** A rekey of the client: what its answer adds. `done` runs with the last exchange, or at once. */

@@ -71,7 +71,7 @@ export class ResponderInit {
       ...(authorities ? [{ kind: 'CERTREQ', encoding: 4, authorities } as const] : []),
       ...(this.#responder.options.multipleAuth ? [notify(16404)] : []),
       ...(this.#responder.options.childless ? [notify(16418)] : []),
-      ...(this.#responder.options.ppk && pickNotify(payloads, 16435) ? [notify(16435)] : []),
+      ...this.#ppkNotify(payloads),
       ...(this.#responder.options.authMethods
         ? [notify(16443, encodeAuthAnnouncements(this.#responder.options.authMethods))]
         : []),
@@ -100,5 +100,12 @@ export class ResponderInit {
     this.#responder.ikes.push({ ...answer.ike, nextExpected: 1 });
     const none = new Uint8Array(0);
     this.exchange = { request: datagram, response, nonceI: answer.nonceI, nonceR: answer.nonceR, saidI: none, saidR: none };
+  }
+
+  /** One of the two that the client knows (RFC 9867 §3.1). */
+  #ppkNotify(payloads: readonly Payload[]): Payload[] {
+    const { ppk, ppkEarly } = this.#responder.options;
+    if (ppkEarly && pickNotify(payloads, 16438) && pickNotify(payloads, 16445)) return [notify(16445)];
+    return ppk && pickNotify(payloads, 16435) ? [notify(16435)] : [];
   }
 }

@@ -35,6 +35,8 @@ export interface ResponderOptions {
   childless?: boolean;
   /** RFC 8784 */
   ppk?: { readonly identity: Uint8Array; readonly key: Uint8Array };
+  /** RFC 9867: in IKE_INTERMEDIATE, for clients that can. */
+  ppkEarly?: boolean;
   /** RFC 6290: what tokens are made from. */
   crashSecret?: Uint8Array;
   /** RFC 5723: what it remembers of tickets, across restarts and IKE SAs. */

@@ -44,7 +44,7 @@ export class Responder {
     this.options = options;
     this.#init = new ResponderInit(this);
     this.#auth = new ResponderAuth(crypto, options, this.children);
-    this.#additional = new ResponderAdditional(crypto);
+    this.#additional = new ResponderAdditional(crypto, options.ppk);
     this.#rekey = new ResponderRekey(this);
     this.#create = new ResponderCreate(this, this.#rekey, this.#additional);
   }
@@ -171,7 +171,7 @@ export class Responder {
   #answer(ike: ResponderIke, message: Message): readonly Payload[] {
     if (message.header.exchange === AUTH) return this.#auth.answer(ike, message, this.#init.exchange!);
     if (message.header.exchange === CREATE) return this.#create.answer(ike, message);
-    if (message.header.exchange === INTERMEDIATE) return this.#additional.answer(message);
+    if (message.header.exchange === INTERMEDIATE) return this.#additional.answer(ike, this.#init.exchange!, message);
     if (message.header.exchange === FOLLOWUP) return this.#additional.followUp(message);
     const { payloads } = message;
     if (pickAll(payloads, 'D').some(({ protocol }) => protocol === 1)) {

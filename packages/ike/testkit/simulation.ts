@@ -60,12 +60,17 @@ class Simulation {
     this.#next = seeded(seed);
     this.#circumstances = drawCircumstances(this.#next);
     const { config, opposite, weather } = this.#circumstances;
-    const { ikeProposals, childProposals } = config;
+    const { ikeProposals, childProposals, ppk } = config;
     this.#network = new SimulatedNetwork(this.#next, weather);
     const clientCrypto = withToyExchange(createTestCrypto(seededOctets(this.#next)));
     const responderCrypto = withToyExchange(createTestCrypto(seededOctets(this.#next)));
     const client = new Client(clientCrypto, config, { now: this.#network.now });
-    const responder = new Responder(responderCrypto, { eap: config.auth.kind === 'eap', ikeProposals, childProposals });
+    const responder = new Responder(responderCrypto, {
+      eap: config.auth.kind === 'eap',
+      ikeProposals,
+      childProposals,
+      ...(ppk && { ppk, ppkEarly: true }),
+    });
     if (opposite === 'machine') {
       talk({ client, responder, clientCrypto, responderCrypto });
       this.#opposite = new SimulatedSide('gateway', mirrorOf(client, responderCrypto), this.#circumstances);

@@ -58,6 +58,8 @@ export const certificateConfig: IkeSaConfig = {
 };
 
 export const sharedKey: Uint8Array = encodeUtf8('a long and random secret of two ends');
+/** A PPK that both ends have. */
+export const sharedPpk = { identity: encodeUtf8('\u0002laptops'), key: encodeUtf8('thirty-two octets of true random') };
 export const sharedKeyConfig: IkeSaConfig = {
   ...certificateConfig,
   auth: { kind: 'shared-key', key: sharedKey, identity: { type: 2, data: encodeUtf8('client.example.com') } },

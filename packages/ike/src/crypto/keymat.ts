@@ -96,6 +96,27 @@ export function mixPpk(
   return { skD: mix(keys.skD), skPi: mix(keys.skPi), skPr: mix(keys.skPr) };
 }
 
+/** RFC 9867 §3.1: SKEYSEED' = prf+(PPK, SK_d), and all keys of the IKE SA anew from it. */
+export function derivePpkIkeKeys(
+  crypto: IkeCrypto,
+  suite: IkeSuite,
+  ppk: Uint8Array,
+  skD: Uint8Array,
+  input: Omit<IkeKeyInput, 'sharedSecret'>,
+): IkeKeys {
+  return expandIkeKeys(crypto, suite, prfPlus(crypto, suite.prf, ppk, skD, prfRow(suite.prf).length), input);
+}
+
+/** RFC 9867 §3.1: the first 8 octets of prf(PPK, Ni | Nr | SPIi | SPIr) show that two peers mean the same PPK by a name. */
+export function ppkConfirmation(
+  crypto: IkeCrypto,
+  prf: number,
+  ppk: Uint8Array,
+  { nonceI, nonceR, spiI, spiR }: Omit<IkeKeyInput, 'sharedSecret'>,
+): Uint8Array {
+  return crypto.prf(prf, ppk, nonceI, nonceR, spiI, spiR).slice(0, 8);
+}
+
 /**
  * RFC 7296 §2.17, RFC 9370 §2.2.4: KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr [| SK(1) | … SK(n)]). `initiator` protects what the initiator of this exchange sends.
  * The encryption key of an AEAD ends in its salt (RFC 4106 §8.1, RFC 7634 §2).

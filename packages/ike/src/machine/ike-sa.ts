@@ -137,6 +137,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
       multipleAuth: false,
       childless: false,
       ppk: false,
+      ppkEarly: false,
       ppkAgreed: false,
       natLocal: false,
       natRemote: false,

@@ -19,6 +19,7 @@ import { startIntermediate } from './intermediate.ts';
 import { recordReceived, recordSent } from '../trace/message-record.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
+import { mixesPpkEarly } from './ppk.ts';
 import { buildRedirectSupport, processInitRedirect } from './redirect.ts';
 import type { InitOffer } from './state.ts';
 import { currentOf, debug, emit, fail, finish, info, update, updateAssociation, type Turn } from './turn.ts';
@@ -106,7 +107,7 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
     return doubt(turn, { kind: 'invalid-syntax', detail: 'IKE_SA_INIT answer without SA, KE, nonce or SPI' });
   }
   // RFC 8784 §3: whoever needs the PPK stops here; AUTH would tell whether somebody took the word out.
-  if (turn.sa.config.ppk?.required && !pickNotify(payloads, NotifyType.USE_PPK))
+  if (turn.sa.config.ppk?.required && !pickNotify(payloads, NotifyType.USE_PPK) && !mixesPpkEarly(turn, payloads))
     return doubt(turn, { kind: 'not-supported', what: 'ppk' });
   const suite = acceptIkeProposal(init.proposals, sa.proposals);
   if ('problem' in suite) return doubt(turn, { kind: 'protocol', detail: suite.problem });
@@ -160,6 +161,7 @@ export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
       multipleAuth: pickNotify(payloads, NotifyType.MULTIPLE_AUTH_SUPPORTED) !== undefined,
       childless: pickNotify(payloads, NotifyType.CHILDLESS_IKEV2_SUPPORTED) !== undefined,
       ppk: pickNotify(payloads, NotifyType.USE_PPK) !== undefined,
+      ppkEarly: mixesPpkEarly(turn, payloads),
     },
   });
 }
@@ -233,7 +235,7 @@ function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 're
     { kind: 'NONCE', data: nonce },
     ...buildNatDetection(turn, spiI, spiR),
     ...buildRedirectSupport(turn.sa.config),
-    ...(turn.sa.config.ikeProposals.some(({ additionalKe }) => additionalKe)
+    ...(turn.sa.config.ppk || turn.sa.config.ikeProposals.some(({ additionalKe }) => additionalKe)
       ? [notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)]
       : []),
     ...(turn.sa.config.fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
@@ -241,7 +243,8 @@ function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 're
       NotifyType.SIGNATURE_HASH_ALGORITHMS,
       concat(...announcedSignatureHashes.map((hash) => Uint8Array.of(hash >> 8, hash & 0xff))),
     ),
-    ...(turn.sa.config.ppk ? [notify(NotifyType.USE_PPK)] : []),
+    // The gateway chooses one of the two (RFC 9867 §3.1).
+    ...(turn.sa.config.ppk ? [notify(NotifyType.USE_PPK), notify(NotifyType.USE_PPK_INT)] : []),
   ];
 }
 

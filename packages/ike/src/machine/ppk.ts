@@ -1,5 +1,5 @@
-import { concat, wipe } from '@aovpn/bytes';
-import { mixPpk } from '../crypto/keymat.ts';
+import { concat, equal, wipe } from '@aovpn/bytes';
+import { derivePpkIkeKeys, mixPpk, ppkConfirmation, type IkeKeyInput } from '../crypto/keymat.ts';
 import type { Payload } from '../message/payload.ts';
 import { NotifyType } from '../registry/notify.ts';
 import { notify, pickNotify } from './pick.ts';
@@ -13,7 +13,7 @@ import { currentOf, info, update, updateAssociation, type Turn } from './turn.ts
 export function mixPpkKeys(turn: Turn): IkeProofKeys | undefined {
   const { config, peer } = turn.sa;
   const { protection } = currentOf(turn.sa);
-  if (!config.ppk || !peer.ppk || !protection) return undefined;
+  if (!config.ppk || !peer.ppk || peer.ppkEarly || !protection) return undefined;
   return mixPpk(turn.crypto, protection.suite.prf, config.ppk.key, protection);
 }
 
@@ -34,7 +34,7 @@ export function buildPpk({ sa }: Turn, handshake: Handshake, authWithoutPpk: Aut
  */
 export function settlePpk(turn: Turn, handshake: Handshake, payloads: readonly Payload[]): boolean {
   const { ppk } = turn.sa.config;
-  if (!ppk) return true;
+  if (!ppk || turn.sa.peer.ppkEarly) return true;
   const { id, protection } = currentOf(turn.sa);
   if (!handshake.withPpk || !protection || !pickNotify(payloads, NotifyType.PPK_IDENTITY)) {
     if (!ppk.required) info(turn, 'the gateway does not have our PPK: connected without it');
@@ -44,6 +44,49 @@ export function settlePpk(turn: Turn, handshake: Handshake, payloads: readonly P
   updateAssociation(turn, id, { protection: { ...protection, ...handshake.withPpk } });
   update(turn, { peer: { ...turn.sa.peer, ppkAgreed: true } });
   wipe(skD, skPi, skPr);
+  return true;
+}
+
+/** Whether the gateway mixes the PPK in before IKE_AUTH, so that the identities are as safe as the traffic (RFC 9867 §3.1). */
+export function mixesPpkEarly({ sa }: Turn, payloads: readonly Payload[]): boolean {
+  return (
+    sa.config.ppk !== undefined &&
+    pickNotify(payloads, NotifyType.USE_PPK_INT) !== undefined &&
+    pickNotify(payloads, NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) !== undefined
+  );
+}
+
+/** N(PPK_IDENTITY_KEY) for the last IKE_INTERMEDIATE: our PPK_ID, and what shows that we have that PPK. */
+export function buildEarlyPpk({ crypto, sa }: Turn, nonces: Pick<IkeKeyInput, 'nonceI' | 'nonceR'>): Payload {
+  const { identity, key } = sa.config.ppk!;
+  const { protection, spiI, spiR } = currentOf(sa);
+  const confirmation = ppkConfirmation(crypto, protection!.suite.prf, key, { ...nonces, spiI, spiR });
+  return notify(NotifyType.PPK_IDENTITY_KEY, concat(identity, confirmation));
+}
+
+/**
+ * The answer to it: with our PPK_ID, all keys of the IKE SA are new from here on.
+ * @returns false when the gateway goes without although that is not allowed, or names another PPK
+ */
+export function settleEarlyPpk(
+  turn: Turn,
+  nonces: Pick<IkeKeyInput, 'nonceI' | 'nonceR'>,
+  payloads: readonly Payload[],
+): boolean {
+  const ppk = turn.sa.config.ppk!;
+  const named = pickNotify(payloads, NotifyType.PPK_IDENTITY);
+  if (!named) {
+    if (!ppk.required) info(turn, 'the gateway does not have our PPK: connecting without it');
+    return !ppk.required;
+  }
+  if (!equal(named.data, ppk.identity)) return false;
+  const { id, protection, spiI, spiR } = currentOf(turn.sa);
+  const { suite, skD, skPi, skPr, send, receive } = protection!;
+  const keys = derivePpkIkeKeys(turn.crypto, suite, ppk.key, skD, { ...nonces, spiI, spiR });
+  const { initiator, responder, ...proof } = keys;
+  updateAssociation(turn, id, { protection: { suite, send: initiator, receive: responder, ...proof } });
+  update(turn, { peer: { ...turn.sa.peer, ppkAgreed: true } });
+  wipe(skD, skPi, skPr, send.encryptionKey, send.integrityKey, receive.encryptionKey, receive.integrityKey);
   return true;
 }
 

@@ -154,9 +154,11 @@ export interface IntermediateRun {
   readonly init: InitOffer;
   readonly nonceR: Uint8Array;
   readonly initResponse: Uint8Array;
-  /** Of the exchange that is out, and the methods after it. */
-  readonly keyPair: KeyPair;
+  /** Of the exchange that is out, if it is one of keys, and the methods after it. */
+  readonly keyPair: KeyPair | undefined;
   readonly rest: readonly number[];
+  /** It offers the PPK, and is the last one (RFC 9867). */
+  readonly offersPpk: boolean;
   /** IntAuth_i and IntAuth_r: what each side has said; ours counts the exchange that is out. */
   readonly saidByUs: Uint8Array;
   readonly saidByGateway: Uint8Array;
@@ -426,6 +428,8 @@ export interface PeerFacts {
   readonly childless: boolean;
   /** It speaks of PPKs; whether it has ours shows in IKE_AUTH. */
   readonly ppk: boolean;
+  /** It mixes the PPK in before IKE_AUTH (RFC 9867). */
+  readonly ppkEarly: boolean;
   readonly ppkAgreed: boolean;
   readonly natLocal: boolean;
   readonly natRemote: boolean;

@@ -8,6 +8,7 @@ import { ProtocolId } from './protocol.ts';
 export type ExchangeTopic =
   | 'ike-sa-init'
   | 'ike-intermediate'
+  | 'ike-intermediate-ppk'
   | 'ike-session-resume'
   | 'ike-auth-resumed'
   | 'ike-auth-childless'
@@ -65,6 +66,8 @@ export const exchangeRules: readonly ExchangeRule[] = [
   rule('ike-sa-init', ExchangeType.IKE_SA_INIT, true, [...sa, requests], 'RFC 7296 §1.2'),
   rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, false, [one('KE')], 'RFC 9370 §2.2.2'),
   rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, true, [one('KE')], 'RFC 9370 §2.2.2'),
+  rule('ike-intermediate-ppk', ExchangeType.IKE_INTERMEDIATE, false, [], 'RFC 9867 §3.1'),
+  rule('ike-intermediate-ppk', ExchangeType.IKE_INTERMEDIATE, true, [], 'RFC 9867 §3.1'),
   rule(
     'ike-auth-first',
     ExchangeType.IKE_AUTH,

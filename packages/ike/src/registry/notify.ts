@@ -70,6 +70,8 @@ export const NotifyType = {
   PPK_IDENTITY: 16436,
   NO_PPK_AUTH: 16437,
   INTERMEDIATE_EXCHANGE_SUPPORTED: 16438,
+  USE_PPK_INT: 16445,
+  PPK_IDENTITY_KEY: 16446,
   IP4_ALLOWED: 16439,
   IP6_ALLOWED: 16440,
   ADDITIONAL_KEY_EXCHANGE: 16441,
@@ -150,6 +152,8 @@ export const notifyRows: readonly NotifyRow[] = [
   status(16441, 'ADDITIONAL_KEY_EXCHANGE', 'RFC 9370'),
   status(16442, 'USE_AGGFRAG', 'RFC 9347'),
   status(16443, 'SUPPORTED_AUTH_METHODS', 'RFC 9593'),
+  status(16445, 'USE_PPK_INT', 'RFC 9867'),
+  status(16446, 'PPK_IDENTITY_KEY', 'RFC 9867'),
 ];
 
 /** Errors and their answers: 1–16383 (RFC 7296 §3.10.1); everything above is a status. */

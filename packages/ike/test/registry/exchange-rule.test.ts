@@ -49,6 +49,7 @@ const p: Record<string, Payload> = {
 const exchanges: Record<ExchangeTopic, number> = {
   'ike-sa-init': 34,
   'ike-intermediate': 43,
+  'ike-intermediate-ppk': 43,
   'ike-auth-first': 35,
   'ike-auth-eap-only': 35,
   'ike-auth-eap': 35,
@@ -81,6 +82,8 @@ const good: readonly (readonly [topic: ExchangeTopic, response: boolean, notatio
   ['ike-sa-init', true, 'error'],
   ['ike-intermediate', false, 'KE'],
   ['ike-intermediate', true, 'KE, N'],
+  ['ike-intermediate-ppk', false, 'N'],
+  ['ike-intermediate-ppk', true, 'N'],
   ['ike-followup-ke', false, 'KE, N'],
   ['ike-followup-ke', true, 'KE, N'],
   ['ike-auth-first', false, 'IDi, CERT, CERT, CERTREQ, IDr, AUTH, CP, SA, TSi, TSr, N'],
