@@ -3,6 +3,7 @@ import process from 'node:process';
 import { BusService } from '../../packages/host/testkit/bus-service.ts';
 import type { Host } from '../host.ts';
 import type { Running } from '../running.ts';
+import { startBus, systemBus } from './message-bus.ts';
 
 const program = '/lib/systemd/systemd-logind';
 
@@ -10,7 +11,6 @@ const program = '/lib/systemd/systemd-logind';
 export const noLogind =
   existsSync(program) && existsSync('/usr/bin/dbus-daemon') ? false : 'not on this machine: systemd-logind or dbus-daemon';
 
-const socket = '/run/dbus/system_bus_socket';
 const manager = 'org.freedesktop.systemd1.Manager';
 
 /**
@@ -27,7 +27,6 @@ export class Logind {
 
   static async start(host: Host): Promise<Logind> {
     for (const part of [
-      'dbus',
       'systemd/sessions',
       'systemd/users',
       'systemd/seats',
@@ -38,19 +37,9 @@ export class Logind {
       'udev',
     ])
       mkdirSync(host.file(`/run/${part}`), { recursive: true });
-    const allowed = ['send_type', 'receive_type'].flatMap((way) =>
-      ['method_call', 'signal', 'method_return', 'error'].map((type) => `<allow ${way}="${type}"/>`),
-    );
-    host.write(
-      '/run/dbus/bus.conf',
-      `<busconfig><type>system</type><listen>unix:path=${socket}</listen><policy context="default"><allow user="*"/><allow own="*"/>${allowed.join('')}</policy></busconfig>`,
-    );
-    const bus = host.spawn(['dbus-daemon', '--nofork', '--print-address=1', '--config-file=/run/dbus/bus.conf'], {
-      name: 'dbus-daemon',
-    });
-    await bus.saysWithin(/unix:path/, 10_000);
+    const bus = await startBus(host);
     let onStart = (): void => undefined;
-    const systemd = await BusService.open(host.file(socket), ['org.freedesktop.systemd1'], (member, values) => {
+    const systemd = await BusService.open(host.file(systemBus), ['org.freedesktop.systemd1'], (member, values) => {
       if (member === 'Get') return ['v', [{ signature: 's', value: values[1] === 'LoadState' ? 'loaded' : 'inactive' }]];
       if (member === 'StartUnit') {
         onStart();

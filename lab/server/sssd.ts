@@ -26,10 +26,10 @@ export interface DirectoryAccount {
 
 /**
  * Makes a machine a member of a domain as far as identities go: an LDAP directory in the shape of Active Directory on the host itself, and
- * SSSD, which maps its SIDs to numbers and answers the name service switch.
+ * SSSD, which maps its SIDs to numbers and answers the name service switch. `more`: further unpacked packages for that host.
  */
-export async function joinDomain(host: Host, accounts: readonly DirectoryAccount[]): Promise<void> {
-  await layOver(host, packages);
+export async function joinDomain(host: Host, accounts: readonly DirectoryAccount[], more: readonly string[] = []): Promise<void> {
+  await layOver(host, [...packages, ...more]);
   cpSync(inUnpacked('slapd', 'etc/ldap/schema'), host.file('/etc/ldap/schema'), { recursive: true });
   const state = ['db', 'mc', 'pipes/private', 'pubconf/krb5.include.d', 'gpo_cache', 'keytabs', 'secrets', 'deskprofile'];
   await host.exec(['mkdir', '-p', ...state.map((part) => `/var/lib/sss/${part}`), '/var/lib/ldap', '/run/sssd', '/etc/sssd']);

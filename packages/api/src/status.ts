@@ -214,6 +214,27 @@ export interface DiagnosticLine {
   readonly cure?: string;
 }
 
+/** Whether this machine is a member of a domain, signs people of a provider in, or belongs to nobody, and how that is known. */
+export interface PlatformStatus {
+  readonly kind: 'domain' | 'oidc' | 'workgroup';
+  /** Domain, issuer of the provider, or name of the workgroup. */
+  readonly joinedTo?: string;
+  /** Of Kerberos. */
+  readonly realm?: string;
+  /** What keeps the membership, such as `SSSD (ad)`. */
+  readonly by?: string;
+  /** The machine's account, such as `LAPTOP$@CORP.EXAMPLE`. */
+  readonly account?: string;
+  /** The machine's full name. */
+  readonly hostName?: string;
+  /** Domains in which its organisation's names are. */
+  readonly suffixes: readonly string[];
+  /** What could not be read, and why. */
+  readonly unread: readonly string[];
+  /** Each fact a line, the conclusion last. */
+  readonly trace: readonly string[];
+}
+
 export interface DaemonStatus {
   readonly version: string;
   readonly pid: number;
@@ -221,6 +242,8 @@ export interface DaemonStatus {
   readonly resolver: string;
   /** Why the resolver is that one, each fact a line. */
   readonly resolverTrace: readonly string[];
+  /** Where this machine belongs. */
+  readonly platform: PlatformStatus;
   /** Who is signed in, as far as the daemon knows. */
   readonly signedIn: readonly Owner[];
   readonly connections: readonly ConnectionStatus[];

@@ -76,6 +76,7 @@ export const daemonStatus: DaemonStatus = {
   pid: 42,
   startedAt: '2026-11-22T09:00:00.000Z',
   resolver: 'stub',
+  platform: { kind: 'workgroup', suffixes: [], unread: [], trace: ['belongs to no domain'] },
   signedIn: [],
   resolverTrace: ['systemd-resolved does not run'],
   connections: [upConnection, waitingConnection],

@@ -23,7 +23,7 @@ import {
   type KeyPlaces,
   type LoadedCredentials,
 } from './credentials.ts';
-import { keyMaterialFiles } from './key-material.ts';
+import { goesWithoutCertificate, keyMaterialFiles } from './key-material.ts';
 import type { Log } from './log.ts';
 import { keyringDigest, passwordStores, type PasswordPlaces } from './password-stores.ts';
 import { Passwords } from './passwords.ts';
@@ -73,6 +73,8 @@ export interface CandidateStoreOptions {
   /** Where the files of a profile are. */
   readonly stems: (stored: StoredProfile) => readonly CredentialStem[];
   readonly settings: (name: string) => ProfileSettings;
+  /** The machine's full name, where it has one. */
+  readonly hostName: () => string | undefined;
   readonly attendance: Attendance;
   readonly desk: PromptDesk;
   readonly log: Log;
@@ -216,7 +218,8 @@ export class CandidateStore {
       const facts = { ...loaded.facts, hasPassword: wantsSecret(profile) && (await this.#hasPassword(settings, kept)) };
       const credentials: LoadedCredentials = { ...loaded, facts };
       const userName = settings.userName ?? loaded.userName;
-      const whole = { ...settings, ...(userName !== undefined && { userName }) };
+      const identity = this.#identityOf(settings);
+      const whole = { ...settings, ...(userName !== undefined && { userName }), ...(identity !== undefined && { identity }) };
       const compiled = compileIkeConfig(profile, whole, facts, loaded.material.secrets);
       const verifier = this.#options.createGatewayVerifier(credentials, settings.revocation);
       if ('problem' in compiled) return { candidate: { ...candidate, credentials, verifier }, problem: compiled.problem };
@@ -228,6 +231,11 @@ export class CandidateStore {
     } catch (error) {
       return { candidate, problem: problemOfError(error) };
     }
+  }
+
+  /** Who has no certificate to take a name from, and was given none, goes by the machine's own. */
+  #identityOf(settings: ProfileSettings): string | undefined {
+    return settings.identity ?? (goesWithoutCertificate(settings) ? this.#options.hostName() : undefined);
   }
 
   /** @throws {HostError} when the file is there and nobody should trust it: that is for the administrator to mend, not to be passed over */
@@ -306,6 +314,7 @@ export class CandidateStore {
       files,
       kept.seen,
       kept.picked?.id ?? '',
+      this.#identityOf(settings) ?? '',
       wantsSecret(profile) ? await keyringDigest(settings) : '',
       needsPerson ? attendance.arrivals : 0,
     );

@@ -46,6 +46,7 @@ import { outerMark } from './outer-mark.ts';
 import { PortalControl } from './portal-control.ts';
 import { PlanKeeper } from './plan-keeper.ts';
 import type { Platform } from './platform-port.ts';
+import { MachinePlatform } from './machine-platform.ts';
 import { messageOf } from './problem-error.ts';
 import { ProfileStore, weaknessOf, type StoredProfile, type StoreChange } from './profile-store.ts';
 import { Profiles } from './profiles.ts';
@@ -84,6 +85,7 @@ export class Daemon {
   readonly options: DaemonOptions;
   readonly log: Log;
   readonly trace: MessageTrace;
+  readonly machine: MachinePlatform;
   readonly store: Profiles;
   readonly signIns: SignIns;
   readonly #userFiles: UserFiles;
@@ -127,6 +129,7 @@ export class Daemon {
   constructor(options: DaemonOptions, platform: Platform, settings: SettingsFile, log: Log) {
     this.options = options;
     this.platform = platform;
+    this.machine = new MachinePlatform({ log });
     this.settings = settings;
     this.log = log;
     this.trace = new MessageTrace({ log, clock: Date.now });
@@ -279,6 +282,7 @@ export class Daemon {
       configDir: options.configDir,
       stems: (stored) => this.stemsOf(stored),
       settings: (name) => this.settingsOf(name),
+      hostName: () => this.machine.hostName,
       attendance: this.attendance,
       desk: this.prompts,
       log,
@@ -484,6 +488,7 @@ export class Daemon {
 
   /** Reads settings, profiles and credentials anew and puts what changed into force. */
   async rescan(): Promise<void> {
+    await this.machine.look();
     await this.#configuration.read();
   }
 
@@ -503,6 +508,7 @@ export class Daemon {
       startedAt: this.#startedAt.toISOString(),
       resolver: facts.resolver.owner,
       resolverTrace: facts.resolver.trace,
+      platform: await this.machine.look(),
       signedIn: this.signIns.users(),
       connections: await this.connections(),
       profiles: this.profiles(),

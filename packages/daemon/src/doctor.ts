@@ -17,6 +17,7 @@ import { checkDataPlane } from './data-plane-doctor.ts';
 import type { Daemon } from './daemon.ts';
 import { checkLockdown } from './lockdown-doctor.ts';
 import { outerMark } from './outer-mark.ts';
+import { checkPlatform } from './platform-doctor.ts';
 import { passwordStores, type PasswordPlaces } from './password-stores.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { ProfileSettings } from './settings.ts';
@@ -33,6 +34,12 @@ const maxRootBytes = 4 << 20;
 export async function doctorReport(daemon: Daemon, connection: string | undefined): Promise<DoctorReport> {
   const names = connection === undefined ? daemon.store.names() : [connection];
   const groups = await Promise.all([
+    daemon.machine.look(true).then((platform) => [
+      checkPlatform(
+        platform,
+        names.flatMap((name) => daemon.store.get(name)?.intent ?? []),
+      ),
+    ]),
     checkNetwork(daemon),
     checkClock(),
     checkTraffic(daemon),

@@ -75,4 +75,5 @@ export type { TrustQuestion, VerifiedServer } from './tls/verify-server.ts';
 export { askSssd, type SidOwner } from './sys/sssd.ts';
 export { watchClock, type ClockJump } from './clock/watch-clock.ts';
 export { watchSleep } from './logind/watch-sleep.ts';
+export { readPlatformFacts } from './platform/read-platform-facts.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';

@@ -139,3 +139,13 @@ export { readAdvertisedPortal, routerSolicitation } from './portal/router-advert
 export { isWebUrl, maxApiOctets, readPortalApi, webUrl, type PortalApiAnswer, type WebUrl } from './portal/portal-api.ts';
 export { judgePortal, type PortalFindings, type PortalVerdict, type ProbeOutcome } from './portal/judge-portal.ts';
 export { portalTable, printPortal, printPortalRemoval, type PortalConfinement } from './portal/print-portal.ts';
+export {
+  decidePlatform,
+  type JoinedRealm,
+  type KeytabPrincipal,
+  type OidcBroker,
+  type PlatformDecision,
+  type PlatformFacts,
+  type SambaMembership,
+  type SssdDomain,
+} from './platform/decide-platform.ts';

@@ -2,6 +2,7 @@
 // preshared key, and an IKE SA that begins without a CHILD_SA.
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import type { GatewayOptions } from '../../../lab/gateway/strongswan.ts';
 import { canary, network } from '../../../lab/network.ts';
@@ -79,6 +80,21 @@ suite('ike/authentication', () => {
       anchored(),
       'AOV-SUPERVISOR-353',
     );
+    await stage.strike('corp');
+  });
+
+  test('a shared key without an identity on a member of a domain: the machine goes by its full name', async () => {
+    const domain = `id_provider = ad\nad_domain = corp.example\nad_hostname = ${laptop}\n`;
+    const file = '/etc/sssd/sssd.conf';
+    stage.world.client.write(file, `[sssd]\ndomains = corp.example\n[domain/corp.example]\n${domain}`, 0o600);
+    try {
+      const settings = '[profile.corp]\nshared-key-file = "shared.key"\n';
+      const gateway: Partial<GatewayOptions> = { authentication: ['psk'], sharedKeys: { [laptop]: sharedKey } };
+      assert.equal(await connects(gateway, settings, certificateProfile(), anchored()), 'shared key');
+      assert.match(await stage.world.gateway.sas(), /psk: #\d+, ESTABLISHED[^]+remote 'laptop.corp.example'/);
+    } finally {
+      rmSync(stage.world.client.file(file));
+    }
     await stage.strike('corp');
   });
 

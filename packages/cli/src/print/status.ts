@@ -35,6 +35,8 @@ export function statusText(status: DaemonStatus, names: readonly string[], termi
   const portal = status.portal && portalNotice(status.portal, terminal);
   if (portal !== undefined) blocks.push(portal);
   if (blocks.length === 0) return 'no profiles; add one: aovpn profile add FILE';
+  if (status.platform.kind !== 'workgroup' && names.length === 0)
+    blocks.push(terminal.style('dim', `this machine: ${printable(status.platform.trace.at(-1) ?? '')}`));
   if (status.signedIn.length > 0 && names.length === 0)
     blocks.push(terminal.style('dim', `signed in: ${status.signedIn.map(({ name }) => printable(name)).join(', ')}`));
   return blocks.join('\n\n');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -9,6 +9,7 @@ import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { HostError } from '../../src/host-error.ts';
+import { readKeytab } from '../../src/platform/keytab.ts';
 import { nsupdateScript } from '../../src/registration/kerberos-update.ts';
 import { registerName, withdrawName, type NameRegistration } from '../../src/registration/register-name.ts';
 import { addressRecord, pointerRecord } from '../../src/registration/update-message.ts';
@@ -105,6 +106,9 @@ if (!kdc || !kdb5Util || !database || !kadminLocal || namedProgram === undefined
           kadmin('addprinc', '-randkey', principal);
           kadmin('ktadd', '-k', join(place, keytab), principal);
         }
+        // Our reader of names beside the program that wrote the file.
+        const names = readKeytab(readFileSync(join(place, 'host.keytab')));
+        assert.deepEqual(names, [{ realm, components: ['host', 'laptop.corp.example'] }]);
         bind = await startBind({
           directory: join(place, 'bind'),
           address: server,
