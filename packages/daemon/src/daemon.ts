@@ -397,6 +397,7 @@ export class Daemon {
       await this.plans.clear(guards);
       await this.lockdown.close();
       await this.#candidates.close();
+      await this.tunnels.closeAll();
       await this.platform.network.close();
     } catch (error) {
       this.log.error(`clearing away failed: ${messageOf(error)}; "aovpnd --clean-up" tries again`);
@@ -680,6 +681,8 @@ export class Daemon {
     for (const name of changed) this.#board.publish(name);
     if (changed.size > 0) this.#triggers.settle();
     this.#files?.pace();
+    const { awaited, begun } = this.#triggers.expected();
+    if (!this.#stopping) this.tunnels.expect(awaited, begun);
     this.#heedPortal();
   }
 

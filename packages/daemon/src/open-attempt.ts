@@ -1,8 +1,9 @@
+import type { DataPlaneOptions, Transport } from '@aovpn/esp';
 import type { RevocationChecker, TrustQuestion } from '@aovpn/host';
 import type { IkeSaConfig } from '@aovpn/ike';
 import { parseAddress } from '@aovpn/bytes';
 import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/supervisor';
-import { chooseDataPlane } from './choose-data-plane.ts';
+import { chooseDataPlane, type DataPlaneChoice } from './choose-data-plane.ts';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './platform-port.ts';
 import type { Log } from './log.ts';
@@ -12,10 +13,12 @@ import type { PlanKeeper } from './plan-keeper.ts';
 import { problemOfError, ProblemError } from './problem-error.ts';
 import type { PromptDesk } from './prompt-desk.ts';
 import { passwordUserOf } from './secret-need.ts';
+import type { ProfileSettings } from './settings.ts';
 import type { TicketStore } from './ticket-store.ts';
 import type { TrustMemory } from './trust-memory.ts';
 import { Tunnel } from './tunnel.ts';
 import type { TunnelReport } from './tunnel-port.ts';
+import type { WarmPlanes } from './warm-planes.ts';
 
 export interface AttemptContext {
   readonly platform: Platform;
@@ -31,6 +34,7 @@ export interface AttemptContext {
   readonly device: string;
   /** Other tunnels are there. */
   readonly beside: boolean;
+  readonly planes: WarmPlanes;
   /** `SO_MARK` of our outer packets. */
   readonly mark: number;
 }
@@ -55,16 +59,12 @@ export function makeAttempt(
   const first = latest();
   if (!isReady(first) || !keepsakes) throw new ProblemError(problem('internal', 'the credentials are gone'));
   let used = first;
-  const { stored, compiled, settings, tunnelKey } = first;
+  const { compiled, settings, tunnelKey } = first;
   const { platform, plans, log, trace, tickets } = context;
   const { passwords, sessions } = keepsakes;
   const userName = (): string => used.settings.userName ?? used.credentials.userName ?? '';
   const ticketKey = (): string => `${used.sessionKey} ${userName()}`;
-  const dataPlane = chooseDataPlane(
-    settings.dataPlane,
-    { proposals: compiled.config.childProposals, transport: place.transport, intent: stored.intent },
-    () => platform.dataPlanes.kernelSupport(),
-  );
+  const dataPlane = planeFor(first, platform, place.transport);
   log.info(`data plane: ${dataPlane.kind} (${dataPlane.why})`, name);
   return new Tunnel(
     {
@@ -75,11 +75,11 @@ export function makeAttempt(
       gateway: place.address,
       ports: { udp: settings.gatewayPort, tcp: settings.tcpPort },
       transport: place.transport,
-      plane: { device: context.device, mtu: settings.mtu, mark: context.mark, keepaliveSeconds: settings.keepaliveSeconds },
+      plane: planeOptions(settings, context),
     },
     {
       crypto: platform.crypto,
-      openDataPlane: platform.dataPlanes[dataPlane.kind],
+      openDataPlane: dataPlane.kind === 'userspace' ? context.planes.taking(name) : platform.dataPlanes.kernel,
       log,
       renew() {
         const now = latest();
@@ -134,8 +134,25 @@ export function makeAttempt(
   );
 }
 
-function isReady(candidate: Candidate | undefined): candidate is Ready {
+export function isReady(candidate: Candidate | undefined): candidate is Ready {
   return candidate?.compiled !== undefined && candidate.credentials !== undefined && candidate.verifier !== undefined;
+}
+
+/** Who moves the packets. */
+export function planeFor(
+  { compiled, settings, stored }: Pick<Ready, 'compiled' | 'settings' | 'stored'>,
+  { dataPlanes }: Pick<Platform, 'dataPlanes'>,
+  transport: Transport,
+): DataPlaneChoice {
+  const needs = { proposals: compiled.config.childProposals, transport, intent: stored.intent };
+  return chooseDataPlane(settings.dataPlane, needs, () => dataPlanes.kernelSupport());
+}
+
+export function planeOptions(
+  { mtu, keepaliveSeconds }: ProfileSettings,
+  { device, mark }: Pick<AttemptContext, 'device' | 'mark'>,
+): DataPlaneOptions {
+  return { device, mtu, mark, keepaliveSeconds };
 }
 
 /** Once a person has said yes, that certificate is known for this version of the profile. */

@@ -7,12 +7,13 @@ import { deviceNameOf } from './device-name.ts';
 import type { DnsRegistrar } from './dns-registrar.ts';
 import { KeyExport } from './key-export.ts';
 import type { NameLookup } from './name-lookup.ts';
-import { makeAttempt, type AttemptContext } from './open-attempt.ts';
+import { isReady, makeAttempt, planeFor, planeOptions, type AttemptContext } from './open-attempt.ts';
 import { outerMark } from './outer-mark.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { Settings } from './settings.ts';
 import type { Tunnel } from './tunnel.ts';
 import type { TunnelReport } from './tunnel-port.ts';
+import { WarmPlanes } from './warm-planes.ts';
 
 type Action<K extends SupervisorAction['kind']> = Extract<SupervisorAction, { readonly kind: K }>;
 
@@ -37,9 +38,26 @@ export class Tunnels {
   readonly #tunnels = new Map<string, { readonly attempt: number; readonly tunnel: Tunnel }>();
   readonly #keyExport = new KeyExport();
   readonly #revocation = createRevocationChecker();
+  readonly #planes: WarmPlanes;
 
   constructor(options: TunnelsOptions) {
     this.#options = options;
+    this.#planes = new WarmPlanes(options.platform.dataPlanes.userspace);
+  }
+
+  /** What takes longest is ready for these connections, and for no others: something may bring them up, and will wait for it, or has `begun` to. */
+  expect(names: readonly string[], begun: readonly string[]): void {
+    const { platform, candidates, profiles } = this.#options;
+    this.#planes.keep(names, begun, (name) => {
+      const candidate = candidates.get(name);
+      if (!isReady(candidate) || planeFor(candidate, platform, 'udp').kind !== 'userspace') return undefined;
+      return planeOptions(candidate.settings, { device: deviceNameOf(name, profiles()), mark: outerMark });
+    });
+  }
+
+  /** After the last tunnel. */
+  async closeAll(): Promise<void> {
+    await this.#planes.close();
   }
 
   get(name: string): Tunnel | undefined {
@@ -91,6 +109,7 @@ export class Tunnels {
       revocation: this.#revocation,
       device: deviceNameOf(name, profiles()),
       beside: [...this.#tunnels.keys()].some((other) => other !== name),
+      planes: this.#planes,
       mark: outerMark,
     };
     let tunnel: Tunnel;
