@@ -42,7 +42,7 @@ export interface GatewayOptions {
   readonly id?: string;
   /** Networks behind the gateway; default everything, as RRAS does. */
   readonly localSelectors?: readonly string[];
-  readonly pools?: { readonly v4: boolean; readonly v6: boolean };
+  readonly pools?: { readonly v4: boolean; readonly v6: boolean; readonly range4?: string };
   readonly mobike?: boolean;
   readonly fragmentation?: boolean;
   readonly dpdSeconds?: number;
@@ -277,7 +277,7 @@ function radiusConf(server: RadiusServer, patienceSeconds: number): Settings {
 }
 
 function swanctlConf(options: GatewayOptions): string {
-  const pools = options.pools ?? { v4: true, v6: true };
+  const pools: NonNullable<GatewayOptions['pools']> = options.pools ?? { v4: true, v6: true };
   const poolNames = [...(pools.v4 ? ['pool4'] : []), ...(pools.v6 ? ['pool6'] : [])];
   const connections: Record<string, Settings> = {};
   for (const authentication of options.authentication ?? ['pubkey']) {
@@ -318,7 +318,7 @@ function swanctlConf(options: GatewayOptions): string {
   return section({
     connections,
     pools: {
-      ...(pools.v4 ? { pool4: { addrs: network.pool.range4, dns: network.corp.dns4 } } : {}),
+      ...(pools.v4 ? { pool4: { addrs: pools.range4 ?? network.pool.range4, dns: network.corp.dns4 } } : {}),
       ...(pools.v6 ? { pool6: { addrs: network.pool.range6, dns: network.corp.dns6 } } : {}),
     },
     secrets: {

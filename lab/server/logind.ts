@@ -7,6 +7,12 @@ import { startBus, systemBus } from './message-bus.ts';
 
 const program = '/lib/systemd/systemd-logind';
 
+/** Somebody who is signed in on that host. */
+export interface SignedIn {
+  /** The program that the session was opened for ends, and PAM closes it. */
+  signOut(): Promise<void>;
+}
+
 /** Why this machine cannot have a logind of its own in the lab. */
 export const noLogind =
   existsSync(program) && existsSync('/usr/bin/dbus-daemon') ? false : 'not on this machine: systemd-logind or dbus-daemon';
@@ -39,8 +45,17 @@ export class Logind {
       mkdirSync(host.file(`/run/${part}`), { recursive: true });
     const bus = await startBus(host);
     let onStart = (): void => undefined;
+    let jobs = 1;
     const systemd = await BusService.open(host.file(systemBus), ['org.freedesktop.systemd1'], (member, values) => {
       if (member === 'Get') return ['v', [{ signature: 's', value: values[1] === 'LoadState' ? 'loaded' : 'inactive' }]];
+      const unit = String(values[0]);
+      // Scopes of sessions, and services of users; they are "done" at once.
+      if (member === 'StartTransientUnit' || ((member === 'StartUnit' || member === 'StopUnit') && unit.startsWith('user'))) {
+        const job = ++jobs;
+        const path = `/org/freedesktop/systemd1/job/${job}`;
+        setImmediate(() => systemd.emit('/org/freedesktop/systemd1', manager, 'JobRemoved', 'uoss', [job, path, unit, 'done']));
+        return ['o', [path]];
+      }
       if (member === 'StartUnit') {
         onStart();
         return ['o', ['/org/freedesktop/systemd1/job/1']];
@@ -85,6 +100,30 @@ export class Logind {
   wake(): void {
     const job = [1, '/org/freedesktop/systemd1/job/1', 'suspend.target', 'done'];
     this.#systemd.emit('/org/freedesktop/systemd1', manager, 'JobRemoved', 'uoss', job);
+  }
+
+  /** A session by PAM, as a terminal or sshd opens one; the user must be in the host's `/etc/passwd`. */
+  async signIn(user: string, kind: 'user' | 'greeter' | 'background' = 'user'): Promise<SignedIn> {
+    this.#host.write(
+      '/etc/pam.d/runuser',
+      [
+        'auth sufficient pam_permit.so',
+        'account sufficient pam_permit.so',
+        `session required pam_systemd.so class=${kind}`,
+        '',
+      ].join('\n'),
+    );
+    const program = this.#host.spawn(['runuser', '-u', user, '--', 'sh', '-c', 'echo "signed in"; read line'], {
+      name: `session-of-${user}`,
+      stdin: true,
+    });
+    await program.saysWithin(/signed in/, 20_000);
+    return {
+      signOut: async () => {
+        program.stdin?.end();
+        await program.exited;
+      },
+    };
   }
 
   async stop(): Promise<void> {

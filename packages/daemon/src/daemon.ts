@@ -207,6 +207,7 @@ export class Daemon {
       network: platform.network,
       mark: outerMark,
       intents: () => this.intents(),
+      isBrought: (name) => this.#isBrought(name),
       traffic: this.traffic,
       lockdown: this.lockdown,
       onApplied: (plan) => {
@@ -655,6 +656,12 @@ export class Daemon {
       ownDirectory: (owner) => this.#userFiles.directoryOf(owner),
       log: this.log,
     };
+  }
+
+  /** Whether its user has brought it. */
+  #isBrought(name: string): boolean {
+    const owner = this.store.ownerOf(name);
+    return owner !== undefined && path.dirname(this.store.fileOf(name)) === this.#userFiles.directoryOf(owner);
   }
 
   /** Settings of a profile; a user's passwords are in that user's keyring unless they say otherwise. */

@@ -5,6 +5,7 @@ import { rangeToPrefixes } from '@aovpn/bytes';
 import {
   compilePlan,
   emptyPlan,
+  objectionToAddress,
   isNameTrigger,
   placeOf,
   printChanges,
@@ -15,6 +16,7 @@ import {
   type Plan,
   type PlanInput,
 } from '@aovpn/policy';
+import { DaemonError } from './daemon-error.ts';
 import type { LockdownControl } from './lockdown-control.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
@@ -30,6 +32,8 @@ export interface PlanKeeperOptions {
   readonly intents: () => ReadonlyMap<string, Intent>;
   readonly traffic: TrafficControl;
   readonly lockdown: LockdownControl;
+  /** Whether a tunnel of that name may have addresses that are nobody else's only: a user has brought its profile. */
+  readonly isBrought: (name: string) => boolean;
   /** What filters and apps of these profiles need to know of the machine. */
   readonly facts: (intents: ReadonlyMap<string, Intent>) => Promise<TrafficFacts>;
   /** A plan has come into force. */
@@ -73,8 +77,9 @@ export class PlanKeeper {
     return this.#live.has(name);
   }
 
-  /** Takes a tunnel in. @throws {HostError} and then the tunnel is not in */
+  /** Takes a tunnel in. @throws {HostError} {DaemonError} AOV-DAEMON-565, and then the tunnel is not in */
   async add(name: string, tunnel: TunnelNetwork): Promise<void> {
+    if (this.#options.isBrought(name)) await this.#judgeAddresses(tunnel);
     this.#live.set(name, tunnel);
     try {
       await this.refresh();
@@ -84,6 +89,20 @@ export class PlanKeeper {
         this.#options.log.error(`the plan without it failed as well: ${messageOf(second)}`, name),
       );
       throw error;
+    }
+  }
+
+  async #judgeAddresses({ device, configuration }: TunnelNetwork): Promise<void> {
+    const { addresses, defaultRoutes, localSubnets, ownSubnets, resolver } = await this.#options.network.networkFacts();
+    const owners = {
+      machine: addresses.map(({ prefix }) => prefix.address),
+      attached: [...localSubnets, ...ownSubnets],
+      servers: [...resolver.servers, ...defaultRoutes.flatMap(({ gateway }) => gateway ?? [])],
+      plan: this.#plan,
+    };
+    for (const { address } of configuration.addresses) {
+      const objection = objectionToAddress(address, device, owners);
+      if (objection !== undefined) throw new DaemonError('AOV-DAEMON-565', objection);
     }
   }
 

@@ -1,13 +1,29 @@
 // Tunnels of people: there while they are signed in, theirs alone, beside the device tunnel and beside each other.
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+} from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { App, assertRefused } from '../../../lab/app.ts';
 import { Capture } from '../../../lab/capture.ts';
+import type { Strongswan } from '../../../lab/gateway/strongswan.ts';
 import { canary, network } from '../../../lab/network.ts';
+import { Logind, noLogind, type SignedIn } from '../../../lab/server/logind.ts';
 import { deviceProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { Stage, users as gatewayUsers } from '../../../lab/stage.ts';
+import { inCheckout } from '../../../lab/host.ts';
+import { repository } from '../../../lab/product.ts';
 import { homeOf, otherCompany, startOtherCompany } from './two-companies.ts';
 
 const { corp } = network;
@@ -24,9 +40,12 @@ const device = deviceProfile({
   dnsSuffix: '',
 });
 
-suite('always-on/user-tunnels', () => {
+suite('always-on/user-tunnels', { skip: noLogind }, () => {
   let stage: Stage;
   let program: App;
+  let logind: Logind;
+  let other: Strongswan;
+  const here = new Map<string, SignedIn>();
   before(async () => {
     stage = await Stage.set({ authentication: ['pubkey', 'eap-mschapv2'] });
     const { client } = stage.world;
@@ -35,19 +54,19 @@ suite('always-on/user-tunnels', () => {
       appendFileSync(client.file('/etc/group'), `${name}:x:${uid}:\n`);
     }
     program = new App(client, 'program');
-    await startOtherCompany(stage.world, { bob: bobsPassword });
-    mkdirSync(client.file('/run/systemd/sessions'), { recursive: true });
+    other = await startOtherCompany(stage.world, { bob: bobsPassword });
+    logind = await Logind.start(client);
   });
-  after(async () => await stage?.[Symbol.asyncDispose]());
+  after(async () => {
+    await stage?.[Symbol.asyncDispose]();
+    await logind?.stop();
+  });
 
-  // As systemd-logind writes it.
-  const signIn = (person: Person, id = `c${people[person]}`): void =>
-    stage.world.client.write(
-      `/run/systemd/sessions/${id}`,
-      `# This is private data. Do not parse.\nUID=${people[person]}\nUSER=${person}\nACTIVE=1\nSTATE=active\nREMOTE=0\nTYPE=tty\nCLASS=user\n`,
-    );
-  const signOut = (person: Person, id = `c${people[person]}`): void =>
-    rmSync(stage.world.client.file(`/run/systemd/sessions/${id}`));
+  const signIn = async (person: Person, key: string = person): Promise<void> => void here.set(key, await logind.signIn(person));
+  const signOut = async (key: string): Promise<void> => {
+    await here.get(key)?.signOut();
+    here.delete(key);
+  };
   const ask = (person: Person | 'root', address: string, timeoutMs = 5000): ReturnType<App['ask']> =>
     program.ask('tcp', address, 80, { text: '', timeoutMs, ...(person !== 'root' && { uid: people[person] }) });
   const look = async (person: Person | 'root', name: string, server = network.internet.dns4): Promise<string | undefined> => {
@@ -66,6 +85,19 @@ suite('always-on/user-tunnels', () => {
     client.write(file('.secret'), `${password}\n`, 0o600);
     client.write(file('.ca.pem'), stage.world.pki.root.certificatePem);
     client.write(file('.xml'), profile);
+  };
+  /** A file in the user's home, the user's own. */
+  const bring = (person: Person, name: string, content: string): void => {
+    const { client } = stage.world;
+    const file = path.join(homeOf(person), '.config/aovpn/profiles.d', name);
+    client.write(file, content, 0o600);
+    for (let place = file; place !== path.dirname(homeOf(person)); place = path.dirname(place))
+      chownSync(client.file(place), people[person], people[person]);
+    chmodSync(client.file(homeOf(person)), 0o700);
+  };
+  const until = async (isSo: () => boolean, what: string): Promise<void> => {
+    for (let i = 0; i < 1000 && !isSo(); i++) await sleep(10);
+    assert.ok(isSo(), what);
   };
   const traces = async (): Promise<string> =>
     [
@@ -96,10 +128,13 @@ suite('always-on/user-tunnels', () => {
 
   test('sign-in: the user’s tunnel with the user’s password, beside the device tunnel; sign-out: gone without trace', async () => {
     install('alice', mschapv2Profile(), 'alice', gatewayUsers.alice);
+    // Neither a login screen nor a cron job is a person.
+    const others = [await logind.signIn('alice', 'greeter'), await logind.signIn('alice', 'background')];
     const before = await traces();
-    await sleep(300);
+    await sleep(500);
     assert.equal(await stage.product.connection('alice/Corp'), undefined, 'nobody is signed in');
-    signIn('alice');
+    for (const other of others) await other.signOut();
+    await signIn('alice');
     const up = await stage.product.waitForState('alice/Corp', 'up');
     assert.deepEqual(up.owner, { uid: people.alice, name: 'alice' });
     assert.equal(up.scope, 'user');
@@ -112,11 +147,11 @@ suite('always-on/user-tunnels', () => {
     const { stdout } = await stage.world.client.run(['ip', 'route', 'get', corp.radius4, 'uid', String(people.alice)]);
     assert.match(stdout, /dev aov-device/);
     // A second session changes nothing, and the end of the first one neither.
-    signIn('alice', '77');
-    signOut('alice');
+    await signIn('alice', 'second');
+    await signOut('alice');
     await sleep(1000);
     assert.equal((await stage.product.connection('alice/Corp'))?.connectedAt, up.connectedAt);
-    signOut('alice', '77');
+    await signOut('second');
     await stage.product.waitForGone('alice/Corp');
     await stage.product.waitFor('Device', 'alone', () => true);
     const left = await traces();
@@ -131,9 +166,7 @@ suite('always-on/user-tunnels', () => {
       'bob',
       bobsPassword,
     );
-    signIn('alice');
-    signIn('bob');
-    signIn('eve');
+    for (const person of ['alice', 'bob', 'eve'] as const) await signIn(person);
     await Promise.all(['alice/Corp', 'bob/Corp'].map((name) => stage.product.waitForState(name, 'up')));
     const [alices, bobs, eves] = [await ask('alice', corp.web4), await ask('bob', corp.web4), await ask('eve', corp.web4, 1000)];
     assert.ok(alices.said?.includes(canary), JSON.stringify(alices));
@@ -190,6 +223,166 @@ suite('always-on/user-tunnels', () => {
     const packets = await capture.stopRaw();
     assert.ok(packets.includes('alice-was-here'), 'the capture sees what is sent');
     for (const who of ['eve', 'bob', 'root']) assert.ok(!packets.includes(`${who}-was-here`), who);
+  });
+
+  test('a hold until the next sign-in ends with it; a user’s own with that user’s', async () => {
+    await stage.product.settings('[profile.Device]\ndown-ends = "sign-in"\n[profile."*/Corp"]\ndown-ends = "sign-in"\n');
+    await signOut('eve');
+    for (const name of ['Device', 'alice/Corp']) {
+      await stage.product.down(name);
+      await stage.product.waitForState(name, 'held');
+    }
+    await signIn('eve');
+    await stage.product.waitForState('Device', 'up');
+    assert.equal((await stage.product.connection('alice/Corp'))?.state, 'held');
+    await signIn('alice', 'second');
+    await stage.product.waitForState('alice/Corp', 'up');
+    await signOut('second');
+    const before = (await stage.product.connection('alice/Corp'))?.connectedAt;
+    await stage.product.settings('');
+    // Another profile to the daemon, so the tunnel is made anew.
+    await stage.product.waitFor('alice/Corp', 'made anew', ({ state, connectedAt }) => state === 'up' && connectedAt !== before);
+  });
+
+  test('a user takes their own down and up, by its name alone; nobody else does, or sees it', async () => {
+    const { client } = stage.world;
+    const aovpn = async (person: Person, ...args: readonly string[]): ReturnType<typeof client.run> => {
+      const uid = people[person];
+      const command = [inCheckout(process.execPath), inCheckout(repository('packages/cli/bin/aovpn.mjs')), ...args];
+      return await client.run(['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--', ...command]);
+    };
+    const own = await aovpn('alice', 'status');
+    assert.match(
+      own.stdout,
+      /alice\/Corp \(user tunnel\): up\n +for +alice \(user 1001\), while signed in; carries nobody else’s traffic/,
+    );
+    assert.doesNotMatch(own.stdout, /bob\/|Device/);
+    assert.doesNotMatch((await aovpn('eve', 'status')).stdout, /alice|bob/);
+    for (const args of [
+      ['down', 'alice/Corp'],
+      ['down', 'Corp'],
+    ])
+      assert.notEqual((await aovpn('eve', ...args)).status, 0);
+    assert.notEqual((await aovpn('bob', 'down', 'alice/Corp')).status, 0);
+    assert.equal((await stage.product.connection('alice/Corp'))?.state, 'up');
+    const down = await aovpn('alice', 'down', 'Corp');
+    assert.equal(down.status, 0, down.stderr);
+    await stage.product.waitForState('alice/Corp', 'held');
+    const up = await aovpn('alice', 'up', 'Corp');
+    assert.equal(up.status, 0, up.stderr);
+    await stage.product.waitForState('alice/Corp', 'up');
+  });
+
+  test('one profile for everybody, and each user’s own password from their home, where root allows it', async () => {
+    const { client, pki } = stage.world;
+    for (const person of ['alice', 'bob'] as const) await signOut(person);
+    rmSync(client.file('/etc/aovpn/users.d'), { recursive: true });
+    client.write('/etc/aovpn/users.d/Staff.xml', mschapv2Profile());
+    client.write('/etc/aovpn/users.d/Staff.ca.pem', pki.root.certificatePem);
+    bring('alice', 'Staff.user', 'alice');
+    bring('alice', 'Staff.secret', `${gatewayUsers.alice}\n`);
+    // Whom to believe is root's word: this one would let anybody be the gateway.
+    bring('alice', 'Staff.ca.pem', pki.stranger.certificatePem);
+    bring('alice', 'Home.xml', mschapv2Profile());
+    await signIn('alice');
+    await stage.product.waitForProblem('alice/Staff');
+    assert.equal(existsSync(client.file('/run/aovpn/users/alice')), false, 'nothing is read that root does not allow');
+    await stage.product.settings('[users]\nown-files = "credentials"\n');
+    await stage.product.waitForState('alice/Staff', 'up');
+    assert.equal(await stage.product.connection('alice/Home'), undefined);
+    await signOut('alice');
+    await stage.product.waitForGone('alice/Staff');
+    await until(() => !existsSync(client.file('/run/aovpn/users/alice')), 'copies go with the user');
+    rmSync(client.file('/etc/aovpn/users.d'), { recursive: true });
+  });
+
+  test('a user’s own profiles: theirs alone; what would harm others is refused with a code, and strange files do nothing', async () => {
+    const { client, pki } = stage.world;
+    await stage.product.settings('[users]\nown-files = "profiles"\nown-files-of = ["bob"]\n');
+    await other.configure({ pools: { v4: true, v6: false, range4: '10.31.0.10-10.31.0.99' } });
+    const begun = (await stage.product.connection('Device'))?.connectedAt;
+    const home = { servers: otherCompany.name, names: { '.other.example': [corp.dns4] }, dnsSuffix: '' };
+    for (const [ending, content] of [
+      ['.xml', mschapv2Profile(home)],
+      ['.user', 'bob'],
+      ['.secret', `${bobsPassword}\n`],
+      ['.ca.pem', pki.root.certificatePem],
+    ] as const)
+      bring('bob', `Home${ending}`, content);
+    bring('bob', 'Device.xml', deviceProfile());
+    bring('bob', 'Lock.xml', mschapv2Profile({ routing: 'ForceTunnel', extra: '<LockDown>true</LockDown>' }));
+    bring('bob', 'Trigger.xml', mschapv2Profile({ extra: '<AppTrigger><App><Id>/usr/bin/ssh</Id></App></AppTrigger>' }));
+    const place = path.join(homeOf('bob'), '.config/aovpn/profiles.d');
+    symlinkSync('/etc/shadow', client.file(path.join(place, 'Shadow.xml')));
+    await client.exec(['mkfifo', path.join(place, 'Fifo.xml')]);
+    bring('bob', 'Huge.xml', '');
+    truncateSync(client.file(path.join(place, 'Huge.xml')), 2 ** 30);
+    await signIn('bob');
+    await stage.product.waitForState('bob/Home', 'up');
+    assert.ok((await ask('bob', corp.web4)).said?.includes(otherCompany.page));
+    const { profiles, connections } = await stage.product.status();
+    const codesOf = (name: string): readonly string[] =>
+      profiles
+        .find((profile) => profile.name === name)
+        ?.diagnostics.filter(({ severity }) => severity === 'error')
+        .map(({ code }) => code) ?? [];
+    assert.deepEqual(codesOf('bob/Device'), ['AOV-DAEMON-560']);
+    assert.deepEqual(codesOf('bob/Lock'), ['AOV-DAEMON-560']);
+    assert.deepEqual(codesOf('bob/Trigger'), ['AOV-DAEMON-561']);
+    for (const name of ['Shadow', 'Fifo', 'Huge']) assert.ok(!profiles.some((profile) => profile.name === `bob/${name}`), name);
+    assert.deepEqual(
+      connections.map(({ name }) => name),
+      ['Device', 'bob/Home'],
+    );
+    // The machine's profile of the same name is its own.
+    assert.equal(connections.find(({ name }) => name === 'Device')?.connectedAt, begun);
+    assert.deepEqual(readdirSync(client.file('/run/aovpn/users/bob')).sort(), [
+      'Device.xml',
+      'Home.ca.pem',
+      'Home.secret',
+      'Home.user',
+      'Home.xml',
+      'Lock.xml',
+      'Trigger.xml',
+    ]);
+    const names = (await client.exec(['cat', '/etc/resolv.conf'])).trim();
+    assert.doesNotMatch(names, /other\.example/, 'nothing of it is everybody’s');
+    // An address that the device tunnel leads to is not theirs to have.
+    await stage.product.put('Device', deviceProfile({ routes: [{ address: '10.31.0.0', prefixSize: 24 }], names: {} }));
+    await stage.product.down('bob/Home');
+    await stage.product.waitForState('bob/Home', 'held');
+    await stage.product.up('bob/Home');
+    assert.equal((await stage.product.waitForProblem('bob/Home')).problem?.code, 'AOV-DAEMON-565');
+  });
+
+  test('PAM tells where logind does not; who says so for somebody else without being root is refused', async () => {
+    const signedIn = async (): Promise<readonly string[]> => (await stage.product.status()).signedIn.map(({ name }) => name);
+    await signOut('eve');
+    const pam = async (what: string, user: string): Promise<void> => {
+      const { status, stderr } = await stage.product.aovpn(['session', what], { env: { ...process.env, PAM_USER: user } });
+      assert.equal(status, 0, stderr);
+    };
+    await pam('open', 'eve');
+    await pam('open', 'eve');
+    await pam('close', 'eve');
+    assert.ok((await signedIn()).includes('eve'));
+    // A daemon that is started again still knows.
+    await stage.product.stop();
+    await stage.product.start();
+    assert.ok((await signedIn()).includes('eve'));
+    await pam('close', 'eve');
+    assert.ok(!(await signedIn()).includes('eve'));
+    const bob = ['setpriv', `--reuid=${people.bob}`, `--regid=${people.bob}`, '--clear-groups', '--'];
+    const command = [
+      inCheckout(process.execPath),
+      inCheckout(repository('packages/cli/bin/aovpn.mjs')),
+      'session',
+      'open',
+      'eve',
+    ];
+    const refused = await stage.world.client.run([...bob, ...command]);
+    assert.equal(refused.status, 4, refused.stderr);
+    assert.match(refused.stderr, /AOV-DAEMON-564|AOV-HOST-417/);
   });
 });
 
