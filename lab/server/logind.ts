@@ -48,7 +48,7 @@ export class Logind {
     let jobs = 1;
     const systemd = await BusService.open(host.file(systemBus), ['org.freedesktop.systemd1'], (member, values) => {
       if (member === 'Get') return ['v', [{ signature: 's', value: values[1] === 'LoadState' ? 'loaded' : 'inactive' }]];
-      const unit = String(values[0]);
+      const unit = typeof values[0] === 'string' ? values[0] : '';
       // Scopes of sessions, and services of users; they are "done" at once.
       if (member === 'StartTransientUnit' || ((member === 'StartUnit' || member === 'StopUnit') && unit.startsWith('user'))) {
         const job = ++jobs;

@@ -1,16 +1,6 @@
 // Tunnels of people: there while they are signed in, theirs alone, beside the device tunnel and beside each other.
 import assert from 'node:assert/strict';
-import {
-  appendFileSync,
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-} from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, existsSync, readdirSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { after, before, suite, test } from 'node:test';

@@ -8,7 +8,7 @@ const native = {
   routingPolicyType: at('SplitTunnel' as const, 3),
   disableClassBasedDefaultRoute: at(true, 4),
 };
-const device = live('Device', profile({ nativeProfile: native as never, routes: [route('10.1.0.0/16', 10)] }), {
+const device = live('Device', profile({ nativeProfile: native, routes: [route('10.1.0.0/16', 10)] }), {
   device: 'aov-device',
 });
 const owners = {
