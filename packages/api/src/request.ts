@@ -30,7 +30,7 @@ export interface Requests {
   /** Root's way out of LockDown, and back; both survive restarts. */
   'POST /v1/lockdown/:name/release': { answer: { readonly accepted: true } };
   'POST /v1/lockdown/:name/engage': { answer: { readonly accepted: true } };
-  /** Query: `target=` a name, an address, a connection in any usual form, `app:NAME` or `pid:NUMBER`; optionally `app=NAME` or `pid=NUMBER` for whose it is. */
+  /** Query: `target=` a name, an address, a connection in any usual form, `app:NAME` or `pid:NUMBER`; optionally `app=NAME`, `pid=NUMBER` or `user=NAME` for whose it is. */
   'GET /v1/explain': { answer: Explanation };
   /** Query: `profile=NAME` for the items of one profile. */
   'GET /v1/plan': { answer: PlanText };

@@ -188,7 +188,7 @@ export class CandidateStore {
     const { desk, attendance, onPicked } = this.#options;
     const candidate = this.#candidates.get(name);
     const outcome = candidate?.choice?.outcome;
-    if (outcome?.kind !== 'ambiguous' || !attendance.attended) return;
+    if (outcome?.kind !== 'ambiguous' || !attendance.isAttended(name)) return;
     if (desk.list().some(({ connection, kind }) => connection === name && kind === 'certificate')) return;
     const question = {
       connection: name,
@@ -215,7 +215,10 @@ export class CandidateStore {
     const { settings, stored } = candidate;
     const { profile } = stored;
     try {
-      const facts = { ...loaded.facts, hasPassword: wantsSecret(profile) && (await this.#hasPassword(settings, kept)) };
+      const facts = {
+        ...loaded.facts,
+        hasPassword: wantsSecret(profile) && (await this.#hasPassword(stored.name, settings, kept)),
+      };
       const credentials: LoadedCredentials = { ...loaded, facts };
       const userName = settings.userName ?? loaded.userName;
       const identity = this.#identityOf(settings);
@@ -239,11 +242,11 @@ export class CandidateStore {
   }
 
   /** @throws {HostError} when the file is there and nobody should trust it: that is for the administrator to mend, not to be passed over */
-  async #hasPassword({ passwordSources }: ProfileSettings, { passwords }: Kept): Promise<boolean> {
+  async #hasPassword(name: string, { passwordSources }: ProfileSettings, { passwords }: Kept): Promise<boolean> {
     const problem = await passwords.check();
     if (problem instanceof HostError) throw problem;
     if (await passwords.isKnown()) return true;
-    return passwordSources.includes('prompt') && this.#options.attendance.attended;
+    return passwordSources.includes('prompt') && this.#options.attendance.isAttended(name);
   }
 
   async #keep(

@@ -86,7 +86,7 @@ export function connectionStatus({
     routes: routesOf(name, plan),
     dns: {
       suffixes: plan.dns.search.filter(({ because }) => because.profile === name).map(({ domain }) => domain),
-      rules: plan.dns.rules
+      rules: (plan.dns.users?.find(({ user }) => user === intent?.user)?.rules ?? plan.dns.rules)
         .filter((rule) => rule.profile === name)
         .map((rule): DnsRuleStatus => ({
           name: rule.name,
@@ -158,15 +158,14 @@ function problemStatus({ code, windows, side, message, cure }: Problem, at: stri
 }
 
 function routesOf(name: string, plan: Plan): readonly RouteStatus[] {
-  return (
-    plan.routes
-      // Those of apps with ForceTunnel are told with the apps.
-      .filter(({ kind, table, because }) => because.profile === name && kind !== 'unreachable' && table === undefined)
-      .map(({ kind, prefix, metric, because }) => ({
-        prefix: formatPrefix(prefix),
-        kind: kind === 'tunnel' ? 'tunnel' : 'excluded',
-        ...(kind === 'tunnel' && { metric }),
-        because: formatBecause(because),
-      }))
-  );
+  // Of a tunnel that is one user's. Those of apps with ForceTunnel, in tables of their own too, are told with the apps.
+  const own = plan.tunnels.find(({ profile }) => profile === name)?.scope?.table;
+  return plan.routes
+    .filter(({ kind, table, because }) => because.profile === name && kind !== 'unreachable' && table === own)
+    .map(({ kind, prefix, metric, because }) => ({
+      prefix: formatPrefix(prefix),
+      kind: kind === 'tunnel' ? 'tunnel' : 'excluded',
+      ...(kind === 'tunnel' && { metric }),
+      because: formatBecause(because),
+    }));
 }

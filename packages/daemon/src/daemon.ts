@@ -189,7 +189,7 @@ export class Daemon {
     this.lookup = new NameLookup(platform.asker, platform.network, () => this.plans);
     this.#names = new NameRoutes({
       wishes: (name) => settings.current.of(name),
-      ask: (name, rule) => this.lookup.asProgram(name, rule),
+      ask: (name, rule, mark) => this.lookup.asProgram(name, rule, mark),
       onChange: () =>
         void this.plans
           .refresh()
@@ -272,10 +272,11 @@ export class Daemon {
       () => settings.current.promptUsers.length > 0,
       // What was refused for want of a person is tried again.
       () => void this.rescan().catch(() => {}),
+      (name) => this.store.ownerOf(name)?.uid,
     );
     this.prompts = new PromptDesk({
       log,
-      attended: () => this.attendance.attended,
+      attended: (name) => this.attendance.isAttended(name),
       publish: (event) => this.#promptChanged(event),
       lifetimeMs: promptLifetime,
     });
@@ -413,7 +414,7 @@ export class Daemon {
 
   up(name: string): void {
     // Who says so where nobody can be asked means: with what there is.
-    if (!this.attendance.attended) this.#candidates.keepsakes(name)?.passwords.tryAgain();
+    if (!this.attendance.isAttended(name)) this.#candidates.keepsakes(name)?.passwords.tryAgain();
     this.#candidates.askForChoice(name);
     this.#loop.say({ kind: 'up', name });
   }
@@ -656,6 +657,11 @@ export class Daemon {
       ownDirectory: (owner) => this.#userFiles.directoryOf(owner),
       log: this.log,
     };
+  }
+
+  /** Whether any connection is this user's. */
+  owns(uid: number): boolean {
+    return this.store.names().some((name) => this.store.ownerOf(name)?.uid === uid);
   }
 
   /** Whether its user has brought it. */

@@ -1,6 +1,6 @@
 import type { Explanation } from '@aovpn/api';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import { explain, explainApp, explainFlow, explainProgram, parseFlow, type ProgramFacts } from '@aovpn/policy';
+import { explain, explainApp, explainFlow, explainProgram, parseFlow, planOfUser, type ProgramFacts } from '@aovpn/policy';
 import { DaemonError } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { programOf } from './traffic-report.ts';
@@ -9,6 +9,8 @@ import { programOf } from './traffic-report.ts';
 export interface Asker {
   readonly app?: string | undefined;
   readonly pid?: string | undefined;
+  /** Number of a user. */
+  readonly user?: number | undefined;
 }
 
 /**
@@ -22,7 +24,8 @@ export async function explainQuestion(
   asker: Asker,
   look: (name: string) => Promise<readonly IpAddress[]>,
 ): Promise<Explanation> {
-  const { plan } = daemon.plans;
+  const { plan: whole } = daemon.plans;
+  const plan = asker.user === undefined ? whole : planOfUser(whole, asker.user);
   // Asking for a name that brings a tunnel up would bring it up.
   const { dns } = explain(plan, target);
   const mayLook = (name: string): Promise<readonly IpAddress[]> =>

@@ -1,4 +1,4 @@
-import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { defaultSocketPath, interactiveHeader, maxRequestBytes, rootSocketName } from '@aovpn/api';
@@ -143,12 +143,14 @@ function accessFacts(daemon: Daemon, settings: SettingsFile): AccessFacts {
     mayAnswer: (uid) => daemon.mayAnswer(uid),
     mayOpenPortal: (uid) => daemon.portal.mayOpen(uid),
     ownerOf: (name) => daemon.store.ownerOf(name)?.uid,
-    ownsAny: (uid) => daemon.store.names().some((name) => daemon.store.ownerOf(name)?.uid === uid),
+    ownsAny: (uid) => daemon.owns(uid),
   };
 }
 
 async function cleanUpOnly(options: DaemonOptions, log: Log): Promise<void> {
   removeProxyNotice(options.runDir);
+  // Copies of what users had brought.
+  rmSync(path.join(options.runDir, 'users'), { recursive: true, force: true });
   const { rules, routes, devices, resolver, problems } = await cleanUp({
     stateDirectory: options.stateDir,
     runDirectory: options.runDir,

@@ -31,10 +31,10 @@ export class NameLookup {
   }
 
   /** Where a program would be answered: by the servers of a rule through their tunnel, or by the machine's own ones outside of all. */
-  async asProgram(name: string, rule: DnsRule | undefined): Promise<QuestionAnswer> {
+  async asProgram(name: string, rule: DnsRule | undefined, mark = 0): Promise<QuestionAnswer> {
     const asker = this.#asker;
     const options = rule
-      ? { servers: rule.servers, mark: 0, asker }
+      ? { servers: rule.servers, mark, asker }
       : { servers: (await this.#network.networkFacts()).resolver.servers, mark: outerMark, asker };
     return joinAnswers(await Promise.all(([6, 4] as const).map((family) => askAddresses(name, family, options))));
   }

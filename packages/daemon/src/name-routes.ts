@@ -1,5 +1,5 @@
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { compileNameMatcher, lookUpRoute, type DnsRule, type NamedAddresses, type Plan } from '@aovpn/policy';
+import { compileNameMatcher, lookUpRoute, type DnsRule, type NamedAddresses, type Plan, type UserNames } from '@aovpn/policy';
 import type { QuestionAnswer } from './dns-question.ts';
 
 /** What the settings of a profile say about names. */
@@ -11,8 +11,8 @@ export interface NameWishes {
 
 export interface NameRoutesOptions {
   readonly wishes: (profile: string) => NameWishes;
-  /** Both families of a name, from the servers of a rule, or without one from the machine's own ones outside of all tunnels. */
-  readonly ask: (name: string, rule: DnsRule | undefined) => Promise<QuestionAnswer>;
+  /** Both families of a name, from the servers of a rule (with this mark, so that they go by the tunnels of one user), or without one from the machine's own ones outside of all tunnels. */
+  readonly ask: (name: string, rule: DnsRule | undefined, mark: number) => Promise<QuestionAnswer>;
   /** Other addresses than before: the plan is to be made anew. */
   readonly onChange: () => void;
   /** Milliseconds, monotonic. */
@@ -118,16 +118,19 @@ export class NameRoutes {
     if (one.busy) return;
     one.busy = true;
     clearTimeout(one.timer);
-    const rule = compileNameMatcher(this.#plan?.dns.rules ?? [])(one.name);
+    const names = this.#namesOf(one.profile);
+    const rule = compileNameMatcher(names?.rules ?? this.#plan?.dns.rules ?? [])(one.name);
+    const mark = names && rule?.device !== undefined && names.devices.includes(rule.device) ? names.mark : 0;
     const asked = rule && rule.servers.length > 0 ? rule : undefined;
     const down = asked?.trigger && asked.trigger.kind !== 'up' ? asked : undefined;
-    const fromInside = asked !== undefined && asked.servers.every((server) => lookUpRoute(this.#plan!, server).path === 'tunnel');
+    const fromInside =
+      asked !== undefined && asked.servers.every((server) => lookUpRoute(this.#plan!, server, mark).path === 'tunnel');
     let answer: QuestionAnswer;
     try {
       // Of another profile: routes of this one bring no tunnel up, and its servers are asked through it only.
       answer = down
         ? { addresses: [], why: `its name belongs to ${down.profile}, whose tunnel is down` }
-        : await this.#options.ask(one.name, asked);
+        : await this.#options.ask(one.name, asked, mark);
     } catch (error) {
       answer = { addresses: [], why: error instanceof Error ? error.message : String(error) };
     }
@@ -163,6 +166,12 @@ export class NameRoutes {
     one.timer = setTimeout(() => void this.#ask(key, one), rest);
     one.timer.unref();
     if (fingerprint(one) !== before) this.#options.onChange();
+  }
+
+  /** Of a tunnel that is one user's: what that user is answered by. */
+  #namesOf(profile: string): UserNames | undefined {
+    const user = this.#plan?.tunnels.find((tunnel) => tunnel.profile === profile)?.scope?.user;
+    return user === undefined ? undefined : this.#plan?.dns.users?.find((names) => names.user === user);
   }
 
   #now(): number {

@@ -28,8 +28,8 @@ export type NoAnswer = 'refused' | 'expired' | 'withdrawn' | 'nobody' | 'too-man
 
 export interface PromptDeskOptions {
   readonly log: Log;
-  /** Whether somebody could answer now. */
-  readonly attended: () => boolean;
+  /** Whether somebody could answer now, about this connection. */
+  readonly attended: (connection: string) => boolean;
   readonly publish: (event: DaemonEvent) => void;
   /** How long a person may take, milliseconds. */
   readonly lifetimeMs: number;
@@ -57,7 +57,7 @@ export class PromptDesk {
   async ask(question: PromptQuestion): Promise<PromptReply> {
     const { log, attended, lifetimeMs, publish } = this.#options;
     const { connection, kind, message, retry = false, ...rest } = question;
-    if (!attended()) {
+    if (!attended(connection)) {
       log.warn(`${question.text}: nobody is there to answer`, connection);
       return { kind: 'none', why: 'nobody' };
     }

@@ -18,6 +18,7 @@ import { explainQuestion } from './explain-question.ts';
 import { diffProfile } from './plan-diff.ts';
 import { removeProfile, storeProfile } from './put-profile.ts';
 import { readAnnounceSession, readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
+import { findUser } from './sign-ins.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
 type RequestName = keyof typeof requestPermissions;
@@ -183,7 +184,8 @@ async function answer(
       const target = query.get('target');
       if (target === undefined || target === '' || target.length > maxQuestion)
         throw new DaemonError('AOV-DAEMON-513', 'explain needs ?target=');
-      const asker = { app: query.get('app'), pid: query.get('pid') };
+      const user = query.get('user');
+      const asker = { app: query.get('app'), pid: query.get('pid'), user: user === undefined ? undefined : await numberOf(user) };
       return ok(name, await explainQuestion(daemon, target, asker, addressesOf));
     }
     case 'GET /v1/plan':
@@ -227,8 +229,10 @@ async function answer(
       return ok(name, { accepted: true });
     case 'GET /v1/events': {
       // Whoever may answer and says so counts as somebody who is there.
-      const watches = query.get('prompts') === '1' && (peer.uid === 0 || daemon.mayAnswer(peer.uid));
-      return { stream: (sink) => streamEvents(daemon, sink, watches, scope) };
+      const everything = peer.uid === 0 || daemon.mayAnswer(peer.uid);
+      const watches = query.get('prompts') === '1' && (everything || daemon.owns(peer.uid));
+      const attend = watches ? () => daemon.attendance.watch(everything ? undefined : peer.uid) : undefined;
+      return { stream: (sink) => streamEvents(daemon, sink, attend, scope) };
     }
     case 'GET /v1/logs':
       return { stream: (sink) => streamLines(daemon.log, sink, query) };
@@ -246,13 +250,19 @@ async function answer(
   }
 }
 
+async function numberOf(user: string): Promise<number> {
+  const number = /^\d{1,10}$/.test(user) ? Number(user) : (await findUser(user))?.uid;
+  if (number === undefined) throw new DaemonError('AOV-DAEMON-513', `there is no user ${JSON.stringify(user.slice(0, 80))}`);
+  return number;
+}
+
 /** What is now, then every change. */
-function streamEvents(daemon: Daemon, sink: LineSink, watches: boolean, scope: Scope): () => void {
+function streamEvents(daemon: Daemon, sink: LineSink, attend: (() => () => void) | undefined, scope: Scope): () => void {
   const tell = (event: DaemonEvent): void => {
     if (isInScope(event, scope)) sink.write(event);
   };
   const stop = daemon.subscribe(tell);
-  const leave = watches ? daemon.attendance.watch() : undefined;
+  const leave = attend?.();
   for (const profile of daemon.profiles()) tell({ kind: 'profile', profile });
   if (daemon.portal.status().state !== 'none') tell({ kind: 'portal', portal: daemon.portal.status() });
   for (const prompt of daemon.prompts.list()) tell({ kind: 'prompt', prompt });

@@ -79,6 +79,7 @@ export { decidePacket, type Packet, type PacketDecision, type SocketOwner, type 
 export { explainApp, explainFlow, explainProgram, type ProgramFacts, type TrafficExplanation } from './explain-traffic.ts';
 export { parseFlow, type Flow } from './flow-text.ts';
 export { describeChange, diffPlan, printChanges, sameRoute, sameRule, type PlanChange } from './diff-plan.ts';
+export { planOfUser } from './scope/plan-of-user.ts';
 export { objectionToAddress } from './scope/judge-addresses.ts';
 export { lookUpRoute, type RouteVerdict } from './route-lookup.ts';
 export {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionStatus } from '@aovpn/api';
 import { App, assertRefused } from '../../../lab/app.ts';
 import { Capture } from '../../../lab/capture.ts';
 import type { Strongswan } from '../../../lab/gateway/strongswan.ts';
@@ -128,6 +129,14 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     const up = await stage.product.waitForState('alice/Corp', 'up');
     assert.deepEqual(up.owner, { uid: people.alice, name: 'alice' });
     assert.equal(up.scope, 'user');
+    assert.deepEqual(
+      up.routes.map(({ prefix }) => prefix).filter((prefix) => prefix.startsWith('10.20.0.')),
+      ['10.20.0.0/24', '10.20.0.53/32'],
+    );
+    assert.deepEqual(
+      up.dns.rules.map(({ name }) => name),
+      ['.corp.example'],
+    );
     assert.match(up.crypto?.authentication ?? '', /MSCHAPv2/);
     assert.equal((await stage.product.connection('Device'))?.state, 'up');
     const page = await ask('alice', corp.web4);
@@ -228,10 +237,6 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     await signIn('alice', 'second');
     await stage.product.waitForState('alice/Corp', 'up');
     await signOut('second');
-    const before = (await stage.product.connection('alice/Corp'))?.connectedAt;
-    await stage.product.settings('');
-    // Another profile to the daemon, so the tunnel is made anew.
-    await stage.product.waitFor('alice/Corp', 'made anew', ({ state, connectedAt }) => state === 'up' && connectedAt !== before);
   });
 
   test('a user takes their own down and up, by its name alone; nobody else does, or sees it', async () => {
@@ -261,6 +266,31 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     const up = await aovpn('alice', 'up', 'Corp');
     assert.equal(up.status, 0, up.stderr);
     await stage.product.waitForState('alice/Corp', 'up');
+  });
+
+  test('a force tunnel of one user holds that user, v4 and v6, and leaves everybody else as they were', async () => {
+    const { client } = stage.world;
+    install('alice', mschapv2Profile({ routing: 'ForceTunnel', dnsSuffix: '' }), 'alice', gatewayUsers.alice);
+    const isForced = ({ state, routes }: ConnectionStatus): boolean =>
+      state === 'up' && routes.some(({ prefix }) => prefix === '::/0');
+    await stage.product.waitFor('alice/Corp', 'a force tunnel', isForced);
+    const { internet, gateway, client: own } = network;
+    const from = async (person: Person, address: string): Promise<string | undefined> =>
+      (await program.ask('tcp', address, 80, { uid: people[person], timeoutMs: 5000 })).said;
+    assert.equal(await from('alice', internet.web4), gateway.v4, 'by the gateway, which hides the inner address');
+    assert.equal(await from('eve', internet.web4), own.home.v4);
+    assert.equal(await from('alice', internet.web6), gateway.v6);
+    assert.equal(await from('eve', internet.web6), own.home.v6);
+    const bound = async (uid: number): Promise<string> => {
+      const owner = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--'];
+      const args = [own.device, internet.web4, String(corp.echoPort), 'by-the-link'];
+      return (await client.run([...owner, program.file, '-e', throughDevice, ...args])).stdout;
+    };
+    assert.match(await bound(people.alice), /refused/);
+    assert.match(await bound(people.eve), /^said by-the-link/);
+    const { stdout } = await stage.product.aovpn(['explain', '--user', 'alice', internet.web4]);
+    assert.match(stdout, /alice\/Corp/);
+    assert.doesNotMatch((await stage.product.aovpn(['explain', internet.web4])).stdout, /alice/);
   });
 
   test('one profile for everybody, and each user’s own password from their home, where root allows it', async () => {

@@ -16,6 +16,7 @@ export const explain: Command = {
   options: [
     { name: 'app', value: 'NAME', summary: 'whose traffic it is: an app that a profile names, by key, title or path' },
     { name: 'pid', value: 'PID', summary: 'whose traffic it is: a process' },
+    { name: 'user', value: 'USER', summary: 'whose traffic it is: a user, by name or number' },
     { name: 'json', summary: 'print the explanation as JSON' },
   ],
   examples: [
@@ -26,13 +27,13 @@ export const explain: Command = {
     { command: 'aovpn explain --pid 4711', what: 'what a process may do' },
   ],
   async run({ client, options, positionals, terminal }) {
-    const { app, pid } = options;
-    const asker: { app?: string; pid?: string } = {
+    const { app, pid, user } = options;
+    const asker: { app?: string; pid?: string; user?: string } = {
       ...(typeof app === 'string' && { app }),
       ...(typeof pid === 'string' && { pid }),
+      ...(typeof user === 'string' && { user }),
     };
-    if (asker.app !== undefined && asker.pid !== undefined)
-      throw new CommandError(ExitCode.usage, '--app and --pid exclude each other');
+    if (Object.keys(asker).length > 1) throw new CommandError(ExitCode.usage, '--app, --pid and --user exclude each other');
     let target = positionals.join(' ');
     if (target === '') {
       const who = asker.app === undefined ? asker.pid && `pid:${asker.pid}` : `app:${asker.app}`;

@@ -42,6 +42,7 @@ export const leaktest: Command = {
     const steps = manual ? [] : stepsOf(options['steps'], allSteps, defaultSteps);
     const destinations = addressesOf(options['canary']);
     const name = await pickConnection(client, positionals[0]);
+    await refuseScoped(client, name);
     if (!manual && options['yes'] !== true) await consent(terminal);
     const ending = new AbortController();
     const stop = (): void => ending.abort();
@@ -69,6 +70,17 @@ export const leaktest: Command = {
 };
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** It watches the links of the whole machine: packets of other users are no leaks of such a tunnel. */
+async function refuseScoped(client: Client, name: string): Promise<void> {
+  const { connections } = await client.call('GET /v1/status');
+  if (connections.find((connection) => connection.name === name)?.scope === 'user')
+    throw new CommandError(
+      ExitCode.blind,
+      `${name} carries one user's traffic only, and this test judges the whole machine`,
+      'docs/users.md',
+    );
+}
 
 async function consent(terminal: Terminal): Promise<void> {
   if (!canAsk()) throw new CommandError(ExitCode.usage, 'the network would be interrupted, and nobody can be asked', 'add --yes');

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { compilePlan, lookUpRoute, printGuard, printPlan, type LiveTunnel, type Plan } from '../../src/index.ts';
+import {
+  compilePlan,
+  explain,
+  lookUpRoute,
+  planOfUser,
+  printGuard,
+  printPlan,
+  type LiveTunnel,
+  type Plan,
+} from '../../src/index.ts';
 import { address, at, facts, host, live, nameRule, prefix, profile, route } from '../sample.ts';
 
 /** A tunnel that is one user's alone. */
@@ -146,6 +155,16 @@ suite('tunnels of one user', () => {
     const served = many.filter((_, i) => wayOf(all, '10.5.5.5', 2000 + i) === `aov-u${i}`).length;
     assert.equal(served, 14);
     for (const [i, { scope }] of all.tunnels.entries()) assert.equal(scope?.user, 2000 + Number(all.tunnels[i]!.device.slice(5)));
+  });
+
+  test('is explained as it is to each user', () => {
+    const both = plan(device, alices);
+    const toAlice = explain(planOfUser(both, alice), 'x.corp.example', [address('10.5.5.5')]);
+    assert.equal(toAlice.dns?.connection, 'alice/Corp');
+    assert.equal(toAlice.addresses[0]!.connection, 'alice/Corp');
+    const toBob = explain(planOfUser(both, bob), 'x.corp.example', [address('10.5.5.5')]);
+    assert.equal(toBob.dns?.via, 'physical');
+    assert.equal(toBob.addresses[0]!.path, 'physical');
   });
 
   test('reads like everything else', () => {
