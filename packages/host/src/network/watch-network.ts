@@ -2,15 +2,19 @@ import { watch as watchDirectory, type FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { constant, openNetlink, SysError } from '../sys/index.ts';
 import type { ResolvConfPlace } from '../resolver/resolv-conf-journal.ts';
+import { readNetworkManagerText } from '../resolver/network-manager.ts';
+import { parseResolvConf } from '../resolver/resolv-conf.ts';
 import { holdsResolvConf, readWithoutUs } from '../resolver/resolver-place.ts';
 import { HostError } from '../host-error.ts';
 import { networkCure } from './errors.ts';
 import { fingerprint, readPhysicalNetwork, type PhysicalNetwork } from './network-facts.ts';
 import { defaultResolvConf, defaultStateDirectory } from './place.ts';
+import { readLinks } from './kernel-network.ts';
+import { readLinkSuffixes, type SuffixHints } from './link-suffix.ts';
 import { openRouteSocket } from './route-socket.ts';
 import * as nl from './rtnetlink-number.ts';
 
-export type NetworkChangeKind = 'link' | 'address' | 'route' | 'resolver';
+export type NetworkChangeKind = 'link' | 'address' | 'route' | 'resolver' | 'suffix';
 
 export interface NetworkChange {
   /** What differs from the last time; never empty. */
@@ -18,13 +22,25 @@ export interface NetworkChange {
   readonly network: PhysicalNetwork;
 }
 
+/** Where suffixes of links are told that no resolv.conf has. */
+const suffixDirectories = [
+  '/run/systemd/netif/leases',
+  '/run/systemd/netif/links',
+  '/var/lib/dhcp',
+  '/var/lib/dhclient',
+  '/var/lib/NetworkManager',
+  '/run/openresolv/keys',
+];
 const resolverDirectories = ['/run/resolvconf', '/run/resolvconf/interface', '/run/resolvconf/interfaces', '/run/NetworkManager'];
+
+const nothingElse: SuffixHints = { search: [], resolved: [], networkManager: [] };
 
 /** Repeats within this time are told once, at its end; the first change of a burst is told at once. */
 const quietMs = 20;
 
 /**
- * Calls back when the machine's own network changes: links, addresses, default routes, or the file that names its resolvers.
+ * Calls back when the machine's own network changes: links, addresses, default routes, the file that names its resolvers, or the DNS suffix of a link,
+ * which may come alone and late (a router advertisement, a renewed lease).
  * What we do ourselves (our devices, our table) is no change. Never calls back after `close`, nor from within this call.
  * @throws {HostError} AOV-HOST-300
  */
@@ -50,6 +66,14 @@ export function watchNetwork(
   };
   let resolver = readResolver(place);
   let resolverTouched = false;
+  const readSuffixes = (): string =>
+    JSON.stringify([
+      readLinkSuffixes(readLinks(requests), nothingElse),
+      // What NetworkManager has learnt stands in a file of its own, whoever makes resolv.conf.
+      parseResolvConf(readNetworkManagerText() ?? '').search,
+    ]);
+  let suffixes = readSuffixes();
+  let suffixTouched = false;
   let open = true;
 
   const look = (): void => {
@@ -62,6 +86,12 @@ export function watchNetwork(
       // That we take the file over is no change; that somebody takes it back is one, whatever is in it.
       if (file.original !== resolver.original || (resolver.taken && !file.taken)) kinds.push('resolver');
       resolver = file;
+    }
+    if (suffixTouched) {
+      suffixTouched = false;
+      const told = readSuffixes();
+      if (told !== suffixes) kinds.push('suffix');
+      suffixes = told;
     }
     known = now;
     if (kinds.length > 0) onChange({ kinds, network });
@@ -80,6 +110,24 @@ export function watchNetwork(
     }, quietMs);
     look();
   };
+  const watches = new Map<string, FSWatcher>();
+  /** Directories come into being with the programs that write there; such a program changes links too. */
+  const watchSuffixes = (): void => {
+    for (const path of suffixDirectories) {
+      if (watches.has(path)) continue;
+      const watcher = tryWatchDirectory(path, () => {
+        suffixTouched = true;
+        stir();
+      });
+      if (!watcher) continue;
+      watches.set(path, watcher);
+      // What was written before is not told of.
+      suffixTouched = true;
+      watcher.on('error', () => watches.delete(path));
+    }
+  };
+  watchSuffixes();
+  suffixTouched = false;
   const watch = events.watch(() => {
     try {
       // Only that something happened counts; what is true now is read anew, so lost events do no harm.
@@ -87,6 +135,7 @@ export function watchNetwork(
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
     }
+    watchSuffixes();
     stir();
   });
   const directories = [
@@ -99,6 +148,7 @@ export function watchNetwork(
     ...resolverDirectories.map((path) =>
       tryWatchDirectory(path, () => {
         resolverTouched = true;
+        suffixTouched = true;
         stir();
       }),
     ),
@@ -108,7 +158,7 @@ export function watchNetwork(
     close: () => {
       open = false;
       clearTimeout(quiet);
-      for (const directory of directories) directory?.close();
+      for (const directory of [...directories, ...watches.values()]) directory?.close();
       watch.close();
       events.close();
       requests.close();
