@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandFailed, type ExecResult, type Host } from '../host.ts';
@@ -134,13 +135,18 @@ conn ${connection}
     mobike=yes
     fragmentation=yes
     rekey=no
-    authby=ecdsa,rsa-sha2
+    authby=${authentication(options.certificate)}
     ike=${options.ike ?? 'aes_gcm256-sha2_256;dh19,aes256-sha2_256;dh19'}
     esp=${options.esp ?? 'aes_gcm256,aes_gcm128'}
     esn=${options.esn ?? 'either'}
     retransmit-interval=4000
     auto=add
 `;
+}
+
+/** With both kinds allowed pluto 4.10 signs as RSA whatever its key is (RFC 7427), and what it sends is no signature. Clients must have the same kind. */
+function authentication({ keyPem }: Issued): string {
+  return createPrivateKey(keyPem).asymmetricKeyType === 'ec' ? 'ecdsa' : 'rsa-sha2';
 }
 
 /** Certificates and key of the gateway, where Libreswan looks for them: a store of NSS. */

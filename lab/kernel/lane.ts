@@ -20,7 +20,7 @@ export interface LaneReport {
 }
 
 /** One test of the guest may take so long before it counts as stuck. */
-const stuckAfter = 180_000;
+const stuckAfter = 600_000;
 
 /**
  * Runs test files in a guest with Debian's kernel. That the guest did not come to an orderly end, or ran nothing at all, counts as a failed test

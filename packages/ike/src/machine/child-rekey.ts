@@ -363,7 +363,9 @@ function groups(turn: Turn): number[] {
   return turn.sa.config.childProposals.flatMap(({ ke }) => (ke === 'ike' ? (ikeGroup === undefined ? [] : [ikeGroup]) : ke));
 }
 
+/** The group of the IKE SA where it is among ours: the gateway has it, and others it may refuse rather than name a better one. */
 function firstGroup(turn: Turn): number | undefined {
   const first = wantedProposals(turn)[0]?.ke;
-  return first === 'ike' ? currentOf(turn.sa).protection?.suite.ke : first?.[0];
+  const ikeGroup = currentOf(turn.sa).protection?.suite.ke;
+  return first === 'ike' || (ikeGroup !== undefined && first?.includes(ikeGroup)) ? ikeGroup : first?.[0];
 }

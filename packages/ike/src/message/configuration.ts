@@ -96,7 +96,7 @@ export function decodeConfigurationReply(
       }
       case ConfigAttributeType.INTERNAL_IP4_DNS:
       case ConfigAttributeType.INTERNAL_IP6_DNS: {
-        const address = unicast(value);
+        const address = unicast(value.subarray(0, 16));
         if (address) dns.push(address);
         else other.push(attribute);
         break;

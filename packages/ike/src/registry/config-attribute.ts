@@ -37,7 +37,8 @@ export const configAttributeRows: readonly ConfigAttributeRow[] = [
   { type: 6, name: 'INTERNAL_IP4_DHCP', lengths: [0, 4], reference: 'RFC 7296 §3.15.1' },
   { type: 7, name: 'APPLICATION_VERSION', reference: 'RFC 7296 §3.15.1' },
   { type: 8, name: 'INTERNAL_IP6_ADDRESS', lengths: [0, 17], reference: 'RFC 7296 §3.15.1' },
-  { type: 10, name: 'INTERNAL_IP6_DNS', lengths: [0, 16], reference: 'RFC 7296 §3.15.1' },
+  // Libreswan 4 puts a prefix length behind it.
+  { type: 10, name: 'INTERNAL_IP6_DNS', lengths: [0, 16, 17], reference: 'RFC 7296 §3.15.1' },
   { type: 12, name: 'INTERNAL_IP6_DHCP', lengths: [0, 16], reference: 'RFC 7296 §3.15.1' },
   { type: 13, name: 'INTERNAL_IP4_SUBNET', lengths: [0, 8], reference: 'RFC 7296 §3.15.1' },
   { type: 14, name: 'SUPPORTED_ATTRIBUTES', reference: 'RFC 7296 §3.15.1' },

@@ -99,6 +99,16 @@ suite('CHILD_SA rekeyed by us', () => {
     assertSameChildren(pair, 1);
   });
 
+  test('first with the group of the IKE SA, which the gateway surely has, wherever it stands among ours', () => {
+    const childProposals = [{ ...certificateConfig.childProposals[0]!, ke: [19, 31] }];
+    const pair = established({ ...certificateConfig, childProposals }, { childProposals: [{ ...childProposals[0]!, ke: [31] }] });
+    rekey(pair);
+    talk(pair);
+    const groups = pair.responder.heard.flatMap(({ payloads }) => pick(payloads, 'KE')?.group ?? []);
+    assert.deepEqual(groups, [31, 31], 'IKE_SA_INIT and one CREATE_CHILD_SA');
+    assertSameChildren(pair, 1);
+  });
+
   test('without a group of its own', () => {
     const childProposals = [{ ...certificateConfig.childProposals[0]!, ke: [] }];
     const pair = established({ ...certificateConfig, childProposals }, { childProposals });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { encodeEncryptedDns } from '../../src/message/encrypted-dns.ts';
+import { decodePayloadBody } from '../../src/message/payload-body.ts';
 import { address } from './sample.ts';
 import { encodeUtf8, formatAddress, formatPrefix, fromHex } from '@aovpn/bytes';
 import {
@@ -64,6 +65,17 @@ test('a full reply', () => {
     reply.other.map(({ type }) => nameOfConfigAttribute(type)),
     ['INTERNAL_IP4_NBNS', 'attribute(23456)'],
   );
+});
+
+test('an IPv6 name server with a prefix length behind it, as Libreswan 4 says it, is that name server; other lengths are malformed', () => {
+  const body = (length: string): Uint8Array =>
+    fromHex(`02000000 000a${length}20010db8000000000000000000000053 80`.replaceAll(' ', ''));
+  const payload = decodePayloadBody('CP', body('0011'));
+  assert.ok(payload.kind === 'CP');
+  const reply = decodeConfigurationReply(payload.attributes);
+  assert.ok('addresses' in reply);
+  assert.deepEqual(reply.dns.map(formatAddress), ['2001:db8::53']);
+  assert.throws(() => decodePayloadBody('CP', body('0010').subarray(0, -2)));
 });
 
 test('without a netmask an address stands alone; empty attributes give nothing', () => {
