@@ -108,7 +108,9 @@ class KernelDataPlane implements DataPlane {
         lost: (spiIn) => this.#askForRekey(spiIn, 'sequence'),
         policiesGone: () => this.#restorePolicies(),
         deviceGone: (index) => {
-          if (index === this.#device) this.#fail('deviceGone', `device ${options.device} was removed`);
+          if (index !== this.#device) return;
+          this.#device = undefined;
+          this.#fail('deviceGone', `device ${options.device} was removed`);
         },
       });
     } catch (error) {
@@ -134,11 +136,10 @@ class KernelDataPlane implements DataPlane {
       const stays = old && sameAddress(old.local, route.local);
       const socket = stays ? old : openOuterSocket(route, mark, false);
       if (!stays) {
-        const encapsulates = new Int32Array([constant.UDP_ENCAP_ESPINUDP]);
-        const set = libc.setsockopt(socket.fd, constant.SOL_UDP, constant.UDP_ENCAP, libc.addressOf(encapsulates), 4);
-        if (set < 0) {
+        const encapsulates = takeEspOut(socket.fd, true);
+        if (encapsulates !== undefined) {
           closeDescriptor(socket.fd);
-          throw dataPlaneError('socketFailed', `setsockopt UDP_ENCAP: ${new SysError('', -set).code}`);
+          throw dataPlaneError('socketFailed', `setsockopt UDP_ENCAP: ${encapsulates}`);
         }
         const watch = this.#socketWatch;
         if (old && watch) this.#retire(old.fd, watch);
@@ -285,7 +286,7 @@ class KernelDataPlane implements DataPlane {
     }
     try {
       this.#tunnel.clear();
-      if (this.#device !== undefined && !this.#failed) this.#routes.request([deleteLinkRequest(this.#device)]);
+      if (this.#device !== undefined) this.#routes.request([deleteLinkRequest(this.#device)]);
     } catch {
       // What is left is found by its interface id at the next start.
     }
@@ -373,6 +374,10 @@ class KernelDataPlane implements DataPlane {
         const length = libc.recvfrom(fd, at[0], buffer.length, constant.MSG_DONTWAIT, at[1], at[2]);
         if (length < 0) return;
         const kind = classifyDatagram(buffer, 0, length);
+        if (kind === 'esp' && this.#retiring.has(fd)) {
+          this.#passOn(buffer, length);
+          continue;
+        }
         // What looks like ESP comes this way only when it is too short to be it.
         if (kind === 'malformed' || kind === 'esp') this.#malformed++;
         if (kind !== 'ike') continue;
@@ -383,7 +388,9 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
+  /** What is under way to it comes to us from now on, and waits in its buffer while the SAs move. */
   #retire(fd: number, watch: Watch): void {
+    takeEspOut(fd, false);
     const timer = setTimeout(() => {
       this.#retiring.delete(fd);
       watch.close();
@@ -391,6 +398,14 @@ class KernelDataPlane implements DataPlane {
     }, retireMs);
     timer.unref();
     this.#retiring.set(fd, { watch, timer });
+  }
+
+  /** ESP that was under way to an earlier address of ours goes to the SAs where they are now: one replay window for both. */
+  #passOn(octets: Uint8Array, length: number): void {
+    if (!this.#socket || !this.#path) return;
+    const own = encodeSocketAddress(this.#path.local, this.#path.localPort);
+    const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;
+    libc.sendto(this.#socket.fd, libc.addressOf(octets), length, flags, libc.addressOf(own), own.length);
   }
 
   #watchErrors({ local, localPort, remotePort }: OuterPath): void {
@@ -464,6 +479,13 @@ function nextInterfaceId(): number {
   const { first, last } = ourInterfaceIds;
   lastInterfaceId = lastInterfaceId >= last - first ? 1 : lastInterfaceId + 1;
   return first + lastInterfaceId - 1;
+}
+
+/** Whether the kernel takes ESP out of a socket. Undefined when done, else the errno's name. */
+function takeEspOut(fd: number, does: boolean): string | undefined {
+  const value = new Int32Array([does ? constant.UDP_ENCAP_ESPINUDP : 0]);
+  const set = libc.setsockopt(fd, constant.SOL_UDP, constant.UDP_ENCAP, libc.addressOf(value), 4);
+  return set < 0 ? new SysError('', -set).code : undefined;
 }
 
 function takeOver(sa: EspSa): EspSa {

@@ -70,6 +70,8 @@ export const UDP_GRO = 104;
 export const NETLINK_ROUTE = 0;
 export const NETLINK_XFRM = 6;
 export const SOL_NETLINK = 270;
+export const NETLINK_ADD_MEMBERSHIP = 1;
+export const NETLINK_DROP_MEMBERSHIP = 2;
 export const NETLINK_EXT_ACK = 11;
 export const NETLINK_GET_STRICT_CHK = 12;
 

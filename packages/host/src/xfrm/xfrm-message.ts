@@ -88,16 +88,6 @@ export function sequencesOf(replay: Uint8Array | undefined): { readonly sent: nu
   return { sent: word(12) * 2 ** 32 + word(4), received: word(16) * 2 ** 32 + word(8) };
 }
 
-/** The same state, with so many numbers left out that nothing sent meanwhile has the number of a later packet. */
-export function skipSequences(replay: Uint8Array, count: number, esn: boolean): Uint8Array {
-  const copy = replay.slice();
-  const view = viewOf(copy);
-  const next = Math.min(sequencesOf(replay).sent + count, esn ? Number.MAX_SAFE_INTEGER : 0xffffffff);
-  view.setUint32(4, next % 2 ** 32, littleEndian);
-  view.setUint32(12, Math.floor(next / 2 ** 32), littleEndian);
-  return copy;
-}
-
 /** A new SA: tunnel mode, ESP in UDP (RFC 3948), carrying both families, found by the interface id alone. */
 export function newState(state: NewState): XfrmRequest {
   const fixed = new Uint8Array(stateLength);
@@ -187,23 +177,15 @@ export function deletePolicy(policy: Policy): XfrmRequest {
 }
 
 export function decodeState(body: Uint8Array): KernelState | undefined {
-  if (body.length < stateLength) return undefined;
-  const view = viewOf(body);
-  const attributes = decodeAttributes(body, stateLength);
-  const big = (offset: number): number => Number(view.getBigUint64(offset, littleEndian));
-  const lastUsed = attributes.get(nl.XFRMA_LASTUSED);
-  return {
-    ...readId(body, at.id, view.getUint16(at.family, littleEndian)),
-    interfaceId: readU32(attributes.get(nl.XFRMA_IF_ID)),
-    bytes: big(at.used),
-    packets: big(at.used + 8),
-    lastUsed: lastUsed && lastUsed.length >= 8 ? Number(viewOf(lastUsed).getBigUint64(0, littleEndian)) : 0,
-    // struct xfrm_stats: too old for the window, seen before, not authentic
-    replayed: view.getUint32(at.stats, littleEndian) + view.getUint32(at.stats + 4, littleEndian),
-    unauthentic: view.getUint32(at.stats + 8, littleEndian),
-    attributes,
-    used: body.slice(at.used, at.used + 32),
-  };
+  return body.length < stateLength ? undefined : stateOf(body, decodeAttributes(body, stateLength));
+}
+
+/** The last words of a state (XFRM_MSG_DELSA as the kernel tells it to listeners): what it was when it was no longer used. */
+export function decodeEndedState(body: Uint8Array): KernelState | undefined {
+  if (body.length < stateIdLength) return undefined;
+  const attributes = decodeAttributes(body, stateIdLength);
+  const state = attributes.get(nl.XFRMA_SA);
+  return state && state.length >= stateLength ? stateOf(state, attributes) : undefined;
 }
 
 /** What XFRM_MSG_EXPIRE says. `hard`: the kernel has removed the state already. */
@@ -237,6 +219,25 @@ export function algorithmsOf({ attributes }: KernelState): readonly Attribute[] 
     const value = attributes.get(type);
     return value ? [[type, value] as const] : [];
   });
+}
+
+/** @param body `struct xfrm_usersa_info` */
+function stateOf(body: Uint8Array, attributes: ReadonlyMap<number, Uint8Array>): KernelState {
+  const view = viewOf(body);
+  const big = (offset: number): number => Number(view.getBigUint64(offset, littleEndian));
+  const lastUsed = attributes.get(nl.XFRMA_LASTUSED);
+  return {
+    ...readId(body, at.id, view.getUint16(at.family, littleEndian)),
+    interfaceId: readU32(attributes.get(nl.XFRMA_IF_ID)),
+    bytes: big(at.used),
+    packets: big(at.used + 8),
+    lastUsed: lastUsed && lastUsed.length >= 8 ? Number(viewOf(lastUsed).getBigUint64(0, littleEndian)) : 0,
+    // struct xfrm_stats: too old for the window, seen before, not authentic
+    replayed: view.getUint32(at.stats, littleEndian) + view.getUint32(at.stats + 4, littleEndian),
+    unauthentic: view.getUint32(at.stats + 8, littleEndian),
+    attributes,
+    used: body.slice(at.used, at.used + 32),
+  };
 }
 
 function selector({ direction, family, inner }: Policy): Uint8Array {

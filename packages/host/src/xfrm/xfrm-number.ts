@@ -13,9 +13,13 @@ export const XFRM_MSG_FLUSHPOLICY = 0x1d;
 /** Multicast groups as bits: XFRMNLGRP_EXPIRE, XFRMNLGRP_SA, XFRMNLGRP_POLICY. */
 export const groups = { expire: 1 << 1, sa: 1 << 2, policy: 1 << 3 } as const;
 
+/** A multicast group as a number. */
+export const XFRMNLGRP_SA = 3;
+
 export const XFRMA_ALG_CRYPT = 2;
 export const XFRMA_ENCAP = 4;
 export const XFRMA_TMPL = 5;
+export const XFRMA_SA = 6;
 export const XFRMA_LTIME_VAL = 9;
 export const XFRMA_LASTUSED = 15;
 export const XFRMA_ALG_AEAD = 18;

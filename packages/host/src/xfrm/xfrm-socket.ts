@@ -8,6 +8,8 @@ import type { XfrmRequest } from './xfrm-message.ts';
 export interface XfrmSocket {
   /** Requests, carried out in order, whatever becomes of those before; undefined for one that was done, or the errno's name. */
   request(requests: readonly XfrmRequest[]): (string | undefined)[];
+  /** The same, and what the kernel tells all listeners of a group (XFRMNLGRP_…) meanwhile, about anybody's. */
+  requestHearing(requests: readonly XfrmRequest[], group: number): readonly NetlinkMessage[];
   /** One request whose answer is a message; undefined when the kernel has none. */
   get(request: XfrmRequest): Uint8Array | undefined;
   /** The bodies of everything of one kind. */
@@ -50,24 +52,40 @@ export function openXfrmSocket(): XfrmSocket {
   };
   const errorOf = (message: NetlinkMessage): number => -viewOf(message.body).getInt32(0, littleEndian);
 
-  return {
-    request: (requests) => {
-      const answers: (string | undefined)[] = [];
-      for (let at = 0; at < requests.length; at += batchSize) {
-        const batch = requests.slice(at, at + batchSize);
-        const first = sequence + 1;
-        send(batch, NLM_F_ACK);
-        for (let missing = batch.length; missing > 0;) {
-          for (const message of receive()) {
-            const index = message.sequence - first;
-            if (message.type !== NLMSG_ERROR || index < 0 || index >= batch.length) continue;
-            const errno = errorOf(message);
-            answers[at + index] = errno === 0 ? undefined : errnoName(errno);
-            missing--;
-          }
+  const request = (requests: readonly XfrmRequest[], hear?: (message: NetlinkMessage) => void): (string | undefined)[] => {
+    const answers: (string | undefined)[] = [];
+    for (let at = 0; at < requests.length; at += batchSize) {
+      const batch = requests.slice(at, at + batchSize);
+      const first = sequence + 1;
+      send(batch, NLM_F_ACK);
+      for (let missing = batch.length; missing > 0;) {
+        for (const message of receive()) {
+          const index = message.sequence - first;
+          if (message.type !== NLMSG_ERROR) hear?.(message);
+          if (message.type !== NLMSG_ERROR || index < 0 || index >= batch.length) continue;
+          const errno = errorOf(message);
+          answers[at + index] = errno === 0 ? undefined : errnoName(errno);
+          missing--;
         }
       }
-      return requests.map((_, i) => answers[i]);
+    }
+    return requests.map((_, i) => answers[i]);
+  };
+
+  return {
+    request: (requests) => request(requests),
+    requestHearing: (requests, group) => {
+      const heard: NetlinkMessage[] = [];
+      setOption(socket.fd, constant.SOL_NETLINK, constant.NETLINK_ADD_MEMBERSHIP, group);
+      try {
+        // The kernel tells of what it does before it says that it is done.
+        request(requests, (message) => heard.push(message));
+      } finally {
+        setOption(socket.fd, constant.SOL_NETLINK, constant.NETLINK_DROP_MEMBERSHIP, group);
+        // What is left was told to listeners, and must not be taken for an answer.
+        for (let rest = socket.receive(); rest; rest = socket.receive()) wipe(rest);
+      }
+      return heard;
     },
     get: (request) => {
       send([request], 0);

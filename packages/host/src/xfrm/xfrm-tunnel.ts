@@ -1,5 +1,6 @@
 import { sameAddress, wipe, type IpAddress, type IpFamily } from '@aovpn/bytes';
 import { rekeySequence, type EspSa, type EspTransform, type OuterPath } from '@aovpn/esp';
+import { endStates } from './end-states.ts';
 import { algorithmAttributes } from './xfrm-algorithm.ts';
 import {
   algorithmsOf,
@@ -11,7 +12,6 @@ import {
   putPolicy,
   replayState,
   sequencesOf,
-  skipSequences,
   type KernelState,
   type NewState,
   type Policy,
@@ -40,12 +40,6 @@ export interface PairCounters {
 }
 
 const totals = ['bytesIn', 'bytesOut', 'packetsIn', 'packetsOut', 'replayed', 'unauthentic'] as const;
-
-/**
- * Numbers that an outbound SA leaves out when it is made anew for another path: more than can be sent between the reading of the old one's
- * counter and its end.
- */
-const movedSequenceGap = 1024;
 
 /**
  * The states and policies of one tunnel in the kernel. Everything carries the tunnel's interface id. Inbound policies name our inner addresses
@@ -158,34 +152,21 @@ export class XfrmTunnel {
   }
 
   /**
-   * All pairs follow to other ends. A state cannot change its addresses, so each is made anew from what the kernel says of it (keys, replay
-   * window, sequence numbers, counters) and the old one removed; the numbers of the outbound one jump ahead, so that none is used twice
-   * (RFC 4303 §3.3.3).
+   * All pairs follow to other ends. A state cannot change its addresses, so the old one ends, and what it was at its very end (keys, replay window,
+   * sequence numbers, counters) becomes a new one: no number is sent twice, whatever is sent meanwhile (RFC 4303 §3.3.3), and none is left out.
    * @throws {XfrmRefusal} when a state is gone, or when the kernel keeps its keys to itself (lockdown=confidentiality)
    */
   move(path: OuterPath): void {
     const old = this.#path;
-    this.#path = path;
-    if (!old) return;
+    if (!old) {
+      this.#path = path;
+      return;
+    }
     const localSame = sameAddress(old.local, path.local) && old.localPort === path.localPort;
     const remoteSame = sameAddress(old.remote, path.remote) && old.remotePort === path.remotePort;
     if (localSame && remoteSame) return;
-    const moves: StateMove[] = [];
-    try {
-      for (const pair of this.#pairs.values()) {
-        // Who sends to us, and from which port, is no matter of the inbound state (RFC 7296 §2.23).
-        if (!localSame || old.remote.family !== path.remote.family) moves.push(this.#moveOf('in', pair, old, path));
-        moves.push(this.#moveOf('out', pair, old, path));
-      }
-      // One datagram as a rule: between the end of a state and the policy that names its successor packets find none.
-      const policies = this.#outbound(this.#addresses).map(putPolicy);
-      const requests = [...moves.flatMap(({ remove, make }) => [remove, make]), ...policies];
-      const problems = this.#socket.request(requests);
-      const failed = problems.findIndex((problem, i) => problem !== undefined && requests[i]!.type !== nl.XFRM_MSG_DELSA);
-      if (failed >= 0) throw new XfrmRefusal('moving SAs', problems[failed]!);
-    } finally {
-      for (const { make } of moves) wipe(...make.attributes.map(([, octets]) => octets));
-    }
+    // Who sends to us, and from which port, is no matter of the inbound state (RFC 7296 §2.23).
+    this.#remake(path, localSame && old.remote.family === path.remote.family ? ['out'] : ['in', 'out']);
   }
 
   counters(pair: XfrmPair): PairCounters {
@@ -219,20 +200,40 @@ export class XfrmTunnel {
     for (const spiIn of this.#pairs.keys()) this.remove(spiIn);
   }
 
-  #moveOf(direction: 'in' | 'out', pair: XfrmPair, old: OuterPath, path: OuterPath): StateMove {
-    const was = stateAddress(direction, pair, old);
-    const state = this.#readWithKeys(was);
-    const replay = state?.attributes.get(nl.XFRMA_REPLAY_ESN_VAL);
-    if (!state || !replay) throw new XfrmRefusal('reading an SA', 'ESRCH');
-    const algorithms = algorithmsOf(state);
+  #remake(path: OuterPath, directions: readonly ('in' | 'out')[]): void {
+    const old = this.#mustPath();
+    const policies = this.#outbound(this.#addresses);
+    this.#path = path;
+    const moves = this.pairs.flatMap((pair) =>
+      directions.map((direction) => ({ direction, pair, was: stateAddress(direction, pair, old) })),
+    );
+    if (moves.length === 0) return;
+    // Packets that find a policy and no state for it would have the kernel ask other IKE daemons for one.
+    this.#socket.request(policies.map(deletePolicy));
+    const ended = endStates(
+      this.#socket,
+      moves.map(({ was }) => was),
+    );
+    try {
+      const made = moves.map(({ direction, pair }, i) => this.#successor(direction, pair, path, ended[i]));
+      const requests = [...made, ...this.#outbound(this.#addresses).map(putPolicy)];
+      const problem = this.#socket.request(requests).find((one) => one !== undefined);
+      if (problem !== undefined) throw new XfrmRefusal('moving SAs', problem);
+    } finally {
+      for (const state of ended) if (state) wipe(...algorithmsOf(state).map(([, octets]) => octets));
+    }
+  }
+
+  /** What an ended state was, at other ends. Holds its keys. */
+  #successor(direction: 'in' | 'out', pair: XfrmPair, path: OuterPath, was: KernelState | undefined): XfrmRequest {
+    const replay = was?.attributes.get(nl.XFRMA_REPLAY_ESN_VAL);
+    if (!was || !replay || was.interfaceId !== this.#interfaceId) throw new XfrmRefusal('ending an SA', 'ESRCH');
+    const algorithms = algorithmsOf(was);
     if (algorithms.length === 0 || algorithms.some(([, octets]) => hasNoKey(octets)))
       throw new XfrmRefusal('reading an SA', 'EPERM');
-    const next = direction === 'out' ? skipSequences(replay, movedSequenceGap, pair.esn) : replay;
-    this.#gone.replayed += state.replayed;
-    this.#gone.unauthentic += state.unauthentic;
-    const make = newState({ ...this.#state(direction, pair, path, algorithms, next), used: state.used });
-    // The same destination and SPI cannot be there twice, so the old one goes first.
-    return { remove: deleteState(was), make };
+    this.#gone.replayed += was.replayed;
+    this.#gone.unauthentic += was.unauthentic;
+    return newState({ ...this.#state(direction, pair, path, algorithms, replay), used: was.used });
   }
 
   #state(
@@ -306,12 +307,6 @@ export class XfrmTunnel {
     if (!this.#path) throw new Error('no path yet');
     return this.#path;
   }
-}
-
-interface StateMove {
-  readonly remove: XfrmRequest;
-  /** Holds keys. */
-  readonly make: XfrmRequest;
 }
 
 /** The kernel's no, by the errno's name. */

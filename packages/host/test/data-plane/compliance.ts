@@ -402,6 +402,54 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
       peer.close();
     });
 
+    test('moving while the old address still works: what is under way to it arrives, nothing twice; no number is left out', async () => {
+      const { station } = gateway;
+      const oldPort = gateway.planePort;
+      const listener = await UdpPeer.open(world.a, inner.a[4], 5103);
+      const isNext = async (what: string, data: number): Promise<void> =>
+        assert.deepEqual((await listener.received.take(what)).octets, Uint8Array.of(data));
+      const sequence = async (): Promise<number> => {
+        gateway.udp.received.clear();
+        listener.send(Uint8Array.of(5), inner.b[4], 6001);
+        const opened = gateway.open(await gateway.nextEsp('a packet of ours'));
+        assert.ok(opened.ok);
+        return opened.sequence;
+      };
+      const last = await sequence();
+      const before = gateway.seal(good(1));
+      gateway.send(before);
+      await isNext('the packet before the move', 1);
+
+      ip('-n', world.a, 'addr', 'add', '10.99.0.8/24', 'dev', world.wireA);
+      ip('-n', world.a, 'route', 'replace', '10.99.0.2/32', 'dev', world.wireA, 'src', '10.99.0.8');
+      const moved = await station.at((plane) => plane.connect(outer.b[4], 4500));
+      assert.equal(formatAddress(moved.local), '10.99.0.8');
+      const toNew = (octets: Uint8Array): void => gateway.udp.send(octets, moved.local, moved.localPort);
+      try {
+        const underWay = gateway.seal(good(2));
+        const behind = gateway.seal(good(3));
+        toNew(behind);
+        await isNext('the packet to the new address', 3);
+        gateway.udp.send(underWay, outer.a[4], oldPort);
+        await isNext('the packet that was under way', 2);
+        const { replay } = (await station.plane.stats()).dropped;
+        toNew(underWay);
+        gateway.udp.send(behind, outer.a[4], oldPort);
+        toNew(before);
+        await until(
+          'replays to either address are counted',
+          async () => (await station.plane.stats()).dropped.replay === replay + 3,
+        );
+        assert.equal(listener.received.size, 0);
+        assert.equal(await sequence(), last + 1);
+      } finally {
+        ip('-n', world.a, 'route', 'del', '10.99.0.2/32', 'dev', world.wireA);
+        ip('-n', world.a, 'addr', 'del', '10.99.0.8/24', 'dev', world.wireA);
+        gateway.planePort = (await station.at((plane) => plane.connect(outer.b[4], 4500))).localPort;
+        listener.close();
+      }
+    });
+
     test('packets from an inner address that is not ours do not leave', async () => {
       const before = (await dropped())['policy']!;
       ip('-n', world.a, 'addr', 'add', '10.77.9.9/32', 'dev', 'tun0');

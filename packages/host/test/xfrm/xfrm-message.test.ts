@@ -5,13 +5,13 @@ import { espTransform } from '@aovpn/esp';
 import { encodeMessage } from '../../src/network/rtnetlink.ts';
 import { algorithmAttributes } from '../../src/xfrm/xfrm-algorithm.ts';
 import {
+  decodeEndedState,
   decodeExpire,
   decodeState,
   deleteState,
   newState,
   replayState,
   sequencesOf,
-  skipSequences,
 } from '../../src/xfrm/xfrm-message.ts';
 import { isOurInterfaceId, ourInterfaceIds } from '../../src/xfrm/xfrm-number.ts';
 
@@ -53,13 +53,22 @@ suite('messages of the kernel’s IPsec', () => {
     assert.equal(decodeExpire(expire.subarray(0, 100)), undefined);
   });
 
-  test('numbers of an SA that is made anew jump ahead, into the upper half only with ESN', () => {
+  test('the last words of an SA say where its numbers ended, in both halves', () => {
     const replay = replayState();
     const view = new DataView(replay.buffer);
     view.setUint32(4, 0xffff_ff00, true);
-    assert.equal(sequencesOf(skipSequences(replay, 1024, true)).sent, 0xffff_ff00 + 1024);
-    assert.equal(sequencesOf(skipSequences(replay, 1024, false)).sent, 0xffff_ffff);
-    assert.equal(sequencesOf(replay).sent, 0xffff_ff00);
+    view.setUint32(12, 2, true);
+    // As the kernel tells it: who it was, then the state as an attribute beside the others.
+    const { fixed } = deleteState({ destination: parseAddress('192.0.2.2')!, spi: 0xc0ffee01 });
+    const told = encodeMessage(17, 0, 1, fixed, [
+      ...request.attributes.filter(([type]) => type !== 23),
+      [23, replay],
+      [6, request.fixed],
+    ]);
+    const ended = decodeEndedState(told.subarray(16))!;
+    assert.deepEqual([ended.spi, ended.interfaceId], [0xc0ffee01, ourInterfaceIds.first]);
+    assert.equal(sequencesOf(ended.attributes.get(23)).sent, 2 * 2 ** 32 + 0xffff_ff00);
+    assert.equal(decodeEndedState(encodeMessage(17, 0, 1, fixed, []).subarray(16)), undefined);
     assert.deepEqual(sequencesOf(undefined), { sent: 0, received: 0 });
   });
 

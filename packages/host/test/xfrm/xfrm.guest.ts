@@ -62,10 +62,10 @@ suite('the kernel’s IPsec', { concurrency: 1 }, () => {
       const [pair] = tunnel.pairs;
       assert.ok(tunnel.counters(pair!).bytesOut > 1000 && tunnel.counters(pair!).sequenceOut >= 3);
 
-      // The same pair towards another address of the gateway: counters stay, numbers jump ahead.
+      // The same pair towards another address of the gateway: counters stay, numbers go on.
       const sent = tunnel.counters(pair!).sequenceOut;
       tunnel.move({ local: outer.a[4], localPort: 4500, remote: address('10.99.0.77'), remotePort: 4501 });
-      assert.equal(tunnel.counters(pair!).sequenceOut, sent + 1024);
+      assert.equal(tunnel.counters(pair!).sequenceOut, sent);
       assert.ok(tunnel.counters(pair!).bytesOut > 1000);
 
       asked.clear();
