@@ -26,6 +26,11 @@ export class TriggerWishes {
     if (this.#options.connection(name)?.triggered === undefined) this.#options.say(name, why);
   }
 
+  /** Whether a trigger of another kind wants it. */
+  isWantedElse(kind: TriggerKind, name: string): boolean {
+    return [...(this.#wishes.get(name)?.keys() ?? [])].some((other) => other !== kind);
+  }
+
   release(kind: TriggerKind, name: string): void {
     const wishes = this.#wishes.get(name);
     if (!wishes?.delete(kind)) return;

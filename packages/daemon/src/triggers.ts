@@ -37,7 +37,7 @@ export class Triggers {
       release: (name) => wishes.release('application', name),
     });
     this.#names = new NameTriggers({
-      connection,
+      connections: () => options.state().connections,
       settings,
       packets: async (name) => {
         const stats = await tunnel(name)?.stats();
@@ -45,6 +45,7 @@ export class Triggers {
       },
       want: (name, why) => wishes.want('name', name, why),
       release: (name) => wishes.release('name', name),
+      isWantedElse: (name) => wishes.isWantedElse('name', name),
     });
   }
 

@@ -6,6 +6,7 @@ import { NameTriggers } from '../src/name-triggers.ts';
 import { TriggerWishes } from '../src/trigger-wishes.ts';
 
 suite('names that bring a tunnel up', () => {
+  const spec = { name: 'corp', nameTriggers: ['.corp.example'] } as unknown as Connection['spec'];
   let connection: Partial<Connection> | undefined;
   let packets: number;
   let idleMs: number;
@@ -23,7 +24,7 @@ suite('names that bring a tunnel up', () => {
         await turn();
       }
     };
-    connection = { phase: { kind: 'idle' } };
+    connection = { spec, phase: { kind: 'idle' } };
     packets = 0;
     idleMs = 100_000;
     said = [];
@@ -37,11 +38,12 @@ suite('names that bring a tunnel up', () => {
       },
     });
     triggers = new NameTriggers({
-      connection: of,
+      connections: () => new Map(connection && [['corp', connection as Connection]]),
       settings: () => ({ triggerIdleMs: idleMs }),
       packets: async () => packets,
       want: (name, why) => wishes.want('name', name, why),
       release: (name) => wishes.release('name', name),
+      isWantedElse: (name) => wishes.isWantedElse('name', name),
     });
   });
   afterEach(() => {
@@ -101,21 +103,35 @@ suite('names that bring a tunnel up', () => {
     triggers.settle();
     assert.deepEqual(said.splice(0), [asked, 'corp: over']);
     triggers.asked('corp', '.corp.example');
-    connection = { phase: { kind: 'idle' }, trust: { kind: 'trusted', why: '' } as never };
+    connection = { spec, phase: { kind: 'idle' }, trust: { kind: 'trusted', why: '' } as never };
     triggers.asked('corp', '.corp.example');
     assert.deepEqual(said, []);
-    connection = { phase: { kind: 'idle' } };
+    connection = { spec, phase: { kind: 'idle' } };
     triggers.settle();
     assert.deepEqual(said, []);
   });
 
-  test('an application that wants the tunnel as well keeps it; the reason that is left is told', async () => {
+  test('an application that wants the tunnel as well keeps it, and then names do while there is traffic', async () => {
     triggers.asked('corp', '.corp.example');
     wishes.want('application', 'corp', 'OFFICE was started');
     phase('up');
-    await later(130);
-    assert.deepEqual(said.splice(0), [asked, 'corp: OFFICE was started']);
+    await later(300);
+    assert.deepEqual(said.splice(0), [asked], 'nothing is carried, but the application is there');
     wishes.release('application', 'corp');
+    assert.deepEqual(said.splice(0), [asked], 'that is the reason that is left');
+    await later(30);
+    assert.deepEqual(said, ['corp: over']);
+  });
+
+  test('a tunnel that an application has brought up is not cut off with it while it carries something', async () => {
+    wishes.want('application', 'corp', 'OFFICE was started');
+    phase('up');
+    triggers.settle();
+    packets = 10;
+    await later(30);
+    wishes.release('application', 'corp');
+    assert.deepEqual(said.splice(0), ['corp: OFFICE was started', 'corp: names of .corp.example may be in use']);
+    await later(130);
     assert.deepEqual(said, ['corp: over']);
   });
 
@@ -125,7 +141,7 @@ suite('names that bring a tunnel up', () => {
     triggers.settle();
     triggers.asked('corp', '.corp.example');
     said = [];
-    connection = { phase: { kind: 'idle' } };
+    connection = { spec, phase: { kind: 'idle' } };
     triggers.asked('corp', '.corp.example');
     assert.deepEqual(said, [asked]);
   });
