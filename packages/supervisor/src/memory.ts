@@ -1,4 +1,4 @@
-import { sameAddress } from '@aovpn/bytes';
+import { sameAddress, type IpAddress } from '@aovpn/bytes';
 import { sameCandidate, type Candidate } from './candidate.ts';
 
 /** Where a connection has worked, the newest first, one place a server. */
@@ -11,6 +11,11 @@ const mostPlaces = 8;
 export function remember(places: Places, candidate: Candidate): Places {
   if (places[0] && sameCandidate(places[0], candidate)) return places;
   return [candidate, ...places.filter(({ server }) => server !== candidate.server)].slice(0, mostPlaces);
+}
+
+/** The address of a server that worked last: something to try while nobody can say what it is now. Whoever answers there has to prove itself as ever. */
+export function remembered(places: Places, server: string): readonly IpAddress[] {
+  return places.filter((known) => known.server === server && known.via === undefined).map(({ address }) => address);
 }
 
 /** The remembered address of each server first, everything else as it was. */

@@ -2,7 +2,7 @@ import { formatAddress } from '@aovpn/bytes';
 import { backoffLimits } from './backoff.ts';
 import { orderCandidates, type Candidate } from './candidate.ts';
 import type { Connection, Redirect, SupervisorEvent } from './contract.ts';
-import { remember, type Places } from './memory.ts';
+import { remember, remembered, type Places } from './memory.ts';
 import { problem } from './problem-catalogue.ts';
 import type { Problem } from './problem.ts';
 import { udpPasses } from './step-move.ts';
@@ -52,13 +52,26 @@ export function answered(
   }
 }
 
-function resolved(
+/** What the names of the servers came to. Where they came to nothing (no name server, an outage), what worked last is tried. */
+export function resolved(
   turn: Turn,
   connection: Connection,
-  answers: Extract<SupervisorEvent, { readonly kind: 'resolved' }>['answers'],
+  told: Extract<SupervisorEvent, { readonly kind: 'resolved' }>['answers'],
 ): void {
   const { phase } = connection;
   const via = phase.kind === 'resolving' ? phase.via : undefined;
+  const answers = told.map((answer) => {
+    // Where a gateway sends us is its affair, every time anew.
+    const known = via ? [] : remembered(connection.places, answer.server);
+    const addresses = answer.addresses.length > 0 ? answer.addresses : known;
+    if (answer.addresses.length === 0 && addresses.length > 0)
+      turn.log(
+        connection.spec.name,
+        'info',
+        `${answer.server}: ${answer.why ?? 'no address'}; ${addresses.map(formatAddress).join(', ')} worked last`,
+      );
+    return { ...answer, addresses };
+  });
   const found = orderCandidates(answers, turn.network, connection.places, connection.spec.tcp);
   const candidates = via ? found.map((candidate) => ({ ...candidate, via })) : found;
   if (candidates.length === 0) {

@@ -1,6 +1,8 @@
 import type { TrustVerdict } from '@aovpn/policy';
+import { resolved } from './step-attempt.ts';
 import { raceOn } from './step-race.ts';
 import { lookForUdp, move } from './step-move.ts';
+import type { Candidate } from './candidate.ts';
 import type { Connection, NetworkState } from './contract.ts';
 import { problem } from './problem-catalogue.ts';
 import { hasTunnel, supervisorTimes, usable, type Turn } from './turn.ts';
@@ -72,7 +74,11 @@ export function timeIsUp(turn: Turn, connection: Connection): void {
       turn.begin(connection);
       return;
     case 'resolving':
-      turn.failed(connection, problem('nameNotResolved', `${spec.servers.join(', ')}: no answer in time`));
+      resolved(
+        turn,
+        connection,
+        spec.servers.map((server) => ({ server, addresses: [], why: 'no answer in time' })),
+      );
       return;
     case 'opening':
       if (phase.race && turn.now < phase.race.deadline) raceOn(turn, connection, phase, phase.race);
@@ -81,6 +87,12 @@ export function timeIsUp(turn: Turn, connection: Connection): void {
     case 'up':
       if (phase.trouble === 'no-network')
         turn.close(connection, false, 'no network for longer than NetworkOutageTime', problem('outage'));
+      else if (phase.trouble !== 'ending' && isStranded(turn, phase.candidate))
+        turn.close(
+          connection,
+          false,
+          `this network has no IPv${phase.candidate.address.family}, by which the gateway was reached`,
+        );
       else if (phase.candidate.transport === 'tcp' && spec.tcp !== 'only') lookForUdp(turn, connection, phase);
       return;
     case 'closing':
@@ -109,14 +121,21 @@ function networkIsThere(turn: Turn, connection: Connection): void {
       turn.phase(connection, { ...phase, trouble: 'moving' });
       turn.actions.push({ kind: 'disarm', name: spec.name });
       move(turn, connection, phase.attempt, phase.candidate.transport);
+      // IPv4 may only be late: DHCP takes its time.
+      if (isStranded(turn, phase.candidate)) turn.arm(spec.name, supervisorTimes.lateFamily);
       // The new network may let UDP pass.
-      if (phase.candidate.transport === 'tcp') turn.arm(spec.name, supervisorTimes.backToUdp.first);
+      else if (phase.candidate.transport === 'tcp') turn.arm(spec.name, supervisorTimes.backToUdp.first);
       return;
     case 'idle':
     case 'closing':
     case 'blocked':
       return;
   }
+}
+
+/** The machine has no address of the family by which the tunnel goes. */
+function isStranded({ network }: Turn, { address }: Candidate): boolean {
+  return !(address.family === 4 ? network.v4 : network.v6);
 }
 
 function networkIsGone(turn: Turn, connection: Connection): void {

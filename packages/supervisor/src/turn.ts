@@ -24,6 +24,8 @@ export const supervisorTimes = {
   open: 900_000,
   /** How long the gateway may take to acknowledge our goodbye. */
   close: 4_000,
+  /** How long a new network may be without the family by which a live tunnel goes, before it is made anew by the other. */
+  lateFamily: 3_000,
   /** Without network we try all the same after this long: a missed event must not strand the machine. */
   offline: 300_000,
   /** A tunnel that lived this long has worked; the back-off starts over. */

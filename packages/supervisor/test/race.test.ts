@@ -142,6 +142,30 @@ suite('memory of what worked', () => {
     script.resolve('192.0.2.7');
     assert.equal(where(script.only('open')), '192.0.2.7');
   });
+
+  test('while the name has no address at all, what worked last is tried; a name that never worked is a problem', () => {
+    const { script, attempt } = begin('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    script.say({ kind: 'ended', name: 'corp', attempt, problem: problem('noAnswerEstablished') });
+    while (!script.actions.some(({ kind }) => kind === 'resolve')) tick(script);
+    script.resolve();
+    assert.equal(where(script.only('open')), '192.0.2.1');
+
+    // Nor does it wait for an answer for ever.
+    const silent = new Script(new Map(), new Map([['corp', script.state.places.get('corp')!]]));
+    silent.say({ kind: 'network', network: both });
+    silent.say({ kind: 'profile', spec: spec() });
+    silent.only('resolve');
+    tick(silent);
+    assert.equal(where(silent.only('open')), '192.0.2.1');
+
+    const fresh = new Script();
+    fresh.say({ kind: 'network', network: both });
+    fresh.say({ kind: 'profile', spec: spec() });
+    const { attempt: first, servers } = fresh.only('resolve');
+    fresh.say({ kind: 'resolved', name: 'corp', attempt: first, answers: servers.map((server) => ({ server, addresses: [] })) });
+    fresh.none('open');
+  });
 });
 
 // RFC 9329 §5.1: UDP first, and TCP where it gets no answer.
@@ -251,6 +275,16 @@ suite('sent on by a gateway', () => {
     assert.deepEqual(open.candidate.via, { server: 'vpn.example', proven: false });
     script.say({ kind: 'established', name: 'corp', attempt: open.attempt });
     script.none('keep-places');
+  });
+
+  test('to a name that cannot be looked up: a problem, and nothing that worked before is taken for it', () => {
+    const { script, attempt } = begin('192.0.2.1');
+    script.say({ kind: 'established', name: 'corp', attempt });
+    script.say({ kind: 'ended', name: 'corp', attempt, redirect: { to, proven: true } });
+    script.only('resolve');
+    tick(script);
+    script.none('open');
+    assert.equal(script.view().problem?.code, problem('nameNotResolved').code);
   });
 
   test('to a name: looked up first', () => {

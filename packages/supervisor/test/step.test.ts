@@ -192,6 +192,30 @@ suite('healing', () => {
     assert.equal(script.only('check-liveness').attempt, attempt);
   });
 
+  test('a network without the family by which the tunnel goes is given time, then the tunnel is made anew by the other', () => {
+    const six = { v4: false, v6: true, fingerprint: 'six' };
+    const script = new Script();
+    const attempt = script.bringUp();
+    script.say({ kind: 'network', network: six });
+    script.only('move');
+    script.none('close');
+    // DHCP was only late.
+    script.say({ kind: 'network', network: { v4: true, v6: true, fingerprint: 'both' } });
+    script.only('move');
+    script.only('disarm');
+    script.none('arm');
+    script.say({ kind: 'moved', name: 'corp', attempt });
+
+    script.say({ kind: 'network', network: six });
+    const { at } = script.only('arm');
+    script.now = at;
+    script.say({ kind: 'timer', name: 'corp' });
+    assert.equal(script.only('close').orderly, false);
+    script.say({ kind: 'ended', name: 'corp', attempt });
+    script.resolve('192.0.2.1', '2001:db8::1');
+    assert.equal(script.only('open').candidate.address.family, 6);
+  });
+
   test('a wrong clock that was set right lets a blocked connection try at once', () => {
     const script = new Script();
     script.say({ kind: 'network', network: here });
