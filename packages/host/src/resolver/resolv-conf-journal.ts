@@ -35,6 +35,8 @@ export interface ResolvConfPlace {
 }
 
 const maxBytes = 256 * 1024;
+/** Somebody who writes it again and again does not keep us from it for ever. */
+const mostTries = 5;
 
 /** The resolver configuration of the machine without us: the file itself, or what it was before we took it. */
 export function readOriginal(place: ResolvConfPlace): { readonly text: string; readonly link?: string } {
@@ -58,14 +60,17 @@ export function readOriginal(place: ResolvConfPlace): { readonly text: string; r
  */
 export function takeOver(place: ResolvConfPlace, configuration: ResolvConf): boolean {
   const written = formatResolvConf(configuration);
-  const now = readPlace(place.resolvConf);
-  const ours = now.kind === 'file' && isOurs(now.text);
-  if (ours && now.text === written) return false;
-  const known = readJournal(place);
-  const original: Journal['original'] = ours ? (known?.original ?? { kind: 'absent' }) : now;
-  writeJournal(place, { version: 1, path: place.resolvConf, original, written });
-  put(place.resolvConf, written, 0o644);
-  return true;
+  for (let tries = 0; ; tries++) {
+    const now = readPlace(place.resolvConf);
+    const ours = now.kind === 'file' && isOurs(now.text);
+    if (ours && now.text === written) return false;
+    const known = readJournal(place);
+    const original: Journal['original'] = ours ? (known?.original ?? { kind: 'absent' }) : now;
+    writeJournal(place, { version: 1, path: place.resolvConf, original, written });
+    // Syncing takes its time on a busy disk: what a DHCP client writes meanwhile is not to be lost.
+    const isAsItWas = (): boolean => tries >= mostTries || samePlace(readPlace(place.resolvConf), now);
+    if (put(place.resolvConf, written, 0o644, isAsItWas)) return true;
+  }
 }
 
 /**
@@ -132,20 +137,29 @@ function restore(path: string, original: Journal['original']): void {
   }
 }
 
-function put(path: string, text: string, mode: number): void {
-  replace(path, (temporary) => writeSynced(temporary, text, mode), text);
+/** False: it is not as it was any more, and nothing was written. */
+function put(path: string, text: string, mode: number, isAsItWas?: () => boolean): boolean {
+  return replace(path, (temporary) => writeSynced(temporary, text, mode), text, isAsItWas);
+}
+
+function samePlace(a: Journal['original'], b: Journal['original']): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /**
  * Atomic by rename; where the place is a mount point of its own (containers, `ip netns exec`) or its directory is read only, written in
  * place. Never through a link: what it points at is somebody else's.
  */
-function replace(path: string, make: (temporary: string) => void, text: string): void {
+function replace(path: string, make: (temporary: string) => void, text: string, isAsItWas = (): boolean => true): boolean {
   const temporary = join(dirname(path), `.resolv.conf.aovpn-${process.pid}`);
   try {
     try {
       rmSync(temporary, { force: true });
       make(temporary);
+      if (!isAsItWas()) {
+        tryRemove(temporary);
+        return false;
+      }
       renameSync(temporary, path);
     } catch (error) {
       tryRemove(temporary);
@@ -153,6 +167,7 @@ function replace(path: string, make: (temporary: string) => void, text: string):
       if (!['EBUSY', 'EXDEV', 'EROFS', 'EACCES'].includes(code) || readPlace(path).kind !== 'file') throw error;
       writeInPlace(path, text);
     }
+    return true;
   } catch (error) {
     throw new HostError('AOV-HOST-311', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-311'), error);
   }

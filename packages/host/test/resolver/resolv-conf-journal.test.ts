@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {
+import fs, {
   existsSync,
   lstatSync,
   mkdirSync,
@@ -11,9 +11,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, suite, test } from 'node:test';
+import { afterEach, beforeEach, mock, suite, test } from 'node:test';
 import { parseAddress } from '@aovpn/bytes';
 import { HostError } from '../../src/host-error.ts';
 import { giveBack, isTaken, readOriginal, takeOver } from '../../src/resolver/resolv-conf-journal.ts';
@@ -90,6 +91,34 @@ suite('resolv.conf taken over and given back', () => {
     giveBack(place);
     assert.equal(text(), 'nameserver 10.20.30.40\n');
   });
+
+  for (const [when, ours0] of [
+    ['the first time', false],
+    ['when we change our own', true],
+  ] as const) {
+    test(`what somebody writes while our file is being synced is the new original (${when})`, () => {
+      if (ours0) takeOver(place, { ...ours, search: [] });
+      const later = 'nameserver 192.168.2.1\n';
+      let syncs = 0;
+      const { fsyncSync } = fs;
+      // The journal is synced first, then the file that is about to take the place.
+      const slow = mock.method(fs, 'fsyncSync', (fd: number) => {
+        if (++syncs === 2) writeFileSync(place.resolvConf, later);
+        fsyncSync(fd);
+      });
+      syncBuiltinESMExports();
+      try {
+        assert.equal(takeOver(place, ours), true);
+      } finally {
+        slow.mock.restore();
+        syncBuiltinESMExports();
+      }
+      assert.equal(isTaken(place), true);
+      assert.equal(readOriginal(place).text, later);
+      assert.equal(giveBack(place), 'restored');
+      assert.equal(text(), later);
+    });
+  }
 
   test('somebody’s lines in our file stay, ours go, the servers from before come back', () => {
     takeOver(place, ours);
