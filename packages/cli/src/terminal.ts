@@ -11,8 +11,6 @@ export interface Terminal {
   out(text: string): void;
   err(text: string): void;
   style(style: Style, text: string): string;
-  /** Replaces what was shown before (for `--watch`). */
-  redraw(text: string): void;
 }
 
 const formats = { good: 'green', bad: 'red', warn: 'yellow', dim: 'gray', strong: 'bold' } as const;
@@ -27,7 +25,6 @@ export function openTerminal(): Terminal {
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
     style: (style, text) => (colour && style !== 'plain' ? styleText(formats[style], text, { validateStream: false }) : text),
-    redraw: (text) => void process.stdout.write(interactive ? `\u001b[H\u001b[2J\u001b[3J${text}\n` : `${text}\n`),
   };
 }
 

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
+import process from 'node:process';
 import { test } from 'node:test';
 import type { ConnectionStatus } from '@aovpn/api';
-import { duration, size, statusText } from '../src/print/status.ts';
+import { connectionEnd } from '../src/print/connection-end.ts';
+import { duration, localTimes, size } from '../src/print/moment.ts';
+import { statusText } from '../src/print/status.ts';
 import type { Terminal } from '../src/terminal.ts';
 import { daemonStatus } from './sample.ts';
+
+// Times are those of the person's clock.
+process.env['TZ'] = 'UTC';
 
 const plain: Terminal = {
   interactive: false,
@@ -12,38 +18,37 @@ const plain: Terminal = {
   out: () => {},
   err: () => {},
   style: (_, text) => text,
-  redraw: () => {},
 };
 
 test('status says state, reason, problem with its cure, and the profile line behind every route and name', () => {
   const text = statusText(daemonStatus, [], plain, Date.parse('2026-11-22T10:05:00.000Z'));
   assert.equal(
     text,
-    `● Contoso Device (device tunnel): up
+    `● Contoso Device  up  device tunnel
   for         the machine, also before anybody signs in
   reason      traffic flows
-  since       2026-11-22T10:00:00.000Z (5 min)
+  since       10:00:00, 5 min ago
+  traffic     ↓ 4.8 MiB in  ↑ 2.0 KiB out  3 packets dropped
   gateway     vpn.contoso.example (192.0.2.1, UDP 4500)
   device      aovpn0, MTU 1400
   addresses   10.99.0.5/32, 2001:db8:99::5/128
   routing     SplitTunnel: only these
-    route     10.0.0.0/8 metric 5  profile "Contoso Device" line 31: Route
-    route     not in the tunnel: 10.1.0.0/16  profile "Contoso Device" line 36: ExclusionRoute
+    route     10.0.0.0/8 metric 5                     line 31: Route
+    route     not in the tunnel: 10.1.0.0/16          line 36: ExclusionRoute
   dns search  corp.example
-    name      .corp.example → 10.0.0.53  profile "Contoso Device" line 40: DomainName
-    name      www.corp.example → the normal resolver  profile "Contoso Device" line 44: DomainName
+    name      .corp.example → 10.0.0.53               line 40: DomainName
+    name      www.corp.example → the normal resolver  line 44: DomainName
   IKE         AES-GCM-16-256 / PRF-HMAC-SHA2-256 / X25519
   ESP         AES-GCM-16-256
   gateway id  vpn.contoso.example (certificate CN=vpn.contoso.example)
   signed in   certificate
   features    MOBIKE, fragmentation, NAT on our side
-  traffic     4.8 MiB in, 2.0 KiB out, 3 packets dropped
 
-● Contoso User (user tunnel): waiting
+● Contoso User  waiting  user tunnel
   for         everybody on this machine
   reason      the gateway refuses the password
-  since       2026-11-22T10:04:00.000Z (1 min)
-  next try    in 1 min (try 3)
+  since       10:04:00, 1 min ago
+  ends        try 3 in 1 min, at 10:06:00; at once: aovpn up "Contoso User"
   problem     The user name or password is wrong\\x1b[2J [AOV-EAP-101, Windows 691]
   side        credentials
   what to do  correct the password file
@@ -97,6 +102,41 @@ test('durations and sizes have two significant units at most', () => {
     '0 s',
   ]);
   assert.deepEqual([0, 1023, 1024, 1536 * 1024, 5e15].map(size), ['0 B', '1023 B', '1.0 KiB', '1.5 MiB', '4547.5 TiB']);
+});
+
+test('of what is not up it is said how that ends', () => {
+  const now = Date.parse('2026-11-22T10:05:00.000Z');
+  const [, waiting] = daemonStatus.connections;
+  const { problem: _, nextTryAt: __, ...bare } = waiting!;
+  const end = (change: Partial<ConnectionStatus>): string | undefined => connectionEnd({ ...bare, name: 'corp', ...change }, now);
+  const nextTryAt = '2026-11-22T10:06:30.000Z';
+  assert.equal(end({ state: 'up' }), undefined);
+  assert.equal(end({ state: 'waiting', nextTryAt }), 'try 3 in 1 min 30 s, at 10:06:30; at once: aovpn up corp');
+  assert.match(
+    end({ state: 'blocked', nextTryAt })!,
+    /^when profile, settings or credentials change, or by try 3 in .*; at once: aovpn up corp$/,
+  );
+  const held = (until: string): string =>
+    `User 7 (jo) said down at 2026-11-22T10:00:00.000Z; it stays so until ${until}"aovpn up corp".`;
+  assert.equal(end({ state: 'held', reason: held('') }), 'aovpn up corp');
+  assert.equal(end({ state: 'held', reason: held('the next sign-in or ') }), 'by the next sign-in, or by aovpn up corp');
+  assert.equal(end({ state: 'held', reason: held('2026-11-22T11:00:00.000Z or ') }), 'at 11:00:00, or by aovpn up corp');
+  assert.match(end({ state: 'trusted' })!, /^on leaving this network/);
+  assert.match(
+    end({ state: 'down', reason: 'It connects when an application of AppTrigger starts: x.' })!,
+    /^by itself, when that happens/,
+  );
+  assert.equal(end({ state: 'down', name: 'a b', reason: 'The profile is not AlwaysOn.' }), 'aovpn up "a b"');
+  const waitingFor = { who: 'person', text: 'waiting for a password', since: nextTryAt } as const;
+  assert.equal(end({ state: 'connecting', waitingFor }), 'when you answer: aovpn prompt');
+});
+
+test('times inside of sentences are those of the person’s clock, with the day where it is another one', () => {
+  const now = Date.parse('2026-11-22T10:05:00.000Z');
+  assert.equal(
+    localTimes('at 2026-11-22T09:00:00.000Z, and 2026-11-21T23:59:59Z.', now),
+    'at 09:00:00, and 2026-11-21 23:59:59.',
+  );
 });
 
 test('colours are ours alone: what comes from elsewhere cannot make any, nor turn text around', () => {

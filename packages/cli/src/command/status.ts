@@ -1,14 +1,16 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { DaemonStatus } from '@aovpn/api';
 import { CommandError, ExitCode, type Command, type Invocation } from '../command.ts';
 import { statusText } from '../print/status.ts';
+import { watchJson, watchLines, watchScreen } from '../watch-status.ts';
 
 export const status: Command = {
   name: 'status',
   summary: 'show every connection: state, reason, gateway, addresses, routes, DNS, crypto, traffic',
   description: [
     'Shows what each connection is doing and why, with the profile line behind each route and name rule.',
+    'Of what is not up it says who or what keeps it so, since when, and how that ends. Times are those of your clock.',
     'With a NAME, the exit code is 0 when that connection is up and 1 when it is not.',
+    'With --watch a picture of all connections lives on the terminal until q or Ctrl-C: states, rates, and what has happened. Elsewhere it is a line a change.',
   ],
   positionals: [{ name: 'NAME', optional: true, many: true, complete: 'connection' }],
   options: [
@@ -21,7 +23,11 @@ export const status: Command = {
   ],
   async run(invocation) {
     const { options, positionals, terminal } = invocation;
-    if (options['watch'] === true) return await watch(invocation);
+    if (options['watch'] === true) {
+      const look = (): Promise<DaemonStatus> => load(invocation);
+      if (options['json'] === true) return await watchJson(invocation, look);
+      return terminal.interactive ? await watchScreen(invocation, look) : await watchLines(invocation, look);
+    }
     const answer = await load(invocation);
     terminal.out(
       options['json'] === true ? JSON.stringify(answer, null, 2) : statusText(answer, positionals, terminal, Date.now()),
@@ -41,38 +47,4 @@ async function load({ client, positionals }: Invocation): Promise<DaemonStatus> 
   }
   if (positionals.length === 0) return answer;
   return { ...answer, connections: answer.connections.filter((connection) => positionals.includes(connection.name)) };
-}
-
-/** Redraws at every event of the daemon, and once a second for the clocks. */
-async function watch(invocation: Invocation): Promise<number> {
-  const { client, options, positionals, terminal } = invocation;
-  const json = options['json'] === true;
-  let current = await load(invocation);
-  const show = (): void => terminal.redraw(statusText(current, positionals, terminal, Date.now()));
-  if (json) terminal.out(JSON.stringify(current));
-  else show();
-  const stop = new AbortController();
-  const clock = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
-      await wait(1000, undefined, { signal: stop.signal }).catch(() => {});
-      if (stop.signal.aborted) return;
-      current = await load(invocation);
-      show();
-    }
-  };
-  const ticking = json || !terminal.interactive ? undefined : clock();
-  // A daemon that goes away is told by the stream, which ends in any case.
-  ticking?.catch(() => {});
-  try {
-    for await (const event of client.stream('/v1/events', stop.signal)) {
-      if (event.kind === 'log') continue;
-      current = await load(invocation);
-      if (json) terminal.out(JSON.stringify(current));
-      else show();
-    }
-  } finally {
-    stop.abort();
-    await ticking;
-  }
-  throw new CommandError(ExitCode.noDaemon, 'the daemon stopped');
 }

@@ -4,7 +4,7 @@ import { canAsk } from '../ask.ts';
 import { blockedBy } from '../blocked-traffic.ts';
 import { CommandError, ExitCode, type Command } from '../command.ts';
 import { pickConnection } from '../pick-connection.ts';
-import { duration } from '../print/status.ts';
+import { duration } from '../print/moment.ts';
 import { printable } from '../terminal.ts';
 
 /** Seconds, once a person or a second factor is waited for. */

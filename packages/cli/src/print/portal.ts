@@ -1,5 +1,6 @@
 import type { PortalStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
+import { clock } from './moment.ts';
 
 const words: Record<PortalStatus['state'], readonly [Style, string]> = {
   none: ['dim', 'no sign-in page is looked for: the tunnel is up, or not wanted'],
@@ -24,10 +25,13 @@ export function portalText({ state, url, trace, open }: PortalStatus, terminal: 
 }
 
 /** One line for `status`; undefined when there is nothing to say. */
-export function portalNotice({ state, url, open }: PortalStatus, terminal: Terminal): string | undefined {
+export function portalNotice({ state, url, open }: PortalStatus, now: number): readonly [Style, string] | undefined {
   if (open)
-    return `${terminal.style('warn', '!')} the way to this network’s sign-in page is open for one program until ${open.until}, by ${printable(open.by)}`;
+    return [
+      'warn',
+      `the way to this network’s sign-in page is open for one program until ${clock(Date.parse(open.until), now)}, by ${printable(open.by)}`,
+    ];
   if (state !== 'captive') return undefined;
   const where = url === undefined ? '' : ` (${printable(url)})`;
-  return `${terminal.style('warn', '!')} this network wants a sign-in${where}: aovpn portal open`;
+  return ['warn', `this network wants a sign-in${where}: aovpn portal open`];
 }

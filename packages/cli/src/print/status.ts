@@ -1,10 +1,13 @@
 import type { ConnectionState, ConnectionStatus, DaemonStatus, NetworkTrust, RadiusStatus, TrafficStatus } from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
+import { textWidth } from './cell.ts';
+import { connectionEnd } from './connection-end.ts';
 import { lockdownText } from './lockdown.ts';
+import { clock, duration, localTimes, size } from './moment.ts';
 import { portalNotice } from './portal.ts';
 import { trafficNotices, trafficRows } from './traffic.ts';
 
-const stateStyles: Record<ConnectionState, Style> = {
+export const stateStyles: Readonly<Record<ConnectionState, Style>> = {
   up: 'good',
   connecting: 'warn',
   recovering: 'warn',
@@ -20,26 +23,31 @@ const stateStyles: Record<ConnectionState, Style> = {
 export function statusText(status: DaemonStatus, names: readonly string[], terminal: Terminal, now: number): string {
   const wanted = status.connections.filter((connection) => names.length === 0 || names.includes(connection.name));
   const blocks = wanted.map((connection) => connectionText(connection, status.traffic, terminal, now));
-  if (status.lockdown) blocks.unshift(lockdownText(status.lockdown, terminal));
-  const refused = status.profiles.filter(
-    (profile) => profile.state !== 'in-force' && (names.length === 0 || names.includes(profile.name)),
-  );
-  for (const profile of refused) {
-    const words =
-      profile.state === 'refused' ? 'refused: nothing of that name runs' : 'new version refused: the last good one runs on';
-    blocks.push(
-      `${terminal.style('bad', '!')} profile ${printable(profile.name)} ${words}; see: aovpn profile lint ${printable(profile.file)}`,
-    );
-  }
-  if (status.traffic) blocks.push(...trafficNotices(status.traffic, terminal));
-  const portal = status.portal && portalNotice(status.portal, terminal);
-  if (portal !== undefined) blocks.push(portal);
+  if (status.lockdown) blocks.unshift(lockdownText(status.lockdown, terminal, now));
+  const told = notices(status, now, names);
+  if (told.length > 0) blocks.push(told.map(([style, text]) => `${terminal.style(style, '!')} ${text}`).join('\n'));
   if (blocks.length === 0) return 'no profiles; add one: aovpn profile add FILE';
   if (status.platform.kind !== 'workgroup' && names.length === 0)
     blocks.push(terminal.style('dim', `this machine: ${printable(status.platform.trace.at(-1) ?? '')}`));
   if (status.signedIn.length > 0 && names.length === 0)
     blocks.push(terminal.style('dim', `signed in: ${status.signedIn.map(({ name }) => printable(name)).join(', ')}`));
   return blocks.join('\n\n');
+}
+
+/** What is to be said besides connections, ready for a terminal: profiles that do not count, filters, the portal. */
+export function notices(status: DaemonStatus, now: number, names: readonly string[] = []): readonly (readonly [Style, string])[] {
+  const refused = status.profiles.filter(
+    ({ name, state }) => state !== 'in-force' && (names.length === 0 || names.includes(name)),
+  );
+  const portal = status.portal && portalNotice(status.portal, now);
+  return [
+    ...refused.map(({ name, file, state }): readonly [Style, string] => {
+      const words = state === 'refused' ? 'refused: nothing of that name runs' : 'new version refused: the last good one runs on';
+      return ['bad', `profile ${printable(name)} ${words}; see: aovpn profile lint ${printable(file)}`];
+    }),
+    ...(status.traffic ? trafficNotices(status.traffic, now) : []),
+    ...(portal === undefined ? [] : [portal]),
+  ];
 }
 
 function connectionText(
@@ -49,31 +57,33 @@ function connectionText(
   now: number,
 ): string {
   const style: Terminal['style'] = (name, text) => terminal.style(name, text);
-  const lines = [
-    `${style(stateStyles[connection.state], '●')} ${style('strong', printable(connection.name))} (${connection.tunnel} tunnel): ${style(stateStyles[connection.state], connection.state)}`,
-  ];
+  const { state, since, problem } = connection;
+  const tone = stateStyles[state];
+  const rows: Row[] = [];
   const add = (label: string, value: string | undefined, because?: string): void => {
-    if (value === undefined || value === '') return;
-    const note = because === undefined ? '' : `  ${style('dim', printable(because))}`;
-    lines.push(`  ${style('dim', label.padEnd(11))} ${printable(value)}${note}`);
+    if (value !== undefined && value !== '')
+      rows.push([label, printable(value), because && printable(shortBecause(because, connection.name))]);
   };
+  const age = now - Date.parse(since);
   add('for', forWhom(connection));
-  add('reason', connection.reason);
+  add('reason', localTimes(connection.reason, now));
+  add('since', `${clock(Date.parse(since), now)}, ${duration(age)} ago`);
+  add('ends', connectionEnd(connection, now));
+  if (problem) {
+    add('problem', `${problem.message} [${problem.code}${problem.windows === undefined ? '' : `, Windows ${problem.windows}`}]`);
+    add('side', problem.side);
+    add('what to do', problem.cure);
+  }
+  if (connection.traffic) {
+    const { bytesIn, bytesOut, dropped } = connection.traffic;
+    add('traffic', `↓ ${size(bytesIn)} in  ↑ ${size(bytesOut)} out${dropped > 0 ? `  ${dropped} packets dropped` : ''}`);
+  }
   if (connection.lockdown)
     add(
       'lockdown',
       connection.lockdown.blocked ? 'all traffic of this machine is blocked' : 'all traffic goes through the tunnel',
       connection.lockdown.because,
     );
-  add('since', `${connection.since} (${duration(now - Date.parse(connection.since))})`);
-  if (connection.nextTryAt !== undefined)
-    add('next try', `in ${duration(Math.max(0, Date.parse(connection.nextTryAt) - now))} (try ${connection.attempts + 1})`);
-  if (connection.problem) {
-    const { problem } = connection;
-    add('problem', `${problem.message} [${problem.code}${problem.windows === undefined ? '' : `, Windows ${problem.windows}`}]`);
-    add('side', problem.side);
-    add('what to do', problem.cure);
-  }
   if (connection.trust) add('network', trustText(connection.trust), connection.trust.because);
   add(
     'gateway',
@@ -110,17 +120,32 @@ function connectionText(
     ].filter((flag) => flag !== false);
     add('features', flags.join(', '));
   }
-  if (connection.traffic) {
-    const counts = connection.traffic;
-    add(
-      'traffic',
-      `${size(counts.bytesIn)} in, ${size(counts.bytesOut)} out${counts.dropped > 0 ? `, ${counts.dropped} packets dropped` : ''}`,
-    );
-  }
-  return lines.join('\n');
+  const heading = `${style(tone, '●')} ${style('strong', printable(connection.name))}  ${style(tone, state)}  ${style('dim', `${connection.tunnel} tunnel`)}`;
+  return [heading, ...rowLines(rows, terminal)].join('\n');
 }
 
-/** Whose it is, and when it is there. */
+type Row = readonly [label: string, value: string, because: string | undefined];
+
+/** Values below each other, and the profile lines behind them as well, where they do not stand too far out. */
+function rowLines(rows: readonly Row[], { style, columns }: Terminal): string[] {
+  const noted = rows.filter(([, , because]) => because !== undefined).map(([, value]) => textWidth(value));
+  const longest = Math.max(0, ...noted.filter((width) => width <= columns - labelColumns - noteColumns));
+  return rows.map(([label, value, because]) => {
+    const note =
+      because === undefined ? '' : `${' '.repeat(Math.max(2, longest + 2 - textWidth(value)))}${style('dim', because)}`;
+    return `  ${style('dim', label.padEnd(labelColumns))} ${value}${note}`;
+  });
+}
+
+const labelColumns = 11;
+const noteColumns = 32;
+
+/** Below the name of a connection its profile need not be named again. */
+function shortBecause(because: string, name: string): string {
+  const own = `profile "${name}" `;
+  return because.startsWith(own) ? because.slice(own.length) : because;
+}
+
 function forWhom({ tunnel, owner, scope }: ConnectionStatus): string {
   if (tunnel === 'device') return 'the machine, also before anybody signs in';
   if (!owner) return 'everybody on this machine';
@@ -160,34 +185,4 @@ function radiusRows({ method, tls, cryptobinding }: RadiusStatus): readonly (rea
   if (cryptobinding !== undefined)
     rows.push(['  binding', cryptobinding ? 'tunnel and inner method bound together' : 'none between tunnel and inner method']);
   return rows;
-}
-
-/** Milliseconds as the largest two units that say something. */
-export function duration(milliseconds: number): string {
-  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  const parts: readonly (readonly [number, string])[] = [
-    [Math.floor(seconds / 86_400), 'd'],
-    [Math.floor(seconds / 3600) % 24, 'h'],
-    [Math.floor(seconds / 60) % 60, 'min'],
-    [seconds % 60, 's'],
-  ];
-  const first = parts.findIndex(([value]) => value > 0);
-  if (first < 0) return '0 s';
-  return parts
-    .slice(first, first + 2)
-    .filter(([value]) => value > 0)
-    .map(([value, unit]) => `${value} ${unit}`)
-    .join(' ');
-}
-
-/** Octets with a binary unit. */
-export function size(octets: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = octets;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }

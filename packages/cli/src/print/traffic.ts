@@ -1,5 +1,6 @@
 import type { AppStatus, ConnectionStatus, TrafficStatus } from '@aovpn/api';
-import { printable, type Terminal } from '../terminal.ts';
+import { printable, type Style } from '../terminal.ts';
+import { clock } from './moment.ts';
 
 /** A label, what stands there, and the profile line behind it. */
 export type StatusRow = readonly [label: string, value: string, because?: string];
@@ -20,21 +21,21 @@ export function trafficRows({ filters, apps = [] }: ConnectionStatus, traffic: T
 }
 
 /** What is to be said of filters and apps whatever the connection. */
-export function trafficNotices({ state, problem, execWatch, lastRepair }: TrafficStatus, terminal: Terminal): readonly string[] {
-  const bad = (text: string): string => `${terminal.style('bad', '!')} ${printable(text)}`;
-  const lines: string[] = [];
-  if (state === 'failed' && problem) lines.push(bad(`filters: ${problem.message} [${problem.code}]; ${problem.cure}`));
+export function trafficNotices(
+  { state, problem, execWatch, lastRepair }: TrafficStatus,
+  now: number,
+): readonly (readonly [Style, string])[] {
+  const lines: (readonly [Style, string])[] = [];
+  const add = (style: Style, text: string): void => void lines.push([style, printable(text)]);
+  if (state === 'failed' && problem) add('bad', `filters: ${problem.message} [${problem.code}]; ${problem.cure}`);
   if (execWatch.state === 'stopped' || execWatch.state === 'unavailable')
-    lines.push(
-      bad(`starts of apps are not seen (${execWatch.why ?? execWatch.state}): they are refused on tunnels with filters`),
-    );
+    add('bad', `starts of apps are not seen (${execWatch.why ?? execWatch.state}): they are refused on tunnels with filters`);
   if (lastRepair) {
-    const what = lastRepair.what.join('; ');
-    lines.push(
-      lastRepair.failure === undefined
-        ? `${terminal.style('warn', '!')} ${printable(`filters: somebody else changed them at ${lastRepair.at}, and they were put back: ${what}`)}`
-        : bad(`filters: somebody else changed them (${what}), and they could not be put back: ${lastRepair.failure}`),
-    );
+    const { at, what, failure } = lastRepair;
+    const changes = what.join('; ');
+    if (failure === undefined)
+      add('warn', `filters: somebody else changed them at ${clock(Date.parse(at), now)}, and they were put back: ${changes}`);
+    else add('bad', `filters: somebody else changed them (${changes}), and they could not be put back: ${failure}`);
   }
   return lines;
 }

@@ -1,0 +1,165 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { ConnectionStatus, DaemonEvent, DaemonStatus } from '@aovpn/api';
+import { CommandError, ExitCode, type Invocation } from './command.ts';
+import { eventText, liveLines, type LiveEvent, type LiveRate } from './print/live.ts';
+import { clip } from './print/cell.ts';
+import { clock } from './print/moment.ts';
+import { statusText } from './print/status.ts';
+import { Screen } from './screen.ts';
+
+export type LoadStatus = () => Promise<DaemonStatus>;
+
+/** Events that change what a status says. */
+const isChange = (event: DaemonEvent): boolean => event.kind !== 'log';
+/** Looks that follow each other closely become one, milliseconds. */
+const together = 100;
+const footer = 'q quits';
+
+/** One JSON object a line, at every change. Ends with the daemon. */
+export async function watchJson({ client, terminal }: Invocation, load: LoadStatus): Promise<number> {
+  terminal.out(JSON.stringify(await load()));
+  for await (const event of client.stream('/v1/events', new AbortController().signal))
+    if (isChange(event)) terminal.out(JSON.stringify(await load()));
+  throw new CommandError(ExitCode.noDaemon, 'the daemon stopped');
+}
+
+/** Where nothing can be drawn: what there is, then a line a change. */
+export async function watchLines({ client, positionals, terminal }: Invocation, load: LoadStatus): Promise<number> {
+  const first = await load();
+  terminal.out(`${statusText(first, positionals, terminal, Date.now())}\n`);
+  const history = new History(first);
+  for await (const event of client.stream('/v1/events', new AbortController().signal)) {
+    if (!isChange(event)) continue;
+    for (const change of history.take(await load(), Date.now())) terminal.out(eventText(change, terminal, Date.now()));
+  }
+  throw new CommandError(ExitCode.noDaemon, 'the daemon stopped');
+}
+
+/** A picture that lives until a key or a signal ends it, also over restarts of the daemon. */
+export async function watchScreen({ client, positionals, terminal }: Invocation, load: LoadStatus): Promise<number> {
+  let current = await load();
+  const history = new History(current);
+  const rates = new Rates();
+  const stop = new AbortController();
+  let away: { readonly since: number; readonly why: string } | undefined;
+  let looking: Promise<void> | undefined;
+
+  const draw = (): void => {
+    const now = Date.now();
+    const { columns, rows } = screen;
+    const picture = { status: current, events: history.events, rates: rates.latest, now, footer };
+    const lines = liveLines(picture, terminal, columns, rows);
+    // Of one that was named there is room for all that is known.
+    const only = positionals.length === 1 && current.connections.length === 1 && away === undefined;
+    const details = only ? statusText(current, positionals, { ...terminal, columns }, now).split('\n') : [];
+    if (details.length > 0 && lines.length + details.length < rows) lines.splice(-2, 0, '', ...details.map((line) => line));
+    if (away)
+      lines[1] = terminal.style(
+        'bad',
+        clip(`${away.why}, since ${clock(away.since, now)}; below is what was last known`, columns),
+      );
+    screen.draw(lines);
+  };
+  const look = async (): Promise<void> => {
+    try {
+      current = await load();
+      away = undefined;
+      const now = Date.now();
+      history.take(current, now);
+      rates.take(current.connections, now);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      away ??= { since: Date.now(), why: error.message };
+    }
+    draw();
+  };
+  const lookSoon = (): Promise<void> =>
+    (looking ??= wait(together, undefined, { signal: stop.signal })
+      .then(() => {
+        looking = undefined;
+        return look();
+      })
+      .catch((error: unknown) => {
+        looking = undefined;
+        if (!stop.signal.aborted) throw error;
+      }));
+
+  using screen = new Screen({ onResize: () => draw(), onQuit: () => stop.abort() });
+  rates.take(current.connections, Date.now());
+  draw();
+  const listen = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      try {
+        for await (const event of client.stream('/v1/events', stop.signal)) if (isChange(event)) void lookSoon();
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
+      }
+      await pause(1000, stop.signal);
+    }
+  };
+  const tick = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await pause(1000, stop.signal);
+      if (!stop.signal.aborted) await look();
+    }
+  };
+  await Promise.all([listen(), tick()]);
+  return ExitCode.done;
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await wait(ms, undefined, { signal }).catch(() => {});
+}
+
+/** What became of connections while somebody watched. */
+class History {
+  readonly events: LiveEvent[] = [];
+  #known: ReadonlyMap<string, ConnectionStatus>;
+
+  constructor({ connections }: DaemonStatus) {
+    this.#known = byName(connections);
+  }
+
+  /** The changes since the last look, which join the others. */
+  take({ connections }: DaemonStatus, now: number): readonly LiveEvent[] {
+    const before = this.#known;
+    this.#known = byName(connections);
+    const changes: LiveEvent[] = [];
+    for (const { name, state, reason, problem } of connections) {
+      const was = before.get(name);
+      if (was?.state === state && was.reason === reason) continue;
+      changes.push({ at: now, name, state, text: problem && state !== 'up' ? `${problem.message} [${problem.code}]` : reason });
+    }
+    for (const name of before.keys())
+      if (!this.#known.has(name)) changes.push({ at: now, name, state: 'gone', text: 'the profile was removed' });
+    this.events.push(...changes);
+    this.events.splice(0, Math.max(0, this.events.length - 100));
+    return changes;
+  }
+}
+
+/** Octets a second, from one look to the next that is long enough after it. */
+class Rates {
+  readonly latest = new Map<string, LiveRate>();
+  readonly #samples = new Map<string, { readonly at: number; readonly in: number; readonly out: number }>();
+
+  take(connections: readonly ConnectionStatus[], now: number): void {
+    for (const { name, traffic } of connections) {
+      const before = this.#samples.get(name);
+      if (!traffic) {
+        this.#samples.delete(name);
+        this.latest.delete(name);
+        continue;
+      }
+      if (before && now - before.at < 900) continue;
+      this.#samples.set(name, { at: now, in: traffic.bytesIn, out: traffic.bytesOut });
+      const perSecond = (from: number, to: number): number => Math.max(0, ((to - from) * 1000) / (now - before!.at));
+      if (before)
+        this.latest.set(name, { in: perSecond(before.in, traffic.bytesIn), out: perSecond(before.out, traffic.bytesOut) });
+    }
+  }
+}
+
+function byName(connections: readonly ConnectionStatus[]): ReadonlyMap<string, ConnectionStatus> {
+  return new Map(connections.map((connection) => [connection.name, connection]));
+}
