@@ -33,7 +33,9 @@ export function wrapText(text: string, columns: number): string[] {
     while (textWidth(word) > columns) {
       if (line !== '') lines.push(line);
       line = '';
-      const head = [...word].slice(0, Math.max(1, Math.floor(columns / 2))).join('');
+      const head = Array.from(word)
+        .slice(0, Math.max(1, Math.floor(columns / 2)))
+        .join('');
       lines.push(head);
       word = word.slice(head.length);
     }

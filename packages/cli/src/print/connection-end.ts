@@ -30,7 +30,7 @@ export function connectionEnd(connection: ConnectionStatus, now: number): string
     case 'trusted':
       return `on leaving this network; at once: ${up}`;
     case 'down':
-      return /^It connects when /.test(connection.reason) ? `by itself, when that happens; at once: ${up}` : up;
+      return connection.reason.startsWith('It connects when ') ? `by itself, when that happens; at once: ${up}` : up;
   }
 }
 

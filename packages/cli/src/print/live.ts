@@ -102,7 +102,7 @@ function connectionLines(connection: ConnectionStatus, picture: LivePicture, ter
   if (problem && state !== 'up') {
     const windows = problem.windows === undefined ? '' : `, Windows ${problem.windows}`;
     lines.push(...under('plain', `${problem.message} [${problem.code}${windows}; side: ${problem.side}]`));
-    lines.push(...under('plain', `${problem.cure}`, '→'));
+    lines.push(...under('plain', problem.cure, '→'));
   } else lines.push(...under('dim', localTimes(connection.reason, now)));
   const end = connectionEnd(connection, now);
   // The supervisor's own sentence says it in some states.

@@ -127,13 +127,14 @@ function connectionText(
 type Row = readonly [label: string, value: string, because: string | undefined];
 
 /** Values below each other, and the profile lines behind them as well, where they do not stand too far out. */
-function rowLines(rows: readonly Row[], { style, columns }: Terminal): string[] {
+function rowLines(rows: readonly Row[], terminal: Terminal): string[] {
+  const { columns } = terminal;
   const noted = rows.filter(([, , because]) => because !== undefined).map(([, value]) => textWidth(value));
   const longest = Math.max(0, ...noted.filter((width) => width <= columns - labelColumns - noteColumns));
   return rows.map(([label, value, because]) => {
     const note =
-      because === undefined ? '' : `${' '.repeat(Math.max(2, longest + 2 - textWidth(value)))}${style('dim', because)}`;
-    return `  ${style('dim', label.padEnd(labelColumns))} ${value}${note}`;
+      because === undefined ? '' : `${' '.repeat(Math.max(2, longest + 2 - textWidth(value)))}${terminal.style('dim', because)}`;
+    return `  ${terminal.style('dim', label.padEnd(labelColumns))} ${value}${note}`;
   });
 }
 
