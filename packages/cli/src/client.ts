@@ -52,7 +52,14 @@ export function connectClient(socketPath: string): Client {
       return answerOf(response.statusCode ?? 0, text) as Answer<R>;
     },
     async *stream(path, signal) {
-      const response = await send(socketPath, 'GET', path, undefined, signal);
+      let response: IncomingMessage;
+      try {
+        response = await send(socketPath, 'GET', path, undefined, signal);
+      } catch (error) {
+        // Whoever gave up before it began does not want to hear of it either.
+        if (signal.aborted) return;
+        throw error;
+      }
       if (response.statusCode !== 200) answerOf(response.statusCode ?? 0, await bodyOf(socketPath, response));
       // Whoever stops reading does not want to hear either how the daemon went away.
       response.on('error', () => {});

@@ -27,6 +27,7 @@ import { sessionClose, sessionOpen } from './command/session-announce.ts';
 import { status } from './command/status.ts';
 import { trace } from './command/trace.ts';
 import { up } from './command/up.ts';
+import { waitOnline } from './command/wait-online.ts';
 
 /** All commands, in the order in which help lists them. */
 export const program: readonly Command[] = [
@@ -34,6 +35,7 @@ export const program: readonly Command[] = [
   up,
   down,
   rekey,
+  waitOnline,
   lockdownRelease,
   lockdownEngage,
   prompt,

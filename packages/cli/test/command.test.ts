@@ -184,7 +184,7 @@ test('completion scripts are valid for their shell and know every command', () =
 test('the manual page is roff without warnings and has every command and option', async () => {
   const { stdout } = await aovpn(['man']);
   for (const command of program) {
-    assert.ok(stdout.includes(`.SS aovpn ${command.name}`), command.name);
+    assert.ok(stdout.includes(`.SS aovpn ${command.name.replaceAll('-', String.raw`\-`)}`), command.name);
     for (const option of command.options)
       assert.ok(stdout.includes(`\\-\\-${option.name.replaceAll('-', String.raw`\-`)}`), option.name);
   }

@@ -19,6 +19,8 @@ export interface LogOptions {
   readonly format: 'text' | 'json';
   /** Whether stderr is the journal: then lines begin with their level as sd-daemon(3) wants it, and have no time. */
   readonly journal: boolean;
+  /** The journal by its own protocol, with fields to look for; false: it did not take them, and the line is written instead. */
+  readonly send?: (fields: Readonly<Record<string, string>>) => boolean;
   readonly write: (line: string) => void;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
@@ -80,7 +82,9 @@ export class Log {
       if (this.#ring.length > ringSize) this.#ring.shift();
       for (const follower of this.#followers) follower(line);
     }
-    if (rank[level] <= rank[this.#options.level]) this.#options.write(this.#format(line));
+    if (rank[level] > rank[this.#options.level]) return;
+    if (this.#options.format === 'text' && this.#options.send?.(journalFields(line)) === true) return;
+    this.#options.write(this.#format(line));
   }
 
   /** The kind of a line is its text without numbers: a peer can vary numbers, not our words. */
@@ -110,6 +114,23 @@ export class Log {
       ? `${journalPrefix[line.level]}${who}${line.text}\n`
       : `${line.at} ${line.level.padEnd(5)} ${who}${line.text}\n`;
   }
+}
+
+/** syslog(3). */
+const priority: { readonly [L in LogLevel]: number } = { error: 3, warn: 4, info: 6, debug: 7 };
+/** Of every entry that has a code of docs/errors.md. Our own choice; journalctl(1) finds it by MESSAGE_ID=. */
+const problemMessageId = 'd5f0a1c95c3b4b6b8f0e7c1f6a2d9e34';
+
+/** systemd.journal-fields(7), and ours: docs/systemd.md. */
+function journalFields({ level, connection, text }: LogLine): Readonly<Record<string, string>> {
+  const code = /\bAOV-[A-Z]+-\d{3}\b/.exec(text)?.[0];
+  return {
+    MESSAGE: connection === undefined ? text : `[${connection}] ${text}`,
+    PRIORITY: String(priority[level]),
+    SYSLOG_IDENTIFIER: 'aovpnd',
+    ...(connection !== undefined && { AOVPN_CONNECTION: connection }),
+    ...(code !== undefined && { AOVPN_CODE: code, MESSAGE_ID: problemMessageId }),
+  };
 }
 
 /** One line, no control characters: what a peer sent must not forge lines or move a terminal's cursor. */

@@ -5,11 +5,13 @@ import { defaultSocketPath, interactiveHeader, maxRequestBytes, rootSocketName }
 import { formatBecause } from '@aovpn/policy';
 import {
   cleanUp,
+  isJournalStream,
   isLockdownInForce,
   lockInstance,
   keepServiceWatchdog,
   notifyService,
   openControlServer,
+  openJournal,
   openPolkit,
   setNoNewPrivileges,
   setUndumpable,
@@ -25,6 +27,7 @@ import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxFilters, linuxPlatform } from './platform.ts';
 import { removeProxyNotice } from './proxy-publisher.ts';
 import { createRouter } from './router.ts';
+import { keepServiceStatus } from './service-status.ts';
 import { SettingsFile } from './settings-file.ts';
 import { messageOf } from './problem-error.ts';
 import { groupId } from './user-database.ts';
@@ -44,10 +47,12 @@ export async function main(args: readonly string[]): Promise<void> {
   }
   if (options.task === 'help') return void process.stdout.write(helpText);
   if (options.task === 'version') return void process.stdout.write(`aovpnd ${version}\n`);
+  const journal = isJournalStream() ? openJournal() : undefined;
   const log = new Log({
     level: options.logLevel,
     format: options.logFormat,
-    journal: process.env['JOURNAL_STREAM'] !== undefined,
+    journal: journal !== undefined,
+    ...(journal && { send: (fields) => journal.send(fields) }),
     write: (line) => process.stderr.write(line),
     clock: Date.now,
   });
@@ -121,7 +126,8 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     };
     await listen(rootSocketName, 'root');
     await listen(path.basename(defaultSocketPath), 'everybody');
-    notifyService(`READY=1\nSTATUS=${daemon.store.names().length} profiles`);
+    notifyService('READY=1');
+    keepServiceStatus(daemon);
     keepServiceWatchdog();
     log.info('ready');
     log.info(`${await asked} received`);

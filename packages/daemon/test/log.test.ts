@@ -29,6 +29,31 @@ suite('log', () => {
     assert.deepEqual(lines, ['<3>broken\n']);
   });
 
+  test('the journal’s own protocol has fields for level, connection and code; what it does not take is written', () => {
+    const entries: Readonly<Record<string, string>>[] = [];
+    let takes = true;
+    const { log, lines } = make({ journal: true, send: (fields) => takes && entries.push(fields) > 0 });
+    log.warn('refused [AOV-EAP-101]', 'corp');
+    log.info('hello');
+    assert.deepEqual(entries, [
+      {
+        MESSAGE: '[corp] refused [AOV-EAP-101]',
+        PRIORITY: '4',
+        SYSLOG_IDENTIFIER: 'aovpnd',
+        AOVPN_CONNECTION: 'corp',
+        AOVPN_CODE: 'AOV-EAP-101',
+        MESSAGE_ID: 'd5f0a1c95c3b4b6b8f0e7c1f6a2d9e34',
+      },
+      { MESSAGE: 'hello', PRIORITY: '6', SYSLOG_IDENTIFIER: 'aovpnd' },
+    ]);
+    takes = false;
+    log.error('broken');
+    assert.deepEqual(lines, ['<3>broken\n']);
+    const json = make({ journal: true, format: 'json', send: () => assert.fail('JSON was wanted') });
+    json.log.info('x');
+    assert.equal(json.lines.length, 1);
+  });
+
   test('JSON is one object a line', () => {
     const { log, lines } = make({ format: 'json' });
     log.info('a "b"', 'corp');

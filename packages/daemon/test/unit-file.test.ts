@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+const units = ['aovpn.service', 'aovpn-lockdown.service', 'aovpn-wait-online.service'];
 const directory = fileURLToPath(new URL('../systemd', import.meta.url));
 const read = (name: string): string => readFileSync(path.join(directory, name), 'utf8');
 /** The values of a directive, all lines of it. */
@@ -15,15 +16,15 @@ const values = (text: string, key: string): string[] =>
 test('systemd itself finds nothing wrong with the units', () => {
   const copies = mkdtempSync(path.join(tmpdir(), 'aovpn-units-'));
   try {
-    for (const name of ['aovpn.service', 'aovpn-lockdown.service'])
+    for (const name of units)
       writeFileSync(
         path.join(copies, name),
         // Where nothing is installed there is no program and no manual page to be found.
         read(name)
-          .replaceAll('/usr/bin/aovpnd', '/bin/true')
+          .replaceAll(/\/usr\/bin\/aovpnd?\b/g, '/bin/true')
           .replace(/^Documentation=.*\n/m, ''),
       );
-    const files = ['aovpn.service', 'aovpn-lockdown.service'].map((name) => path.join(copies, name));
+    const files = units.map((name) => path.join(copies, name));
     const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', ...files], { encoding: 'utf8' });
     assert.equal(status, 0, stdout + stderr);
   } finally {
@@ -42,4 +43,16 @@ test('the lock is shut before any network manager starts, and stays when its uni
   assert.match(early, /^ExecStart=\/usr\/bin\/aovpnd --block$/m);
   // A file beside the control socket says so when no daemon answers.
   for (const text of [early, read('aovpn.service')]) assert.deepEqual(values(text, 'RuntimeDirectoryPreserve'), ['yes']);
+});
+
+test('what waits for the network waits for the tunnels, and the daemon for neither', () => {
+  const waiting = read('aovpn-wait-online.service');
+  assert.ok(values(waiting, 'Before').includes('network-online.target'));
+  assert.deepEqual(values(waiting, 'After'), ['aovpn.service']);
+  assert.deepEqual(values(waiting, 'WantedBy'), ['network-online.target']);
+  assert.ok(!read('aovpn.service').includes('network-online.target'), 'which would wait for the tunnels');
+});
+
+test('/etc can be written to: systemd lets ProtectSystem=full win over ReadWritePaths=/etc', () => {
+  assert.deepEqual(values(read('aovpn.service'), 'ProtectSystem'), ['yes']);
 });

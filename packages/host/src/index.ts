@@ -13,6 +13,7 @@ export {
   type ControlServerOptions,
   type LineSink,
 } from './control/server.ts';
+export { isJournalStream, openJournal, type Journal } from './control/journal.ts';
 export { keepServiceWatchdog, notifyService } from './control/service-notification.ts';
 export type { AppCgroups } from './cgroup/app-cgroups.ts';
 export type { ExecWatchEvent, WatchReport } from './apps/exec-watch.ts';

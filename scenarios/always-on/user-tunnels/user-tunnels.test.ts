@@ -249,7 +249,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     const own = await aovpn('alice', 'status');
     assert.match(
       own.stdout,
-      /alice\/Corp \(user tunnel\): up\n +for +alice \(user 1001\), while signed in; carries nobody else’s traffic/,
+      /alice\/Corp {2}up {2}user tunnel\n +for +alice \(user 1001\), while signed in; carries nobody else’s traffic/,
     );
     assert.doesNotMatch(own.stdout, /bob\/|Device/);
     assert.doesNotMatch((await aovpn('eve', 'status')).stdout, /alice|bob/);

@@ -1,26 +1,18 @@
 import process from 'node:process';
 import { closeDescriptor, constant, libc } from '../sys/index.ts';
-
-/** <sys/socket.h> */
-const AF_UNIX = 1;
+import { unixAddress } from './unix-address.ts';
 
 /**
  * Tells the service manager how we are (sd_notify(3): `READY=1`, `STATUS=…`, `STOPPING=1`). Without a service manager nothing
  * happens; a message that is lost is not worth an error.
  */
 export function notifyService(message: string, socketPath = process.env['NOTIFY_SOCKET']): void {
-  if (!socketPath || !/^[@/]/.test(socketPath) || Buffer.byteLength(socketPath) > 107) return;
-  const name = Buffer.from(socketPath);
-  const address = Buffer.alloc(2 + name.length + 1);
-  address.writeUInt16LE(AF_UNIX, 0);
-  name.copy(address, 2);
-  // "@" stands for the abstract namespace, whose names begin with a zero octet and have no end mark.
-  const abstract = socketPath.startsWith('@');
-  if (abstract) address[2] = 0;
-  const fd = libc.socket(AF_UNIX, constant.SOCK_DGRAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0);
+  const address = socketPath ? unixAddress(socketPath) : undefined;
+  if (!address) return;
+  const fd = libc.socket(constant.AF_UNIX, constant.SOCK_DGRAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0);
   if (fd < 0) return;
   const data = Buffer.from(message);
-  libc.sendto(fd, libc.addressOf(data), data.length, 0, libc.addressOf(address), abstract ? 2 + name.length : address.length);
+  libc.sendto(fd, libc.addressOf(data), data.length, 0, libc.addressOf(address), address.length);
   closeDescriptor(fd);
 }
 
