@@ -202,7 +202,7 @@ suite('apps', () => {
     const { stdout } = await aovpn(['status'], { socketPath });
     for (const words of [
       /filters +31 in force, 1 can never fit; everything else is refused/,
-      /allow +out tcp to any port 443 {2}profile "x" line 5/,
+      /allow +out tcp to any port 443 +profile "x" line 5/,
       /app +mail \(.*\): 2 processes; per-app VPN; everything through aov-corp; start again: 8/,
       /! filters: somebody else changed them at .*delete table/,
     ])
