@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { ConnectionStatus, DaemonEvent, DaemonStatus } from '@aovpn/api';
+import type { DaemonEvent, DaemonStatus } from '@aovpn/api';
 import { CommandError, ExitCode, type Invocation } from './command.ts';
-import { eventText, liveLines, type LiveEvent, type LiveRate } from './print/live.ts';
+import { LiveHistory, LiveRates } from './live-history.ts';
+import { eventText, liveLines } from './print/live.ts';
 import { clip } from './print/cell.ts';
 import { clock } from './print/moment.ts';
 import { statusText } from './print/status.ts';
@@ -27,7 +28,7 @@ export async function watchJson({ client, terminal }: Invocation, load: LoadStat
 export async function watchLines({ client, positionals, terminal }: Invocation, load: LoadStatus): Promise<number> {
   const first = await load();
   terminal.out(`${statusText(first, positionals, terminal, Date.now())}\n`);
-  const history = new History(first);
+  const history = new LiveHistory(first);
   for await (const event of client.stream('/v1/events', new AbortController().signal)) {
     if (!isChange(event)) continue;
     for (const change of history.take(await load(), Date.now())) terminal.out(eventText(change, terminal, Date.now()));
@@ -38,8 +39,8 @@ export async function watchLines({ client, positionals, terminal }: Invocation, 
 /** A picture that lives until a key or a signal ends it, also over restarts of the daemon. */
 export async function watchScreen({ client, positionals, terminal }: Invocation, load: LoadStatus): Promise<number> {
   let current = await load();
-  const history = new History(current);
-  const rates = new Rates();
+  const history = new LiveHistory(current);
+  const rates = new LiveRates();
   const stop = new AbortController();
   let away: { readonly since: number; readonly why: string } | undefined;
   let looking: Promise<void> | undefined;
@@ -109,57 +110,4 @@ export async function watchScreen({ client, positionals, terminal }: Invocation,
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await wait(ms, undefined, { signal }).catch(() => {});
-}
-
-/** What became of connections while somebody watched. */
-class History {
-  readonly events: LiveEvent[] = [];
-  #known: ReadonlyMap<string, ConnectionStatus>;
-
-  constructor({ connections }: DaemonStatus) {
-    this.#known = byName(connections);
-  }
-
-  /** The changes since the last look, which join the others. */
-  take({ connections }: DaemonStatus, now: number): readonly LiveEvent[] {
-    const before = this.#known;
-    this.#known = byName(connections);
-    const changes: LiveEvent[] = [];
-    for (const { name, state, reason, problem } of connections) {
-      const was = before.get(name);
-      if (was?.state === state && was.reason === reason) continue;
-      changes.push({ at: now, name, state, text: problem && state !== 'up' ? `${problem.message} [${problem.code}]` : reason });
-    }
-    for (const name of before.keys())
-      if (!this.#known.has(name)) changes.push({ at: now, name, state: 'gone', text: 'the profile was removed' });
-    this.events.push(...changes);
-    this.events.splice(0, Math.max(0, this.events.length - 100));
-    return changes;
-  }
-}
-
-/** Octets a second, from one look to the next that is long enough after it. */
-class Rates {
-  readonly latest = new Map<string, LiveRate>();
-  readonly #samples = new Map<string, { readonly at: number; readonly in: number; readonly out: number }>();
-
-  take(connections: readonly ConnectionStatus[], now: number): void {
-    for (const { name, traffic } of connections) {
-      const before = this.#samples.get(name);
-      if (!traffic) {
-        this.#samples.delete(name);
-        this.latest.delete(name);
-        continue;
-      }
-      if (before && now - before.at < 900) continue;
-      this.#samples.set(name, { at: now, in: traffic.bytesIn, out: traffic.bytesOut });
-      const perSecond = (from: number, to: number): number => Math.max(0, ((to - from) * 1000) / (now - before!.at));
-      if (before)
-        this.latest.set(name, { in: perSecond(before.in, traffic.bytesIn), out: perSecond(before.out, traffic.bytesOut) });
-    }
-  }
-}
-
-function byName(connections: readonly ConnectionStatus[]): ReadonlyMap<string, ConnectionStatus> {
-  return new Map(connections.map((connection) => [connection.name, connection]));
 }

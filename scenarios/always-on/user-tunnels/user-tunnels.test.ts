@@ -110,7 +110,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     for (const name of ['Device', 'Management']) await stage.product.waitForState(name, 'up');
     const { stdout } = await stage.product.aovpn(['status']);
     for (const name of ['Device', 'Management'])
-      assert.match(stdout, new RegExp(`${name} \\(device tunnel\\): up\\n +for +the machine, also before anybody signs in`));
+      assert.match(stdout, new RegExp(`${name} {2}up {2}device tunnel\\n +for +the machine, also before anybody signs in`));
     assert.deepEqual((await stage.product.status()).signedIn, []);
     assert.ok((await ask('root', corp.web4)).said?.includes(canary));
     await stage.product.remove('Management');

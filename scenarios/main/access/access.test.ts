@@ -4,7 +4,7 @@ import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
-import { defaultSocketPath } from '@aovpn/api';
+import { defaultSocketPath, type DaemonStatus } from '@aovpn/api';
 import { inCheckout } from '../../../lab/host.ts';
 import { repository } from '../../../lab/product.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
@@ -17,6 +17,7 @@ const people = {
   admin: { uid: 64_301, gid: 64_301, group: groups.admin },
   group: { uid: 64_302, gid: 64_302, group: groups.group },
   named: { uid: 64_303, gid: 64_303 },
+  owner: { uid: 64_305, gid: 64_305 },
   anybody: { uid: 64_304, gid: 64_304 },
 } as const;
 type Person = keyof typeof people;
@@ -80,7 +81,7 @@ suite('main/access', () => {
     stage = await Stage.set();
     const { client } = stage.world;
     appendFileSync(client.file('/etc/group'), `aovpn:x:${groups.group}:\nvpn-admin:x:${groups.admin}:\n`);
-    for (const person of ['admin', 'group', 'named', 'anybody'] as const)
+    for (const person of ['admin', 'group', 'named', 'owner', 'anybody'] as const)
       appendFileSync(
         client.file('/etc/passwd'),
         `${person}:x:${people[person].uid}:${people[person].gid}::/nonexistent:/bin/false\n`,
@@ -89,6 +90,10 @@ suite('main/access', () => {
       '[daemon]\nadmin-group = "vpn-admin"\nprompt-users = ["named"]\nallow-key-export = true\n\n[portal]\nusers = ["named"]\n',
     );
     await stage.product.put('tunnel', certificateProfile({ alwaysOn: false }), stage.machine());
+    client.write('/etc/aovpn/users.d/owner/corp.xml', certificateProfile({ alwaysOn: false }));
+    const signedIn = await stage.product.aovpn(['session', 'open', 'owner']);
+    assert.equal(signedIn.status, 0, signedIn.stderr);
+    await stage.product.waitFor('owner/corp', 'there', () => true);
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
 
@@ -102,7 +107,7 @@ suite('main/access', () => {
 
   /** Of a cell: whether it is done; a cell of polkit as `polkit` says. */
   async function compare(person: Person, polkit: (request: string) => boolean): Promise<void> {
-    const answers = await answersTo(person, 'nowhere');
+    const answers = await answersTo(person, person === 'owner' ? 'owner/corp' : 'nowhere');
     for (const [request, cells] of rows) {
       const cell = cells[person]!;
       const wanted = cell === 'yes' || cell === 'own' || (cell === 'polkit' && polkit(request));
@@ -113,14 +118,34 @@ suite('main/access', () => {
     }
   }
 
-  test('the table has every column that there are users for, and the owner', () => {
-    assert.deepEqual([...columns].sort(), [...Object.keys(people), 'owner'].sort());
+  test('the table has every column that there are users for', () => {
+    assert.deepEqual([...columns].sort(), Object.keys(people).sort());
     assert.ok(rows.length > 20);
   });
 
   for (const person of Object.keys(people) as Person[]) {
     test(`${person}: every cell, without polkit`, async () => await compare(person, () => false));
   }
+
+  test('an owner sees what is theirs alone, has no more than anybody in what is others’, and nobody else has a part of it', async () => {
+    const status = await stage.world.client.exec([...as('owner'), ...aovpn, 'status', '--json']);
+    const { connections, profiles } = JSON.parse(status) as DaemonStatus;
+    assert.deepEqual(
+      [connections, profiles].map((list) => list.map(({ name }) => name)),
+      [['owner/corp'], ['owner/corp']],
+    );
+    for (const [person, name] of [
+      ['owner', 'tunnel'],
+      ['named', 'owner/corp'],
+      ['anybody', 'owner/corp'],
+    ] as const) {
+      const answers = await answersTo(person, name);
+      for (const [request, cells] of rows) {
+        if (/:name|doctor|certificates|logs|trace/.test(request))
+          assert.equal(answers.get(request)![0] !== 403, cells['anybody'] === 'yes', `${person}: ${request}`);
+      }
+    }
+  });
 
   test('an administrator puts a connection up and down, a member of the group does not', async () => {
     const { client } = stage.world;
