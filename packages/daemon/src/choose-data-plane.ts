@@ -1,7 +1,6 @@
 import type { EspSuite, OpenDataPlane, Transport } from '@aovpn/esp';
 import type { KernelPlaneSupport } from '@aovpn/host';
 import type { ChildProposalConfig } from '@aovpn/ike';
-import type { Intent } from '@aovpn/policy';
 
 /** What `data-plane` in the settings says. */
 export const dataPlaneWishes = ['auto', 'kernel', 'userspace'] as const;
@@ -16,20 +15,18 @@ export interface DataPlaneChoice {
 export interface DataPlaneNeeds {
   readonly proposals: readonly ChildProposalConfig[];
   readonly transport: Transport;
-  readonly intent: Pick<Intent, 'lockdown' | 'filters'>;
 }
 
 /**
- * The kernel's IPsec where it can do all that the proposals may end in and nothing of the profile stands against it, else our own.
+ * The kernel's IPsec where it can do all that the proposals may end in, else our own.
  * @param support asked only when it matters: finding out takes the kernel a moment
  */
 export function chooseDataPlane(
   wish: DataPlaneWish,
-  { proposals, transport, intent }: DataPlaneNeeds,
+  { proposals, transport }: DataPlaneNeeds,
   support: () => KernelPlaneSupport,
 ): DataPlaneChoice {
-  const forbidden = whyNotKernel(transport, intent);
-  if (forbidden !== undefined) return { kind: 'userspace', why: forbidden };
+  if (transport === 'tcp') return { kind: 'userspace', why: 'the kernel has no ESP in TCP of ours' };
   if (wish === 'userspace') return { kind: 'userspace', why: 'the settings say so' };
   if (wish === 'kernel') return { kind: 'kernel', why: 'the settings say so' };
   const { works, why, suites } = support();
@@ -47,15 +44,6 @@ export interface DataPlanes {
   readonly userspace: OpenDataPlane;
   /** What the kernel can; found out once. */
   kernelSupport(): KernelPlaneSupport;
-}
-
-/** ESP of the kernel has no socket of ours: it cannot go over TCP, and rules that know our packets by their socket would hold it back. */
-function whyNotKernel(transport: Transport, { lockdown, filters }: DataPlaneNeeds['intent']): string | undefined {
-  if (transport === 'tcp') return 'the kernel has no ESP in TCP of ours';
-  if (lockdown) return 'LockDown knows the packets of this program by their socket';
-  if (filters.some(({ routing }) => routing?.value === 'ForceTunnel'))
-    return 'apps with ForceTunnel are held by their sockets, and the kernel’s ESP has those of the apps';
-  return undefined;
 }
 
 function suitesOf(proposals: readonly ChildProposalConfig[]): readonly EspSuite[] {

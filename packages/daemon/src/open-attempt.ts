@@ -140,11 +140,11 @@ export function isReady(candidate: Candidate | undefined): candidate is Ready {
 
 /** Who moves the packets. */
 export function planeFor(
-  { compiled, settings, stored }: Pick<Ready, 'compiled' | 'settings' | 'stored'>,
+  { compiled, settings }: Pick<Ready, 'compiled' | 'settings'>,
   { dataPlanes }: Pick<Platform, 'dataPlanes'>,
   transport: Transport,
 ): DataPlaneChoice {
-  const needs = { proposals: compiled.config.childProposals, transport, intent: stored.intent };
+  const needs = { proposals: compiled.config.childProposals, transport };
   return chooseDataPlane(settings.dataPlane, needs, () => dataPlanes.kernelSupport());
 }
 

@@ -262,9 +262,13 @@ export class PlanKeeper {
   }
 }
 
-function factsOf(profile: string, { device, mtu, gateway, configuration, selectors }: TunnelNetwork): LiveTunnel['facts'] {
+function factsOf(
+  profile: string,
+  { device, mtu, gateway, kernelEsp, configuration, selectors }: TunnelNetwork,
+): LiveTunnel['facts'] {
   const { addresses, dns, dnsDomains, subnets } = configuration;
-  return { profile, device, mtu, gateway, addresses, dns, dnsDomains, subnets, remoteSelectors: selectors.flatMap(prefixesOf) };
+  const remoteSelectors = selectors.flatMap(prefixesOf);
+  return { profile, device, mtu, gateway, kernelEsp, addresses, dns, dnsDomains, subnets, remoteSelectors };
 }
 
 function prefixesOf({ from, to }: TrafficSelector): readonly IpPrefix[] {

@@ -58,6 +58,8 @@ export interface TunnelNetwork {
   readonly device: string;
   readonly mtu: number;
   readonly gateway: IpAddress;
+  /** The kernel sends its ESP. */
+  readonly kernelEsp: boolean;
   readonly configuration: TunnelConfiguration;
   /** Narrowed TSr of the CHILD_SA. */
   readonly selectors: readonly TrafficSelector[];

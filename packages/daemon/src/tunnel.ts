@@ -434,8 +434,10 @@ export class Tunnel {
   }
 
   #established(configuration: TunnelConfiguration, facts: IkeFacts): void {
-    const { plane, gateway, name } = this.#options;
-    const network = { device: plane.device, mtu: plane.mtu, gateway, configuration, selectors: this.#selectors, facts };
+    const { plane, gateway, name, dataPlane } = this.#options;
+    const { device, mtu } = plane;
+    const kernelEsp = dataPlane.kind === 'kernel';
+    const network = { device, mtu, gateway, kernelEsp, configuration, selectors: this.#selectors, facts };
     this.#enqueue(async () => {
       await this.#plane!.setInnerAddresses(configuration.addresses.map(({ address }: IpPrefix) => address));
       if (this.#over) return;

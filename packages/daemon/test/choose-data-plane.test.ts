@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { espSuites } from '@aovpn/esp';
 import type { KernelPlaneSupport } from '@aovpn/host';
-import { chooseDataPlane, type DataPlaneNeeds } from '../src/choose-data-plane.ts';
+import { chooseDataPlane } from '../src/choose-data-plane.ts';
 import { checkDataPlane } from '../src/data-plane-doctor.ts';
 
 const proposals = [
@@ -16,7 +16,7 @@ const proposals = [
   },
   { encr: [{ id: 12, keyBits: 256 }], integ: [12, 13], ke: [] },
 ];
-const needs = { proposals, transport: 'udp', intent: { filters: [] } } as const;
+const needs = { proposals, transport: 'udp' } as const;
 const all: KernelPlaneSupport = { works: true, why: 'tried', suites: espSuites };
 const none: KernelPlaneSupport = { works: false, why: 'making an XFRM interface: EOPNOTSUPP', suites: [] };
 
@@ -48,19 +48,12 @@ suite('the choice of a data plane', () => {
     assert.equal(chooseDataPlane('userspace', needs, never).kind, 'userspace');
   });
 
-  test('never the kernel over TCP, under LockDown, or for apps with ForceTunnel: rules know our packets by their socket', () => {
-    const because = { profile: 'x', why: 'x' };
-    const filter = { routing: { value: 'ForceTunnel', because } } as unknown as DataPlaneNeeds['intent']['filters'][number];
-    for (const [change, why] of [
-      [{ transport: 'tcp' }, /TCP/],
-      [{ intent: { filters: [], lockdown: because } }, /LockDown/],
-      [{ intent: { filters: [filter] } }, /ForceTunnel/],
-    ] as const)
-      for (const wish of ['auto', 'kernel'] as const) {
-        const choice = chooseDataPlane(wish, { ...needs, ...change }, () => all);
-        assert.equal(choice.kind, 'userspace');
-        assert.match(choice.why, why);
-      }
+  test('never the kernel over TCP, whatever the settings say', () => {
+    for (const wish of ['auto', 'kernel'] as const) {
+      const choice = chooseDataPlane(wish, { ...needs, transport: 'tcp' }, () => all);
+      assert.equal(choice.kind, 'userspace');
+      assert.match(choice.why, /TCP/);
+    }
   });
 
   test('doctor: a kernel without IPsec is a fault only where somebody wants it', () => {

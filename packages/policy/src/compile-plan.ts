@@ -200,7 +200,7 @@ function compileTunnel(
     mtu: facts.mtu,
     addresses: facts.addresses.map(alone),
     ...(scope && { scope }),
-    ...(mark !== 0 && { outer: { gateway: facts.gateway, mark } }),
+    ...(mark !== 0 && { outer: { gateway: facts.gateway, mark, ...(facts.kernelEsp && { kernelEsp: true as const }) } }),
     ...(intent.routing.value === 'ForceTunnel' && { past: pastTunnel(host, routes) }),
     metric: { v4: intent.interfaceMetric.v4.value, v6: intent.interfaceMetric.v6.value },
     because: { ...intent.routing.because, why: `${intent.tunnel} tunnel, ${intent.routing.because.why}` },

@@ -30,6 +30,8 @@ export interface TunnelFacts {
   readonly remoteSelectors: readonly IpPrefix[];
   /** The gateway's outer address: never routed into a tunnel. */
   readonly gateway: IpAddress;
+  /** The kernel sends its ESP: such packets have the daemon's mark, and the socket of the program whose packet is inside. */
+  readonly kernelEsp?: boolean;
   /** Addresses of the names of the settings that go into the tunnel or beside it. */
   readonly names?: readonly NamedAddresses[];
 }

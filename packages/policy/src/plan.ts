@@ -37,7 +37,12 @@ export interface TunnelPlan {
   /** Only of a tunnel that carries one user's traffic alone. */
   readonly scope?: TunnelScope;
   /** Where our own outer packets go, and the mark by which they are known; absent on a machine where they have none. */
-  readonly outer?: { readonly gateway: IpAddress; readonly mark: number };
+  readonly outer?: {
+    readonly gateway: IpAddress;
+    readonly mark: number;
+    /** The kernel sends ESP there, with this mark and sockets that are not ours. */
+    readonly kernelEsp?: true;
+  };
   /** Only of a force tunnel: all that may go past it. */
   readonly past?: PastTunnel;
   readonly because: Because;

@@ -134,12 +134,15 @@ let rounds = 0;
 /** What root may do as well as the daemon or a DHCP client: to tell root from root is nobody's promise. */
 const ofRoot: readonly string[] = ['gateway-mark4', 'gateway-mark6', 'dhcp4'];
 
+/** `raw`: a user whose program has CAP_NET_RAW, as ping and mtr have on many machines: it may give its sockets a mark. */
+type Who = 'nobody' | 'raw' | 'root';
+
 /** Tries everything once, as this user, from this host (or through `enter`); the token of the round. */
-export async function leak(host: Host, who: 'nobody' | 'root', enter: readonly string[] = []): Promise<string> {
+export async function leak(host: Host, who: Who, enter: readonly string[] = []): Promise<string> {
   const token = `leak${rounds++}x`;
   const { index } = await physicalLink(host);
-  const owner =
-    who === 'root' ? [] : ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all', '--'];
+  const rights = who === 'raw' ? ['--inh-caps=-all,+net_raw', '--ambient-caps=-all,+net_raw'] : ['--bounding-set=-all'];
+  const owner = who === 'root' ? [] : ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...rights, '--'];
   const tried = attempts.filter(({ name }) => who !== 'root' || !ofRoot.includes(name));
   const script = prelude + tried.map(({ code }) => `eval { ${code} };`).join('\n');
   await host.exec([...enter, ...owner, 'perl', '-e', script, token, String(rounds), String(index)]);

@@ -41,6 +41,29 @@ function sendOutside(cgroup?: string): void {
   );
 }
 
+/** The same by a user who has CAP_NET_RAW, and with it may mark his sockets. */
+function sendTo({
+  uid,
+  socketMark,
+  octets,
+}: {
+  readonly uid: number;
+  readonly socketMark: number;
+  readonly octets: string;
+}): void {
+  const hex = (family: 4 | 6): string => Buffer.from(parseAddress(world.outside[family])!.bytes).toString('hex');
+  const marked = (name: string): string => `setsockopt(${name},1,36,pack("I",${socketMark})) or die;`;
+  const user = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--inh-caps=+net_raw', '--ambient-caps=+net_raw'];
+  run(
+    'setpriv',
+    ...user,
+    'perl',
+    '-e',
+    `socket(A,2,2,17);${marked('A')}send(A,"${octets}",0,pack("SnH8x8",2,${world.port},"${hex(4)}"));` +
+      `socket(B,10,2,17);${marked('B')}send(B,"${octets}",0,pack("SnNH32N",10,${world.port},0,"${hex(6)}",0));`,
+  );
+}
+
 /** The ruleset without what counts up by itself. */
 function listed(): string {
   return run('nft', '-s', 'list', 'table', ...lockdownTable.split(' ')).replaceAll(/ expires \S+/g, '');
@@ -124,6 +147,34 @@ inOwnNamespace(import.meta.url, () => {
         sendOutside();
         assert.deepEqual(arrivals().phys, nothing);
       });
+
+    test('ESP of the kernel passes by a mark that its socket has not; nobody gets out by giving a socket the mark', async () => {
+      // What an SA of the kernel does to the packets that it makes: our mark, and the socket of whoever sent what is inside.
+      const sa = { uid: 4711, socketMark: 0, octets: 'ESP ' };
+      execFileSync('nft', ['-f', '-'], {
+        input: `table inet kernel_sa { chain output { type route hook output priority -150; meta skuid ${sa.uid} meta mark set ${mark}; }\n }\n`,
+      });
+      try {
+        const gateways = ([4, 6] as const).map((family) => ({ address: parseAddress(world.outside[family])!, port: world.port }));
+        const open = { ...plan, gateways, kernelEsp: true as const };
+        for (const [what, change, from, arrive] of [
+          ['ESP of the kernel', open, sa, once],
+          ['the marker of IKE', open, { ...sa, octets: String.raw`\0\0\0\0IKE ` }, nothing],
+          ['too short for ESP', open, { ...sa, octets: 'x' }, nothing],
+          ['another user without a mark', open, { ...sa, uid: 4712 }, nothing],
+          ['a user who can give his socket the mark', open, { ...sa, uid: 4712, socketMark: mark }, nothing],
+          ['the same on top of what the kernel does', open, { ...sa, socketMark: mark }, nothing],
+          ['where the kernel sends no ESP', { ...plan, gateways }, sa, nothing],
+          ['to another place', { ...open, gateways: [{ address: parseAddress('203.0.113.7')!, port: world.port }] }, sa, nothing],
+        ] as const) {
+          await lockdown.apply(change);
+          sendTo(from);
+          assert.deepEqual(arrivals().phys, arrive, what);
+        }
+      } finally {
+        run('nft', 'delete', 'table', 'inet', 'kernel_sa');
+      }
+    });
 
     test('the hole for a portal lets one cgroup out, and the kernel closes it when nobody lives to do so', async () => {
       const root = findCgroupRoot();

@@ -8,6 +8,7 @@ import {
   accessRules,
   byLevel,
   comment,
+  espOfKernel,
   hex,
   idRanges,
   ip,
@@ -273,6 +274,13 @@ class RulesetText {
 
   #keepRules({ device, table, mark }: ForcedPath): string[] {
     const lines = device === undefined ? [] : [`oifname ${quotedString(device)} return`];
+    const outer = this.#plan.tunnels.find((tunnel) => tunnel.device === device)?.outer;
+    if (outer?.kernelEsp) {
+      // The kernel's ESP has the socket of the app, and our mark, which the app's socket has not.
+      const { family } = outer.gateway;
+      const marks = `meta mark ${hex(outer.mark)} socket mark != ${hex(outer.mark)}`;
+      lines.push(`${marks} ${ip(family)} daddr ${formatAddress(outer.gateway)} ${espOfKernel} return`);
+    }
     const users = this.#plan.rules
       .filter((rule) => rule.family === 4 && rule.mark === mark && rule.users)
       .map((rule) => rule.users!);

@@ -20,6 +20,9 @@ export function refusals(condition?: string): string[] {
   return [`${prefix}meta l4proto tcp counter reject with tcp reset`, `${prefix}counter reject with icmpx admin-prohibited`];
 }
 
+/** ESP in UDP (RFC 3948 §2.1): not to the port of IKE alone, and no marker where the SPI is. */
+export const espOfKernel = 'meta l4proto udp udp dport != 500 @th,64,32 != 0';
+
 export function accessRules({ allow, users, groups }: AccessEntry, goto: string): string[] {
   const verdict = allow ? goto : 'return';
   return [

@@ -26,15 +26,14 @@ export function compileLockdown({
   for (const [name, places] of endpoints ?? []) {
     if (names.has(name)) for (const place of places) gateways.set(`${formatAddress(place.address)} ${place.port}`, place);
   }
+  const locked = tunnels.filter(({ intent }) => names.has(intent.name)).map(({ facts }) => facts);
   return {
     because: locking.map(({ lockdown }) => lockdown!).sort((a, b) => compareText(a.profile, b.profile)),
-    devices: tunnels
-      .filter(({ intent }) => names.has(intent.name))
-      .map(({ facts }) => facts.device)
-      .sort(compareText),
+    devices: locked.map(({ device }) => device).sort(compareText),
     gateways: [...gateways].sort(([a], [b]) => compareText(a, b)).map(([, place]) => place),
     resolvers: host.physicalDns,
     mark: host.mark,
+    ...(locked.some(({ kernelEsp }) => kernelEsp) && { kernelEsp: true as const }),
     ...(questions && questions.length > 0 && { questions }),
     ...(portal && { portal }),
   };

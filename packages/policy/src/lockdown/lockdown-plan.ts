@@ -17,6 +17,8 @@ export interface LockdownPlan {
   readonly resolvers: readonly IpAddress[];
   /** `SO_MARK` of the daemon's own sockets; 0: it may send nothing. Only sockets of uid 0 with this mark count as its own. */
   readonly mark: number;
+  /** Present when the kernel sends ESP for one of the devices, with that mark and sockets of other programs. */
+  readonly kernelEsp?: true;
   /** Where the daemon itself asks by TCP whether this network wants a sign-in, while it asks. */
   readonly questions?: readonly GatewayEndpoint[];
   /** Present while somebody signs in to a network through its portal. */

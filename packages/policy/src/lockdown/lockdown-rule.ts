@@ -25,6 +25,12 @@ export function lockdownRules(plan: LockdownPlan): readonly LockdownRule[] {
         text: `lockdown allow ${formatAddress(address)} udp ${ports(port)} tcp ${port} ${own}`,
         because: machine('IKE and ESP of the daemon, to the gateway'),
       });
+    if (plan.kernelEsp)
+      for (const { address, port } of plan.gateways)
+        rules.push({
+          text: `lockdown allow ${formatAddress(address)} udp ${port} ESP mark ${hex(plan.mark)}, of no socket with that mark`,
+          because: machine('ESP of the kernel, to the gateway'),
+        });
     for (const { address, port } of plan.questions ?? [])
       rules.push({
         text: `lockdown allow ${formatAddress(address)} tcp ${port} ${own}`,

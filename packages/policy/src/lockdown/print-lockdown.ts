@@ -4,6 +4,7 @@ import { comment, hex, ip, quotedString, refusals } from '../filter/ruleset-line
 import { daemonUser, highestSystemUser } from '../linux-number.ts';
 import type { GatewayEndpoint, LockdownPlan } from './lockdown-plan.ts';
 import { ikePort } from './lockdown-rule.ts';
+import { espOfKernel } from '../filter/ruleset-line.ts';
 
 /** The table of nftables that holds LockDown, apart from the one of tunnels and apps: it outlives the daemon. */
 export const lockdownTable = 'inet aovpn_lockdown';
@@ -83,10 +84,18 @@ function ofFamily(addresses: readonly IpAddress[], family: IpFamily): string[] {
   return addresses.filter((address) => address.family === family).map(formatAddress);
 }
 
-function chainsOf({ because, mark, portal }: LockdownPlan): readonly Chain[] {
+function chainsOf({ because, mark, portal, kernelEsp }: LockdownPlan): readonly Chain[] {
   const reasons = because.map((one) => `# ${comment(formatBecause(one))}`);
   // The daemon's own sockets, recognised by what only root can give a socket, whatever other programs do with the marks of packets.
   const own = mark === 0 ? [] : [`socket mark ${hex(mark)} meta skuid ${daemonUser} jump own_out`];
+  const espOut =
+    kernelEsp && mark !== 0
+      ? [
+          '# what asks for the mark by a socket is none of the kernel’s ESP',
+          ...refusals(`socket mark ${hex(mark)}`),
+          `meta mark ${hex(mark)} ${espOfKernel} jump esp_out`,
+        ]
+      : [];
   const ownIn = mark === 0 ? [] : [`socket mark ${hex(mark)} jump own_in`];
   const inPortal = (rule: string): string => `socket cgroupv2 level ${portal!.cgroup.level} @portal ${rule}`;
   const open = portal && portal.ports.length > 0 ? `{ ${portal.ports.join(', ')} }` : undefined;
@@ -99,6 +108,7 @@ function chainsOf({ because, mark, portal }: LockdownPlan): readonly Chain[] {
         'oifname "lo" accept',
         'oifname @tunnel_devices accept',
         ...own,
+        ...espOut,
         ...(portal ? [...(open === undefined ? [] : [inPortal(`tcp dport ${open} accept`)]), inPortal('jump names_out')] : []),
         // Turned to a name server of ours on loopback, it still counts as leaving by the link that it was meant for.
         ...(portal ? [inPortal('fib daddr type local accept')] : []),
@@ -134,6 +144,14 @@ function chainsOf({ because, mark, portal }: LockdownPlan): readonly Chain[] {
         'jump names_out',
       ],
     },
+    ...(espOut.length === 0
+      ? []
+      : [
+          {
+            name: 'esp_out',
+            rules: ([4, 6] as const).map((family) => `${ip(family)} daddr . meta l4proto . th dport @gateways${family} accept`),
+          },
+        ]),
     {
       name: 'own_in',
       rules: [

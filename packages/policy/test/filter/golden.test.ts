@@ -106,6 +106,15 @@ const stories: Record<string, Story> = {
     ],
     more: { host: host({ resolver: 'systemd-resolved', resolverUsers: [{ from: 992, to: 992 }] }) },
   },
+  'forced-app-of-a-tunnel-in-the-kernel': {
+    profiles: [
+      {
+        name: 'Corp',
+        elements: [route, filter(firefox, '<RoutingPolicyType>ForceTunnel</RoutingPolicyType>')],
+        facts: { kernelEsp: true },
+      },
+    ],
+  },
   'forced-app-of-a-tunnel-that-is-down': {
     profiles: [
       { name: 'Corp', down: true, elements: [route, filter(firefox, '<RoutingPolicyType>ForceTunnel</RoutingPolicyType>')] },

@@ -37,6 +37,11 @@ const stories: Record<string, PlanInput> = {
     endpoints,
     host: machine,
   },
+  'up-in-the-kernel': {
+    tunnels: [live('Corp', written, { addresses: [prefix('10.9.0.2/32')], kernelEsp: true })],
+    endpoints,
+    host: machine,
+  },
   portal: {
     tunnels: [],
     idle: [intent],
