@@ -1,15 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
-import type {
-  CertificateReport,
-  ConnectionStatus,
-  DaemonEvent,
-  DaemonStatus,
-  LockdownStatus,
-  Owner,
-  ProfileStatus,
-} from '@aovpn/api';
+import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
 import { formatAddress } from '@aovpn/bytes';
 import type { NetworkFacts } from '@aovpn/host';
 import type { Intent } from '@aovpn/policy';
@@ -27,7 +19,7 @@ import { AppStore } from './app-store.ts';
 import { Attendance } from './attendance.ts';
 import { CandidateStore } from './candidate-store.ts';
 import { certificateReport } from './certificate-report.ts';
-import type { CredentialStem, LoadedCredentials } from './credentials.ts';
+import type { LoadedCredentials } from './credentials.ts';
 import { Configuration } from './configuration.ts';
 import { DaemonError } from './daemon-error.ts';
 import { DirectoryWatch } from './directory-watch.ts';
@@ -53,8 +45,6 @@ import { Profiles } from './profiles.ts';
 import { PromptDesk } from './prompt-desk.ts';
 import { ProxyPublisher, removeProxyNotice } from './proxy-publisher.ts';
 import type { SettingsFile } from './settings-file.ts';
-import type { ProfileSettings } from './settings.ts';
-import { findUser, isPerson, ownerOf, SignIns } from './sign-ins.ts';
 import { StatusBoard } from './status-board.ts';
 import { SupervisorLoop, type Deed } from './supervisor-loop.ts';
 import { TrafficControl } from './traffic-control.ts';
@@ -65,8 +55,7 @@ import { TrustMemory } from './trust-memory.ts';
 import { TrustedNetworks } from './trusted-networks.ts';
 import { Tunnels } from './tunnels.ts';
 import { userId, userText } from './user-database.ts';
-import { UserFiles } from './user-files.ts';
-import { openUserStore, userDirectories, userStems, type UserStoreOptions } from './user-store.ts';
+import { Users } from './users.ts';
 import { version } from './version.ts';
 import { WakeWatch } from './wake-watch.ts';
 
@@ -87,8 +76,7 @@ export class Daemon {
   readonly trace: MessageTrace;
   readonly machine: MachinePlatform;
   readonly store: Profiles;
-  readonly signIns: SignIns;
-  readonly #userFiles: UserFiles;
+  readonly users: Users;
   readonly plans: PlanKeeper;
   readonly traffic: TrafficControl;
   readonly lockdown: LockdownControl;
@@ -141,20 +129,17 @@ export class Daemon {
       log,
       onChange: () => this.#trafficChanged(),
     });
-    this.signIns = new SignIns({
-      file: path.join(options.runDir, 'sessions.json'),
+    this.users = new Users({
+      options,
+      profilesDir: this.profilesDir,
+      settings: () => settings.current,
+      store: () => this.store,
       onChange: () => void this.rescan().catch(() => {}),
       // The connections that the user brings must be there first.
-      onSession: ({ name }) =>
+      onSession: (user) =>
         void this.rescan()
-          .then(() => this.#holdEnds.signedIn(name))
+          .then(() => this.#holdEnds.signedIn(user))
           .catch(() => {}),
-      log,
-    });
-    this.#userFiles = new UserFiles({
-      directory: path.join(options.runDir, 'users'),
-      settings: () => settings.current.users,
-      onChange: () => void this.rescan().catch(() => {}),
       log,
     });
     this.store = new Profiles({
@@ -166,8 +151,8 @@ export class Daemon {
         log,
         clock: Date.now,
       }),
-      signedIn: () => this.#signedIn(),
-      open: (owner) => openUserStore(owner, this.#userStoreOptions()),
+      signedIn: () => this.users.present(),
+      open: (owner) => this.users.openStore(owner),
     });
     this.apps = new AppStore({ configDir: options.configDir, log });
     this.traffic = new TrafficControl({
@@ -207,7 +192,7 @@ export class Daemon {
       network: platform.network,
       mark: outerMark,
       intents: () => this.intents(),
-      isBrought: (name) => this.#isBrought(name),
+      isBrought: (name) => this.users.hasBrought(name),
       traffic: this.traffic,
       lockdown: this.lockdown,
       onApplied: (plan) => {
@@ -282,8 +267,8 @@ export class Daemon {
     });
     this.#candidates = new CandidateStore({
       configDir: options.configDir,
-      stems: (stored) => this.stemsOf(stored),
-      settings: (name) => this.settingsOf(name),
+      stems: ({ name }) => this.users.stemsOf(name),
+      settings: (name) => this.users.settingsOf(name),
       hostName: () => this.machine.hostName,
       attendance: this.attendance,
       desk: this.prompts,
@@ -352,8 +337,7 @@ export class Daemon {
       );
     }
     for (const what of left.problems) this.log.error(`could not be cleared away: ${what}`);
-    await this.#userFiles.start();
-    await this.signIns.start();
+    await this.users.start();
     const held = await this.#held.read();
     this.#loop.begin(startSupervisor(held, await this.#places.read()));
     this.#holdEnds.take(held);
@@ -377,7 +361,7 @@ export class Daemon {
     this.#stopping = true;
     this.log.info('stopping');
     this.#configuration.close();
-    await this.#userFiles.close();
+    await this.users.close();
     for (const watch of this.#watches) watch.close();
     this.prompts.close();
     await this.portal.stop();
@@ -512,7 +496,7 @@ export class Daemon {
       resolver: facts.resolver.owner,
       resolverTrace: facts.resolver.trace,
       platform: await this.machine.look(),
-      signedIn: this.signIns.users(),
+      signedIn: this.users.signedIn(),
       connections: await this.connections(),
       profiles: this.profiles(),
       ...(traffic && { traffic }),
@@ -560,7 +544,7 @@ export class Daemon {
         this.options.configDir,
         this.profilesDir,
         ...appDirectories,
-        ...userDirectories(this.options.configDir, this.signIns.users()),
+        ...this.users.directories(),
         ...this.#candidates.directories(),
       ],
       onChange: rescan,
@@ -581,7 +565,7 @@ export class Daemon {
     this.#watches.push(
       files,
       wake,
-      this.signIns.watch(),
+      this.users.watch(),
       this.#holdEnds,
       this.#triggers,
       this.platform.network.watchTriggers((profile, rule) => this.#triggers.asked(profile, rule)),
@@ -625,63 +609,6 @@ export class Daemon {
     // Before the profile: it must not connect where it is not needed.
     this.#trusted.judge();
     this.#loop.say({ kind: 'profile', spec });
-  }
-
-  /**
-   * A session that nobody else tells of begins or ends; without `user` it is that of whoever asks, `by`.
-   * @throws {DaemonError} AOV-DAEMON-513, AOV-DAEMON-564
-   */
-  async announceSession(opens: boolean, user: string | undefined, by: number): Promise<void> {
-    const owner = user === undefined ? ownerOf(by, undefined) : await findUser(user);
-    if (!owner || !isPerson(owner.uid))
-      throw new DaemonError('AOV-DAEMON-513', `${user ?? userText(by)} is nobody who signs in here`);
-    if (by !== 0 && by !== owner.uid) throw new DaemonError('AOV-DAEMON-564');
-    // Who says so themselves says it once; PAM says it for each session.
-    if (opens && (by === 0 || !this.signIns.users().some(({ uid }) => uid === owner.uid))) await this.signIns.open(owner);
-    if (!opens) await this.signIns.close(owner, by !== 0);
-  }
-
-  /** Who is signed in now; whose files count follows. */
-  #signedIn(): readonly Owner[] {
-    const users = this.signIns.users();
-    if (!this.#stopping) this.#userFiles.follow(users);
-    return users;
-  }
-
-  #userStoreOptions(): UserStoreOptions {
-    const { configDir, stateDir } = this.options;
-    return {
-      configDir,
-      stateDir,
-      settings: (name) => this.settingsOf(name),
-      ownDirectory: (owner) => this.#userFiles.directoryOf(owner),
-      log: this.log,
-    };
-  }
-
-  /** Whether any connection is this user's. */
-  owns(uid: number): boolean {
-    return this.store.names().some((name) => this.store.ownerOf(name)?.uid === uid);
-  }
-
-  /** Whether its user has brought it. */
-  #isBrought(name: string): boolean {
-    const owner = this.store.ownerOf(name);
-    return owner !== undefined && path.dirname(this.store.fileOf(name)) === this.#userFiles.directoryOf(owner);
-  }
-
-  /** Settings of a profile; a user's passwords are in that user's keyring unless they say otherwise. */
-  settingsOf(name: string): ProfileSettings {
-    const settings = this.settings.current.of(name);
-    const owner = this.store.ownerOf(name);
-    return owner && settings.secretService === undefined ? { ...settings, secretService: owner.uid } : settings;
-  }
-
-  /** Where the files of a profile are. */
-  stemsOf({ name }: Pick<StoredProfile, 'name'>): readonly CredentialStem[] {
-    const owner = this.store.ownerOf(name);
-    if (!owner) return [{ path: path.join(this.profilesDir, name), anchors: true }];
-    return userStems(name, owner, this.store.fileOf(name), this.#userStoreOptions());
   }
 
   // The supervisor

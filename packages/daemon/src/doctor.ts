@@ -211,8 +211,8 @@ interface Gathered {
 /** What there is to authenticate with, looked at now. Secrets are read to know that they can be, and overwritten at once. */
 export async function authenticationFacts(daemon: Daemon, known: Known): Promise<Gathered> {
   const { profile, name } = known.stored;
-  const settings = daemon.settingsOf(name);
-  const stems = daemon.stemsOf(known.stored);
+  const settings = daemon.users.settingsOf(name);
+  const stems = daemon.users.stemsOf(name);
   const paths = await findCredentials(stems, settings, daemon.options.configDir);
   const plan = authenticationOf(profile);
   const faults: DoctorCheck[] = [];

@@ -149,7 +149,7 @@ function accessFacts(daemon: Daemon, settings: SettingsFile): AccessFacts {
     mayAnswer: (uid) => daemon.mayAnswer(uid),
     mayOpenPortal: (uid) => daemon.portal.mayOpen(uid),
     ownerOf: (name) => daemon.store.ownerOf(name)?.uid,
-    ownsAny: (uid) => daemon.owns(uid),
+    ownsAny: (uid) => daemon.store.owns(uid),
   };
 }
 

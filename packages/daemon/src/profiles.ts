@@ -29,6 +29,11 @@ export class Profiles {
     return [...this.#users.values()].find(({ owner }) => owner.name === user)?.owner;
   }
 
+  /** Whether any profile is this user's. */
+  owns(uid: number): boolean {
+    return (this.#users.get(uid)?.store.names().length ?? 0) > 0;
+  }
+
   get(name: string): StoredProfile | undefined {
     return this.#storeOf(name)?.get(name);
   }

@@ -217,7 +217,7 @@ async function answer(
       return ok(name, { accepted: true });
     case 'POST /v1/session/open':
     case 'POST /v1/session/close':
-      await daemon.announceSession(name.endsWith('open'), readAnnounceSession(body).user, peer.uid);
+      await daemon.users.announceSession(name.endsWith('open'), readAnnounceSession(body).user, peer.uid);
       return ok(name, { accepted: true });
     case 'GET /v1/prompts':
       return ok(
@@ -230,7 +230,7 @@ async function answer(
     case 'GET /v1/events': {
       // Whoever may answer and says so counts as somebody who is there.
       const everything = peer.uid === 0 || daemon.mayAnswer(peer.uid);
-      const watches = query.get('prompts') === '1' && (everything || daemon.owns(peer.uid));
+      const watches = query.get('prompts') === '1' && (everything || daemon.store.owns(peer.uid));
       const attend = watches ? () => daemon.attendance.watch(everything ? undefined : peer.uid) : undefined;
       return { stream: (sink) => streamEvents(daemon, sink, attend, scope) };
     }

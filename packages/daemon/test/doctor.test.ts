@@ -50,9 +50,8 @@ suite('what the doctor looks at', () => {
     const settings = { ...defaultProfileSettings, userName: 'jo@corp.example', passwordSources: ['file'], ...changes };
     const named = { radiusCa: file('corp.radius-ca.pem'), gatewayCa: file('corp.radius-ca.pem'), ...paths };
     const daemon = {
-      settingsOf: () => ({ ...settings, ...named }),
       options: { configDir: directory },
-      stemsOf: () => [{ path: file('corp'), anchors: true }],
+      users: { settingsOf: () => ({ ...settings, ...named }), stemsOf: () => [{ path: file('corp'), anchors: true }] },
       certificateReport: () => Promise.resolve({ problems: [] }),
     };
     const candidate = { stored: { name: 'corp', profile } };
