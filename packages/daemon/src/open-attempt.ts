@@ -149,10 +149,10 @@ export function planeFor(
 }
 
 export function planeOptions(
-  { mtu, keepaliveSeconds }: ProfileSettings,
+  { mtu, keepaliveSeconds, copyDscp }: ProfileSettings,
   { device, mark }: Pick<AttemptContext, 'device' | 'mark'>,
 ): DataPlaneOptions {
-  return { device, mtu, mark, keepaliveSeconds };
+  return { device, mtu, mark, keepaliveSeconds, copyDscp };
 }
 
 /** Once a person has said yes, that certificate is known for this version of the profile. */

@@ -51,6 +51,8 @@ export interface ProfileSettings extends ConnectionSettings {
   readonly gatewayPort: number;
   readonly tcpPort: number;
   readonly keepaliveSeconds: number;
+  /** Whether outer packets show the DSCP of inner ones (RFC 2983). */
+  readonly copyDscp: boolean;
   /** How a person's `down` ends by itself: not at all, at the next sign-in, or after so many milliseconds. */
   readonly downEnds: 'up' | 'sign-in' | number;
   /** Of a user's profile: whose traffic may use its tunnel; absent: the user's alone. */
@@ -109,6 +111,7 @@ export const defaultProfileSettings: ProfileSettings = {
   gatewayPort: 4500,
   tcpPort: 4500,
   keepaliveSeconds: 20,
+  copyDscp: false,
   downEnds: 'up',
   triggerHold: true,
   triggerIdleMs: 300_000,
@@ -169,7 +172,8 @@ const flag =
       | 'ppkRequired'
       | 'childless'
       | 'sessionResumption'
-      | 'redirect',
+      | 'redirect'
+      | 'copyDscp',
   ): Reader =>
   (value) =>
     typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
@@ -302,6 +306,7 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'include-names': names('includeNames'),
   'exclude-names': names('excludeNames'),
   'name-refresh-seconds': number('nameRefreshSeconds', 5, 3600),
+  'copy-dscp': flag('copyDscp'),
   'keepalive-seconds': number('keepaliveSeconds', 5, 3600),
   'dpd-seconds': number('dpdMs', 5, 3600, 1000),
   'ike-lifetime-seconds': number('ikeLifetimeMs', 300, 7 * 86_400, 1000),

@@ -76,5 +76,11 @@ export class WarmPlanes {
 }
 
 function sameOptions(a: DataPlaneOptions, b: DataPlaneOptions): boolean {
-  return a.device === b.device && a.mtu === b.mtu && a.mark === b.mark && a.keepaliveSeconds === b.keepaliveSeconds;
+  return (
+    a.device === b.device &&
+    a.mtu === b.mtu &&
+    a.mark === b.mark &&
+    a.keepaliveSeconds === b.keepaliveSeconds &&
+    (a.copyDscp ?? false) === (b.copyDscp ?? false)
+  );
 }

@@ -95,6 +95,8 @@ export interface DataPlaneOptions {
   readonly mark: number;
   /** Seconds between NAT keepalives (RFC 3948 §4) when nothing else was sent; 0 for none. */
   readonly keepaliveSeconds: number;
+  /** Whether outer packets show the DSCP of the inner ones; not unless told: whoever can send inside could signal to the outside by it. */
+  readonly copyDscp?: boolean;
 }
 
 /**

@@ -1,5 +1,6 @@
 export type * from './data-plane.ts';
 export { foldSum, sumPseudoHeader, sumWords } from './checksum.ts';
+export { Ecn, innerTrafficClass, outerTrafficClass, setTrafficClass, trafficClassOf } from './traffic-class.ts';
 export { familyOfNextHeader, InnerAddresses, ipPacketLength } from './inner-packet.ts';
 export { innerMtu } from './mtu.ts';
 export {

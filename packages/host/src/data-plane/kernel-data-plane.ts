@@ -102,7 +102,7 @@ class KernelDataPlane implements DataPlane {
       this.#routes = openRouteSocket();
       opened.push(this.#routes);
       this.#interfaceId = nextInterfaceId();
-      this.#tunnel = new XfrmTunnel(this.#xfrm, this.#interfaceId, options.mark);
+      this.#tunnel = new XfrmTunnel(this.#xfrm, this.#interfaceId, options.mark, options.copyDscp);
       this.#watch = watchXfrm(this.#tunnel, {
         expired: (spiIn, why) => this.#askForRekey(spiIn, why),
         lost: (spiIn) => this.#askForRekey(spiIn, 'sequence'),

@@ -54,9 +54,11 @@ export function openOuterSocket(route: OuterRoute, mark: number, allowOffload: b
     if (family === 4) {
       setOption(fd, constant.SOL_IP, constant.IP_MTU_DISCOVER, constant.IP_PMTUDISC_WANT);
       setOption(fd, constant.SOL_IP, constant.IP_RECVERR, 1);
+      setOption(fd, constant.SOL_IP, constant.IP_RECVTOS, 1);
     } else {
       setOption(fd, constant.SOL_IPV6, constant.IPV6_MTU_DISCOVER, constant.IPV6_PMTUDISC_WANT);
       setOption(fd, constant.SOL_IPV6, constant.IPV6_RECVERR, 1);
+      setOption(fd, constant.SOL_IPV6, constant.IPV6_RECVTCLASS, 1);
     }
     if (allowOffload) trySetOption(fd, constant.SOL_UDP, constant.UDP_GRO, 1);
     // Setting 0 changes nothing but tells whether the option exists.

@@ -4,9 +4,12 @@ import {
   classifyDatagram,
   familyOfNextHeader,
   InnerAddresses,
+  innerTrafficClass,
   ipPacketLength,
   NextHeader,
   nonEspMarkerLength,
+  setTrafficClass,
+  trafficClassOf,
 } from '@aovpn/esp';
 import { constant, errno, errnoName, libc } from '../sys/index.ts';
 import { Coalescer } from './coalescer.ts';
@@ -50,6 +53,8 @@ export class Receiver {
   #device = -1;
   #deviceMtu = 0;
   #lastPair: InboundSa | undefined;
+  /** Traffic Class of the outer header of what is being taken. */
+  #outerClass = 0;
   /** Datagrams to ask for at a time: few while the kernel joins them, since those fill the cache by themselves. */
   #want = 16;
   #ikeHandedOn = 0;
@@ -155,11 +160,23 @@ export class Receiver {
       return length;
     }
     let size = length;
-    const control = (this.#controls + slot * controlLength) >> 2;
-    // struct cmsghdr: length (8 octets), level, type, then the size
-    if (words[message + 10]! >= 20 && words[control + 2] === constant.SOL_UDP && words[control + 3] === constant.UDP_GRO) {
-      const joined = words[control + 4]!;
-      if (joined > 0) size = joined;
+    // struct cmsghdr: length (8 octets), level, type; then the value. Each takes 24 octets here.
+    const controls = (this.#controls + slot * controlLength) >> 2;
+    const controlsEnd = controls + (words[message + 10]! >> 2);
+    this.#outerClass = 0;
+    for (let control = controls; control + 4 < controlsEnd; control += 6) {
+      const level = words[control + 2];
+      const type = words[control + 3];
+      if (level === constant.SOL_UDP && type === constant.UDP_GRO) {
+        const joined = words[control + 4]!;
+        if (joined > 0) size = joined;
+      } else if (
+        (level === constant.SOL_IP && type === constant.IP_TOS) ||
+        (level === constant.SOL_IPV6 && type === constant.IPV6_TCLASS)
+      ) {
+        // IPv4 gives one octet, IPv6 an int.
+        this.#outerClass = words[control + 4]! & 0xff;
+      }
     }
     const end = at + length;
     for (let start = at; start < end; start += size) this.#takeDatagram(start, Math.min(size, end - start), slot);
@@ -195,6 +212,7 @@ export class Receiver {
     const inner = ipPacketLength(octets, payloadAt, pair.payloadLength);
     if (inner === 0 || familyOfNextHeader(pair.nextHeader) !== octets[payloadAt]! >>> 4) return this.#count(counter.malformed, 1);
     if (!this.#addresses.allowsInbound(octets, payloadAt)) return this.#count(counter.policyIn, 1);
+    if (this.#outerClass !== 0 && !this.#takeEcn(payloadAt)) return this.#count(counter.policyIn, 1);
     pair.bytes += inner;
     this.#count(counter.packetsIn, 1);
     this.#count(counter.bytesIn, inner);
@@ -203,8 +221,19 @@ export class Receiver {
     this.#coalescer.add(payloadAt, inner);
   }
 
+  /** What the network on the way said about congestion, for the inner packet. False: it is dropped (RFC 6040 §4.2). */
+  #takeEcn(at: number): boolean {
+    const { octets } = this.#memory;
+    const inner = trafficClassOf(octets, at);
+    const now = innerTrafficClass(inner, this.#outerClass);
+    if (now === undefined) return false;
+    if (now !== inner) setTrafficClass(octets, at, now);
+    return true;
+  }
+
   /** What came for a pair before the pair was there. */
   #takeEarly(spi: number): void {
+    this.#outerClass = 0;
     for (const packet of this.#early.take(spi, this.#inbox.now())) {
       this.#memory.octets.set(packet, this.#earlySlot);
       this.#count(counter.unknownSpi, -1);

@@ -7,11 +7,15 @@ const segmentLimit = 64;
 /** A send with `UDP_SEGMENT` is one IP packet until it is split. */
 const segmentedLimit = 65535 - 48 - 64;
 const messageLength = 64;
-const controlLength = 24;
+/** Two control messages: `UDP_SEGMENT`, and the Traffic Class. */
+const controlLength = 48;
+const segmentControlLength = 24;
 
 /** Where batches go. */
 export interface SendTarget {
   readonly fd: number;
+  /** For the Traffic Class of outer packets; a packet pair in front of a TCP connection has none. */
+  readonly family: 4 | 6 | 'none';
   /** Where the socket address lies in packet memory. */
   readonly address: number;
   readonly addressLength: number;
@@ -38,11 +42,12 @@ export class SendBatch {
   readonly #vectors: number;
   readonly #controls: number;
   readonly #pollEntry: number;
-  // Run i: where it starts, length of each datagram, number of them, octets in all.
+  // Run i: where it starts, length of each datagram, number of them, octets in all, Traffic Class.
   readonly #start = new Int32Array(messageLimit);
   readonly #size = new Int32Array(messageLimit);
   readonly #count = new Int32Array(messageLimit);
   readonly #total = new Int32Array(messageLimit);
+  readonly #trafficClass = new Int32Array(messageLimit);
   #runs = 0;
   #closed = true;
   #octets = 0;
@@ -68,11 +73,12 @@ export class SendBatch {
   }
 
   /** Takes a datagram in; it must lie directly behind the one before, or the batch be empty. False: flush first. */
-  append(at: number, length: number, target: SendTarget): boolean {
+  append(at: number, length: number, target: SendTarget, trafficClass = 0): boolean {
     const last = this.#runs - 1;
     if (
       !this.#closed &&
       length <= this.#size[last]! &&
+      trafficClass === this.#trafficClass[last]! &&
       this.#count[last]! < segmentLimit &&
       this.#total[last]! + length <= segmentedLimit &&
       at === this.#start[last]! + this.#total[last]!
@@ -87,6 +93,7 @@ export class SendBatch {
       this.#size[run] = length;
       this.#count[run] = 1;
       this.#total[run] = length;
+      this.#trafficClass[run] = trafficClass;
       this.#closed = !target.segmentation || length > target.segmentLength;
     }
     this.#octets += length;
@@ -150,15 +157,22 @@ export class SendBatch {
     memory.words[(header + 8) >> 2] = target.addressLength;
     memory.setPointer(header + 16, vector);
     memory.setSize(header + 24, 1);
-    if (segment > 0) {
-      const control = this.#controls + message * controlLength;
-      memory.words[(control + 16) >> 2] = segment;
-      memory.setPointer(header + 32, control);
-      memory.setSize(header + 40, controlLength);
-    } else {
-      memory.setNull(header + 32);
-      memory.setSize(header + 40, 0);
+    const trafficClass = target.family === 'none' ? 0 : this.#trafficClass[message]!;
+    const control = this.#controls + message * controlLength;
+    if (segment > 0) memory.words[(control + 16) >> 2] = segment;
+    if (trafficClass > 0) {
+      // struct cmsghdr: length (8 octets), level, type; then the value
+      const words = (control + segmentControlLength) >> 2;
+      memory.setSize(control + segmentControlLength, 20);
+      memory.words[words + 2] = target.family === 4 ? constant.SOL_IP : constant.SOL_IPV6;
+      memory.words[words + 3] = target.family === 4 ? constant.IP_TOS : constant.IPV6_TCLASS;
+      memory.words[words + 4] = trafficClass;
     }
+    const from = segment > 0 ? control : control + segmentControlLength;
+    const controls = (segment > 0 ? segmentControlLength : 0) + (trafficClass > 0 ? controlLength - segmentControlLength : 0);
+    if (controls > 0) memory.setPointer(header + 32, from);
+    else memory.setNull(header + 32);
+    memory.setSize(header + 40, controls);
     memory.words[(header + 48) >> 2] = 0;
   }
 

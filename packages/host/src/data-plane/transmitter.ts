@@ -1,4 +1,14 @@
-import { clampMss, innerMtu, InnerAddresses, ipPacketLength, natKeepalive, packetTooBig, silenceMs } from '@aovpn/esp';
+import {
+  clampMss,
+  innerMtu,
+  InnerAddresses,
+  ipPacketLength,
+  natKeepalive,
+  outerTrafficClass,
+  packetTooBig,
+  silenceMs,
+  trafficClassOf,
+} from '@aovpn/esp';
 import { addressFromBytes } from '@aovpn/bytes';
 import { constant, errno, errnoName, libc } from '../sys/index.ts';
 import { CommandInbox } from './command-inbox.ts';
@@ -33,6 +43,7 @@ export class Transmitter {
   readonly #inbox: CommandInbox;
   readonly #counters: Float64Array;
   readonly #keepaliveMs: number;
+  readonly #copyDscp: boolean;
   readonly #memory = new PacketMemory(inputCapacity + outputCapacity + 64 * 1024);
   readonly #scratch = new CipherScratch(this.#memory);
   readonly #input: number;
@@ -61,6 +72,7 @@ export class Transmitter {
     this.#inbox = new CommandInbox(setup);
     this.#counters = sharedCounters(setup.shared);
     this.#keepaliveMs = setup.keepaliveMs;
+    this.#copyDscp = setup.copyDscp;
     // The octets before the input take the headers of a segment; those behind it its trailer.
     this.#input = this.#memory.allocate(inputCapacity + 256) + 128;
     this.#output = this.#memory.allocate(outputCapacity);
@@ -162,11 +174,12 @@ export class Transmitter {
     const sealed = sa.lengthOf(length);
     if (this.#outputEnd + sealed + slack > this.#output + outputCapacity) this.#flush();
     if (sa.seal(at, length, this.#outputEnd) === 0) return this.#count(counter.noSa, 1);
-    if (!this.#batch.append(this.#outputEnd, sealed, target)) {
+    const trafficClass = outerTrafficClass(trafficClassOf(this.#memory.octets, at), this.#copyDscp);
+    if (!this.#batch.append(this.#outputEnd, sealed, target, trafficClass)) {
       const from = this.#outputEnd;
       this.#flush();
       this.#memory.octets.copyWithin(this.#outputEnd, from, from + sealed);
-      this.#batch.append(this.#outputEnd, sealed, target);
+      this.#batch.append(this.#outputEnd, sealed, target, trafficClass);
     }
     this.#outputEnd += sealed;
     this.#count(counter.packetsOut, 1);
@@ -242,6 +255,7 @@ export class Transmitter {
         this.#pathMtu = command.pathMtu;
         this.#target = {
           fd: command.fd,
+          family: command.remote.length > 0 ? command.family : 'none',
           address: this.#name,
           addressLength: command.remote.length,
           segmentation: command.segmentation,

@@ -89,8 +89,8 @@ export class UserspaceDataPlane implements DataPlane {
     const failed = (what: string): void => this.#fail('workerFailed', what);
     const shared = this.#shared;
     const keepaliveMs = options.keepaliveSeconds * 1000;
-    const transmit = { shared, commandIndex: control.transmitCommands, keepaliveMs };
-    const receive = { shared, commandIndex: control.receiveCommands, keepaliveMs: 0 };
+    const transmit = { shared, commandIndex: control.transmitCommands, keepaliveMs, copyDscp: options.copyDscp ?? false };
+    const receive = { shared, commandIndex: control.receiveCommands, keepaliveMs: 0, copyDscp: false };
     this.#transmitter = new WorkerLine(new URL('./transmit-worker.ts', import.meta.url), transmit, told, failed);
     this.#receiver = new WorkerLine(new URL('./receive-worker.ts', import.meta.url), receive, told, failed);
     openPlanes.add(this);

@@ -29,7 +29,12 @@ export class WorkerLine {
 
   constructor(
     script: URL,
-    options: { readonly shared: SharedArrayBuffer; readonly commandIndex: number; readonly keepaliveMs: number },
+    options: {
+      readonly shared: SharedArrayBuffer;
+      readonly commandIndex: number;
+      readonly keepaliveMs: number;
+      readonly copyDscp: boolean;
+    },
     told: (message: Told) => void,
     failed: (what: string) => void,
   ) {

@@ -69,6 +69,7 @@ export interface WorkerSetup {
   /** `process.hrtime` minus `performance.now()` in the main thread, milliseconds: one clock for all threads. */
   readonly clockOffset: number;
   readonly keepaliveMs: number;
+  readonly copyDscp: boolean;
 }
 
 /** 32-bit words at the beginning of the shared memory. */

@@ -74,7 +74,7 @@ function tryHere(): KernelPlaneSupport {
       };
       const algorithms = algorithmAttributes(transform, keys);
       const limits = { softBytes: undefined, softPackets: undefined };
-      const common = { interfaceId: id, mark: 1, esn: true, replay: replayState(), ...limits };
+      const common = { interfaceId: id, mark: 1, copyDscp: false, esn: true, replay: replayState(), ...limits };
       const [problem] = xfrm.request([newState({ ...ends, ...common, spi: ++spi, algorithms })]);
       wipe(...algorithms.map(([, octets]) => octets));
       if (problem !== undefined) lastNo = `${transform.name}: ${problem}`;

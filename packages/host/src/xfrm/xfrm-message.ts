@@ -32,6 +32,8 @@ export interface NewState extends StateEnds {
   readonly interfaceId: number;
   /** Of outer packets; 0 for none. Inbound states have none. */
   readonly mark: number;
+  /** Whether outer packets show the DSCP of inner ones; ECN is the kernel's own affair. */
+  readonly copyDscp: boolean;
   readonly esn: boolean;
   /** Octets and packets after which the kernel tells; undefined: never. */
   readonly softBytes: number | undefined;
@@ -113,6 +115,7 @@ export function newState(state: NewState): XfrmRequest {
     [nl.XFRMA_REPLAY_ESN_VAL, state.replay],
     [nl.XFRMA_IF_ID, u32(state.interfaceId)],
   ];
+  if (!state.copyDscp) attributes.push([nl.XFRMA_SA_EXTRA_FLAGS, u32(nl.XFRM_SA_XFLAG_DONT_ENCAP_DSCP)]);
   if (state.mark !== 0) attributes.push([nl.XFRMA_SET_MARK, u32(state.mark)]);
   if (state.used) attributes.push([nl.XFRMA_LTIME_VAL, state.used]);
   return { type: nl.XFRM_MSG_NEWSA, flags: 0, fixed, attributes };

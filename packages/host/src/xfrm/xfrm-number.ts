@@ -25,12 +25,14 @@ export const XFRMA_LASTUSED = 15;
 export const XFRMA_ALG_AEAD = 18;
 export const XFRMA_ALG_AUTH_TRUNC = 20;
 export const XFRMA_REPLAY_ESN_VAL = 23;
+export const XFRMA_SA_EXTRA_FLAGS = 24;
 export const XFRMA_SET_MARK = 29;
 export const XFRMA_IF_ID = 31;
 
 export const XFRM_MODE_TUNNEL = 1;
 export const XFRM_STATE_AF_UNSPEC = 32;
 export const XFRM_STATE_ESN = 128;
+export const XFRM_SA_XFLAG_DONT_ENCAP_DSCP = 1;
 export const IPPROTO_ESP = 50;
 /** The only infinite lifetime. */
 export const XFRM_INF = 0xffff_ffff_ffff_ffffn;

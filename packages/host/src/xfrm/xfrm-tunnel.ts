@@ -49,16 +49,18 @@ export class XfrmTunnel {
   readonly #socket: XfrmSocket;
   readonly #interfaceId: number;
   readonly #mark: number;
+  readonly #copyDscp: boolean;
   readonly #pairs = new Map<number, XfrmPair>();
   #path: OuterPath | undefined;
   #addresses: readonly IpAddress[] = [];
   #current: XfrmPair | undefined;
   readonly #gone = { bytesIn: 0, bytesOut: 0, packetsIn: 0, packetsOut: 0, replayed: 0, unauthentic: 0 };
 
-  constructor(socket: XfrmSocket, interfaceId: number, mark: number) {
+  constructor(socket: XfrmSocket, interfaceId: number, mark: number, copyDscp = false) {
     this.#socket = socket;
     this.#interfaceId = interfaceId;
     this.#mark = mark;
+    this.#copyDscp = copyDscp;
   }
 
   get current(): XfrmPair | undefined {
@@ -255,6 +257,7 @@ export class XfrmTunnel {
       destinationPort: destination.port,
       interfaceId: this.#interfaceId,
       mark: inward ? 0 : this.#mark,
+      copyDscp: this.#copyDscp,
       esn: pair.esn,
       softBytes: pair.transform.softByteLimit,
       softPackets: pair.esn ? undefined : rekeySequence,

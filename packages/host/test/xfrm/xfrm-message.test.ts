@@ -10,12 +10,13 @@ import {
   decodeState,
   deleteState,
   newState,
+  type NewState,
   replayState,
   sequencesOf,
 } from '../../src/xfrm/xfrm-message.ts';
 import { isOurInterfaceId, ourInterfaceIds } from '../../src/xfrm/xfrm-number.ts';
 
-const request = newState({
+const wanted: NewState = {
   source: parseAddress('192.0.2.1')!,
   sourcePort: 4500,
   destination: parseAddress('192.0.2.2')!,
@@ -23,12 +24,14 @@ const request = newState({
   spi: 0xc0ffee01,
   interfaceId: ourInterfaceIds.first,
   mark: 7,
+  copyDscp: false,
   esn: true,
   softBytes: 1000,
   softPackets: undefined,
   algorithms: [],
   replay: replayState(),
-});
+};
+const request = newState(wanted);
 const body = encodeMessage(request.type, 0, 1, request.fixed, request.attributes).subarray(16);
 
 // The kernel itself is asked in the kernel lane; this holds the layout of <linux/xfrm.h>.
@@ -42,6 +45,12 @@ suite('messages of the kernel’s IPsec', () => {
     assert.equal(formatAddress(state.destination), '192.0.2.2');
     assert.deepEqual([state.spi, state.interfaceId, state.bytes, state.packets], [0xc0ffee01, ourInterfaceIds.first, 0, 0]);
     assert.ok(isOurInterfaceId(state.interfaceId) && !isOurInterfaceId(4) && !isOurInterfaceId(undefined));
+  });
+
+  test('the DSCP of inner packets stays inside, unless the setting says otherwise', () => {
+    const flags = ({ attributes }: typeof request) => attributes.find(([type]) => type === 24)?.[1];
+    assert.deepEqual(flags(request), Uint8Array.of(1, 0, 0, 0));
+    assert.equal(flags(newState({ ...wanted, copyDscp: true })), undefined);
   });
 
   test('an expiry says which SA, and whether it is gone', () => {
