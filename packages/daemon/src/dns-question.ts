@@ -99,6 +99,7 @@ function buildQuery(labels: Uint8Array, type: number): Uint8Array {
 /** Every address record of the answer section, whatever alias led there. */
 function readAddresses(message: Uint8Array, questionEnd: number, type: number): QuestionAnswer {
   const found: IpAddress[] = [];
+  let senseless: IpAddress | undefined;
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   const count = view.getUint16(6);
   let ttl: number | undefined;
@@ -113,10 +114,27 @@ function readAddresses(message: Uint8Array, questionEnd: number, type: number): 
     const own = view.getUint32(end + 4) > 0x7fff_ffff ? 0 : view.getUint32(end + 4);
     ttl = Math.min(ttl ?? own, own);
     const isAddress = view.getUint16(end) === type && view.getUint16(end + 2) === 1;
-    if (isAddress && data.length === (type === recordType[4] ? 4 : 16)) found.push(addressFromBytes(data));
+    if (isAddress && data.length === (type === recordType[4] ? 4 : 16)) {
+      const address = addressFromBytes(data);
+      if (canBeElsewhere(data)) found.push(address);
+      else senseless = address;
+    }
     at = end + 10 + length;
   }
-  return { addresses: found, ...(ttl === undefined ? {} : { ttl }) };
+  const why = found.length === 0 && senseless ? `no host elsewhere has the address ${formatAddress(senseless)}` : undefined;
+  return { addresses: found, ...(ttl === undefined ? {} : { ttl }), ...(why !== undefined && { why }) };
+}
+
+/**
+ * Whether another host can have this address at all: a resolver that lies, or that blocks names, says 0.0.0.0 or 127.0.0.1, and a gateway is not
+ * to be looked for among this machine's own services, nor by broadcast.
+ */
+function canBeElsewhere(octets: Uint8Array): boolean {
+  const [first = 0, second = 0] = octets;
+  if (octets.length === 4) return first !== 0 && first !== 127 && first < 224;
+  const mapped = octets.subarray(0, 10).every((octet) => octet === 0);
+  // ::/80 holds the unspecified, the loopback and the mapped addresses; fe80::/10 means nothing without a link.
+  return !mapped && first !== 0xff && !(first === 0xfe && (second & 0xc0) === 0x80);
 }
 
 function skipName(message: Uint8Array, from: number): number | undefined {

@@ -145,18 +145,23 @@ export class ProfileStore {
     const changes: StoreChange[] = [];
     const present = new Set<string>();
     const warnings = new Set<string>();
+    const tooMany: string[] = [];
     for (const { base, place } of files) {
       const bare = base.slice(0, -4);
       const name = prefix + bare;
       if (!isProfileName(bare)) warnings.add(new DaemonError('AOV-DAEMON-514', base).message);
       else if (present.has(name)) warnings.add(`${place} is ignored: there is a file of that name already`);
-      else if (present.size >= limit)
-        warnings.add(new DaemonError('AOV-DAEMON-517', `${place}; the limit here is ${limit}`).message);
+      else if (present.size >= limit) tooMany.push(place);
       else {
         present.add(name);
         const change = await this.#look(name, place);
         if (change) changes.push(change);
       }
+    }
+    if (tooMany.length > 0) {
+      const [first] = tooMany;
+      const what = tooMany.length === 1 ? first! : `${first} and ${tooMany.length - 1} more`;
+      warnings.add(new DaemonError('AOV-DAEMON-517', `${what}; the limit here is ${limit}`).message);
     }
     // Said once, not at every look.
     for (const warning of warnings) if (!this.#warned.has(warning)) log.warn(warning);

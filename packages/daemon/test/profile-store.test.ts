@@ -33,12 +33,14 @@ suite('profile store', () => {
   let root: string;
   let profiles: string;
   let log: Log;
+  let lines: string[];
   let store: ProfileStore;
   beforeEach(() => {
     root = mkdtempSync(path.join(tmpdir(), 'aovpn-store-'));
     profiles = path.join(root, 'profiles.d');
     mkdirSync(profiles);
-    log = new Log({ level: 'error', format: 'text', journal: false, write: () => {}, clock: Date.now });
+    lines = [];
+    log = new Log({ level: 'warn', format: 'text', journal: false, write: (text) => lines.push(text), clock: Date.now });
     store = open();
   });
   afterEach(() => {
@@ -217,6 +219,29 @@ suite('profile store', () => {
   test('an empty directory, or none, has no profiles', async () => {
     rmSync(profiles, { recursive: true });
     assert.deepEqual(await kinds(), []);
+  });
+
+  test('of ten thousand files 64 are taken, the first by name, and the rest are told of in one line', async () => {
+    for (let i = 0; i < 10_000; i++) write(`p${String(i).padStart(5, '0')}.xml`, '');
+    write('a.xml', xml('vpn.example'));
+    await store.scan();
+    assert.equal(store.names().length, 64);
+    assert.ok(store.get('a'));
+    const told = lines.filter((line) => line.includes('AOV-DAEMON-517'));
+    assert.equal(told.length, 1);
+    assert.match(told[0]!, /p00063\.xml and 9936 more; the limit here is 64/);
+    assert.deepEqual(await store.scan(), []);
+    assert.equal(lines.filter((line) => line.includes('AOV-DAEMON-517')).length, 1, 'once, not at every look');
+  });
+
+  test('names that differ in case are profiles of their own; a second file of one name is none', async () => {
+    write('Corp.xml', xml('a.example'));
+    write('corp.xml', xml('b.example'));
+    write('corp.XML', xml('c.example'));
+    await store.scan();
+    assert.deepEqual(store.names(), ['Corp', 'corp']);
+    assert.deepEqual([serverOf('Corp'), serverOf('corp')], ['a.example', 'c.example']);
+    assert.equal(lines.filter((line) => line.includes('there is a file of that name already')).length, 1);
   });
 
   test('a check changes nothing', async () => {

@@ -10,6 +10,7 @@ import { resolveGateway, type ResolveAnswer } from '../src/resolve-gateway.ts';
 const server = parseAddress('192.0.2.53')!;
 const pointerToQuestion = [0xc0, 0x0c];
 const aRecord = (...octets: number[]): number[] => [...pointerToQuestion, 0, 1, 0, 1, 0, 0, 0, 60, 0, octets.length, ...octets];
+const aaaaRecord = (octets: Uint8Array): number[] => [...pointerToQuestion, 0, 28, 0, 1, 0, 0, 0, 60, 0, 16, ...octets];
 const alias = [...pointerToQuestion, 0, 5, 0, 1, 0, 0, 0, 60, 0, 3, 1, 0x78, 0];
 
 /** Answers every query with these records; `type` 1 only unless told otherwise. */
@@ -129,6 +130,36 @@ suite('gateway names', () => {
       assert.match(result.why ?? '', why);
     });
   }
+
+  test('a resolver that lies: what no host elsewhere can have is no address of a gateway', async () => {
+    const lies = ['0.0.0.0', '127.0.0.1', '127.255.0.3', '224.0.0.1', '255.255.255.255'];
+    for (const lie of lies) {
+      const octets = lie.split('.').map(Number);
+      const lying = asker((query) => message(query, isA(query) ? [aRecord(...octets)] : []));
+      const options = { servers: [server], mark: 0, asker: lying, hostsFile };
+      const { addresses, why } = await resolveGateway('vpn.example', options);
+      assert.deepEqual([addresses, why], [[], `no host elsewhere has the address ${lie}`]);
+      // Nor does it harm the good ones.
+      const half = asker((query) => message(query, isA(query) ? [aRecord(...octets), aRecord(192, 0, 2, 9)] : []));
+      assert.deepEqual(texts(await resolveGateway('vpn.example', { ...options, asker: half })), ['192.0.2.9']);
+    }
+    const six = (text: string) => asker((query) => message(query, isA(query) ? [] : [aaaaRecord(parseAddress(text)!.bytes)]));
+    for (const lie of ['::', '::1', 'fe80::1', 'ff02::1', '::ffff:127.0.0.1']) {
+      const options = { servers: [server], mark: 0, asker: six(lie), hostsFile };
+      assert.deepEqual((await resolveGateway('vpn.example', options)).addresses, [], lie);
+    }
+  });
+
+  test('a resolver that says very much is not believed to the end', async () => {
+    const many = Array.from({ length: 400 }, (_, i) => aRecord(198, 18, i >> 8, i & 0xff));
+    const talkative = asker((query) => {
+      const answer = message(query, isA(query) ? many : []);
+      answer.set(isA(query) ? [1, 0x90] : [0, 0], 6);
+      return answer;
+    });
+    const { addresses } = await resolveGateway('vpn.example', { servers: [server], mark: 0, asker: talkative, hostsFile });
+    assert.equal(addresses.length, 32);
+  });
 
   test('no server, and no name, is told without asking', async () => {
     const none = asker(() => 'not to be asked');
