@@ -200,6 +200,7 @@ function consume(message: Message): void {
       case 'TSi':
       case 'TSr':
       case 'EAP':
+      case 'PS':
       case 'unknown':
         break;
     }

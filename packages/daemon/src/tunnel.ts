@@ -1,4 +1,5 @@
 import { formatAddress, sameAddress, type IpPrefix } from '@aovpn/bytes';
+import { solvePuzzle } from '@aovpn/host';
 import type { RadiusStatus } from '@aovpn/api';
 import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath, Transport } from '@aovpn/esp';
 import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
@@ -326,6 +327,12 @@ export class Tunnel {
           } catch (error) {
             return { kind: 'signed', request, signature: undefined, problem: messageOf(error) };
           }
+        });
+      case 'solve-puzzle':
+        return this.#answer(run, async () => {
+          const { request, puzzle, text } = action;
+          const isWanted = (): boolean => !this.#over && driver.isRunning;
+          return { kind: 'puzzle-solved', request, solution: await solvePuzzle(this.#ports.crypto, puzzle, text, isWanted) };
         });
       case 'verify-gateway':
         return this.#answer(run, async () => {

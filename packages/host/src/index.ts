@@ -1,6 +1,7 @@
 export { HostError, hostErrors, type HostErrorEntry } from './host-error.ts';
 export { createIkeCrypto } from './crypto/ike-crypto.ts';
 export { createEapCrypto } from './crypto/eap-crypto.ts';
+export { solvePuzzle } from './crypto/solve-puzzle.ts';
 export { lockInstance, type InstanceLock } from './control/instance-lock.ts';
 export type { Peer } from './control/peer.ts';
 export { openPolkit, type Polkit } from './control/polkit.ts';

@@ -21,6 +21,8 @@ export * from './message/open.ts';
 export * from './message/configuration.ts';
 export * from './message/proposal.ts';
 export * from './crypto/keymat.ts';
+export * from './crypto/puzzle.ts';
+export { puzzleMs } from './machine/choice.ts';
 export * from './crypto/auth-signature.ts';
 export * from './crypto/ecdsa-signature.ts';
 export * from './registry/transform-lookup.ts';

@@ -35,7 +35,7 @@ export function drawCircumstances(next: () => number): Circumstances {
   // The responder has no answer to collisions in the middle of a rekey of several exchanges (RFC 9370); the machine has.
   const base = next() < 0.7 ? certificateConfig : opposite === 'responder' ? eapConfig : hybridConfig;
   const life = drawLife(next, opposite, base);
-  // Follows from what is drawn already, so that the lives of all seeds stay what they were.
+  // Follows from what is drawn already, so that the other lives stay what they were.
   const early = opposite === 'responder' && life.weather.delayMs === 300;
   return early ? { ...life, config: { ...life.config, ppk: { ...sharedPpk, required: true } } } : life;
 }

@@ -10,6 +10,7 @@ import type {
   IkeTimer,
   Path,
 } from '../src/machine/contract.ts';
+import { PuzzleSearch } from '../src/crypto/puzzle.ts';
 import { startIkeSa, stepIkeSa } from '../src/machine/ike-sa.ts';
 import type { IkeSa } from '../src/machine/state.ts';
 import type { MachineCrypto } from '../src/machine/turn.ts';
@@ -22,6 +23,7 @@ export interface Obedience {
   verify: boolean;
   secret: boolean;
   traffic: boolean;
+  work: boolean;
 }
 
 export interface InstalledChild {
@@ -40,7 +42,7 @@ export class Client {
   readonly actions: IkeAction[] = [];
   readonly timers = new Map<IkeTimer, number>();
   readonly children = new Map<number, InstalledChild>();
-  readonly host: Obedience = { install: true, sign: true, verify: true, secret: true, traffic: true };
+  readonly host: Obedience = { install: true, sign: true, verify: true, secret: true, traffic: true, work: true };
   verdict: GatewayVerdict = { accepted: true, spki: gatewayKey.spki, subject: 'CN=vpn.example.com', trace: [] };
   password = password;
   /** The host's TLS engine; without it nobody answers. */
@@ -150,7 +152,7 @@ export class Client {
     // It was done when it was asked for, and may have been taken away since.
     if (action.kind === 'install-child') return this.step({ kind: 'child-installed', spiIn: action.child.inbound.spi });
     const kept = { ...this.host };
-    Object.assign(this.host, { install: true, sign: true, verify: true, secret: true, traffic: true });
+    Object.assign(this.host, { install: true, sign: true, verify: true, secret: true, traffic: true, work: true });
     const event = this.#act(action);
     Object.assign(this.host, kept);
     if (event) this.step(event);
@@ -171,6 +173,10 @@ export class Client {
         return undefined;
       case 'sign':
         return host.sign ? { kind: 'signed', request: action.request, signature: clientKey.sign(action.data) } : undefined;
+      case 'solve-puzzle': {
+        const solution = new PuzzleSearch(this.#crypto, action.puzzle, action.text).search(1_000_000);
+        return host.work ? { kind: 'puzzle-solved', request: action.request, solution } : undefined;
+      }
       case 'verify-gateway':
         return host.verify ? { kind: 'gateway-verdict', request: action.request, verdict: this.verdict } : undefined;
       case 'eap': {

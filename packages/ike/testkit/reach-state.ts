@@ -25,6 +25,12 @@ export const reachState: Record<Phase['name'], () => Pair> = {
     toClient(pair);
     return pair;
   },
+  'auth-await-puzzle'() {
+    const pair = createPair(certificateConfig, { puzzle: { where: 'auth', difficulty: 4 } });
+    pair.client.host.work = false;
+    talk(pair);
+    return pair;
+  },
   'auth-await-signature'() {
     const pair = createPair();
     pair.client.host.sign = false;

@@ -31,6 +31,8 @@ export interface ResponderOptions {
   rawKey?: 'sent' | 'known';
   /** RFC 4739: a certificate first, then EAP. */
   multipleAuth?: boolean;
+  /** RFC 8019: work that it wants done, with the cookie or before IKE_AUTH. */
+  puzzle?: { readonly where: 'init' | 'auth'; readonly difficulty: number };
   /** RFC 6023 */
   childless?: boolean;
   /** RFC 8784 */

@@ -90,4 +90,4 @@ export class SimulatedSide {
 /** The most that a tick sends. */
 export const packetsPerSecond = 40;
 const octetsPerPacket = 1000;
-const questions = new Set<IkeAction['kind']>(['sign', 'verify-gateway', 'install-child', 'eap', 'ask-traffic']);
+const questions = new Set<IkeAction['kind']>(['sign', 'solve-puzzle', 'verify-gateway', 'install-child', 'eap', 'ask-traffic']);

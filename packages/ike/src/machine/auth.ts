@@ -26,7 +26,14 @@ import { sendLastWords, sendRequest } from './window.ts';
  * signature of the gateway are accepted before any EAP answer, and with it any identity or secret of the user, is sent. The one
  * exception is asked for by name (`allowEapOnly`), and then EAP proves the gateway first.
  */
-export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initResponse: Uint8Array, intAuth: Uint8Array): void {
+export function startAuth(
+  turn: Turn,
+  init: InitOffer,
+  nonceR: Uint8Array,
+  initResponse: Uint8Array,
+  intAuth: Uint8Array,
+  solution?: Uint8Array,
+): void {
   const { config, peer } = turn.sa;
   const { auth } = config;
   const machine = auth.kind === 'eap' ? auth.machine : undefined;
@@ -44,6 +51,7 @@ export function startAuth(turn: Turn, init: InitOffer, nonceR: Uint8Array, initR
     childProposals: buildChildProposals(config.childProposals, spiIn, false),
     gatewayIdentity: undefined,
     next: machine && user,
+    solution,
     withPpk: mixPpkKeys(turn),
   };
   const key = ownKey(config);
@@ -199,6 +207,7 @@ function buildAuth(
   const { config, peer } = turn.sa;
   const { certificateAuthorities, gatewayKeys = [] } = config;
   return [
+    ...(handshake.solution ? [{ kind: 'PS', solution: handshake.solution } as const] : []),
     { kind: 'IDi', identity: handshake.identity },
     ...ownCertificates(ownKey(config)),
     ...(config.replaces || config.beside ? [] : [notify(NotifyType.INITIAL_CONTACT)]),

@@ -43,6 +43,8 @@ export const lifetimeGrace = 0.25;
 export const refusalLimit = 3;
 /** Rekeys begin up to this fraction of their interval early, at random. */
 export const rekeyJitter = 0.1;
+/** How long the host may work on a puzzle (RFC 8019); then we go on without. */
+export const puzzleMs = 20_000;
 /** Octets of our nonces: at least half the key of every PRF (RFC 7296 §2.10). */
 export const nonceLength = 32;
 /** Certificates of one gateway that are handed to the host. */

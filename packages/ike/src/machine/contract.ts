@@ -1,6 +1,7 @@
 import type { EapAction, EapEvent, EapFailure, EapPeerConfig } from '@aovpn/eap';
 import type { IpAddress, IpPrefix } from '@aovpn/bytes';
 import type { SignatureScheme } from '../crypto/port.ts';
+import type { Puzzle } from '../crypto/puzzle.ts';
 import type { MessageRecord } from '../trace/message-record.ts';
 import type { ConfigAttribute, Identity, TrafficSelector } from '../message/payload.ts';
 import type { IkeSuite } from '../message/suite.ts';
@@ -200,6 +201,8 @@ export type IkeEvent =
   | { readonly kind: 'timer'; readonly timer: IkeTimer }
   | { readonly kind: 'signed'; readonly request: number; readonly signature: Uint8Array | undefined; readonly problem?: string }
   | { readonly kind: 'gateway-verdict'; readonly request: number; readonly verdict: GatewayVerdict }
+  /** Answer to `solve-puzzle`; undefined when it was too much. */
+  | { readonly kind: 'puzzle-solved'; readonly request: number; readonly solution: Uint8Array | undefined }
   | { readonly kind: 'eap'; readonly event: EapEvent }
   /** The host installed (or failed to install) a pair named by its inbound SPI. */
   | { readonly kind: 'child-installed'; readonly spiIn: number; readonly problem?: string }
@@ -249,6 +252,8 @@ export type IkeAction =
       /** OCSP responses that came along (RFC 4806): octets of a stranger like the certificates. */
       readonly ocspResponses: readonly Uint8Array[];
     }
+  /** Work for the gateway's sake (RFC 8019), see `PuzzleSearch`; to be given up after `puzzleMs` at the latest. */
+  | { readonly kind: 'solve-puzzle'; readonly request: number; readonly puzzle: Puzzle; readonly text: Uint8Array }
   /** IKE_SA_INIT is answered: something is there. Nothing of it is proven. */
   | { readonly kind: 'answered' }
   | { readonly kind: 'eap'; readonly action: EapAction }

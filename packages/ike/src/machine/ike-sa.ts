@@ -11,6 +11,7 @@ import { startInit } from './init.ts';
 import { Ke } from '../registry/transform.ts';
 import { processPathChanged } from './mobike.ts';
 import { pump } from './pump.ts';
+import { processPuzzleSolved } from './puzzle.ts';
 import { processDatagram } from './receive.ts';
 import { startResume } from './resume.ts';
 import type { IkeSa } from './state.ts';
@@ -54,6 +55,8 @@ function process(turn: Turn, event: IkeEvent): void {
       return processTimer(turn, event.timer);
     case 'signed':
       return processSigned(turn, event.request, event.signature, event.problem);
+    case 'puzzle-solved':
+      return processPuzzleSolved(turn, event.request, event.solution);
     case 'gateway-verdict':
       return processVerdict(turn, event.request, event.verdict);
     case 'eap':
@@ -84,6 +87,7 @@ function processClose(turn: Turn, why: string): void {
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
+    case 'auth-await-puzzle':
     case 'resume-await-response':
     case 'resume-await-proof':
     case 'auth-await-signature':
@@ -139,6 +143,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
       ppk: false,
       ppkEarly: false,
       ppkAgreed: false,
+      puzzle: undefined,
       natLocal: false,
       natRemote: false,
       seenAs: undefined,

@@ -1,6 +1,7 @@
 import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
 import type { KeyPair } from '../crypto/port.ts';
 import { deriveIkeKeys } from '../crypto/keymat.ts';
+import type { Puzzle } from '../crypto/puzzle.ts';
 import { decodeAuthAnnouncements } from '../message/auth-announcement.ts';
 import { encodeMessage } from '../message/encode.ts';
 import type { DecodedHeader } from '../message/header.ts';
@@ -13,17 +14,20 @@ import { describeError } from '../registry/error.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
-import { betterAnswerMs, cookieLimit, cookieWaitMs, nonceLength } from './choice.ts';
+import { betterAnswerMs, cookieLimit, cookieWaitMs, nonceLength, puzzleMs } from './choice.ts';
 import type { IkeFailure } from './contract.ts';
 import { startIntermediate } from './intermediate.ts';
 import { recordReceived, recordSent } from '../trace/message-record.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
 import { mixesPpkEarly } from './ppk.ts';
+import { askForSolution, readPuzzle } from './puzzle.ts';
 import { buildRedirectSupport, processInitRedirect } from './redirect.ts';
-import type { InitOffer } from './state.ts';
+import type { InitOffer, Phase } from './state.ts';
 import { currentOf, debug, emit, fail, finish, info, update, updateAssociation, type Turn } from './turn.ts';
 import { sendFirst } from './window.ts';
+
+type AwaitBetter = Extract<Phase, { readonly name: 'init-await-better' }>;
 
 /**
  * IKE_SA_INIT (RFC 7296 §1.2). Nothing in its answer is authenticated until IKE_AUTH is done, so no answer ends the SA at once:
@@ -40,6 +44,7 @@ export function startInit(turn: Turn): void {
     triedGroups: [group],
     cookie: undefined,
     cookies: 0,
+    solution: undefined,
     earlier: [],
   });
 }
@@ -73,16 +78,23 @@ export function processInit(turn: Turn, datagram: Uint8Array, header: DecodedHea
 export function processInitDeadline(turn: Turn): void {
   const { phase } = turn.sa;
   if (phase.name !== 'init-await-better' || phase.until > turn.now) return;
-  const { init, cookie, failure, redirect } = phase;
+  const { cookie, failure, redirect, puzzle } = phase;
   if (redirect) return finish(turn, { kind: 'redirected', to: redirect, proven: false });
   if (!cookie) return fail(turn, failure);
-  sendInit(turn, { ...init, ...before(init), cookie, cookies: init.cookies + 1 });
+  if (!puzzle || phase.question !== undefined) return sendSolved(turn, phase, undefined);
+  const question = askForSolution(turn, puzzle, cookie);
+  update(turn, { phase: { ...phase, question, until: turn.now + puzzleMs } });
+}
+
+/** The cookie goes back, with the solution of the puzzle that came with it, if there is one. */
+export function sendSolved(turn: Turn, { init, cookie }: AwaitBetter, solution: Uint8Array | undefined): void {
+  sendInit(turn, { ...init, ...before(init), cookie, cookies: init.cookies + 1, solution });
 }
 
 function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: Uint8Array): void {
   const { payloads } = message;
   const cookie = pickNotify(payloads, NotifyType.COOKIE);
-  if (cookie && !pick(payloads, 'SA')) return processCookie(turn, init, cookie.data);
+  if (cookie && !pick(payloads, 'SA')) return processCookie(turn, init, cookie.data, readPuzzle(payloads));
   const redirect = pickNotify(payloads, NotifyType.REDIRECT);
   if (redirect && !pick(payloads, 'SA')) return processInitRedirect(turn, init, redirect.data);
   const error = pickError(payloads);
@@ -162,17 +174,20 @@ export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
       childless: pickNotify(payloads, NotifyType.CHILDLESS_IKEV2_SUPPORTED) !== undefined,
       ppk: pickNotify(payloads, NotifyType.USE_PPK) !== undefined,
       ppkEarly: mixesPpkEarly(turn, payloads),
+      puzzle: readPuzzle(payloads),
     },
   });
 }
 
-function processCookie(turn: Turn, init: InitOffer, cookie: Uint8Array): void {
+function processCookie(turn: Turn, init: InitOffer, cookie: Uint8Array, puzzle: Puzzle | undefined): void {
   // RFC 7296 §2.6: 1 to 64 octets.
   if (cookie.length < 1 || cookie.length > 64) return doubt(turn, { kind: 'invalid-syntax', detail: 'cookie' });
   if (init.cookie && equal(init.cookie, cookie)) return debug(turn, 'the same cookie again: ignored');
   if (init.cookies >= cookieLimit) return doubt(turn, { kind: 'protocol', detail: 'one cookie after the other' });
-  debug(turn, 'the gateway, or somebody in its name, asks for a cookie');
   const { phase } = turn.sa;
+  // What is being worked for is finished first; a gateway that meant another says so again.
+  if (phase.name === 'init-await-better' && phase.question !== undefined) return;
+  debug(turn, 'the gateway, or somebody in its name, asks for a cookie');
   const waiting = phase.name === 'init-await-better' && phase.cookie !== undefined;
   update(turn, {
     phase: {
@@ -180,6 +195,7 @@ function processCookie(turn: Turn, init: InitOffer, cookie: Uint8Array): void {
       init,
       failure: { kind: 'protocol', detail: 'one cookie after the other' },
       cookie: cookie.slice(),
+      ...(puzzle && { puzzle }),
       until: waiting ? phase.until : turn.now + cookieWaitMs,
     },
   });
@@ -226,10 +242,11 @@ function sendInit(turn: Turn, offer: Omit<InitOffer, 'request'>): void {
   sendFirst(turn, current.id, 0, ExchangeType.IKE_SA_INIT, [request], { kind: 'init' });
 }
 
-function buildInit(turn: Turn, { cookie, proposals, nonce }: Omit<InitOffer, 'request'>, keyPair: KeyPair): Payload[] {
+function buildInit(turn: Turn, { cookie, solution, proposals, nonce }: Omit<InitOffer, 'request'>, keyPair: KeyPair): Payload[] {
   const { spiI, spiR } = currentOf(turn.sa);
   return [
     ...(cookie ? [notify(NotifyType.COOKIE, cookie)] : []),
+    ...(solution ? [{ kind: 'PS', solution } as const] : []),
     { kind: 'SA', proposals },
     { kind: 'KE', group: keyPair.group, data: keyPair.publicValue },
     { kind: 'NONCE', data: nonce },

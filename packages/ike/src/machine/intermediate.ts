@@ -6,9 +6,10 @@ import type { Message, Payload } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { nameOfNotify } from '../registry/notify.ts';
-import { refuse, startAuth } from './auth.ts';
+import { refuse } from './auth.ts';
 import { pick, pickError } from './pick.ts';
 import { buildEarlyPpk, settleEarlyPpk } from './ppk.ts';
+import { startAuthSolved } from './puzzle.ts';
 import type { InitOffer, IntermediateRun, Protection } from './state.ts';
 import { currentOf, fail, info, update, updateAssociation, type Turn } from './turn.ts';
 import { sendRequest } from './window.ts';
@@ -70,7 +71,7 @@ function next(turn: Turn, so: Omit<IntermediateRun, 'keyPair' | 'rest'>, methods
     // RFC 9242 §3.3.2: IntAuth_i | IntAuth_r | message ID of the first IKE_AUTH request, if there was any exchange at all.
     const number = Uint8Array.of(messageId >>> 24, (messageId >>> 16) & 0xff, (messageId >>> 8) & 0xff, messageId & 0xff);
     const intAuth = saidByUs.length > 0 ? concat(saidByUs, saidByGateway, number) : new Uint8Array(0);
-    return startAuth(turn, init, nonceR, initResponse, intAuth);
+    return startAuthSolved(turn, init, nonceR, initResponse, intAuth);
   }
   const { suite, skPi } = protectionOf(turn);
   const keyPair = method === undefined ? undefined : turn.crypto.generateKeyPair(method);

@@ -221,6 +221,7 @@ function processAuthResponse(turn: Turn, message: Message): void {
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
+    case 'auth-await-puzzle':
     case 'auth-await-signature':
     case 'auth-await-verdict':
     case 'eap-await-host':
@@ -299,6 +300,7 @@ function hearsRequests({ name }: Phase): boolean {
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
+    case 'auth-await-puzzle':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':

@@ -148,6 +148,7 @@ function processAnswer(turn: Turn, resume: ResumeOffer, message: Message, datagr
     childProposals: buildChildProposals(turn.sa.config.childProposals, spiIn, false),
     gatewayIdentity: ticket.gatewayIdentity,
     next: undefined,
+    solution: undefined,
     withPpk: undefined,
   };
   update(turn, { phase: { name: 'resume-await-proof', handshake, ticket } });

@@ -1,5 +1,6 @@
 import type { EapState } from '@aovpn/eap';
 import type { KeyPair, SignatureScheme } from '../crypto/port.ts';
+import type { Puzzle } from '../crypto/puzzle.ts';
 import type { AuthAnnouncement } from '../message/auth-announcement.ts';
 import type { Identity, Payload, Proposal, TrafficSelector } from '../message/payload.ts';
 import type { AcceptedChild } from '../message/proposal.ts';
@@ -84,9 +85,21 @@ export type Phase =
       readonly cookie: Uint8Array | undefined;
       /** To be followed when time is up. */
       readonly redirect?: GatewayPlace;
+      /** To be solved when time is up, before the cookie goes back; and then the question to the host. */
+      readonly puzzle?: Puzzle;
+      readonly question?: number;
       readonly until: number;
     }
   | { readonly name: 'intermediate-await-response'; readonly run: IntermediateRun }
+  | {
+      readonly name: 'auth-await-puzzle';
+      readonly init: InitOffer;
+      readonly nonceR: Uint8Array;
+      readonly initResponse: Uint8Array;
+      readonly intAuth: Uint8Array;
+      readonly question: number;
+      readonly until: number;
+    }
   | { readonly name: 'resume-await-response'; readonly resume: ResumeOffer }
   | { readonly name: 'resume-await-proof'; readonly handshake: Handshake; readonly ticket: SessionTicket }
   | {
@@ -143,6 +156,8 @@ export interface InitOffer {
   readonly triedGroups: readonly number[];
   readonly cookie: Uint8Array | undefined;
   readonly cookies: number;
+  /** Of the puzzle that came with the cookie (RFC 8019). */
+  readonly solution: Uint8Array | undefined;
   /** The request as sent last: AUTH covers it, unless the answer turns out to belong to an earlier one. */
   readonly request: Uint8Array;
   /** What was sent before an unauthenticated answer asked for something else; the newest first. */
@@ -179,6 +194,8 @@ export interface Handshake {
   readonly gatewayIdentity: Identity | undefined;
   /** Who authenticates after this one (RFC 4739). */
   readonly next: Identity | undefined;
+  /** Of the puzzle that IKE_SA_INIT brought for IKE_AUTH (RFC 8019 §7.2). */
+  readonly solution: Uint8Array | undefined;
   /** Keys with the PPK, whose use is not certain yet (RFC 8784 §3). */
   readonly withPpk: IkeProofKeys | undefined;
 }
@@ -431,6 +448,8 @@ export interface PeerFacts {
   /** It mixes the PPK in before IKE_AUTH (RFC 9867). */
   readonly ppkEarly: boolean;
   readonly ppkAgreed: boolean;
+  /** It wants work before IKE_AUTH (RFC 8019 §7.2). */
+  readonly puzzle: Puzzle | undefined;
   readonly natLocal: boolean;
   readonly natRemote: boolean;
   /** What the gateway last said about where it sees us (a hash over the SPIs too, so it counts within one association only). */

@@ -8,6 +8,7 @@ import { forgetPeerFollowUp } from './follow-up-ke.ts';
 import { processEapDeadline } from './eap-round.ts';
 import { processAssociationDeadline } from './ike-rekey.ts';
 import { processInitDeadline } from './init.ts';
+import { processPuzzleDeadline } from './puzzle.ts';
 import type { Wanted } from './state.ts';
 import { processReauthTimer } from './reauth.ts';
 import { processResumeDeadline } from './resume.ts';
@@ -48,7 +49,8 @@ export function processTimer(turn: Turn, timer: IkeTimer): void {
     case 'eap-wait':
       return processEapDeadline(turn);
     case 'half-open':
-      return turn.sa.phase.name === 'resume-await-response' ? processResumeDeadline(turn) : processInitDeadline(turn);
+      if (turn.sa.phase.name === 'resume-await-response') return processResumeDeadline(turn);
+      return turn.sa.phase.name === 'auth-await-puzzle' ? processPuzzleDeadline(turn) : processInitDeadline(turn);
     case 'reauth':
       if (turn.sa.reauthAt <= turn.now) processReauthTimer(turn);
       if (turn.sa.ticketAt > turn.now) return undefined;
@@ -96,7 +98,7 @@ function deadline(turn: Turn, timer: IkeTimer): number {
       return sa.phase.name === 'eap-await-host' ? sa.phase.until : Infinity;
     case 'half-open':
       if (sa.phase.name === 'resume-await-response') return sa.phase.resume.refusedAt ?? Infinity;
-      return sa.phase.name === 'init-await-better' ? sa.phase.until : Infinity;
+      return sa.phase.name === 'init-await-better' || sa.phase.name === 'auth-await-puzzle' ? sa.phase.until : Infinity;
     case 'reauth':
       return sa.phase.name === 'open' ? Math.min(sa.reauthAt, sa.ticketAt) : Infinity;
     case 'linger':

@@ -166,6 +166,7 @@ function giveUp(turn: Turn, association: Association): void {
     case 'resume-await-proof':
       return fallBack(turn, `no answer within ${seconds} s`);
     case 'intermediate-await-response':
+    case 'auth-await-puzzle':
     case 'auth-await-signature':
     case 'auth-await-response':
     case 'auth-await-verdict':

@@ -87,6 +87,8 @@ export function decodePayloadBody(kind: PayloadKind, body: Uint8Array): Payload 
       if (((packet[2]! << 8) | packet[3]!) !== packet.length) malformed('the EAP packet is not as long as it says');
       return { kind, packet };
     }
+    case 'PS':
+      return { kind, solution: restOf(reader, 1) };
   }
 }
 
@@ -150,6 +152,9 @@ export function encodePayloadBody(payload: Payload): Uint8Array {
       break;
     case 'EAP':
       writer.bytes(payload.packet);
+      break;
+    case 'PS':
+      writer.bytes(payload.solution);
       break;
   }
   return writer.finish();

@@ -15,6 +15,7 @@ export type Payload =
   | { readonly kind: 'TSi' | 'TSr'; readonly selectors: readonly TrafficSelector[] }
   | { readonly kind: 'CP'; readonly type: number; readonly attributes: readonly ConfigAttribute[] }
   | { readonly kind: 'EAP'; readonly packet: Uint8Array }
+  | { readonly kind: 'PS'; readonly solution: Uint8Array }
   | { readonly kind: 'unknown'; readonly type: number; readonly critical: boolean; readonly data: Uint8Array };
 
 export interface NotifyPayload {

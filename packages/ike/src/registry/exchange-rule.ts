@@ -62,7 +62,7 @@ const many = (payload: PayloadKind): PayloadRule => ({ payload, min: 0, max: Num
 
 /** What may appear in which exchange and direction, in the order of the RFC's notation. */
 export const exchangeRules: readonly ExchangeRule[] = [
-  rule('ike-sa-init', ExchangeType.IKE_SA_INIT, false, sa, 'RFC 7296 §1.2'),
+  rule('ike-sa-init', ExchangeType.IKE_SA_INIT, false, [maybe('PS'), ...sa], 'RFC 7296 §1.2, RFC 8019 §7.1'),
   rule('ike-sa-init', ExchangeType.IKE_SA_INIT, true, [...sa, requests], 'RFC 7296 §1.2'),
   rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, false, [one('KE')], 'RFC 9370 §2.2.2'),
   rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, true, [one('KE')], 'RFC 9370 §2.2.2'),
@@ -72,7 +72,7 @@ export const exchangeRules: readonly ExchangeRule[] = [
     'ike-auth-first',
     ExchangeType.IKE_AUTH,
     false,
-    [one('IDi'), certificates, requests, maybe('IDr'), maybe('AUTH'), ...childInAuth],
+    [maybe('PS'), one('IDi'), certificates, requests, maybe('IDr'), maybe('AUTH'), ...childInAuth],
     'RFC 7296 §1.2, §2.16',
   ),
   {
@@ -84,7 +84,7 @@ export const exchangeRules: readonly ExchangeRule[] = [
     'ike-auth-eap-only',
     ExchangeType.IKE_AUTH,
     false,
-    [one('IDi'), certificates, requests, maybe('IDr'), ...childInAuth],
+    [maybe('PS'), one('IDi'), certificates, requests, maybe('IDr'), ...childInAuth],
     'RFC 5998 §3',
   ),
   rule('ike-auth-eap-only', ExchangeType.IKE_AUTH, true, [one('IDr'), one('EAP')], 'RFC 5998 §3'),
@@ -102,7 +102,7 @@ export const exchangeRules: readonly ExchangeRule[] = [
     'ike-auth-childless',
     ExchangeType.IKE_AUTH,
     false,
-    [one('IDi'), certificates, requests, maybe('IDr'), maybe('AUTH'), maybe('CP')],
+    [maybe('PS'), one('IDi'), certificates, requests, maybe('IDr'), maybe('AUTH'), maybe('CP')],
     'RFC 6023 §3',
   ),
   {
@@ -120,7 +120,15 @@ export const exchangeRules: readonly ExchangeRule[] = [
     'ike-auth-round',
     ExchangeType.IKE_AUTH,
     false,
-    [one('IDi'), certificates, requests, maybe('IDr'), one('AUTH'), ...childInAuth.map(({ payload }) => maybe(payload))],
+    [
+      maybe('PS'),
+      one('IDi'),
+      certificates,
+      requests,
+      maybe('IDr'),
+      one('AUTH'),
+      ...childInAuth.map(({ payload }) => maybe(payload)),
+    ],
     'RFC 4739 §3',
   ),
   rule('ike-auth-round', ExchangeType.IKE_AUTH, true, [one('IDr'), certificates, one('AUTH')], 'RFC 4739 §3'),

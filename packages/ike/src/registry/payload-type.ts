@@ -23,6 +23,7 @@ export const PayloadType = {
   CP: 47,
   EAP: 48,
   SKF: 53,
+  PS: 54,
 } as const;
 
 export interface PayloadTypeRow {
@@ -51,6 +52,7 @@ export const payloadTypeRows: readonly PayloadTypeRow[] = [
   { id: 47, kind: 'CP', name: 'Configuration', reference: 'RFC 7296 §3.15' },
   { id: 48, kind: 'EAP', name: 'Extensible Authentication', reference: 'RFC 7296 §3.16' },
   { id: 53, kind: 'SKF', name: 'Encrypted and Authenticated Fragment', reference: 'RFC 7383 §2.5' },
+  { id: 54, kind: 'PS', name: 'Puzzle Solution', reference: 'RFC 8019 §8.2' },
 ];
 
 /** `SA`, `KE`, … or `payload(200)`. */

@@ -57,6 +57,8 @@ function describePayload(payload: Payload): DescribedPayload {
       const spis = payload.spis.map(toHex).join(' ');
       return { name: 'D', detail: `${nameOfProtocol(payload.protocol)}${spis === '' ? '' : ` ${spis}`}` };
     }
+    case 'PS':
+      return { name: 'PS', detail: octets(payload.solution) };
     case 'V':
       return { name: 'V', detail: octets(payload.data) };
     case 'TSi':

@@ -143,6 +143,13 @@ const goldens: readonly Golden[] = [
     body: '03040002 c0ffee01 c0ffee02',
     payload: { kind: 'D', protocol: 3, spis: [fromHex('c0ffee01'), fromHex('c0ffee02')] },
   },
+  {
+    name: 'PS: the solution of a puzzle',
+    type: PayloadType.PS,
+    body: '01020304',
+    payload: { kind: 'PS', solution: fromHex('01020304') },
+    open: true,
+  },
   { name: 'V', type: PayloadType.V, body: '4d53', payload: { kind: 'V', data: fromHex('4d53') }, open: true },
   {
     name: 'TSi: everything in IPv4, and one host in IPv6 with a port',
