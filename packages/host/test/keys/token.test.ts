@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import type { SecureContext } from 'node:tls';
+import { createServer, type SecureContext } from 'node:tls';
 import { runInNewContext } from 'node:vm';
+import { parseAddress } from '@aovpn/bytes';
 import type { SignatureScheme } from '@aovpn/ike';
 import { verifySignature } from '../../src/crypto/signature.ts';
 import { HostError, hostErrors } from '../../src/host-error.ts';
@@ -14,6 +17,7 @@ import type { Credential } from '../../src/keys/credential.ts';
 import { openKeyRing, type KeyRing } from '../../src/keys/key-ring.ts';
 import type { KeySource } from '../../src/keys/key-source.ts';
 import type { PinQuestion } from '../../src/keys/pkcs11/pin.ts';
+import { askBeacon } from '../../src/probe/beacon.ts';
 import { foreignKeyCount } from '../../src/sys/openssl-engine.ts';
 import { createTlsEngine } from '../../src/tls/tls-engine.ts';
 import { parseCertificate } from '../../src/trust/certificate.ts';
@@ -244,6 +248,26 @@ suite('PKCS#11: TLS client authentication', () => {
       });
     }
   }
+
+  test('for a trusted beacon', async () => {
+    const credential = await ringOf({ pinFile }).credential(idOf(p256));
+    await credential.unlock();
+    const shown = Promise.withResolvers<string | undefined>();
+    const beacon = createServer({ cert: radius.pem, key: radius.key, ca: root.pem, requestCert: true }, (socket) => {
+      socket.on('error', () => {});
+      shown.resolve(socket.getPeerX509Certificate()?.subject);
+    });
+    try {
+      await once(beacon.listen(0, '127.0.0.1'), 'listening');
+      const { port } = beacon.address() as AddressInfo;
+      const question = { address: parseAddress('127.0.0.1')!, port, name: 'radius.example.com', mark: 0, timeoutMs: 20_000 };
+      const proof = { kind: 'authorities', pem: root.pem } as const;
+      assert.deepEqual(await askBeacon({ ...question, proof, credential }), { proven: true });
+      assert.equal(await shown.promise, `CN=${p256.name}`);
+    } finally {
+      beacon.close();
+    }
+  });
 
   test('the PIN is asked for before the handshake, and only once', async () => {
     tokens.create('asked');
