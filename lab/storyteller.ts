@@ -87,7 +87,9 @@ export class Storyteller {
       lines.push(rule, ...liveLines(picture, { style }, columns, Math.max(4, rows - 6)));
     }
     const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A\r` : '\r';
-    process.stdout.write(`\u001b[?2026h${up}${lines.map((line) => `\u001b[K${line}\n`).join('')}\u001b[J\u001b[?2026l`);
+    // Without wrapping, so that a line is a line on a narrow terminal as well.
+    const text = lines.map((line) => `\u001b[K${line}\n`).join('');
+    process.stdout.write(`\u001b[?2026h\u001b[?7l${up}${text}\u001b[J\u001b[?7h\u001b[?2026l`);
     this.#drawn = lines.length;
   }
 

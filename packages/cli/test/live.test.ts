@@ -25,9 +25,9 @@ suite('a live picture of the connections', () => {
       lines.join('\n'),
       `aovpn 0.1.0                                               1 of 2 up · daemon up 1 h 5 min · 10:05:00
 
-● Contoso Device  up           5 min       ↓ 1.4 MiB/s   ↑ 2.0 KiB/s   10.99.0.5 aovpn0
+● Contoso Device  up            5 min       ↓ 1.4 MiB/s   ↑ 2.0 KiB/s   10.99.0.5 aovpn0
     traffic flows
-◐ Contoso User    waiting      1 min       vpn.contoso.example
+◐ Contoso User    waiting       1 min       vpn.contoso.example
     The user name or password is wrong\\x1b[2J [AOV-EAP-101, Windows 691; side: credentials]
   → correct the password file
     ends: try 3 in 1 min, at 10:06:00; at once: aovpn up "Contoso User"

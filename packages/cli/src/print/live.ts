@@ -73,7 +73,7 @@ function headLine({ status, now, title }: LivePicture, terminal: Paint, width: n
 }
 
 /** Columns of the first line: a mark, a name, a state and how long, then what flows or what comes. */
-const stateColumns = 13;
+const stateColumns = 14;
 const sinceColumns = 12;
 
 function connectionLines(connection: ConnectionStatus, picture: LivePicture, terminal: Paint, width: number): string[] {
