@@ -98,7 +98,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
   suite('one tunnel', { concurrency: 1 }, () => {
     before(async () => {
       await stage.product.settings(`[profile."${name}"]\nchild-lifetime-megabytes = 1\n`);
-      await stage.product.put(name, certificateProfile(), stage.machine());
+      await stage.product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
       await stage.product.waitForState(name, 'up');
     });
     after(async () => await stage?.strike(name));
