@@ -27,6 +27,7 @@ state                       IKE_SA_INIT IKE_AUTH CREATE_CHILD_SA INFORMATIONAL I
 init-await-response         ..          ..       ..              ..            ..                 ..               ..              .. ..
 init-await-better           ..          ..       ..              ..            ..                 ..               ..              .. ..
 intermediate-await-response ..          ..       ..              ..            ..                 .W               ..              .. ..
+auth-await-puzzle           ..          ..       ..              ..            ..                 ..               ..              .. ..
 auth-await-signature        ..          ..       ..              ..            ..                 ..               ..              .. ..
 auth-await-response         ..          .W       ..              ..            ..                 ..               ..              .. ..
 auth-await-verdict          ..          ..       ..              ..            ..                 ..               ..              .. ..

@@ -135,6 +135,8 @@ suite('every exchange type in every state', () => {
         { kind: 'gateway-verdict', request: 99, verdict: { accepted: false, reason: 'untrusted', detail: '', trace: [] } },
         { kind: 'eap', event: { kind: 'secret', request: 99, secret: encodeUtf8('x') } },
         { kind: 'eap', event: { kind: 'packet', packet: Uint8Array.of(3, 1, 0, 4) } },
+        { kind: 'puzzle-solved', request: 99, solution: undefined },
+        { kind: 'puzzle-solved', request: 99, solution: new Uint8Array(32) },
         { kind: 'child-installed', spiIn: 4711 },
         { kind: 'child-installed', spiIn: 4711, problem: 'no' },
         { kind: 'traffic', lastInboundAt: client.now, children: [{ spiIn: 4711, bytesIn: 1, bytesOut: 1e12 }] },
@@ -204,9 +206,12 @@ function settledPair(reach: () => Pair, name: string): Pair {
 /** Whatever happened, the conversation goes on to its end. */
 function goOn(pair: Pair, name: string): void {
   const { client } = pair;
-  client.host.sign = client.host.verify = client.host.secret = client.host.install = true;
-  const open = client.actions.findLast(({ kind }) => ['sign', 'verify-gateway', 'install-child', 'eap'].includes(kind));
+  client.host.sign = client.host.verify = client.host.secret = client.host.install = client.host.work = true;
+  const open = client.actions.findLast(({ kind }) =>
+    ['sign', 'verify-gateway', 'install-child', 'eap', 'solve-puzzle'].includes(kind),
+  );
   if (
+    name === 'auth-await-puzzle' ||
     name === 'auth-await-signature' ||
     name === 'auth-await-verdict' ||
     name === 'eap-await-host' ||
