@@ -53,12 +53,13 @@ export class Screen implements Disposable {
     this.#enter();
   }
 
+  /** A terminal that does not say (0, as serial lines do) is taken for one of the usual size. */
   get columns(): number {
-    return this.#output.columns;
+    return this.#output.columns || 80;
   }
 
   get rows(): number {
-    return this.#output.rows;
+    return this.#output.rows || 24;
   }
 
   /** Lines no wider than the terminal; more than it has are left out. */

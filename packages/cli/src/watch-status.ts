@@ -46,7 +46,8 @@ export async function watchScreen({ client, positionals, terminal }: Invocation,
   let looking: Promise<void> | undefined;
 
   const draw = (): void => {
-    const now = Date.now();
+    // What is not known any more does not grow older.
+    const now = away?.since ?? Date.now();
     const { columns, rows } = screen;
     const picture = { status: current, events: history.events, rates: rates.latest, now, footer };
     const lines = liveLines(picture, terminal, columns, rows);
@@ -54,11 +55,7 @@ export async function watchScreen({ client, positionals, terminal }: Invocation,
     const only = positionals.length === 1 && current.connections.length === 1 && away === undefined;
     const details = only ? statusText(current, positionals, { ...terminal, columns }, now).split('\n') : [];
     if (details.length > 0 && lines.length + details.length < rows) lines.splice(-2, 0, '', ...details.map((line) => line));
-    if (away)
-      lines[1] = terminal.style(
-        'bad',
-        clip(`${away.why}, since ${clock(away.since, now)}; below is what was last known`, columns),
-      );
+    if (away) lines[1] = terminal.style('bad', clip(`last known at ${clock(away.since, Date.now())}; ${away.why}`, columns));
     screen.draw(lines);
   };
   const look = async (): Promise<void> => {

@@ -106,17 +106,17 @@ suite('attack/upkeep', () => {
 
   test('the daemon dies while the command talks to it: a sentence and a code, no stack', async () => {
     const { client } = stage.world;
-    const terminal = (args: string): string[] => ['script', '-qec', [...aovpn, args].join(' '), '/dev/null'];
     await stage.product.put('slow', certificateProfile({ alwaysOn: false, servers: '198.18.0.99' }), stage.machine());
     const running = {
       watch: client.spawn([...aovpn, 'status', '--watch'], { name: 'watch' }),
       json: client.spawn([...aovpn, 'status', '--watch', '--json'], { name: 'json' }),
-      terminal: client.spawn(terminal('status --watch'), { name: 'terminal' }),
       logs: client.spawn([...aovpn, 'logs', '-f'], { name: 'logs' }),
       up: client.spawn([...aovpn, 'up', 'slow'], { name: 'up' }),
     } satisfies Record<string, Running>;
+    // It has a size of nothing by nothing, and lives over restarts of the daemon.
+    const screen = client.spawn(['script', '-qec', [...aovpn, 'status --watch'].join(' '), '/dev/null'], { name: 'screen' });
     await sleep(1500);
-    for (const [name, { exit }] of Object.entries(running)) assert.equal(exit, undefined, `${name} is at work`);
+    for (const [name, { exit }] of Object.entries({ ...running, screen })) assert.equal(exit, undefined, `${name} is at work`);
     await stage.product.kill();
     for (const [name, command] of Object.entries(running)) {
       const exit = await Promise.race([command.exited, sleep(5000)]);
@@ -124,7 +124,11 @@ suite('attack/upkeep', () => {
       assert.match(command.output(), /daemon (went away|stopped|is not running)/, name);
       assert.doesNotMatch(command.output(), /node:|Error:/, name);
     }
+    await screen.saysWithin(/last known/, 10_000);
+    assert.doesNotMatch(screen.output(), /node:|Error:/);
     await stage.product.start();
+    assert.equal(screen.exit, undefined);
+    await screen.stop();
     await stage.product.remove('slow');
     connectedAt = (await stage.product.waitForState('tunnel', 'up')).connectedAt;
   });
