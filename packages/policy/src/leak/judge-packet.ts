@@ -1,4 +1,4 @@
-import { parsePrefix, prefixContains, sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
+import { formatAddress, parsePrefix, prefixContains, sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import { compileNameMatcher } from '../domain-name.ts';
 import { dnsQuestionName } from './dns-question.ts';
 import { etherType, ipProtocol, type IpPacket, type WatchedPacket } from './packet.ts';
@@ -39,8 +39,10 @@ export type PacketSort = (typeof packetSorts)[number];
 export interface JudgingFacts {
   /** Outer addresses of the gateway. */
   readonly gateways: readonly IpAddress[];
-  /** UDP ports of the gateway besides 500 and 4500. */
+  /** Ports of the gateway besides 500 and 4500. */
   readonly gatewayPorts: readonly number[];
+  /** TCP connections to the gateway that have shown to carry IKE and ESP (RFC 9329): the judge remembers them here. */
+  readonly streams?: Set<string>;
   /** Networks that are directly attached to the links. */
   readonly attached: readonly IpPrefix[];
   /** Where the daemon itself asks whether the network wants a sign-in. */
@@ -73,7 +75,7 @@ export function createJudge(promise: LeakPromise, facts: JudgingFacts): (packet:
   const ports = new Set([500, 4500, ...facts.gatewayPorts]);
   const direct = promise.attachedDirect ? facts.attached.filter(isPrivate) : [];
   const lockdown = promise.kind === 'lockdown';
-  const { questions = [] } = facts;
+  const { questions = [], streams = new Set() } = facts;
 
   return (packet) => {
     if (packet.kind === 'arp') return { sort: 'neighbour', why: 'ARP' };
@@ -85,7 +87,7 @@ export function createJudge(promise: LeakPromise, facts: JudgingFacts): (packet:
     const needed = ofLink(packet, lockdown);
     if (needed) return needed;
     if (facts.gateways.some((gateway) => sameAddress(gateway, packet.destination))) {
-      const own = toGateway(packet, ports);
+      const own = toGateway(packet, ports, streams);
       if (own) return own;
     }
     const question = questionOf(packet);
@@ -134,23 +136,47 @@ function ofLink(packet: IpPacket, lockdown: boolean): PacketJudgement | undefine
 }
 
 /** IKE, ESP and keepalives by their form; whatever else goes to the gateway's address is judged as if it went anywhere. */
-function toGateway(packet: IpPacket, ports: ReadonlySet<number>): PacketJudgement | undefined {
+function toGateway(packet: IpPacket, ports: ReadonlySet<number>, streams: Set<string>): PacketJudgement | undefined {
   const { protocol, destinationPort, payload, payloadLength, fragment } = packet;
   if (protocol === ipProtocol.esp) return { sort: 'esp', why: 'ESP to the gateway' };
+  if (protocol === ipProtocol.tcp) return inStream(packet, ports, streams);
   if (protocol !== ipProtocol.udp) return undefined;
   // The first fragment was judged by its ports; what follows has none.
   if (fragment === 'later') return { sort: 'ike', why: 'fragment of a datagram to the gateway' };
   if (destinationPort === undefined || !ports.has(destinationPort)) return undefined;
   if (payloadLength === 1 && payload[0] === 0xff) return { sort: 'keepalive', why: 'NAT keepalive' };
-  if (looksLikeIke(payload, payloadLength)) return { sort: 'ike', why: 'IKE to the gateway' };
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  if (payload.length < 4) return undefined;
-  const first = view.getUint32(0);
-  if (first === 0) {
-    return looksLikeIke(payload.subarray(4), payloadLength - 4) ? { sort: 'ike', why: 'IKE to the gateway' } : undefined;
+  return looksLikeIke(payload, payloadLength) ? { sort: 'ike', why: 'IKE to the gateway' } : behindMarker(payload, payloadLength);
+}
+
+/**
+ * IKE and ESP in TCP (RFC 9329 §3): a connection begins with its prefix, and each message with its length and the marker of RFC 3948. What
+ * follows in a connection that has begun so is not read: a segment may begin in the middle of a message. One without content tells nobody anything.
+ */
+function inStream(packet: IpPacket, ports: ReadonlySet<number>, streams: Set<string>): PacketJudgement | undefined {
+  const { source, sourcePort, destination, destinationPort, payload, payloadLength } = packet;
+  if (destinationPort === undefined || !ports.has(destinationPort)) return undefined;
+  const judgement: PacketJudgement = { sort: 'ike', why: 'IKE and ESP in TCP to the gateway' };
+  if (payloadLength === 0) return judgement;
+  const stream = [formatAddress(source), sourcePort, formatAddress(destination), destinationPort].join(' ');
+  if (!streams.has(stream)) {
+    const length = ((payload[0] ?? 0) << 8) | (payload[1] ?? 0);
+    const begins = streamPrefix.every((octet, i) => payload[i] === octet);
+    if (!begins && behindMarker(payload.subarray(2), length - 2) === undefined) return undefined;
+    streams.add(stream);
   }
+  return judgement;
+}
+
+/** "IKETCP": RFC 9329 §4. */
+const streamPrefix = [0x49, 0x4b, 0x45, 0x54, 0x43, 0x50] as const;
+
+/** IKE behind four zero octets, or ESP: RFC 3948 §2.1, §2.2. */
+function behindMarker(payload: Uint8Array, length: number): PacketJudgement | undefined {
+  if (payload.length < 4) return undefined;
+  const first = new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(0);
+  if (first === 0) return looksLikeIke(payload.subarray(4), length - 4) ? { sort: 'ike', why: 'IKE to the gateway' } : undefined;
   // SPI above the reserved ones, sequence number, at least a block and an ICV: RFC 4303 §2.
-  return first > 255 && payloadLength >= 28 ? { sort: 'esp', why: 'ESP in UDP to the gateway' } : undefined;
+  return first > 255 && length >= 28 ? { sort: 'esp', why: 'ESP in UDP to the gateway' } : undefined;
 }
 
 /** Version 2.0, an exchange type of RFC 7296, and its own length (§3.1). */

@@ -87,6 +87,7 @@ export class LeakLedger {
   #gatewayPorts: readonly number[] = [];
   #attached: readonly IpPrefix[] = [];
   readonly #questions: PortalQuestion[] = [];
+  readonly #streams = new Set<string>();
   #judge: ((packet: WatchedPacket) => PacketJudgement) | undefined;
   #watched = 0;
   #leaked = 0;
@@ -125,7 +126,7 @@ export class LeakLedger {
     this.#judge = undefined;
   }
 
-  /** An outer address of the gateway, and its UDP port. */
+  /** An outer address of the gateway, and its port. */
   gateway(address: IpAddress, port: number): void {
     if (!this.#gatewayPorts.includes(port)) this.#gatewayPorts = [...this.#gatewayPorts, port];
     if (!this.#gateways.some((known) => sameAddress(known, address))) this.#gateways = [...this.#gateways, address];
@@ -197,6 +198,7 @@ export class LeakLedger {
       gatewayPorts: this.#gatewayPorts,
       attached: this.#attached,
       questions: this.#questions,
+      streams: this.#streams,
     }));
     const judgement = judge(packet);
     if (judgement.sort !== 'leak') return judgement;

@@ -55,6 +55,12 @@ const table: readonly (readonly [string, { readonly etherType: number; readonly 
   ['keepalive', ipPacket(here[4], gateway[4], 17, udp(4500, 4500, Uint8Array.of(0xff))), ['keepalive', 'keepalive', 'keepalive']],
   ['ESP to somebody else', ipPacket(here[4], '203.0.113.9', 17, udp(4500, 4500, esp())), ['leak', 'leak', 'unpromised']],
   ['text on the gateway’s port', ipPacket(here[4], gateway[4], 17, udp(4500, 4500, payload)), ['leak', 'leak', 'unpromised']],
+  ['the beginning of TCP to the gateway’s port', ipPacket(here[6], gateway[6], 6, tcp(40000, 4500)), ['ike', 'ike', 'ike']],
+  [
+    'text in TCP to the gateway’s port',
+    ipPacket(here[4], gateway[4], 6, tcp(40000, 4500, payload)),
+    ['leak', 'leak', 'unpromised'],
+  ],
   ['a web page of the gateway’s address', ipPacket(here[4], gateway[4], 6, tcp(40000, 80)), ['leak', 'leak', 'unpromised']],
   ['an echo to the gateway', ipPacket(here[6], gateway[6], 58, Uint8Array.of(128, 0, 0, 0)), ['leak', 'leak', 'unpromised']],
   ['UDP to the internet', ipPacket(here[4], '198.18.0.80', 17, udp(40000, 9, payload)), ['leak', 'leak', 'unpromised']],
@@ -148,6 +154,22 @@ suite('judging packets', () => {
       assert.deepEqual([verdict('lockdown'), verdict('force'), verdict('split')], [lockdown, forced, divided]);
     });
   }
+
+  /* RFC 9329 §3, §4: IKETCP, then messages with their length, whatever segments they are cut into */
+  test('a TCP connection that has begun as IKE and ESP do goes on so; another one beside it does not', () => {
+    const judge = createJudge(promises.lockdown, { ...facts, streams: new Set() });
+    const sortOf = (port: number, content: Uint8Array): string => {
+      const { etherType, octets } = ipPacket(here[4], gateway[4], 6, tcp(port, 4500, content));
+      return judge(readPacket(etherType, octets)).sort;
+    };
+    const message = Uint8Array.from([0, 34, 0, 0, 0, 0, ...ike()]);
+    assert.equal(sortOf(40_000, payload), 'leak');
+    assert.equal(sortOf(40_000, Uint8Array.from([...new TextEncoder().encode('IKETCP'), ...message])), 'ike');
+    assert.equal(sortOf(40_000, payload), 'ike', 'the middle of a message');
+    assert.equal(sortOf(40_001, payload), 'leak');
+    assert.equal(sortOf(40_001, message), 'ike', 'its beginning was before the capture');
+    assert.equal(sortOf(40_001, payload), 'ike');
+  });
 
   test('reads whatever octets come, and never takes what it cannot read for harmless', () => {
     const judge = createJudge(promises.lockdown, facts);
