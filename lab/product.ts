@@ -30,7 +30,9 @@ export const repository = (...parts: readonly string[]): string =>
 const interpreterOptions = readFileSync(repository('packages/daemon/bin/aovpnd.mjs'), 'utf8')
   .split('\n', 1)[0]!
   .split(' ')
-  .filter((word) => word.startsWith('--'));
+  .filter((word) => word.startsWith('--'))
+  // With a small young generation Node crashes at most starts under emulation; see kernel/guest-flags.cjs.
+  .filter((word) => process.env['AOVPN_LAB_ESP'] !== 'kernel' || !word.startsWith('--max-semi-space-size'));
 
 export interface StartOptions {
   /** Further arguments of aovpnd. */
