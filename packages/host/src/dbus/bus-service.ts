@@ -11,16 +11,21 @@ export interface BusService {
 }
 
 /**
- * Asks a service of the system bus, over a connection of its own. The service is not started for it.
+ * Asks a service of the system bus, over a connection of its own.
+ * @param starts the bus may start the service for the question; otherwise one that does not run is not asked
  * @returns undefined when there is no such bus, or the service is not on it
  * @throws {Error} what `ask` throws, or why the bus does not let us in
  */
-export async function askService<T>(name: string, ask: (service: BusService) => Promise<T>): Promise<T | undefined> {
+export async function askService<T>(
+  name: string,
+  ask: (service: BusService) => Promise<T>,
+  { starts = false }: { readonly starts?: boolean } = {},
+): Promise<T | undefined> {
   const socket = systemBusSocket();
   if (socket === undefined) return undefined;
   const bus = await connectBus(socket);
   try {
-    if (!(await hasOwner(bus, name))) return undefined;
+    if (!starts && !(await hasOwner(bus, name))) return undefined;
     const service: BusService = {
       call: (path, of, member, signature = '', body = []) =>
         bus.call({ destination: name, path, interface: of, member, signature, body }),
@@ -34,6 +39,11 @@ export async function askService<T>(name: string, ask: (service: BusService) => 
   } finally {
     bus.close();
   }
+}
+
+/** The strings of a list. */
+export function stringsOf(value: DbusValue): readonly string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
 }
 
 /** Whether a service is on the system bus now. */

@@ -1,5 +1,4 @@
-import { askService } from '../dbus/bus-service.ts';
-import type { DbusValue } from '../dbus/marshal.ts';
+import { askService, stringsOf } from '../dbus/bus-service.ts';
 
 const service = 'org.freedesktop.NetworkManager';
 const maxDevices = 64;
@@ -10,13 +9,13 @@ export async function readNetworkManagerDomains(): Promise<readonly { readonly d
     const found = await askService(service, async (manager) => {
       const domains: { device: string; domain: string }[] = [];
       const devices = await manager.get('/org/freedesktop/NetworkManager', service, 'Devices');
-      for (const path of strings(devices).slice(0, maxDevices)) {
+      for (const path of stringsOf(devices).slice(0, maxDevices)) {
         const device = await manager.get(path, `${service}.Device`, 'Interface');
         for (const family of ['4', '6']) {
           const config = await manager.get(path, `${service}.Device`, `Ip${family}Config`);
           if (typeof device !== 'string' || typeof config !== 'string' || config === '/') continue;
           for (const property of ['Domains', 'Searches'])
-            for (const domain of strings(await manager.get(config, `${service}.IP${family}Config`, property)))
+            for (const domain of stringsOf(await manager.get(config, `${service}.IP${family}Config`, property)))
               domains.push({ device, domain });
         }
       }
@@ -27,8 +26,4 @@ export async function readNetworkManagerDomains(): Promise<readonly { readonly d
     // It went away meanwhile, or speaks another dialect; other sources may know.
     return [];
   }
-}
-
-function strings(value: DbusValue): readonly string[] {
-  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
 }
