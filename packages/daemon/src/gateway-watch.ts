@@ -52,7 +52,7 @@ export class GatewayWatch {
     if (this.#ports.polls || this.#startedAt === undefined) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      void this.#heedSilence();
+      void this.#look().then((stats) => this.#heedSilence(stats));
     }, answerMs);
   }
 
@@ -74,14 +74,18 @@ export class GatewayWatch {
   }
 
   async #lookForOneWayTraffic(): Promise<void> {
-    const { packetsOut = 0 } = (await this.#ports.stats().catch(() => undefined)) ?? {};
+    const stats = await this.#look();
+    const { packetsOut = 0 } = stats ?? {};
     const sent = packetsOut > this.#packetsOut;
     this.#packetsOut = packetsOut;
-    if (sent) await this.#heedSilence();
+    if (sent) this.#heedSilence(stats);
   }
 
-  async #heedSilence(): Promise<void> {
-    const { lastInboundAt } = (await this.#ports.stats().catch(() => undefined)) ?? {};
-    if (performance.now() - (lastInboundAt ?? this.#startedAt ?? Infinity) > silenceMs) this.hint();
+  #heedSilence(stats: DataPlaneStats | undefined): void {
+    if (performance.now() - (stats?.lastInboundAt ?? this.#startedAt ?? Infinity) > silenceMs) this.hint();
+  }
+
+  #look(): Promise<DataPlaneStats | undefined> {
+    return this.#ports.stats().catch(() => undefined);
   }
 }

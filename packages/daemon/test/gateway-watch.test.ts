@@ -1,17 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, suite, test } from 'node:test';
-import type { DataPlaneStats } from '@aovpn/esp';
 import { GatewayWatch } from '../src/gateway-watch.ts';
-
-const nothing: DataPlaneStats = {
-  bytesIn: 0,
-  bytesOut: 0,
-  packetsIn: 0,
-  packetsOut: 0,
-  lastInboundAt: undefined,
-  dropped: { replay: 0, authentication: 0, malformed: 0, unknownSpi: 0, policy: 0, noSa: 0, tooBig: 0 },
-  children: [],
-};
+import { noTraffic } from './no-traffic.ts';
 
 suite('a watch over the gateway', () => {
   let asked = 0;
@@ -36,7 +26,7 @@ suite('a watch over the gateway', () => {
       polls,
       stats: () => {
         looked++;
-        return Promise.resolve({ ...nothing, packetsOut: looked, ...(lastInboundAt !== undefined && { lastInboundAt }) });
+        return Promise.resolve({ ...noTraffic, packetsOut: looked, ...(lastInboundAt !== undefined && { lastInboundAt }) });
       },
       probe: () => Promise.resolve(false),
       ask: () => asked++,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseAddress } from '@aovpn/bytes';
-import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath } from '@aovpn/esp';
+import type { DataPlane, DataPlaneEvent, OuterPath } from '@aovpn/esp';
 import { createEapCrypto, createIkeCrypto, HostError } from '@aovpn/host';
 import { compileIkeConfig, defaultConnectionSettings, problem as problemNamed, type Problem } from '@aovpn/supervisor';
 import { parseProfile } from '@aovpn/profile';
@@ -10,21 +10,12 @@ import { Log } from '../src/log.ts';
 import { problemOfError } from '../src/problem-error.ts';
 import type { TunnelPorts, TunnelReport } from '../src/tunnel-port.ts';
 import { Tunnel } from '../src/tunnel.ts';
+import { noTraffic } from './no-traffic.ts';
 
 const xml = `<VPNProfile><NativeProfile><Servers>vpn.example</Servers><NativeProtocolType>IKEv2</NativeProtocolType>
 <Authentication><MachineMethod>Certificate</MachineMethod></Authentication></NativeProfile></VPNProfile>`;
 const gateway = parseAddress('192.0.2.1')!;
 const path: OuterPath = { local: parseAddress('192.0.2.10')!, localPort: 40_000, remote: gateway, remotePort: 4500 };
-const stats: DataPlaneStats = {
-  bytesIn: 0,
-  bytesOut: 0,
-  packetsIn: 0,
-  packetsOut: 0,
-  lastInboundAt: undefined,
-  dropped: { replay: 0, authentication: 0, malformed: 0, unknownSpi: 0, policy: 0, noSa: 0, tooBig: 0 },
-  children: [],
-};
-
 /** A data plane that writes down what is asked of it, and fails where it is told to. */
 function makePlane(fails: Partial<Record<keyof DataPlane, Error>> = {}) {
   const calls: string[] = [];
@@ -42,7 +33,7 @@ function makePlane(fails: Partial<Record<keyof DataPlane, Error>> = {}) {
     installChild: () => act('installChild', undefined),
     useChild: () => act('useChild', undefined),
     removeChild: () => act('removeChild', undefined),
-    stats: () => act('stats', stats),
+    stats: () => act('stats', noTraffic),
     close: () => act('close', undefined),
   };
   return { plane, calls };
