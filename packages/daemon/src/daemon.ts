@@ -630,7 +630,8 @@ export class Daemon {
     const ways = (this.#network.facts?.defaultRoutes ?? []).map(
       ({ family, device, gateway }) => `${family} ${device} ${gateway ? formatAddress(gateway) : ''}`,
     );
-    this.portal.heed(wantsPortal(this.#loop.state, this.intents()), ways.join('\n'));
+    const needed = wantsPortal(this.#loop.state, (name) => this.store.get(name)?.intent);
+    this.portal.heed(needed, ways.join('\n'));
   }
 
   async #openLockdown(change: Pick<LockdownControl, 'questions'> | Pick<LockdownControl, 'portal'>): Promise<void> {
