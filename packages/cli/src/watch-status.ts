@@ -54,7 +54,7 @@ export async function watchScreen({ client, positionals, terminal }: Invocation,
     // Of one that was named there is room for all that is known.
     const only = positionals.length === 1 && current.connections.length === 1 && away === undefined;
     const details = only ? statusText(current, positionals, { ...terminal, columns }, now).split('\n') : [];
-    if (details.length > 0 && lines.length + details.length < rows) lines.splice(-2, 0, '', ...details.map((line) => line));
+    if (details.length > 0 && lines.length + details.length < rows) lines.splice(-2, 0, '', ...details);
     if (away) lines[1] = terminal.style('bad', clip(`last known at ${clock(away.since, Date.now())}; ${away.why}`, columns));
     screen.draw(lines);
   };
