@@ -166,11 +166,12 @@ inOwnNamespace(import.meta.url, () => {
       const socket = connect({ host: stubText, port: 53 });
       try {
         await once(socket, 'connect');
-        configure(rule('wait'));
-        const question = query('intranet.corp.example', 0x1234);
+        // A name of its own: what the stub has not read yet of the flood before asks for others.
+        configure(rule('wait', '.tcp.example'));
+        const question = query('intranet.tcp.example', 0x1234);
         socket.write(Uint8Array.from([0, question.length, ...question]));
         await until('it waits', () => asked.length === 1);
-        configure(rule('refuse'));
+        configure(rule('refuse', '.tcp.example'));
         const [answer] = (await once(socket, 'data')) as [Buffer];
         assert.deepEqual([answer.readUInt16BE(2), answer[5]! & 0x0f], [0x1234, 2]);
       } finally {
