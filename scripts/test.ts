@@ -1,5 +1,6 @@
 // `npm test`: the gate, then every test that needs no special hardware. Extra arguments are globs to run instead of all.
 import { spawnSync } from 'node:child_process';
+import path from 'node:path';
 import process from 'node:process';
 
 const globs = [
@@ -26,6 +27,7 @@ const tests = spawnSync(
     '--test-reporter=spec',
     ...(wanted.length > 0 ? wanted : globs),
   ],
-  { stdio: 'inherit' },
+  // Each test file is a process of its own: what one has compiled, the next one finds (half of the start of most of them).
+  { stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: path.resolve('.build/compile-cache') } },
 );
 process.exit(tests.status ?? 1);
