@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
+import { silenceMs } from '@aovpn/esp';
 import { openUserspaceDataPlane } from '../../src/data-plane/open-userspace.ts';
 import { dataPlaneCompliance } from './compliance.ts';
-import { makeNetWorld } from './net-world.ts';
-import { openStation } from './plane-fixture.ts';
+import { inner, makeNetWorld } from './net-world.ts';
+import { UdpPeer } from './inner-traffic.ts';
+import { bringUp, openStation, ScriptedGateway, udpPacket } from './plane-fixture.ts';
 
 dataPlaneCompliance('userspace', openUserspaceDataPlane, { counts: 'all', longTransfer: 60_000_000, narrowPath: 1300 });
 
@@ -25,6 +27,32 @@ suite('userspace: rest', () => {
       }
     } finally {
       await station.plane.close();
+      world.remove();
+    }
+  });
+
+  test('packets that leave while nothing comes in are told of, and none before the silence is long enough', async () => {
+    const world = makeNetWorld();
+    const gateway = await ScriptedGateway.meet(openUserspaceDataPlane, world);
+    try {
+      await bringUp(gateway.station, world.a, 'a');
+      await gateway.install();
+      const peer = await UdpPeer.open(world.a, inner.a[4], 5201);
+      gateway.send(gateway.seal(udpPacket(inner.b[4].bytes, inner.a[4].bytes, 6002, 5201, Uint8Array.of(1))));
+      await peer.received.take('a packet from the gateway');
+      const heardAt = performance.now();
+      gateway.station.events.clear();
+      const sender = setInterval(() => peer.send(Uint8Array.of(2), inner.b[4], 6001), 100);
+      try {
+        await gateway.station.events.take('word of the silence', ({ kind }) => kind === 'unanswered', 30_000);
+      } finally {
+        clearInterval(sender);
+        peer.close();
+      }
+      // When it was heard is known to the receiver, a moment before us.
+      assert.ok(performance.now() - heardAt > silenceMs - 1000, `${performance.now() - heardAt} ms`);
+    } finally {
+      await gateway.close();
       world.remove();
     }
   });
