@@ -1,7 +1,6 @@
 import { concat, encodeUtf8, equal, Writer } from '@aovpn/bytes';
 import { decodeSignatureAuth, encodeSignatureAuth } from '../src/crypto/auth-signature.ts';
 import { deriveChildKeys, mixPpk, resumedAuth, sharedKeyAuth, signedOctets } from '../src/crypto/keymat.ts';
-import { solvesPuzzle } from '../src/crypto/puzzle.ts';
 import { notify, pick, pickAll, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
 import { encodePayloadBody } from '../src/message/encode.ts';
 import type { Identity, Message, Payload } from '../src/message/payload.ts';
@@ -84,7 +83,6 @@ export class ResponderAuth {
     // The second IDi of several authentications comes alone (RFC 4739 §3).
     if (idi && !auth && this.#authRequest) return this.#startEap();
     if (idi) this.#authRequest = message;
-    if (idi && this.#options.puzzle?.where === 'auth' && !this.#isSolved(ike, message, init)) return [notify(24)];
     if (ike.resumed) return this.#answerResumed(ike, message, init);
     if (idi && !auth) return this.#answerEapStart(ike, payloads, init);
     if (idi) return this.#answerFirst(ike, message, init);
@@ -152,14 +150,6 @@ export class ResponderAuth {
     if (!this.#options.eap) return [notify(24)];
     this.#eap = this.#options.eapServer ?? new MsChapServer(credentials.user, credentials.password, this.#crypto.random(16));
     return [{ kind: 'EAP', packet: this.#eap.answer(undefined) }];
-  }
-
-  /** RFC 8019 §7.2: the solution comes first of all; who brings none does not know puzzles. */
-  #isSolved(ike: ResponderIke, { payloads }: Message, { nonceR }: InitExchange): boolean {
-    const [first] = payloads;
-    const puzzle = { prf: ike.suite.prf, difficulty: this.#options.puzzle!.difficulty };
-    if (first?.kind === 'PS') return solvesPuzzle(this.#crypto, puzzle, concat(nonceR, ike.spiR), first.solution);
-    return !pick(payloads, 'PS');
   }
 
   /** What the client's PPK_IDENTITY comes to; with an agreement the keys change from here on. */

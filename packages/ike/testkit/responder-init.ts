@@ -46,7 +46,7 @@ export class ResponderInit {
     const given = pickNotify(payloads, 16390);
     const { puzzle } = this.#responder.options;
     if (puzzle?.where === 'init' && !(given && equal(given.data, cookie) && this.#isSolved(payloads, cookie)))
-      return void reply(none, [notify(16390, cookie), notify(16434, Uint8Array.of(0, 5, puzzle.difficulty))]);
+      return void reply(none, [notify(16390, cookie), notify(16434, Uint8Array.of(0, puzzle.prf ?? 5, puzzle.difficulty))]);
     if (this.#responder.options.cookie && !(given && equal(given.data, cookie))) return void reply(none, [notify(16390, cookie)]);
     const ke = pick(payloads, 'KE')!;
     const offered = pick(payloads, 'SA')!.proposals.map((proposal) => ({ ...proposal, spi: new Uint8Array(8).fill(1) }));
@@ -76,7 +76,7 @@ export class ResponderInit {
       ...(this.#responder.options.multipleAuth ? [notify(16404)] : []),
       ...(this.#responder.options.childless ? [notify(16418)] : []),
       ...this.#ppkNotify(payloads),
-      ...(puzzle?.where === 'auth' ? [notify(16434, Uint8Array.of(0, 5, puzzle.difficulty))] : []),
+      ...(puzzle?.where === 'auth' ? [notify(16434, Uint8Array.of(0, puzzle.prf ?? 5, puzzle.difficulty))] : []),
       ...(this.#responder.options.authMethods
         ? [notify(16443, encodeAuthAnnouncements(this.#responder.options.authMethods))]
         : []),
@@ -110,8 +110,8 @@ export class ResponderInit {
   /** Whoever brings no solution is a client that does not know puzzles, and is served when there is time: here, always. */
   #isSolved(payloads: readonly Payload[], cookie: Uint8Array): boolean {
     const solved = pick(payloads, 'PS');
-    const { difficulty } = this.#responder.options.puzzle!;
-    return !solved || solvesPuzzle(this.#responder.crypto, { prf: 5, difficulty }, cookie, solved.solution);
+    const { difficulty, prf = 5 } = this.#responder.options.puzzle!;
+    return !solved || solvesPuzzle(this.#responder.crypto, { prf, difficulty }, cookie, solved.solution);
   }
 
   /** One of the two that the client knows (RFC 9867 §3.1). */

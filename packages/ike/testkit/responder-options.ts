@@ -31,8 +31,8 @@ export interface ResponderOptions {
   rawKey?: 'sent' | 'known';
   /** RFC 4739: a certificate first, then EAP. */
   multipleAuth?: boolean;
-  /** RFC 8019: work that it wants done, with the cookie or before IKE_AUTH. */
-  puzzle?: { readonly where: 'init' | 'auth'; readonly difficulty: number };
+  /** RFC 8019: work that it wants done, with the cookie or before IKE_AUTH; the latter without exception (§7.2.4). */
+  puzzle?: { readonly where: 'init' | 'auth'; readonly difficulty: number; readonly prf?: number };
   /** RFC 6023 */
   childless?: boolean;
   /** RFC 8784 */

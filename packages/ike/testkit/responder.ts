@@ -1,7 +1,8 @@
-import { equal } from '@aovpn/bytes';
+import { concat, equal } from '@aovpn/bytes';
 import type { ChildProposalConfig, IkeProposalConfig } from '../src/machine/contract.ts';
+import { solvesPuzzle } from '../src/crypto/puzzle.ts';
 import { notify, pickAll, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
-import { decodeHeader } from '../src/message/header.ts';
+import { decodeHeader, type DecodedHeader } from '../src/message/header.ts';
 import { openDatagram } from '../src/message/open.ts';
 import type { Message, Payload } from '../src/message/payload.ts';
 import { sealMessage } from '../src/message/seal.ts';
@@ -134,6 +135,7 @@ export class Responder {
     if (header.exchange === RESUME) return this.#init.receiveResume(datagram);
     const ike = this.ikes.find(({ spiI, spiR }) => equal(spiI, header.spiI) && equal(spiR, header.spiR));
     if (!ike) return;
+    if (!this.#isWorkDone(ike, header, datagram)) return;
     const outcome = openDatagram(this.crypto, datagram, { suite: ike.suite, keys: ike.receive, reassembly: ike.reassembly });
     if (outcome.kind === 'ignore') {
       // Asked under the keys of before an IKE_INTERMEDIATE: its answer is lost.
@@ -166,6 +168,20 @@ export class Responder {
     if (header.exchange === INTERMEDIATE && impaired) ike.asked = datagram;
     if (header.exchange === INTERMEDIATE && impaired)
       this.#additional.complete(ike, this.#init.exchange!, message, outcome.authenticated!, impaired);
+  }
+
+  /**
+   * Whether the first IKE_AUTH request brings what was asked for, as can be seen before anything is decrypted (RFC 8019 §7.2.2): a PS payload
+   * right behind the header. Of fragments the first one has it, and these come in order.
+   */
+  #isWorkDone(ike: ResponderIke, header: DecodedHeader, datagram: Uint8Array): boolean {
+    const { puzzle } = this.options;
+    const isFirst = !this.heard.some((message) => message.header.exchange === AUTH) && !ike.reassembly.request;
+    if (puzzle?.where !== 'auth' || header.exchange !== AUTH || !isFirst) return true;
+    if (header.nextPayload !== 54 || (datagram[28] !== 46 && datagram[28] !== 53)) return false;
+    const solution = datagram.subarray(32, 28 + ((datagram[30]! << 8) | datagram[31]!));
+    const text = concat(this.#init.exchange!.nonceR, ike.spiR);
+    return solvesPuzzle(this.crypto, { prf: puzzle.prf ?? 5, difficulty: puzzle.difficulty }, text, solution);
   }
 
   #answer(ike: ResponderIke, message: Message): readonly Payload[] {

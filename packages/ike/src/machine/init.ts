@@ -95,6 +95,8 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
   const { payloads } = message;
   const cookie = pickNotify(payloads, NotifyType.COOKIE);
   if (cookie && !pick(payloads, 'SA')) return processCookie(turn, init, cookie.data, readPuzzle(payloads));
+  // RFC 8019 §7.1.2: a puzzle without the cookie that it is about is malformed.
+  if (!pick(payloads, 'SA') && pickNotify(payloads, NotifyType.PUZZLE)) return debug(turn, 'a puzzle without a cookie: ignored');
   const redirect = pickNotify(payloads, NotifyType.REDIRECT);
   if (redirect && !pick(payloads, 'SA')) return processInitRedirect(turn, init, redirect.data);
   const error = pickError(payloads);

@@ -35,11 +35,10 @@ export function startAuthSolved(
   initResponse: Uint8Array,
   intAuth: Uint8Array,
 ): void {
-  const { difficulty } = turn.sa.peer.puzzle ?? {};
-  const { protection, spiR } = currentOf(turn.sa);
-  if (difficulty === undefined) return startAuth(turn, init, nonceR, initResponse, intAuth);
-  // RFC 8019 §7.2.1: the PRF is the one that was agreed upon.
-  const question = askForSolution(turn, { prf: protection!.suite.prf, difficulty }, concat(nonceR, spiR));
+  const { puzzle } = turn.sa.peer;
+  if (!puzzle) return startAuth(turn, init, nonceR, initResponse, intAuth);
+  // RFC 8019 §7.2.3. The PRF is the puzzle's own, and need not be the one of the IKE SA (§8.1).
+  const question = askForSolution(turn, puzzle, concat(nonceR, currentOf(turn.sa).spiR));
   const until = turn.now + puzzleMs;
   update(turn, { phase: { name: 'auth-await-puzzle', init, nonceR, initResponse, intAuth, question, until } });
 }

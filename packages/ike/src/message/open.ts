@@ -1,4 +1,4 @@
-import { Reader } from '@aovpn/bytes';
+import { concat, Reader } from '@aovpn/bytes';
 import type { IkeCrypto } from '../crypto/port.ts';
 import { describeError, type IkeProtocolError } from '../registry/error.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
@@ -48,7 +48,8 @@ export function openDatagram(crypto: IkeCrypto, datagram: Uint8Array, context: O
   const octets = Uint8Array.from(datagram);
   const decoded = decodeHeader(octets);
   if (!decoded) return { kind: 'ignore', why: 'not an IKEv2 message' };
-  const encrypted = decoded.nextPayload === PayloadType.SK || decoded.nextPayload === PayloadType.SKF;
+  const at = encryptedPayloadAt(octets, decoded);
+  const encrypted = at !== undefined;
   // RFC 7296 §1.2, §3.14, RFC 5723 §4.3.2: what begins an IKE SA is never encrypted, everything after it always.
   const begins = decoded.exchange === ExchangeType.IKE_SA_INIT || decoded.exchange === ExchangeType.IKE_SESSION_RESUME;
   if (encrypted === begins) {
@@ -62,45 +63,59 @@ export function openDatagram(crypto: IkeCrypto, datagram: Uint8Array, context: O
   }
   if (!context.suite || !context.keys) return { kind: 'ignore', why: 'encrypted before there are keys' };
   try {
-    return openEncrypted(crypto, octets, decoded, context.suite, context.keys, context.reassembly);
+    return openEncrypted(crypto, octets, decoded, at, context.suite, context.keys, context.reassembly);
   } catch (problem) {
     if (!(problem instanceof MalformedError)) throw problem;
     return { kind: 'refuse', header, error: problem.error, reassembly: withoutFragmentsOf(context.reassembly, header) };
   }
 }
 
+/**
+ * Where the encrypted payload is, SK or SKF: the first one, but for the solution of a puzzle, which stands before it (RFC 8019 §7.2.2).
+ * undefined without one.
+ */
+function encryptedPayloadAt(octets: Uint8Array, { nextPayload, exchange }: DecodedHeader): number | undefined {
+  let at = ikeHeaderLength;
+  let type = nextPayload;
+  if (type === PayloadType.PS && exchange === ExchangeType.IKE_AUTH && octets.length >= at + payloadHeaderLength) {
+    type = octets[at]!;
+    at += Math.max(payloadHeaderLength, (octets[at + 2]! << 8) | octets[at + 3]!);
+  }
+  return type === PayloadType.SK || type === PayloadType.SKF ? at : undefined;
+}
+
 function openEncrypted(
   crypto: IkeCrypto,
   octets: Uint8Array,
   decoded: DecodedHeader,
+  at: number,
   suite: IkeSuite,
   keys: DirectionKeys,
   reassembly: Reassembly,
 ): OpenOutcome {
   const header = headerOf(decoded);
-  const isFragment = decoded.nextPayload === PayloadType.SKF;
-  const prefixLength = ikeHeaderLength + payloadHeaderLength + (isFragment ? fragmentHeaderLength : 0);
+  const inClear = octets.slice(ikeHeaderLength, at);
+  const isFragment = (inClear[0] ?? decoded.nextPayload) === PayloadType.SKF;
+  const prefixLength = at + payloadHeaderLength + (isFragment ? fragmentHeaderLength : 0);
   if (octets.length < prefixLength) return { kind: 'ignore', why: 'encrypted payload shorter than its header' };
-  const reader = new Reader(octets.subarray(ikeHeaderLength, prefixLength), 'encrypted payload');
-  const nextPayload = reader.u8();
+  const reader = new Reader(octets.subarray(at, prefixLength), 'encrypted payload');
+  const first = reader.u8();
   reader.u8();
-  // RFC 7296 §3.14: the encrypted payload is the last one, and here also the first.
-  if (reader.u16() !== octets.length - ikeHeaderLength)
-    return { kind: 'ignore', why: 'encrypted payload does not fill the message' };
+  // RFC 7296 §3.14: the encrypted payload is the last one.
+  if (reader.u16() !== octets.length - at) return { kind: 'ignore', why: 'encrypted payload does not fill the message' };
 
-  const payloads = unprotect(crypto, suite, keys, octets.subarray(0, prefixLength), octets.subarray(prefixLength));
-  if (!payloads) return { kind: 'ignore', why: 'integrity check failed' };
+  const opened = unprotect(crypto, suite, keys, octets.subarray(0, prefixLength), octets.subarray(prefixLength));
+  if (!opened) return { kind: 'ignore', why: 'integrity check failed' };
+  // What stood before it was authenticated with it, and from here on is the first of its payloads.
+  const nextPayload = inClear.length > 0 ? PayloadType.PS : first;
+  if (inClear.length > 0) inClear[0] = first;
+  const payloads = inClear.length > 0 ? concat(inClear, opened) : opened;
   const complete = (firstType: number, inner: Uint8Array, rest: Reassembly): OpenOutcome => {
     const outcome = finish(header, firstType, inner, rest);
     if (outcome.kind !== 'message' || decoded.exchange !== ExchangeType.IKE_INTERMEDIATE) return outcome;
     return {
       ...outcome,
-      authenticated: intermediateOctets(
-        octets.subarray(0, ikeHeaderLength),
-        firstType,
-        isFragment ? 0 : octets[ikeHeaderLength + 1]!,
-        inner,
-      ),
+      authenticated: intermediateOctets(octets.subarray(0, ikeHeaderLength), firstType, isFragment ? 0 : octets[at + 1]!, inner),
     };
   };
   if (!isFragment) return complete(nextPayload, payloads, withoutFragmentsOf(reassembly, header));

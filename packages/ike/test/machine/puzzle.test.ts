@@ -89,6 +89,20 @@ suite('a puzzle in IKE_SA_INIT (RFC 8019 §7.1)', () => {
     assertSameIke(pair);
   });
 
+  test('one without the cookie that it is about is ignored: the request goes on', () => {
+    let times = 0;
+    const impair = (payloads: readonly Payload[]) => (times++ === 0 ? payloads.slice(1) : payloads);
+    const pair = createPair(certificateConfig, { ...inInit, impair });
+    talk(pair);
+    assert.equal(pair.client.phase, 'init-await-response', 'neither believed nor held against the gateway');
+    pair.client.advance(certificateConfig.retransmit.firstMs);
+    talk(pair);
+    pair.client.advance(cookieWaitMs);
+    talk(pair);
+    assert.equal(pair.client.phase, 'open');
+    assert.equal(pair.client.count('solve-puzzle'), 1);
+  });
+
   /** The client's first request as it was on the wire. */
   function rawOf(pair: ReturnType<typeof createPair>): Uint8Array {
     pair.client.advance(0);
@@ -99,11 +113,11 @@ suite('a puzzle in IKE_SA_INIT (RFC 8019 §7.1)', () => {
 
 /*
  * HDR, SA, KE, Ni -->                         <-- HDR, SA, KE, Nr, N(PUZZLE)
- * HDR, SK { PS, IDi, … } -->                  <-- HDR, SK { IDr, … }
+ * HDR, PS, SK { IDi, … } -->                  <-- HDR, SK { IDr, … }
  */
 suite('a puzzle for IKE_AUTH (RFC 8019 §7.2)', () => {
   for (const [name, config] of Object.entries({ certificate: certificateConfig, EAP: eapConfig, hybrid: hybridConfig })) {
-    test(`${name}: the solution is the first payload`, () => {
+    test(`${name}: the solution goes before the encrypted payload, with the first request alone`, () => {
       const { ikeProposals, childProposals } = config;
       const pair = established(config, { ...inAuth, ikeProposals, childProposals });
       const auth = pair.responder.heard.filter(({ header }) => header.exchange === 35).map(describe);
@@ -114,17 +128,59 @@ suite('a puzzle for IKE_AUTH (RFC 8019 §7.2)', () => {
     });
   }
 
-  test('a host that does not get through with it: IKE_AUTH without', () => {
+  test('in fragments it goes with the first, and every datagram keeps within its size', () => {
+    const config = { ...certificateConfig, fragmentSize: 300 };
+    const pair = createPair(config, inAuth);
+    toResponder(pair);
+    toClient(pair);
+    const fragments = pair.client.take();
+    assert.ok(fragments.length > 1);
+    assert.deepEqual(
+      fragments.map((datagram) => datagram[16]),
+      [54, ...fragments.slice(1).map(() => 53)],
+      'Next Payload of the header: PS, then SKF',
+    );
+    assert.equal(fragments[0]![28], 53, 'PS points at SKF');
+    for (const datagram of fragments) assert.ok(datagram.length + 4 <= 300);
+    pair.responder.receive(...fragments);
+    talk(pair);
+    assert.equal(pair.client.phase, 'open');
+    assertSameIke(pair);
+  });
+
+  test('its PRF is the one that the puzzle names, not that of the IKE SA (§8.1)', () => {
+    const pair = established(certificateConfig, { puzzle: { where: 'auth', difficulty: 8, prf: 7 } });
+    assert.deepEqual(pair.client.last('solve-puzzle')!.puzzle, { prf: 7, difficulty: 8 });
+    assert.equal(pair.client.sa.associations[0]!.protection!.suite.prf, 5);
+  });
+
+  test('changed on the way it does not pass: what stands before the encrypted payload is authenticated', () => {
+    const pair = createPair(certificateConfig, { puzzle: { where: 'auth', difficulty: 0 } });
+    toResponder(pair);
+    toClient(pair);
+    const [request] = pair.client.take();
+    const changed = request!.slice();
+    changed[32]! ^= 1;
+    pair.responder.receive(changed);
+    assert.equal(pair.responder.take().length, 0);
+    pair.responder.receive(request!);
+    talk(pair);
+    assert.equal(pair.client.phase, 'open');
+  });
+
+  test('a host that does not get through with it: IKE_AUTH without, which such a gateway need not answer', () => {
     const pair = createPair(certificateConfig, inAuth);
     pair.client.host.work = false;
     talk(pair);
     assert.equal(pair.client.phase, 'auth-await-puzzle');
     pair.client.advance(puzzleMs);
     talk(pair);
-    assert.equal(pair.client.phase, 'open');
+    assert.equal(pair.client.phase, 'auth-await-response');
+    pair.client.advance(60_000);
+    assert.equal(pair.client.end?.kind, 'failed');
   });
 
-  test('a gateway that finds it wrong ends the attempt', () => {
+  test('a gateway that finds it wrong does not answer', () => {
     const impair = (payloads: readonly Payload[], { header }: Message) =>
       header.exchange === 34
         ? payloads.map((payload) =>
@@ -133,11 +189,12 @@ suite('a puzzle for IKE_AUTH (RFC 8019 §7.2)', () => {
         : payloads;
     const pair = createPair(certificateConfig, { puzzle: { where: 'auth', difficulty: 16 }, impair });
     talk(pair);
+    pair.client.advance(60_000);
     assert.equal(pair.client.end?.kind, 'failed');
   });
 });
 
-suite('solutions of puzzles (RFC 8019 §4)', () => {
+suite('solutions of puzzles (RFC 8019 §7.1.3)', () => {
   const crypto = createTestCrypto();
   const puzzle = { prf: 5, difficulty: 0 };
   const text = Uint8Array.of(1);
