@@ -16,8 +16,13 @@ export interface KeyMaterial {
   readonly machine?: Credential;
 }
 
+type KeySettings = Pick<
+  ProfileSettings,
+  'sharedKeyFile' | 'ppkFile' | 'gatewayKey' | 'machineCertificate' | 'machineKey' | 'rawKey'
+>;
+
 /** The files of it, as written. */
-export function keyMaterialFiles(settings: ProfileSettings): readonly string[] {
+export function keyMaterialFiles(settings: KeySettings): readonly string[] {
   const { sharedKeyFile, ppkFile, gatewayKey, machineCertificate, machineKey } = settings;
   return [sharedKeyFile, ppkFile, gatewayKey, machineCertificate, machineKey].filter((file) => file !== undefined);
 }
@@ -28,18 +33,14 @@ export function goesWithoutCertificate({ sharedKeyFile, rawKey }: ProfileSetting
 }
 
 /** @throws {HostError} what is wrong with a file, and what to do about it */
-export async function loadKeyMaterial(
-  settings: ProfileSettings,
-  { key }: CredentialPaths,
-  configDir: string,
-): Promise<KeyMaterial> {
+export async function loadKeyMaterial(settings: KeySettings, { key }: CredentialPaths, configDir: string): Promise<KeyMaterial> {
   const { sharedKeyFile, ppkFile, gatewayKey, machineCertificate, machineKey } = settings;
   const named = (written: string): string => path.resolve(configDir, written);
   if (settings.rawKey === true && key === undefined)
     throw hostError('AOV-HOST-111', 'raw-key is set, and there is no key file (key, or NAME.key beside the profile)');
   const [sharedKey, ppk, gatewayKeys, rawKey, machine] = await Promise.all([
-    sharedKeyFile === undefined ? undefined : readSecretFile(named(sharedKeyFile)),
-    ppkFile === undefined ? undefined : readSecretFile(named(ppkFile)),
+    sharedKeyFile === undefined ? undefined : readKeyOctets(named(sharedKeyFile)),
+    ppkFile === undefined ? undefined : readKeyOctets(named(ppkFile)),
     gatewayKey === undefined ? undefined : readGatewayKeys(named(gatewayKey)),
     settings.rawKey === true ? loadRawKey(key!) : undefined,
     machineCertificate === undefined
@@ -55,6 +56,33 @@ export async function loadKeyMaterial(
     ...(rawKey && { rawKey }),
     ...(machine && { machine }),
   };
+}
+
+/** The octets of a key: as they stand there, or in hexadecimal behind `0x` (RFC 7296 §2.15), as other IKE daemons have it. */
+async function readKeyOctets(file: string): Promise<Uint8Array> {
+  const secret = await readSecretFile(file);
+  const octets = decodeHexKey(secret);
+  if (octets !== secret) secret.fill(0);
+  return octets;
+}
+
+/** What `0x` and an even number of hexadecimal digits stand for; anything else is the key itself. */
+export function decodeHexKey(secret: Uint8Array): Uint8Array {
+  const isHex = secret.length > 2 && secret.length % 2 === 0 && secret[0] === 0x30 && (secret[1]! | 0x20) === 0x78;
+  if (!isHex) return secret;
+  const octets = new Uint8Array(secret.length / 2 - 1);
+  for (let i = 0; i < octets.length; i++) {
+    const [high, low] = [digit(secret[2 * i + 2]!), digit(secret[2 * i + 3]!)];
+    if (high === undefined || low === undefined) return secret;
+    octets[i] = high * 16 + low;
+  }
+  return octets;
+}
+
+function digit(character: number): number | undefined {
+  if (character >= 0x30 && character <= 0x39) return character - 0x30;
+  const letter = character | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : undefined;
 }
 
 async function readGatewayKeys(file: string): Promise<readonly Uint8Array[]> {

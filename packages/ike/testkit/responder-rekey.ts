@@ -102,6 +102,7 @@ export class ResponderRekey {
         const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
         const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, input);
         const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
+        made.identities = old.identities;
         const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
         if (lost) this.#responder.ikes.splice(this.#responder.ikes.length - 1, 0, made);
         else this.#responder.ikes.push(made);

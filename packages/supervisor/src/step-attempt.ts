@@ -102,7 +102,15 @@ function follow(turn: Turn, connection: Connection, { to, proven }: Redirect, fr
   const via = { server: from.server, proven };
   const where = to.kind === 'name' ? to.name : formatAddress(to.address);
   turn.log(spec.name, 'info', `${from.server} sends us to ${where}`);
-  if (to.kind === 'address') return turn.open(next, [{ server: where, address: to.address, transport: from.transport, via }]);
+  if (to.kind === 'address') {
+    // RFC 9329 §7.2: UDP first again, whatever led to the gateway that sends us on.
+    const transports =
+      spec.tcp === 'only' ? (['tcp'] as const) : (spec.tcp ?? 'off') === 'off' ? (['udp'] as const) : (['udp', 'tcp'] as const);
+    return turn.open(
+      next,
+      transports.map((transport) => ({ server: where, address: to.address, transport, via })),
+    );
+  }
   turn.phase(next, { kind: 'resolving', attempt, via });
   turn.actions.push({ kind: 'resolve', name: spec.name, attempt, servers: [to.name] });
   turn.arm(spec.name, supervisorTimes.resolve);

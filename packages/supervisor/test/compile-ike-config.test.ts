@@ -580,15 +580,18 @@ suite('keys that ProfileXML has no word for', () => {
   });
 
   test('weak ones are told of, and only weak ones', () => {
-    const warnings = (sharedKey: string): readonly string[] => {
-      const result = compile(profile(), { identity: 'x.example' }, { sharedKey: encodeUtf8(sharedKey) });
-      assert.ok(!('problem' in result));
-      return result.warnings;
-    };
-    assert.match(warnings('secret').join(), /6 octets/);
-    assert.match(warnings('ab'.repeat(20)).join(), /repeats itself/);
-    assert.deepEqual(warnings('Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6U'), []);
-    for (const text of warnings('secret')) assert.doesNotMatch(text, /secret/);
+    const good = encodeUtf8('Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6U');
+    for (const kind of ['sharedKey', 'ppk'] as const) {
+      const warnings = (key: string): readonly string[] => {
+        const result = compile(profile(), { identity: 'x.example' }, { sharedKey: good, [kind]: encodeUtf8(key) });
+        assert.ok(!('problem' in result));
+        return result.warnings;
+      };
+      assert.match(warnings('secret').join(), kind === 'ppk' ? /post-quantum.*6 octets/ : /shared key.*6 octets/);
+      assert.match(warnings('ab'.repeat(20)).join(), /repeats itself/);
+      assert.deepEqual(warnings('Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6V'), []);
+      for (const text of warnings('secret')) assert.doesNotMatch(text, /secret/);
+    }
   });
 
   test('a raw key, keys of the gateway, the machine before the user, a PPK', () => {

@@ -248,6 +248,19 @@ suite('TCP where UDP is blocked', () => {
     script.none('probe');
   });
 
+  test('sent on to another gateway: UDP is tried first there (RFC 9329 §7.2)', () => {
+    const { script, attempt } = inTcp('fallback');
+    script.say({
+      kind: 'ended',
+      name: 'corp',
+      attempt,
+      redirect: { to: { kind: 'address', address: address('192.0.2.2') }, proven: true },
+    });
+    const open = script.only('open');
+    assert.equal(where(open), '192.0.2.2');
+    assert.equal(over(open), 'udp');
+  });
+
   test('another network: TCP moves along, and soon looks for UDP there', () => {
     const { script, attempt } = inTcp('fallback');
     script.say({ kind: 'network', network: { ...both, fingerprint: 'elsewhere' } });

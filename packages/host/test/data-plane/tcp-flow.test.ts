@@ -146,11 +146,19 @@ for (const family of [4, 6] as const) {
     });
 
     test('a connection that is lost is told, and another one carries the same SAs', async () => {
+      // Half a message, which must not run into the next stream.
+      const half = streamFrame(Uint8Array.of(0, 0, 0, 0, 1, 2, 3, 4)).subarray(0, 7);
+      for (const stream of gateway.streams) await new Promise((sent) => stream.write(half, sent));
+      await new Promise((resolve) => setTimeout(resolve, 50));
       for (const stream of gateway.streams) stream.destroy();
       await a.events.take('the loss', isLost);
       a.plane.sendIke(Uint8Array.of(1));
       await connect();
       await until('the gateway has the new one', () => gateway.streams.size === 1 && gateway.prefixes.length === 2);
+      const [stream] = gateway.streams;
+      stream!.write(streamFrame(Uint8Array.of(0, 0, 0, 0, 8, 8)));
+      const { datagram } = await a.events.take('IKE on the new stream', isIke);
+      assert.deepEqual(Uint8Array.from(datagram), Uint8Array.of(8, 8));
       await exchangeUdp(world.a, inner.a[4], inner.b[4], [100]);
     });
 

@@ -195,6 +195,11 @@ function adopt(turn: Turn, id: number): void {
       break;
   }
   emit(turn, { kind: 'rekeyed', what: 'ike', facts: factsOf(turn.sa) });
+  if (turn.sa.ticketAt !== Infinity) {
+    // RFC 5723 §6.2: a ticket goes with the IKE SA that it stands for. Our own rekey asks for the next one, the peer's cannot.
+    emit(turn, { kind: 'ticket', ticket: undefined, lifetimeMs: 0 });
+    update(turn, { ticketAt: turn.now });
+  }
   if (!turn.sa.resumed) return;
   update(turn, { resumed: false });
   for (const { spiIn } of turn.sa.children) wantChildRekey(turn, spiIn);

@@ -7,11 +7,13 @@ import type { Turn } from './turn.ts';
 
 /**
  * NAT detection (RFC 7296 §2.23). The flow is on port 4500 from its first message, so nothing moves when a NAT is found.
- * With `forceUdpEncapsulation` the source hash is random: the gateway then takes us to be behind a NAT and encapsulates ESP in UDP.
+ * With `forceUdpEncapsulation` the source hash is that of no address: the gateway then takes us to be behind a NAT and encapsulates ESP in
+ * UDP. It stays the same when the request is made again, as everything but the cookie has to (RFC 7296 §2.6).
  */
 export function buildNatDetection(turn: Turn, spiI: Uint8Array, spiR: Uint8Array): Payload[] {
   const { config, path } = turn.sa;
-  const source = config.forceUdpEncapsulation ? turn.crypto.random(20) : natHash(turn, spiI, spiR, path.local, path.localPort);
+  const { local, localPort } = config.forceUdpEncapsulation ? nowhere : path;
+  const source = natHash(turn, spiI, spiR, local, localPort);
   return [
     notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
     notify(NotifyType.NAT_DETECTION_DESTINATION_IP, natHash(turn, spiI, spiR, path.remote, path.remotePort)),
@@ -37,6 +39,8 @@ export function processNatDetection(
   };
 }
 
-function natHash(turn: Turn, spiI: Uint8Array, spiR: Uint8Array, address: IpAddress, port: number): Uint8Array {
+const nowhere = { local: { bytes: new Uint8Array(4) }, localPort: 0 };
+
+function natHash(turn: Turn, spiI: Uint8Array, spiR: Uint8Array, address: Pick<IpAddress, 'bytes'>, port: number): Uint8Array {
   return turn.crypto.sha1(concat(spiI, spiR, address.bytes, Uint8Array.of(port >> 8, port & 0xff)));
 }

@@ -74,6 +74,8 @@ export function processResumedAuth(turn: Turn, handshake: Handshake, ticket: Ses
     identity && equal(encodePayloadBody(identity), encodePayloadBody({ kind: 'IDr', identity: ticket.gatewayIdentity }));
   if (!sameGateway || auth?.method !== AuthMethod.SHARED_KEY || !equalConstantTime(auth.data, expected))
     return fallBack(turn, 'the gateway does not prove that it is the one that granted the ticket');
+  // A ticket is used once (RFC 5723 §4.3.1); this session may bring the next one.
+  emit(turn, { kind: 'ticket', ticket: undefined, lifetimeMs: 0 });
   update(turn, {
     resumed: true,
     gateway: {

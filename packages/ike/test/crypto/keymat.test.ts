@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { concat, equal, fromHex, toHex } from '@aovpn/bytes';
 import { deriveChildKeys, deriveIkeKeys, deriveRekeyedIkeKeys, sharedKeyAuth, signedOctets } from '@aovpn/ike';
-import { deriveNextIkeKeys, prfPlus } from '../../src/crypto/keymat.ts';
+import { deriveNextIkeKeys, deriveResumedIkeKeys, mixPpk, prfPlus, resumedAuth } from '../../src/crypto/keymat.ts';
 import { allSuites, crypto } from '../message/sample.ts';
 
 const sha1 = 2;
@@ -117,6 +118,28 @@ suite('additional key exchanges (RFC 9370)', () => {
       toHex(prfPlus(crypto, sha1, skD, concat(nist.newSecret, nonces, one, two), 32)),
     );
   });
+});
+
+test('a resumed IKE SA: SKEYSEED = prf(SK_d, "Resumption" | Ni | Nr), AUTH = prf(SK_px, own first message) (RFC 5723 §5.1)', () => {
+  const hmac = (secret: Uint8Array, ...data: readonly Uint8Array[]): Buffer =>
+    data.reduce((mac, octets) => mac.update(octets), createHmac('sha1', secret)).digest();
+  const { nonceI, nonceR, spiI, spiR } = nist;
+  const skD = new Uint8Array(20).fill(5);
+  const keys = deriveResumedIkeKeys(crypto, cbc128, skD, { nonceI, nonceR, spiI, spiR });
+  const skeyseed = hmac(skD, Buffer.from('Resumption'), nonceI, nonceR);
+  assert.deepEqual(Buffer.from(keys.skD), hmac(skeyseed, nonceI, nonceR, spiI, spiR, Uint8Array.of(1)));
+  const message = Uint8Array.of(1, 2, 3);
+  assert.deepEqual(Buffer.from(resumedAuth(crypto, sha1, keys.skPi, message)), hmac(keys.skPi, message));
+});
+
+test('a PPK mixed into SK_d, SK_pi and SK_pr: prf(PPK, SK_x | 0x01) (RFC 8784 §3)', () => {
+  const ppk = Uint8Array.of(7, 7, 7);
+  const plain = { skD: new Uint8Array(20).fill(1), skPi: new Uint8Array(20).fill(2), skPr: new Uint8Array(20).fill(3) };
+  const mixed = mixPpk(crypto, sha1, ppk, plain);
+  for (const name of ['skD', 'skPi', 'skPr'] as const) {
+    const expected = createHmac('sha1', ppk).update(plain[name]).update(Uint8Array.of(1)).digest();
+    assert.deepEqual(Buffer.from(mixed[name]), expected);
+  }
 });
 
 test('prf+ ends after 255 blocks (RFC 7296 §2.13)', () => {

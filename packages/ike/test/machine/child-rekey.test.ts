@@ -164,18 +164,25 @@ suite('CHILD_SA rekeyed by us', () => {
     assert.ok(age >= 1.25 * childRekeyMs && age <= 1.25 * childRekeyMs + 20_000, `${age}`);
   });
 
-  test('refused for good: after three times the SA ends, so that new keys come from a new one', () => {
-    const pair = established(certificateConfig, { impair: inCreate(() => [notify(14)]) });
-    rekey(pair);
-    for (let i = 0; i < 2; i++) {
+  for (const [name, type, failure] of [
+    ['', 14, { kind: 'no-proposal-chosen', what: 'child' }],
+    [' with NO_ADDITIONAL_SAS (RFC 7296 §4)', 35, { kind: 'notify', type: 35, name: 'NO_ADDITIONAL_SAS' }],
+    [' with an error that nobody knows (RFC 7296 §3.10.1)', 8190, { kind: 'notify', type: 8190, name: 'notify(8190)' }],
+  ] as const) {
+    test(`refused for good${name}: after three times the SA ends, so that new keys come from a new one`, () => {
+      const pair = established(certificateConfig, { impair: inCreate(() => [notify(type)]) });
+      rekey(pair);
+      for (let i = 0; i < 2; i++) {
+        talk(pair);
+        assert.equal(pair.client.phase, 'open');
+        pair.client.advance(15_000);
+      }
       talk(pair);
-      assert.equal(pair.client.phase, 'open');
-      pair.client.advance(15_000);
-    }
-    talk(pair);
-    assert.deepEqual(pair.client.end, { kind: 'failed', failure: { kind: 'no-proposal-chosen', what: 'child' } });
-    assert.equal(pair.responder.closed, true);
-  });
+      const { end } = pair.client;
+      assert.partialDeepStrictEqual(end?.kind === 'failed' && end.failure, failure);
+      assert.equal(pair.responder.closed, true);
+    });
+  }
 
   /*
    * CREATE_CHILD_SA SK { N(REKEY_SA), … }      --> <-- CREATE_CHILD_SA SK { N(CHILD_SA_NOT_FOUND) }

@@ -8,7 +8,7 @@ import type { Payload } from '../../src/message/payload.ts';
 import { lastHeard, outline } from '../../testkit/assertion.ts';
 import { createPair, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import type { ResponderOptions } from '../../testkit/responder-options.ts';
-import { address, certificateConfig, path } from '../../testkit/world.ts';
+import { address, certificateConfig, hybridConfig, path } from '../../testkit/world.ts';
 
 const [retransmitMs, betterMs, cookieMs] = [1000, 2000, 250];
 
@@ -58,8 +58,8 @@ suite('IKE_SA_INIT', () => {
     talk(pair);
     const [first, second] = pair.responder.heard;
     assert.equal(outline(second!.payloads).split(' ')[0], 'N16390');
-    assert.deepEqual(pick(first!.payloads, 'NONCE'), pick(second!.payloads, 'NONCE'));
-    assert.deepEqual(first!.header.spiI, second!.header.spiI);
+    assert.deepEqual(second!.payloads.slice(1), first!.payloads, 'everything else is as it was');
+    assert.deepEqual(first!.header, second!.header);
     assert.equal(pair.client.phase, 'open');
   });
 
@@ -85,7 +85,9 @@ suite('IKE_SA_INIT', () => {
   test('INVALID_KE_PAYLOAD with a group that we offered', () => {
     const pair = createPair(certificateConfig, { ikeProposals: [{ ...certificateConfig.ikeProposals[0]!, ke: [19] }] });
     talk(pair);
-    assert.equal(pick(pair.responder.heard[1]!.payloads, 'KE')!.group, 19);
+    const [first, second] = pair.responder.heard;
+    assert.equal(pick(second!.payloads, 'KE')!.group, 19);
+    assert.deepEqual(pick(second!.payloads, 'SA'), pick(first!.payloads, 'SA'), 'all that is acceptable is offered again');
     assert.equal(pair.client.phase, 'open');
     assert.match(pair.client.last('established')!.facts.ikeSuite, /ECP256/);
   });
@@ -184,6 +186,18 @@ suite('IKE_SA_INIT', () => {
     'without SA (CVE-2013-6467)': without('SA'),
     'without KE': without('KE'),
     'without nonce': without('NONCE'),
+    'with a KE of another offered group than its SA says': (payloads) =>
+      payloads.map((payload) =>
+        payload.kind === 'SA'
+          ? {
+              ...payload,
+              proposals: payload.proposals.map((proposal) => ({
+                ...proposal,
+                transforms: proposal.transforms.map((t) => (t.type === 4 ? { ...t, id: 19 } : t)),
+              })),
+            }
+          : payload,
+      ),
     'with a public value of zero (CVE-2015-3240)': withKe((data) => ({ group: 31, data: new Uint8Array(data.length) })),
     'with a public value that is too short (CVE-2023-41913)': withKe((data) => ({ group: 31, data: data.subarray(1) })),
     'with a public value that is too long': withKe((data) => ({ group: 31, data: concat(data, data) })),
@@ -280,6 +294,28 @@ suite('IKE_SA_INIT', () => {
     toClient(pair);
     pair.client.advance(60_000);
     assert.deepEqual(pair.client.end, { kind: 'failed', failure: { kind: 'no-answer', phase: 'auth', seconds: 15 } });
+  });
+
+  test('is one datagram, however small fragments are to be (RFC 7383 §2.4)', () => {
+    const pair = createPair({ ...hybridConfig, fragmentSize: 100 });
+    const sent = pair.client.take();
+    assert.equal(sent.length, 1);
+    assert.ok(sent[0]!.length > 100);
+    assert.equal(sent[0]![16], 33, 'SA first, nothing encrypted');
+  });
+
+  test('every attempt has a nonce, an SPI and a key of its own', () => {
+    const requests = Array.from({ length: 3 }, () => {
+      const pair = createPair();
+      toResponder(pair);
+      return pair.responder.heard[0]!;
+    });
+    for (const of of [
+      requests.map(({ header }) => header.spiI),
+      requests.map(({ payloads }) => pick(payloads, 'NONCE')!.data),
+      requests.map(({ payloads }) => pick(payloads, 'KE')!.data),
+    ])
+      assert.equal(new Set(of.map(String)).size, 3);
   });
 
   test('no group, no proposal: a clear failure', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { concat } from '@aovpn/bytes';
 import { pickNotify, notify } from '../../src/machine/pick.ts';
 import { assertSameChildren, lastHeard, outline } from '../../testkit/assertion.ts';
 import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
@@ -150,6 +151,24 @@ suite('MOBIKE', () => {
   });
 
   /* <-- INFORMATIONAL SK { N(COOKIE2), … } --> INFORMATIONAL SK { N(COOKIE2) } */
+  /*   <-- INFORMATIONAL SK { N(NATD_S_IP), N(NATD_D_IP) }
+   * INFORMATIONAL SK { N(NATD_S_IP), N(NATD_D_IP) } --> */
+  test('NAT detection of the peer is answered in kind, where both speak MOBIKE (RFC 4555 §3.8)', () => {
+    for (const mobike of [true, false]) {
+      const pair = established({ ...certificateConfig, forceUdpEncapsulation: false }, { mobike });
+      pair.responder.request(37, [notify(16388, new Uint8Array(20)), notify(16389, new Uint8Array(20))]);
+      talk(pair);
+      const { payloads } = pair.responder.heard.at(-1)!;
+      assert.equal(outline(payloads), mobike ? 'N16388 N16389' : '');
+      if (!mobike) continue;
+      const { spiI, spiR } = pair.responder.current;
+      const hash = pair.responderCrypto.sha1(
+        concat(spiI, spiR, path.local.bytes, Uint8Array.of(path.localPort >> 8, path.localPort & 0xff)),
+      );
+      assert.deepEqual(pickNotify(payloads, 16388)!.data, hash);
+    }
+  });
+
   test('COOKIE2 comes back', () => {
     const pair = established();
     const cookie = new Uint8Array(16).fill(5);

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { encodeUtf8 } from '@aovpn/bytes';
 import type { IkeSaConfig, PostquantumKey } from '../../src/machine/contract.ts';
+import { notify } from '../../src/machine/pick.ts';
 import { fixedPpkIdentity } from '../../src/machine/ppk.ts';
+import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe } from '../../testkit/assertion.ts';
 import { createPair, established, talk } from '../../testkit/conversation.ts';
 import { certificateConfig, eapConfig, sharedKey, sharedKeyConfig } from '../../testkit/world.ts';
@@ -71,6 +73,28 @@ suite('a post-quantum preshared key (RFC 8784)', () => {
     });
     talk(pair);
     assert.deepEqual(pair.client.end, { kind: 'failed', failure: { kind: 'not-supported', what: 'ppk' } });
+    assert.equal(describe(pair.responder.heard.at(-1)!), '37 request 2: N24', 'the gateway is told');
+  });
+
+  test('what the answer writes into its PPK_IDENTITY means nothing', () => {
+    const impair = (payloads: readonly Payload[]) =>
+      payloads.map((payload) =>
+        payload.kind === 'N' && payload.type === 16436 ? notify(16436, Uint8Array.of(2, 9, 9)) : payload,
+      );
+    const pair = established({ ...certificateConfig, ppk: required }, { ppk: { identity, key }, impair });
+    assertSameIke(pair);
+  });
+
+  test('rekeys take SK_d on, and the PPK is not mixed in again', () => {
+    const pair = established({ ...certificateConfig, ppk: required }, { ppk: { identity, key } });
+    const from = pair.responder.heard.length;
+    pair.client.step({ kind: 'rekey-ike' });
+    talk(pair);
+    pair.client.step({ kind: 'rekey-child', spiIn: pair.client.sa.children[0]!.spiIn });
+    talk(pair);
+    assert.doesNotMatch(pair.responder.heard.slice(from).map(describe).join(), /N1643[5-7]/);
+    assertSameIke(pair);
+    assertSameChildren(pair, 1);
   });
 
   test('a gateway that does not speak it is no hindrance where it is optional', () => {

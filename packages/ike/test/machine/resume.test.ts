@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { IkeSaConfig, SessionTicket } from '../../src/machine/contract.ts';
 import { notify } from '../../src/machine/pick.ts';
+import type { Payload } from '../../src/message/payload.ts';
 import { encodeMessage } from '../../src/message/encode.ts';
 import { assertSameChildren, assertSameIke, describe } from '../../testkit/assertion.ts';
 import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
@@ -102,6 +103,19 @@ suite('session resumption (RFC 5723)', () => {
     talk(third);
     assert.equal(third.client.count('established'), 1);
     assert.equal(third.client.count('eap'), 0);
+  });
+
+  test('is used once: what the session brings takes its place, or nothing (RFC 5723 §4.3.1)', () => {
+    const kept = ticketOf();
+    const grantsNone = (payloads: readonly Payload[]) => payloads.filter((p) => p.kind !== 'N' || p.type !== 16409);
+    const pair = resumed(kept, { impair: grantsNone });
+    toResponder(pair);
+    toClient(pair);
+    toResponder(pair);
+    assert.equal(pair.client.count('ticket'), 0, 'it is not used up before there is an IKE SA');
+    talk(pair);
+    assert.equal(pair.client.count('established'), 1);
+    assert.equal(pair.client.last('ticket')!.ticket, undefined);
   });
 
   /* IKE_SESSION_RESUME -->  <-- IKE_SESSION_RESUME { N(COOKIE) }  IKE_SESSION_RESUME { N(COOKIE), Ni, … } --> */
@@ -231,6 +245,23 @@ suite('session resumption (RFC 5723)', () => {
     talk(first);
     assert.match(heard(first).at(-1)!, /^37 request \d: N16410$/);
     assert.equal(first.client.count('ticket'), 2);
+  });
+
+  test('after a rekey by the peer another one is asked for, and none is kept where none is granted', () => {
+    for (const grants of [true, false]) {
+      const { first } = ticketOf();
+      if (!grants) delete first.responder.options.tickets;
+      const before = first.client.count('ticket');
+      first.responder.rekeyIke();
+      talk(first);
+      first.client.advance(1000);
+      talk(first);
+      assert.equal(first.client.actions.filter(({ kind }) => kind === 'ticket')[before]!.kind, 'ticket');
+      assert.match(heard(first).at(-1)!, /^37 request \d: N16410$/);
+      const { ticket } = first.client.last('ticket')!;
+      if (grants) assert.deepEqual(ticket!.skD, first.responder.current.skD);
+      else assert.equal(ticket, undefined);
+    }
   });
 
   test('after a rekey of the IKE SA the new ticket belongs to the new SK_d', () => {

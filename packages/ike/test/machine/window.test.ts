@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { notify } from '../../src/machine/pick.ts';
 import { assertSameChildren, lastHeard } from '../../testkit/assertion.ts';
-import { established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
+import { createPair, established, talk, toClient, toResponder, type Pair } from '../../testkit/conversation.ts';
 import { certificateConfig } from '../../testkit/world.ts';
 
 suite('message IDs and the window of one', () => {
@@ -91,6 +91,70 @@ suite('message IDs and the window of one', () => {
     assert.notEqual(pair.client.sa.associations[0]!.outstanding, undefined);
     pair.client.receive(fragments[0]!);
     assert.equal(pair.client.sa.associations[0]!.outstanding, undefined);
+  });
+
+  test('a request in fragments goes out again in the same fragments (RFC 7383 §2.6.1)', () => {
+    const pair = createPair({ ...certificateConfig, fragmentSize: 300 });
+    toResponder(pair);
+    toClient(pair);
+    const fragments = pair.client.take();
+    assert.ok(fragments.length > 1);
+    pair.client.advance(certificateConfig.retransmit.firstMs);
+    assert.deepEqual(pair.client.take(), fragments);
+  });
+
+  test('requests of the peer are heard while one of ours is out (RFC 7296 §2.3)', () => {
+    const pair = established();
+    pair.client.step({ kind: 'check-liveness' });
+    const ours = pair.client.take();
+    let answered = false;
+    pair.responder.request(37, [], () => (answered = true));
+    talk(pair);
+    assert.equal(answered, true);
+    assert.notEqual(pair.client.sa.associations[0]!.outstanding, undefined);
+    pair.responder.receive(...ours);
+    talk(pair);
+    assert.equal(pair.client.sa.associations[0]!.outstanding, undefined);
+  });
+
+  test('what belongs to no SA of ours is answered by nobody (RFC 7296 §2.21.4)', () => {
+    const pair = established();
+    const other = established();
+    for (const [exchange, response] of [
+      [37, false],
+      [37, true],
+      [36, false],
+    ] as const) {
+      const [stray] = other.responder.seal(other.responder.current, exchange, 0, response, []);
+      const before = pair.client.sa;
+      pair.client.receive(stray!);
+      assert.equal(pair.client.sa, before);
+      assert.deepEqual(pair.client.take(), []);
+    }
+  });
+
+  test('errors and words in a request that nobody knows, and vendors, are passed over (RFC 7296 §3.10.1, §3.12)', () => {
+    const pair = established();
+    pair.responder.request(37, [notify(8190), notify(40_960), { kind: 'V', data: Uint8Array.of(1, 2, 3) }]);
+    talk(pair);
+    assert.equal(lastHeard(pair), '37 response 0:');
+    assert.equal(pair.client.phase, 'open');
+    assertSameChildren(pair);
+  });
+
+  test('a peer that wants to know our version, or to set something, gets an answer without CP (RFC 7296 §2.20, §3.15)', () => {
+    const pair = established();
+    for (const [type, attribute] of [
+      [1, { type: 7, value: new Uint8Array(0) }],
+      [3, { type: 3, value: Uint8Array.of(10, 0, 0, 1) }],
+    ] as const) {
+      const before = pair.client.last('established');
+      pair.responder.request(37, [{ kind: 'CP', type, attributes: [attribute] }]);
+      talk(pair);
+      assert.match(lastHeard(pair), /^37 response \d:$/);
+      assert.equal(pair.client.last('established'), before);
+    }
+    assertSameChildren(pair);
   });
 
   test('message IDs do not wrap: a rekey in time, the end if it fails', () => {

@@ -231,7 +231,7 @@ test('every kind of payload that the registry knows has a golden', () => {
   assert.deepEqual(missing, []);
 });
 
-suite('refused', () => {
+suite('refused: lengths, counts and numbers that RFC 7296 rules out', () => {
   const refused: readonly (readonly [what: string, type: number, body: string])[] = [
     ['SA without proposals', PayloadType.SA, ''],
     ['proposal number 0', PayloadType.SA, '00000010 00010001 00000008 02000005'],
