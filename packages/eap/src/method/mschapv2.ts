@@ -34,7 +34,7 @@ export const mschapV2Method: EapMethod<'mschapv2'> = {
       case 'success':
         return inPackets(takeSuccess(crypto, logon, message.authenticator));
       case 'failure':
-        return inPackets(takeFailure(logon, message.id, message.failure, true));
+        return inPackets(takeFailure(logon, message.id, message.failure, 'any'));
     }
   },
   answer: (crypto, logon, answer) => {

@@ -118,15 +118,18 @@ export function takeSuccess(crypto: EapCrypto, logon: Logon, authenticator: stri
   return { logon: end(logon), move: { kind: 'proven', msk } };
 }
 
-/** A Failure of number `id`. `mayRetry`: whether what carries the logon has packets for another attempt or a change of password. */
-export function takeFailure(logon: Logon, id: number, failure: MschapV2Failure, mayRetry: boolean): LogonStep {
+/** What can follow a Failure in what carries the logon: nothing, a change of password, or another attempt too. */
+export type Remedy = 'none' | 'change' | 'any';
+
+/** A Failure of number `id`. */
+export function takeFailure(logon: Logon, id: number, failure: MschapV2Failure, remedy: Remedy): LogonStep {
   const { phase } = logon;
   if (phase.kind !== 'responded') return failed(logon, 'out-of-order', 'an MS-CHAPv2 Failure before our Response');
   const report = reportOf(failure);
   const challenge = failure.challenge ?? phase.challenge;
   const message = failure.message === '' ? {} : { message: failure.message };
   const { passwordHash } = phase.proof;
-  if (!mayRetry) return giveUp(logon, report);
+  if (remedy === 'none') return giveUp(logon, report);
   if (failure.error === 648 && !phase.change && failure.version === changeVersion) {
     return {
       logon: {
@@ -144,7 +147,7 @@ export function takeFailure(logon: Logon, id: number, failure: MschapV2Failure, 
       move: { kind: 'ask', what: 'new-password', retry: true, ...message },
     };
   }
-  if (failure.error === 691 && failure.retry && !phase.retried && !phase.change) {
+  if (remedy === 'any' && failure.error === 691 && failure.retry && !phase.retried && !phase.change) {
     return {
       // RFC 2759 §6: the retry answers the new challenge if there is one, with the identifier counted up by one.
       logon: { ...logon, phase: { kind: 'secret', id: next(phase.id), challenge, refused: { passwordHash, failure: report } } },

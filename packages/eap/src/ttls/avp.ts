@@ -21,11 +21,13 @@ export const avpType = {
   eapMessage: { code: 79, vendor: 0 },
   msChapResponse: { code: 1, vendor: 311 },
   msChapError: { code: 2, vendor: 311 },
+  msChapNtEncPw: { code: 6, vendor: 311 },
   /** What the server takes the user's domain for; it may come beside MS-CHAP2-Success (RFC 5281 §11.2.4). */
   msChapDomain: { code: 10, vendor: 311 },
   msChapChallenge: { code: 11, vendor: 311 },
   msChap2Response: { code: 25, vendor: 311 },
   msChap2Success: { code: 26, vendor: 311 },
+  msChap2Cpw: { code: 27, vendor: 311 },
 } as const;
 
 export type AvpType = (typeof avpType)[keyof typeof avpType];

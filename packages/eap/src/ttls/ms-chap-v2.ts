@@ -9,11 +9,12 @@ import {
   takeSecret,
   takeSuccess,
   type Logon,
+  type LogonChange,
   type LogonStep,
 } from '../mschapv2/logon.ts';
 import { parseFailure, parseSuccess } from '../mschapv2/verdict.ts';
 import { printable } from '../printable.ts';
-import { avpType, isAvp, writeAvps, type Avp } from './avp.ts';
+import { avpType, isAvp, writeAvps, type Avp, type AvpType } from './avp.ts';
 import { phase2Failed, type Phase2Step } from './step.ts';
 
 /** Longest text of a server's answer, octets: as in RADIUS. */
@@ -23,6 +24,7 @@ const textLimit = 253;
 export interface MsChapV2 {
   readonly kind: 'mschapv2';
   readonly logon: Logon;
+  /** Of the tunnel, or of the server's last MS-CHAP-Error. */
   readonly challenge: Uint8Array;
   readonly identifier: number;
   /** The server has proven itself. */
@@ -30,6 +32,9 @@ export interface MsChapV2 {
 }
 
 type Step = Phase2Step<MsChapV2>;
+
+/** Octets of the encrypted password in one MS-CHAP-NT-Enc-PW: what fits into an attribute of RADIUS (RFC 2548 §2.2). */
+const pieceLength = 243;
 
 /** Octets that TLS exports: a challenge of 16, and the identifier. */
 export const msChapV2ChallengeLength = 17;
@@ -45,8 +50,8 @@ export function startMsChapV2(state: MsChapV2, implicit: Uint8Array): Step {
 }
 
 /**
- * MS-CHAP2-Success or MS-CHAP-Error (RFC 2548 §2.3.3, §2.1.5). An error ends it: RFC 5281 binds the challenge to the tunnel, so there is
- * none for another attempt or a change of password.
+ * MS-CHAP2-Success or MS-CHAP-Error (RFC 2548 §2.3.3, §2.1.5). An expired password can be changed, with the identifier and the challenge of
+ * that error; any other error ends it (RFC 5281 §11.2.4).
  */
 export function receiveMsChapV2(crypto: EapCrypto, state: MsChapV2, avps: readonly Avp[]): Step {
   const verdicts = avps.filter((avp) => isAvp(avp, avpType.msChap2Success) || isAvp(avp, avpType.msChapError));
@@ -69,7 +74,10 @@ export function receiveMsChapV2(crypto: EapCrypto, state: MsChapV2, avps: readon
         'rejected',
         `MS-CHAP-Error without a number; the server says: ${printable(decodeUtf8(verdict.data))}`,
       );
-    return inAvps(state, takeFailure(state.logon, verdict.data[0]!, failure, false));
+    const identifier = verdict.data[0]!;
+    const { challenge } = failure;
+    if (!challenge) return inAvps(state, takeFailure(state.logon, identifier, failure, 'none'));
+    return inAvps({ ...state, identifier, challenge }, takeFailure(state.logon, identifier, failure, 'change'));
   }
   const authenticator = parseSuccess(text);
   if (authenticator === undefined)
@@ -91,8 +99,11 @@ export function forgetMsChapV2({ logon }: MsChapV2): void {
 function inAvps(before: MsChapV2, { logon, move }: LogonStep): Step {
   const state = { ...before, logon };
   switch (move.kind) {
-    case 'ask':
-      return { state, ask: { kind: 'need-secret', what: move.what, userName: logon.userName, retry: move.retry } };
+    case 'ask': {
+      const { what, retry, message } = move;
+      const ask = { kind: 'need-secret', what, userName: logon.userName, retry } as const;
+      return { state, ask: message === undefined ? ask : { ...ask, message } };
+    }
     case 'respond': {
       const { peerChallenge, ntResponse } = move.response;
       return {
@@ -112,8 +123,28 @@ function inAvps(before: MsChapV2, { logon, move }: LogonStep): Step {
     case 'failed':
       return { state, outcome: { kind: 'failed', failure: move.failure } };
     case 'change':
-      return phase2Failed(state, 'out-of-order', 'a change of password, for which EAP-TTLS has no challenge');
+      return { state, write: writeChange(state, move.change) };
   }
+}
+
+/** RFC 5281 §11.2.4: the new password in pieces, MS-CHAP2-CPW, and the challenge of the error once more. */
+function writeChange({ identifier, challenge }: MsChapV2, change: LogonChange): Uint8Array {
+  const { encryptedPassword, encryptedHash, peerChallenge, ntResponse } = change;
+  const pieces: (readonly [AvpType, Uint8Array])[] = [];
+  for (let at = 0; at < encryptedPassword.length; at += pieceLength) {
+    const piece = encryptedPassword.subarray(at, at + pieceLength);
+    pieces.push([avpType.msChapNtEncPw, concat(Uint8Array.of(6, identifier, 0, pieces.length + 1), piece)]);
+  }
+  // RFC 2548 §2.3.4: code, identifier, encrypted hash, peer challenge, eight zeros, NT response, flags.
+  const cpw = concat(
+    Uint8Array.of(7, identifier),
+    encryptedHash,
+    peerChallenge,
+    new Uint8Array(8),
+    ntResponse,
+    new Uint8Array(2),
+  );
+  return writeAvps(...pieces, [avpType.msChap2Cpw, cpw], [avpType.msChapChallenge, challenge]);
 }
 
 const succeeded = { kind: 'succeeded', method: 'MS-CHAPv2', mayContinue: true } as const;

@@ -8,6 +8,8 @@ import {
   generateNtResponse,
   ntPasswordHash,
 } from '../../src/mschapv2/ms-chap-v2.ts';
+import { oldNtPasswordHashEncryptedWithNewNtPasswordHash } from '../../src/mschapv2/change-password.ts';
+import { rc4 } from '../../src/mschapv2/rc4.ts';
 import { ttlsMethod } from '../../src/method/ttls.ts';
 import { testCrypto } from '../crypto.ts';
 import { failure, mschapChallenge, mschapText, request, success } from '../packet-writer.ts';
@@ -270,12 +272,92 @@ suite(
     ] as const;
     for (const [number, kind] of errors) {
       test(`MS-CHAP-Error E=${number} is ${kind}`, () => {
-        const actions = responded().tell(verdict(2, `E=${number} R=1 C=${'ab'.repeat(16)} V=3 M=because`));
+        // Of an expired password without a challenge, or in a version that nobody knows, there is no change.
+        const rest = number === 648 ? 'V=3' : number === 709 ? `C=${'ab'.repeat(16)} V=2` : `C=${'ab'.repeat(16)} V=3`;
+        const actions = responded().tell(verdict(2, `E=${number} R=1 ${rest} M=because`));
         assertFailed(actions, kind, /because$/);
         assert.equal(find(actions, 'failed').failure.number, number);
         assert.ok(!actions.some((action) => action.kind === 'need-secret'));
       });
     }
+
+    /*
+     * ⟵ {MS-CHAP-NT-Enc-PW ×3, MS-CHAP2-CPW, MS-CHAP-Challenge}, {MS-CHAP2-Success} ⟶ ⟵ (empty), EAP-Success ⟶
+     */
+    suite('an expired password is changed (RFC 5281 §11.2.4, RFC 2548 §2.2, §2.3.4)', () => {
+      const again = fromHex('ab'.repeat(16));
+      const newHash = ntPasswordHash(encodeUtf8('new password'));
+      const newChallenges = { authenticator: again, peer: peerChallenge };
+      const newNt = generateNtResponse(crypto, newChallenges, user.userName, newHash);
+      const proof = toHex(generateAuthenticatorResponse(crypto, newChallenges, user.userName, newHash, newNt)).toUpperCase();
+
+      function expired(): { readonly script: TtlsScript; readonly asked: ReturnType<TtlsScript['tell']> } {
+        const script = responded();
+        return { script, asked: script.tell(verdict(2, `E=648 R=0 C=${'ab'.repeat(16)} V=3 M=expired`, 77)) };
+      }
+
+      test('with the identifier and the challenge of the error, and in pieces that fit RADIUS', () => {
+        const { script, asked } = expired();
+        const { what, message } = find(asked, 'need-secret');
+        assert.deepEqual([what, message], ['new-password', 'expired']);
+        script.secret(asked, encodeUtf8('new password'));
+        const avps = script.avps();
+        assert.deepEqual(
+          avps.map(({ code, vendor, mandatory }) => [code, vendor, mandatory]),
+          [6, 6, 6, 27, 11].map((code) => [code, 311, true]),
+        );
+        const data = avps.map((each) => each.data);
+        assert.deepEqual(
+          data.slice(0, 3).map((octets) => [toHex(octets.subarray(0, 4)), octets.length]),
+          [
+            ['064d0001', 247],
+            ['064d0002', 247],
+            ['064d0003', 34],
+          ],
+        );
+        const blob = concat(...data.slice(0, 3).map((octets) => octets.subarray(4)));
+        const plain = rc4(hash, blob);
+        assert.equal(new DataView(plain.buffer).getUint32(512, true), 24);
+        assert.equal(Buffer.from(plain.subarray(512 - 24, 512)).toString('utf16le'), 'new password');
+        const encryptedHash = oldNtPasswordHashEncryptedWithNewNtPasswordHash(hash, newHash);
+        assert.equal(toHex(data[3]!), `074d${toHex(encryptedHash)}${toHex(peerChallenge)}${'00'.repeat(8)}${toHex(newNt)}0000`);
+        assert.deepEqual(data[4], again);
+        find(script.tell(verdict(26, `S=${proof}`, 77)), 'reply');
+        assertSucceeds(script, /MS-CHAPv2$/);
+      });
+
+      test('the server has to prove that it took the new one: the old one’s proof, or another identifier, is none', () => {
+        for (const [digitsOf, identifier, kind] of [
+          [digits, 77, 'server-not-proven'],
+          [proof, challenge[16]!, 'malformed'],
+        ] as const) {
+          const { script, asked } = expired();
+          script.secret(asked, encodeUtf8('new password'));
+          assertFailed(script.tell(verdict(26, `S=${digitsOf}`, identifier)), kind);
+        }
+      });
+
+      test('E=709: not this one, another one is asked for', () => {
+        const { script, asked } = expired();
+        script.secret(asked, encodeUtf8('x'));
+        const refused = script.tell(verdict(2, `E=709 R=1 C=${'cd'.repeat(16)} V=3 M=too short`, 78));
+        const question = find(refused, 'need-secret');
+        assert.deepEqual([question.what, question.retry], ['new-password', true]);
+        script.secret(refused, encodeUtf8('new password'));
+        assert.equal(toHex(script.avps()[4]!.data), 'cd'.repeat(16));
+      });
+
+      test('nobody gives a new one', () => {
+        const { script, asked } = expired();
+        assertFailed(script.secret(asked, undefined), 'password-expired');
+      });
+
+      test('E=691 is not tried again: RFC 5281 knows no other attempt', () => {
+        const actions = responded().tell(verdict(2, `E=691 R=1 C=${'ab'.repeat(16)} V=3`));
+        assert.ok(!actions.some((action) => action.kind === 'need-secret'));
+        assertFailed(actions, 'wrong-password');
+      });
+    });
 
     for (const text of ['', 'S=', `S=${'0'.repeat(39)}`, `S=${'0'.repeat(41)}`, `S=${'0'.repeat(40)}${'x'.repeat(300)}`]) {
       test(`MS-CHAP2-Success of ${text.length} characters`, () => assertFailed(responded().tell(verdict(26, text)), 'malformed'));
