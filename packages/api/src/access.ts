@@ -36,7 +36,7 @@ export type Permission =
   | 'look-portal'
   /** Up, down, new keys. */
   | 'control'
-  /** Profiles, with all that they may do to routes and names of this machine. */
+  /** Profiles, with all that they may do to routes and names of this machine; certificates. */
   | 'configure'
   /** Out of LockDown, and back. */
   | 'lockdown'
@@ -90,6 +90,7 @@ export const requestPermissions: { readonly [R in keyof Requests | StreamRequest
   'GET /v1/plan': 'look-deep',
   'GET /v1/apps': 'look-deep',
   'GET /v1/apps/which': 'look-deep',
+  'GET /v1/enrolments': 'look-deep',
   'GET /v1/prompts': 'look-prompts',
   'GET /v1/portal': 'look-portal',
   'POST /v1/connections/:name/up': 'control',
@@ -97,6 +98,8 @@ export const requestPermissions: { readonly [R in keyof Requests | StreamRequest
   'POST /v1/connections/:name/rekey': 'control',
   'PUT /v1/profiles/:name': 'configure',
   'DELETE /v1/profiles/:name': 'configure',
+  'POST /v1/enrolments/:name/enrol': 'configure',
+  'POST /v1/enrolments/:name/renew': 'configure',
   // It has a profile parsed: what may be put into force may be tried.
   'POST /v1/diff': 'configure',
   'POST /v1/lockdown/:name/release': 'lockdown',

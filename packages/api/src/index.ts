@@ -9,3 +9,4 @@ export type * from './trace.ts';
 export * from './leak-report.ts';
 export * from './lockdown.ts';
 export type * from './portal.ts';
+export type * from './enrolment.ts';

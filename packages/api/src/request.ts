@@ -1,3 +1,4 @@
+import type { EnrolmentStatus } from './enrolment.ts';
 import type { OpenPortal, PortalOpened, PortalStatus } from './portal.ts';
 import type { Prompt, PromptAnswer } from './prompt.ts';
 import type { CertificateReport } from './certificate-report.ts';
@@ -43,6 +44,11 @@ export interface Requests {
   'GET /v1/doctor': { answer: DoctorReport };
   /** Query: `connection=NAME`, the only connection without it. */
   'GET /v1/certificates': { answer: CertificateReport };
+  'GET /v1/enrolments': { answer: readonly EnrolmentStatus[] };
+  /** Has a certificate issued now, in the place of one that is there. Body: nothing, or a one-time secret as `application/octet-stream`. What became of it is in the answer. */
+  'POST /v1/enrolments/:name/enrol': { body: Uint8Array | undefined; answer: EnrolmentStatus };
+  /** Renews a valid certificate now. */
+  'POST /v1/enrolments/:name/renew': { answer: EnrolmentStatus };
   /** Query: `look=1` looks anew first. */
   'GET /v1/portal': { answer: PortalStatus };
   /** Lets one program of whoever asks out to the portal. */

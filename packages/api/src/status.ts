@@ -1,4 +1,5 @@
 import type { ExportedSecret, TraceMessage } from './trace.ts';
+import type { EnrolmentStatus } from './enrolment.ts';
 import type { PortalStatus } from './portal.ts';
 import type { Prompt, PromptOutcome } from './prompt.ts';
 import type { LockdownStatus } from './lockdown.ts';
@@ -254,6 +255,8 @@ export interface DaemonStatus {
   readonly traffic?: TrafficStatus;
   /** Absent: no profile has LockDown. */
   readonly lockdown?: LockdownStatus;
+  /** Absent: no certificate is had from an enrolment server. */
+  readonly enrolments?: readonly EnrolmentStatus[];
 }
 
 /** Answer to `explain`: each line is one step of the decision, the last one its outcome. */

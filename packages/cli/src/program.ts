@@ -2,6 +2,7 @@ import type { Command } from './command.ts';
 import { appLearn } from './command/app-learn.ts';
 import { appList } from './command/app-list.ts';
 import { appWhich } from './command/app-which.ts';
+import { certificateEnrol, certificateList, certificateRenew } from './command/certificate.ts';
 import { completion } from './command/completion.ts';
 import { diff } from './command/diff.ts';
 import { doctor } from './command/doctor.ts';
@@ -47,6 +48,9 @@ export const program: readonly Command[] = [
   profileShow,
   profileLint,
   profileRemove,
+  certificateList,
+  certificateEnrol,
+  certificateRenew,
   explain,
   explainCertificate,
   plan,

@@ -10,7 +10,14 @@ import {
 } from '@aovpn/host';
 import { isNameTrigger, type AppName, type CertificateChoice } from '@aovpn/policy';
 import type { Profile } from '@aovpn/profile';
-import { compileIkeConfig, gatewayNamesOf, type CompiledIkeConfig, type ConnectionSpec, type Problem } from '@aovpn/supervisor';
+import {
+  compileIkeConfig,
+  gatewayNamesOf,
+  problem,
+  type CompiledIkeConfig,
+  type ConnectionSpec,
+  type Problem,
+} from '@aovpn/supervisor';
 import type { Attendance } from './attendance.ts';
 import {
   digestFiles,
@@ -78,6 +85,8 @@ export interface CandidateStoreOptions {
   readonly attendance: Attendance;
   readonly desk: PromptDesk;
   readonly log: Log;
+  /** Whether the certificate of an enrolment has expired. */
+  readonly hasExpired: (enrolment: string) => boolean;
   /** LockDown that root has not released. */
   readonly isLocking: (intent: StoredProfile['intent']) => boolean;
   /** A tunnel uses the credentials: tokens are left alone then. */
@@ -160,6 +169,8 @@ export class CandidateStore {
       candidate = made.candidate;
       obstacle = made.problem;
     }
+    // The gateway would refuse it, with less to say.
+    if (!obstacle && this.#hasExpired(settings)) obstacle = problem('enrolmentExpired', settings.enrolment);
     this.#candidates.set(name, candidate);
     if (obstacle && inUse(name))
       log.error(
@@ -316,11 +327,16 @@ export class CandidateStore {
     return keyOf(
       files,
       kept.seen,
+      this.#hasExpired(settings),
       kept.picked?.id ?? '',
       this.#identityOf(settings) ?? '',
       wantsSecret(profile) ? await keyringDigest(settings) : '',
       needsPerson ? attendance.arrivals : 0,
     );
+  }
+
+  #hasExpired({ enrolment }: ProfileSettings): boolean {
+    return enrolment !== undefined && this.#options.hasExpired(enrolment);
   }
 
   async #drop({ passwords, sessions, ring }: Kept): Promise<void> {

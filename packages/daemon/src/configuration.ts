@@ -9,6 +9,8 @@ export interface ConfigurationOptions {
   readonly settings: SettingsFile;
   readonly store: Profiles;
   readonly apps: AppStore;
+  /** Settings are as they will be in force; before profiles and credentials are looked at. */
+  readonly prepare: () => Promise<void>;
   /** A profile came into force, was refused, or is gone. */
   readonly take: (change: StoreChange) => Promise<void>;
   /** Whether the credentials beside this profile, or its settings (`settingsChanged`), make it another one. */
@@ -44,8 +46,9 @@ export class Configuration {
 
   async #read(): Promise<void> {
     if (this.#closed) return;
-    const { settings, store, apps, take, load, onChanged, refreshPlan, log } = this.#options;
+    const { settings, store, apps, prepare, take, load, onChanged, refreshPlan, log } = this.#options;
     const settingsChanged = await settings.reload();
+    await prepare();
     const changes = settingsChanged ? await store.reconsider() : await store.scan();
     for (const change of changes) await take(change);
     // Credentials beside profiles that did not change themselves.

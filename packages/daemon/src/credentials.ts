@@ -17,7 +17,7 @@ import {
   type CertificateChoice,
   type ExplicitCertificate,
 } from '@aovpn/policy';
-import { problemOfCertificateChoice, type CredentialFacts, type Problem } from '@aovpn/supervisor';
+import { problem, problemOfCertificateChoice, type CredentialFacts, type Problem } from '@aovpn/supervisor';
 import type { Profile } from '@aovpn/profile';
 import { problemOfError } from './problem-error.ts';
 import { goesWithoutCertificate, loadKeyMaterial, type KeyMaterial } from './key-material.ts';
@@ -72,7 +72,8 @@ export async function findCredentials(
   const named = (written: string | undefined): string | undefined => written && path.resolve(configDir, written);
   const pairs: [keyof CredentialPaths, string | undefined][] = [
     ['certificate', named(settings.certificate) ?? (await beside(credentialEndings.certificate))],
-    ['key', named(settings.key) ?? (await beside(credentialEndings.key))],
+    // The key of an enrolled certificate is in its file.
+    ['key', settings.enrolment === undefined ? (named(settings.key) ?? (await beside(credentialEndings.key))) : undefined],
     ['pkcs12', named(settings.pkcs12) ?? (await beside(credentialEndings.pkcs12))],
     ['pkcs12PasswordFile', named(settings.pkcs12PasswordFile) ?? (await beside(credentialEndings.pkcs12PasswordFile))],
     ['password', named(settings.passwordFile) ?? (await beside(credentialEndings.password))],
@@ -202,6 +203,8 @@ export async function loadCredentials(
 ): Promise<LoadedCredentials | CredentialProblem> {
   try {
     const { gatewayCa, radiusCa } = paths;
+    if (settings.enrolment !== undefined && paths.certificate !== undefined && !(await exists(paths.certificate)))
+      return { problem: problem('notEnrolled', settings.enrolment) };
     const material = await loadKeyMaterial(settings, paths, configDir);
     const decided = goesWithoutCertificate(settings) ? undefined : await decideCertificate(profile, paths, keys, ring, picked);
     const choice = decided?.choice;

@@ -136,6 +136,26 @@ export const daemonErrors = [
     cure: 'A user’s own tunnel may have private addresses only, and none that this machine, its networks or another tunnel has. Let root install the profile in users.d.',
   },
   {
+    code: 'AOV-DAEMON-570',
+    title: 'There is no enrolment of that name',
+    cure: 'See: aovpn certificate list. Each is a table [enrol."NAME"] of aovpn.toml.',
+  },
+  {
+    code: 'AOV-DAEMON-571',
+    title: 'There is no valid certificate that could renew itself',
+    cure: 'Enrol instead: aovpn certificate enrol NAME --secret',
+  },
+  {
+    code: 'AOV-DAEMON-572',
+    title: 'The file of authorities that ca names in [enrol] is not there',
+    cure: 'Put the certificate of whoever the enrolment server comes from into it (PEM).',
+  },
+  {
+    code: 'AOV-DAEMON-573',
+    title: 'There is no secret to enrol with',
+    cure: 'Give one: aovpn certificate enrol NAME --secret. Or set secret-file, secret-credential or certificate in [enrol].',
+  },
+  {
     code: 'AOV-DAEMON-553',
     title: 'You may not open the way to a captive portal',
     cure: 'Root may, and whoever users of [portal] in aovpn.toml names.',

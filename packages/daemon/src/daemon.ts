@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
@@ -23,6 +24,7 @@ import type { LoadedCredentials } from './credentials.ts';
 import { Configuration } from './configuration.ts';
 import { DaemonError } from './daemon-error.ts';
 import { DirectoryWatch } from './directory-watch.ts';
+import { enrolledDirectory, Enrolments } from './enrolments.ts';
 import { DnsRegistrar } from './dns-registrar.ts';
 import { HeldFile } from './held-file.ts';
 import { HoldEnds } from './hold-end.ts';
@@ -88,6 +90,7 @@ export class Daemon {
   readonly attendance: Attendance;
   readonly prompts: PromptDesk;
   readonly lookup: NameLookup;
+  readonly enrolments: Enrolments;
   readonly #configuration: Configuration;
   readonly #loop = new SupervisorLoop({
     perform: (deed) => this.#perform(deed),
@@ -211,7 +214,10 @@ export class Daemon {
     this.#network = new NetworkFollower({
       network: platform.network,
       log,
-      onFacts: () => this.#trusted.judge(),
+      onFacts: () => {
+        this.#trusted.judge();
+        this.enrolments.wayFound();
+      },
       isUp: () => [...this.#loop.state.connections.values()].some(({ phase }) => phase.kind === 'up'),
       say: (occurrence) => this.#loop.say(occurrence),
       refresh: async (readFacts) => {
@@ -274,6 +280,7 @@ export class Daemon {
       desk: this.prompts,
       log,
       isLocking: (intent) => this.lockdown.isLocking(intent),
+      hasExpired: (enrolment) => this.enrolments.hasExpired(enrolment),
       inUse: (name) => this.tunnels.has(name),
       createGatewayVerifier: (credentials, revocation) => platform.createGatewayVerifier(credentials, revocation),
       onPicked: () => void this.rescan().catch(() => {}),
@@ -294,10 +301,21 @@ export class Daemon {
       say: (occurrence) => this.#loop.say(occurrence),
       onFacts: (name) => this.#board.publish(name),
     });
+    this.enrolments = new Enrolments({
+      configDir: options.configDir,
+      directory: enrolledDirectory(options.stateDir),
+      settings: () => settings.current.enrolments,
+      hostName: () => this.machine.hostName ?? hostname(),
+      obtain: (wanted) => platform.obtainCertificate(wanted),
+      usedBy: (name) => this.store.names().filter((profile) => settings.current.of(profile).enrolment === name),
+      onChange: () => void this.rescan().catch(() => {}),
+      log,
+    });
     this.#configuration = new Configuration({
       settings,
       store: this.store,
       apps: this.apps,
+      prepare: () => this.enrolments.look(),
       take: (change) => this.#take(change),
       load: async (name, settingsChanged) => {
         const stored = this.store.get(name);
@@ -364,6 +382,7 @@ export class Daemon {
     await this.users.close();
     for (const watch of this.#watches) watch.close();
     this.prompts.close();
+    this.enrolments.close();
     await this.portal.stop();
     const patience = setTimeout(() => {
       this.log.error('a tunnel did not end in time');
@@ -489,6 +508,7 @@ export class Daemon {
     const traffic = trafficStatus(this.plans.plan, this.traffic);
     const lockdown = this.lockdownStatus;
     const portal = this.portal.status();
+    const enrolments = this.enrolments.status();
     return {
       version,
       pid: process.pid,
@@ -502,6 +522,7 @@ export class Daemon {
       ...(traffic && { traffic }),
       ...(lockdown && { lockdown }),
       ...(portal.state !== 'none' && { portal }),
+      ...(enrolments.length > 0 && { enrolments }),
     };
   }
 
@@ -557,6 +578,7 @@ export class Daemon {
       log: this.log,
       onWake: () => {
         this.#holdEnds.look();
+        void this.enrolments.look();
         this.#loop.say({ kind: 'clock-jump' });
         this.#network.look();
       },
@@ -619,6 +641,7 @@ export class Daemon {
       JSON.stringify([[...unwantedConnections(state)], [...this.#triggers.readiness(state)]]);
     if (!this.#stopping && planned(after) !== planned(before)) this.plans.refreshSoon();
     for (const name of changed) this.#board.publish(name);
+    if ([...changed].some((name) => after.connections.get(name)?.phase.kind === 'up')) this.enrolments.wayFound();
     if (changed.size > 0) this.#triggers.settle();
     this.#files?.pace();
     const { awaited, begun } = this.#triggers.expected();

@@ -15,6 +15,7 @@ import {
 import { findCredentials } from './credentials.ts';
 import { checkDataPlane } from './data-plane-doctor.ts';
 import type { Daemon } from './daemon.ts';
+import { checkEnrolments } from './enrolment-doctor.ts';
 import { checkLockdown } from './lockdown-doctor.ts';
 import { outerMark } from './outer-mark.ts';
 import { checkPlatform } from './platform-doctor.ts';
@@ -53,7 +54,12 @@ export async function doctorReport(daemon: Daemon, connection: string | undefine
     }),
   ]);
   const wishes = names.map((name) => daemon.settings.current.of(name).dataPlane);
-  return { checks: [checkDataPlane(daemon.platform.dataPlanes, wishes), ...groups.flat()] };
+  const enrolments = daemon.enrolments
+    .status()
+    .filter(({ connections }) => connection === undefined || connections.includes(connection));
+  return {
+    checks: [checkDataPlane(daemon.platform.dataPlanes, wishes), ...groups.flat(), ...checkEnrolments(enrolments)],
+  };
 }
 
 async function checkNetwork(daemon: Daemon): Promise<readonly DoctorCheck[]> {

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { writeFileAtomically } from '@aovpn/host';
 import type { Hold } from '@aovpn/supervisor';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** Which connections people have put down, kept across restarts. */
 export class HeldFile {

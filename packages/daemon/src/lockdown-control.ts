@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { lockdownMarkerName, type LockdownMarker, type LockdownStatus, type Problem } from '@aovpn/api';
 import { sameAddress } from '@aovpn/bytes';
-import type { Lockdown, LockdownRepair } from '@aovpn/host';
+import { type Lockdown, type LockdownRepair, writeFileAtomically } from '@aovpn/host';
 import {
   formatBecause,
   type Because,
@@ -15,7 +15,6 @@ import { DaemonError } from './daemon-error.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 import { ReleaseFile, type Release } from './release-file.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** What the machine offers for LockDown. */
 export interface LockdownPlatform {

@@ -1,10 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { HostError, openSecretServiceOf, readSecretFile, readSystemdCredential } from '@aovpn/host';
+import { HostError, openSecretServiceOf, readSecretFile, readSystemdCredential, writeFileAtomically } from '@aovpn/host';
 import { credentialEndings, type CredentialPaths, type CredentialStem } from './credentials.ts';
 import type { PasswordOptions, PasswordStore } from './passwords.ts';
 import type { ProfileSettings } from './settings.ts';
 import { userId } from './user-database.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 export interface PasswordPlaces {
   readonly connection: string;

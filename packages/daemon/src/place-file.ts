@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { writeFileAtomically } from '@aovpn/host';
 import { formatAddress, parseAddress } from '@aovpn/bytes';
 import type { Places } from '@aovpn/supervisor';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** Where connections have worked, kept across restarts: names of gateways and their addresses, no secrets. Losing it costs a moment. */
 export class PlaceFile {

@@ -3,6 +3,8 @@ import type { Transport } from '@aovpn/esp';
 import type {
   BeaconQuestion,
   BeaconResult,
+  CertificateObtained,
+  CertificateWanted,
   GatewayVerifier,
   Network,
   PacServer,
@@ -34,4 +36,5 @@ export interface Platform {
   createTlsEngine(options: TlsEngineOptions): TlsEngine;
   probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
   askBeacon(question: BeaconQuestion): Promise<BeaconResult>;
+  obtainCertificate(wanted: CertificateWanted): Promise<CertificateObtained>;
 }

@@ -8,6 +8,7 @@ import {
   createTlsEngine,
   createUpstreamAsker,
   fetchMarked,
+  obtainCertificate,
   openFilters,
   openLockdown,
   openNetwork,
@@ -41,6 +42,7 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
       createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
     askBeacon,
+    obtainCertificate,
     probeGateway: async (address, port, transport) =>
       (await (transport === 'tcp' ? probeGatewayOverTcp : probeGateway)(crypto, address, port, outerMark)).answered,
     createTlsEngine,

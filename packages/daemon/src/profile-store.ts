@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
+import { writeFileAtomically } from '@aovpn/host';
 import type { DiagnosticLine, ProfileStatus } from '@aovpn/api';
 import { resolveProfile, type DivergenceNote, type Intent } from '@aovpn/policy';
 import { defaultLimits, parseProfile, type Diagnostic, type Profile } from '@aovpn/profile';
@@ -10,7 +11,6 @@ import type { Problem } from '@aovpn/supervisor';
 import { DaemonError } from './daemon-error.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** A profile that is in force. */
 export interface StoredProfile {

@@ -2,11 +2,10 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { proxyEnvironmentFile, proxyNoticeFile, type ProxyNotice } from '@aovpn/api';
-import type { PacServer } from '@aovpn/host';
+import { type PacServer, writeFileAtomically } from '@aovpn/host';
 import { neverProxied, pacPlace, printPac, proxyEnvironment, type ProxyPlan } from '@aovpn/policy';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /**
  * Tells programs of people which proxies to use: in two files below /run, of which the session of each person makes its settings (`aovpn

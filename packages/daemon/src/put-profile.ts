@@ -1,5 +1,6 @@
 import { mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { writeFilesAtomically, type NewFile } from '@aovpn/host';
 import type { ProfileStatus, PutProfile } from '@aovpn/api';
 import { parseProfile, type Profile } from '@aovpn/profile';
 import { reviewProfile } from '@aovpn/supervisor';
@@ -10,7 +11,6 @@ import { isProfileName } from './profile-store.ts';
 import { ownerMark } from './profiles.ts';
 import { isUserName } from './sign-ins.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFilesAtomically, type NewFile } from './write-file.ts';
 
 /**
  * Puts a profile with its credentials in place and into force. All is checked before anything is written, and everything is written or

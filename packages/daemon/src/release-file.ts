@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { writeFileAtomically } from '@aovpn/host';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** Who released the LockDown of a profile, and when. */
 export interface Release {

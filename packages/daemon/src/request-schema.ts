@@ -1,4 +1,11 @@
-import type { AnnounceSession, DiffProfile, OpenPortal, PromptAnswer, PutProfile } from '@aovpn/api';
+import {
+  maxSecretBytes,
+  type AnnounceSession,
+  type DiffProfile,
+  type OpenPortal,
+  type PromptAnswer,
+  type PutProfile,
+} from '@aovpn/api';
 import { DaemonError } from './daemon-error.ts';
 import { longestPortalMinutes } from './portal-settings.ts';
 
@@ -84,6 +91,14 @@ export function readPromptAnswer(body: unknown): PromptAnswer | Uint8Array {
     default:
       return refuse('answer is none of "refuse", "accept" and "choose"');
   }
+}
+
+/** Checks the body of `POST /v1/enrolments/:name/enrol`: nothing, or a secret. @throws {DaemonError} AOV-DAEMON-513 */
+export function readEnrolmentSecret(body: unknown): Uint8Array | undefined {
+  if (body === undefined) return undefined;
+  if (!(body instanceof Uint8Array) || body.length === 0 || body.length > maxSecretBytes)
+    return refuse(`the body is not a secret of 1 to ${maxSecretBytes} octets`);
+  return body;
 }
 
 function record(value: unknown, what: string): Readonly<Record<string, unknown>> {

@@ -17,7 +17,14 @@ import { doctorReport } from './doctor.ts';
 import { explainQuestion } from './explain-question.ts';
 import { diffProfile } from './plan-diff.ts';
 import { removeProfile, storeProfile } from './put-profile.ts';
-import { readAnnounceSession, readDiffProfile, readOpenPortal, readPromptAnswer, readPutProfile } from './request-schema.ts';
+import {
+  readAnnounceSession,
+  readDiffProfile,
+  readEnrolmentSecret,
+  readOpenPortal,
+  readPromptAnswer,
+  readPutProfile,
+} from './request-schema.ts';
 import { findUser } from './sign-ins.ts';
 import { appsReport, planText, whichApp } from './traffic-report.ts';
 
@@ -28,6 +35,7 @@ const withBody: ReadonlySet<RequestName> = new Set([
   'POST /v1/prompts/:id',
   'POST /v1/diff',
   'POST /v1/portal/open',
+  'POST /v1/enrolments/:name/enrol',
   'POST /v1/session/open',
   'POST /v1/session/close',
 ]);
@@ -66,7 +74,12 @@ export function createRouter(daemon: Daemon, desk: AccessDesk): (request: Contro
 
 /** A name of a profile may be one's own without its prefix. */
 function meant(daemon: Daemon, { name, parameter }: FoundRequest, uid: number): FoundRequest {
-  return { name, parameter: name.includes('/:name') ? daemon.store.meant(parameter, uid) : parameter };
+  return { name, parameter: isOfConnection(name) ? daemon.store.meant(parameter, uid) : parameter };
+}
+
+/** Whether its path names a profile or connection. */
+function isOfConnection(name: RequestName): boolean {
+  return name.includes('/:name') && !name.includes('/enrolments/');
 }
 
 const refusals: { readonly [P in Permission]: DaemonErrorCode } = {
@@ -93,7 +106,7 @@ interface FoundRequest {
 /** Which connection a request is about; undefined: more than one, or the machine. */
 function connectionOf(daemon: Daemon, { name, parameter }: FoundRequest, { query }: ControlRequest): string | undefined {
   if (name === 'POST /v1/prompts/:id') return daemon.prompts.list().find(({ id }) => id === parameter)?.connection;
-  if (name.includes('/:name')) return parameter;
+  if (isOfConnection(name)) return parameter;
   // Of any other request it changes nothing, so it must not change who may ask it either.
   return takesConnection.has(name) ? query.get('connection') : undefined;
 }
@@ -207,6 +220,12 @@ async function answer(
     }
     case 'GET /v1/certificates':
       return ok(name, await daemon.certificateReport(query.get('connection') ?? theOnlyOne(daemon)));
+    case 'GET /v1/enrolments':
+      return ok(name, daemon.enrolments.status());
+    case 'POST /v1/enrolments/:name/enrol':
+      return ok(name, await daemon.enrolments.enrol(parameter, readEnrolmentSecret(body)));
+    case 'POST /v1/enrolments/:name/renew':
+      return ok(name, await daemon.enrolments.renew(parameter));
     case 'GET /v1/portal':
       if (query.get('look') === '1') await daemon.portal.look();
       return ok(name, daemon.portal.status());
@@ -304,9 +323,13 @@ function isInScope(event: DaemonEvent, scope: Scope): boolean {
 /** Whose connections are others' sees neither them nor what apps of theirs there are. LockDown and the portal are everybody's. */
 function cutDown(status: DaemonStatus, scope: Scope): DaemonStatus {
   if (scope.all) return status;
-  const { traffic: _, ...rest } = status;
+  const { traffic: _, enrolments, ...rest } = status;
+  const own = enrolments
+    ?.map((enrolment) => ({ ...enrolment, connections: enrolment.connections.filter((name) => scope.of(name)) }))
+    .filter(({ connections }) => connections.length > 0);
   return {
     ...rest,
+    ...(own && own.length > 0 && { enrolments: own }),
     connections: status.connections.filter(({ name }) => scope.of(name)),
     profiles: status.profiles.filter(({ name }) => scope.of(name)),
   };
@@ -362,6 +385,9 @@ function answerOfError(error: unknown): ControlAnswer | undefined {
       {
         'AOV-DAEMON-512': 404,
         'AOV-DAEMON-520': 409,
+        'AOV-DAEMON-570': 404,
+        'AOV-DAEMON-571': 409,
+        'AOV-DAEMON-573': 409,
         'AOV-DAEMON-515': 422,
         'AOV-DAEMON-516': 507,
         'AOV-DAEMON-540': 409,

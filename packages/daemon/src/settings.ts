@@ -2,6 +2,13 @@ import { normaliseDomain } from '@aovpn/policy';
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
 import { dataPlaneWishes, type DataPlaneWish } from './choose-data-plane.ts';
+import {
+  defaultEnrolmentSettings,
+  enrolmentFault,
+  enrolmentSettingKeys,
+  isEnrolmentName,
+  type EnrolmentSettings,
+} from './enrolment-settings.ts';
 import { defaultPortalSettings, isUser, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
 import { encodeName } from './dns-question.ts';
 import { defaultUserSettings, userSettingKeys, type UserSettings } from './user-settings.ts';
@@ -10,6 +17,8 @@ import { defaultUserSettings, userSettingKeys, type UserSettings } from './user-
 export interface ProfileSettings extends ConnectionSettings {
   readonly certificate?: string;
   readonly key?: string;
+  /** Name of an `[enrol]` table, whose certificate is the client certificate. */
+  readonly enrolment?: string;
   readonly pkcs12?: string;
   readonly pkcs12PasswordFile?: string;
   readonly gatewayCa?: string;
@@ -88,6 +97,8 @@ export interface Settings {
   readonly promptUsers: readonly (string | number)[];
   readonly portal: PortalSettings;
   readonly users: UserSettings;
+  /** By name. */
+  readonly enrolments: ReadonlyMap<string, EnrolmentSettings>;
   /** Root may have the keys of connections, to read their messages. */
   readonly allowKeyExport: boolean;
   of(profile: string): ProfileSettings;
@@ -234,6 +245,10 @@ function isDomain(name: unknown): name is string {
 export const profileSettingKeys: { readonly [key: string]: Reader } = {
   certificate: path('certificate'),
   key: path('key'),
+  enrolment: (value) =>
+    typeof value === 'string' && isEnrolmentName(value)
+      ? { enrolment: value }
+      : 'the NAME of a table [enrol."NAME"] in quotes is wanted',
   pkcs12: path('pkcs12'),
   'pkcs12-password-file': path('pkcs12PasswordFile'),
   'pkcs11-module': path('pkcs11Module'),
@@ -331,16 +346,26 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   };
   let { group, adminGroup, promptUsers, allowKeyExport, portal, users } = defaultSettings;
   const profiles = new Map<string, ProfileSettings>();
+  const enrolments = new Map<string, EnrolmentSettings>();
   const notices: string[] = [];
   for (const [name, value] of Object.entries(document)) {
-    if (name !== 'daemon' && name !== 'portal' && name !== 'users' && name !== 'profile')
-      fault([name], undefined, `unknown table or key "${name}"; there are [daemon], [portal], [users] and [profile."NAME"]`);
-    else if (!isTable(value)) fault([], name, `"${name}" is a table: write [${name === 'profile' ? 'profile."NAME"' : name}]`);
+    if (name !== 'daemon' && name !== 'portal' && name !== 'users' && name !== 'enrol' && name !== 'profile')
+      fault(
+        [name],
+        undefined,
+        `unknown table or key "${name}"; there are [daemon], [portal], [users], [enrol."NAME"] and [profile."NAME"]`,
+      );
+    else if (!isTable(value))
+      fault([], name, `"${name}" is a table: write [${name === 'profile' || name === 'enrol' ? `${name}."NAME"` : name}]`);
     else if (name === 'daemon') readDaemon(value);
     else if (name === 'portal') portal = { ...portal, ...readTable('portal', value, portalSettingKeys) };
     else if (name === 'users') users = { ...users, ...readTable('users', value, userSettingKeys) };
+    else if (name === 'enrol') for (const [enrolment, table] of Object.entries(value)) readEnrolment(enrolment, table);
     else for (const [profile, table] of Object.entries(value)) readProfile(profile, table);
   }
+  for (const [profile, { enrolment }] of profiles)
+    if (enrolment !== undefined && !enrolments.has(enrolment))
+      fault(['profile', profile], 'enrolment', `enrolment: there is no table [enrol."${enrolment}"]`);
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
   return {
     settings: {
@@ -350,6 +375,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
       allowKeyExport,
       portal,
       users,
+      enrolments,
       notices,
       // `*/NAME`: the profile of that name of every user.
       of: (profile) => profiles.get(profile) ?? profiles.get(profile.replace(/^[^/]+(?=\/)/, '*')) ?? defaultProfileSettings,
@@ -396,6 +422,23 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     return found;
   }
 
+  function readEnrolment(enrolment: string, table: unknown): void {
+    if (!isEnrolmentName(enrolment))
+      return fault(['enrol'], enrolment, `"${enrolment}": a name of 1 to 64 letters, digits, "-", "_" and "." is wanted`);
+    if (!isTable(table)) return fault(['enrol'], enrolment, `an enrolment is a table: [enrol."${enrolment}"]`);
+    const path = ['enrol', enrolment];
+    let settings = defaultEnrolmentSettings;
+    for (const [key, value] of Object.entries(table)) {
+      const reader = Object.hasOwn(enrolmentSettingKeys, key) ? enrolmentSettingKeys[key] : undefined;
+      const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(enrolmentSettingKeys).join(', ')}`;
+      if (typeof result === 'string') fault(path, key, `${key}: ${result}`);
+      else settings = { ...settings, ...result };
+    }
+    const [key, what] = (faults.length === 0 && enrolmentFault(settings)) || [];
+    if (what !== undefined) fault(path, key, what);
+    enrolments.set(enrolment, settings);
+  }
+
   function readProfile(profile: string, table: unknown): void {
     if (!isTable(table)) return fault(['profile'], profile, `settings of a profile stand in a table: [profile."${profile}"]`);
     let settings = defaultProfileSettings;
@@ -406,6 +449,8 @@ export function parseSettings(source: string): { readonly settings: Settings } |
       if (typeof result === 'string') fault(['profile', profile], key, `${key}: ${result}`);
       else settings = { ...settings, ...result };
     }
+    if (settings.enrolment !== undefined && (settings.certificate ?? settings.key ?? settings.pkcs12) !== undefined)
+      fault(['profile', profile], 'enrolment', 'enrolment stands in the place of certificate, key and pkcs12');
     const proofs = [settings.trustedBeaconPins, settings.trustedBeaconCa].filter((proof) => proof !== undefined).length;
     if (settings.trustedBeacon ? proofs !== 1 : proofs > 0)
       fault(
@@ -425,6 +470,7 @@ export const defaultSettings: Settings = {
   promptUsers: [],
   portal: defaultPortalSettings,
   users: defaultUserSettings,
+  enrolments: new Map(),
   allowKeyExport: false,
   notices: [],
   of: () => defaultProfileSettings,

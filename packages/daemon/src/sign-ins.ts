@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Owner } from '@aovpn/api';
-import { readUserSessions, sessionsDirectory, type UserSession } from '@aovpn/host';
+import { readUserSessions, sessionsDirectory, type UserSession, writeFileAtomically } from '@aovpn/host';
 import { DirectoryWatch } from './directory-watch.ts';
 import { askNameService } from './identity-lookup.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 import { userId, userName } from './user-database.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 export interface SignInsOptions {
   /** Where sessions that were announced to us are kept, below the run directory: they end with the machine's power. */

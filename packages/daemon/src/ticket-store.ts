@@ -1,8 +1,8 @@
 import { readFile, rm } from 'node:fs/promises';
+import { writeFileAtomically } from '@aovpn/host';
 import type { SessionTicket } from '@aovpn/ike';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 interface Kept {
   /** What the connection was when the ticket was granted: another one does not use it. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { writeFileAtomically } from '@aovpn/host';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 /** RADIUS servers remembered for one profile; the oldest makes room. */
 const serverLimit = 16;

@@ -25,6 +25,7 @@ export function tunnelSettings(settings: ProfileSettings): Partial<ProfileSettin
   const elsewhere: ReadonlySet<string> = new Set([
     'certificate',
     'key',
+    'enrolment',
     'pkcs12',
     'pkcs12PasswordFile',
     'pkcs11Module',

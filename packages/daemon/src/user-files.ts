@@ -1,14 +1,13 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Owner } from '@aovpn/api';
-import { openUserFiles, type UserFile } from '@aovpn/host';
+import { openUserFiles, type UserFile, writeFileAtomically } from '@aovpn/host';
 import { DaemonError } from './daemon-error.ts';
 import { askNameService } from './identity-lookup.ts';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
 import { userId } from './user-database.ts';
 import type { UserSettings } from './user-settings.ts';
-import { writeFileAtomically } from './write-file.ts';
 
 export interface UserFilesOptions {
   /** Below the run directory: it is gone with the machine's power. */

@@ -1,7 +1,9 @@
 import path from 'node:path';
 import type { Owner } from '@aovpn/api';
+import { enrolledFile } from '@aovpn/host';
 import type { CredentialStem } from './credentials.ts';
 import { DaemonError } from './daemon-error.ts';
+import { enrolledDirectory } from './enrolments.ts';
 import type { Log } from './log.ts';
 import type { DaemonOptions } from './options.ts';
 import type { ProfileStore } from './profile-store.ts';
@@ -102,9 +104,14 @@ export class Users {
     return owner !== undefined && path.dirname(fileOf(name)) === this.#files.directoryOf(owner);
   }
 
-  /** Settings of a profile; a user's passwords are in that user's keyring unless they say otherwise. */
+  /** Settings of a profile, an enrolled certificate by its file; a user's passwords are in that user's keyring unless they say otherwise. */
   settingsOf(name: string): ProfileSettings {
-    const settings = this.#options.settings().of(name);
+    const written = this.#options.settings().of(name);
+    const { enrolment } = written;
+    const settings =
+      enrolment === undefined
+        ? written
+        : { ...written, certificate: enrolledFile(enrolledDirectory(this.#options.options.stateDir), enrolment) };
     const owner = this.#store().ownerOf(name);
     return owner && settings.secretService === undefined ? { ...settings, secretService: owner.uid } : settings;
   }

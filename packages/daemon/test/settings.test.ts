@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { enrolmentSettingKeys } from '../src/enrolment-settings.ts';
 import { portalSettingKeys } from '../src/portal-settings.ts';
 import { userSettingKeys } from '../src/user-settings.ts';
 import { daemonSettingKeys, defaultProfileSettings, parseSettings, profileSettingKeys, type Settings } from '../src/settings.ts';
@@ -88,6 +89,20 @@ pkcs11-token = "my card"
     ['[profile."a b"]\nallow_weak = true', /^2:1: allow_weak: unknown key; there are: certificate, key/],
     ['[profile.a]\n__proto__ = 1', /^2:1: __proto__: unknown key/],
     ['[profile.a]\nconstructor = 1', /^2:1: constructor: unknown key/],
+    ['[profile.a]\nenrolment = "machine"', /^2:1: enrolment: there is no table \[enrol\."machine"\]/],
+    ['[enrol.m]\nurl = "https://a.example"', /^1:1: ca or ca-fingerprint is missing: no server is believed at first sight/],
+    ['[enrol.m]\nca = "a"', /^1:1: url is missing/],
+    ['[enrol.m]\nurl = "http://a.example"\nca = "a"', /^2:1: url: an https URL/],
+    ['[enrol.m]\nurl = "https://a:b@a.example"\nca = "a"', /^2:1: url: an https URL/],
+    ['[enrol.m]\nca-fingerprint = "00"', /^2:1: ca-fingerprint: a SHA-256/],
+    ['[enrol.m]\nsubject = "laptop"', /^2:1: subject: "laptop" is not NAME=VALUE/],
+    ['[enrol.m]\nkey-type = "rsa1024"', /^2:1: key-type: one of "p256"/],
+    ['[enrol.m]\nrenew-before = 1', /^2:1: renew-before: a part/],
+    ['[enrol.m]\nuser-name = "a:b"', /^2:1: user-name/],
+    ['[enrol.m]\ndns-names = ["a b"]', /^2:1: dns-names: a list/],
+    ['[enrol.m]\nuser-principal-names = ["alice"]', /^2:1: user-principal-names/],
+    ['[enrol.m]\nurl = "https://a.example"\nca = "a"\nkey = "k"', /^4:1: key needs certificate/],
+    ['[enrol."../m"]\nurl = "https://a.example"', /^1:1: "\.\.\/m": a name of/],
     ['[nonsense]', /^1:1: unknown table or key "nonsense"/],
     ['daemon = 1', /^1:1: "daemon" is a table/],
     ['[profile]\na = 1', /^2:1: settings of a profile stand in a table/],
@@ -143,6 +158,7 @@ pkcs11-token = "my card"
         ...Object.keys(profileSettingKeys),
         ...Object.keys(portalSettingKeys),
         ...Object.keys(userSettingKeys),
+        ...Object.keys(enrolmentSettingKeys),
         ...daemonSettingKeys,
       ]),
     );

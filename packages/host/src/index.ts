@@ -1,4 +1,5 @@
 export { HostError, hostErrors, type HostErrorEntry } from './host-error.ts';
+export { writeFileAtomically, writeFilesAtomically, type NewFile } from './files/write-file.ts';
 export { createIkeCrypto } from './crypto/ike-crypto.ts';
 export { createEapCrypto } from './crypto/eap-crypto.ts';
 export { solvePuzzle } from './crypto/solve-puzzle.ts';
@@ -79,3 +80,6 @@ export { watchClock, type ClockJump } from './clock/watch-clock.ts';
 export { watchSleep } from './logind/watch-sleep.ts';
 export { readPlatformFacts } from './platform/read-platform-facts.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';
+export { describeEnrolled, type EnrolledCertificate } from './enrol/describe-enrolled.ts';
+export { enrolledFile } from './enrol/enrolled-file.ts';
+export { obtainCertificate, type CertificateObtained, type CertificateWanted } from './enrol/obtain-certificate.ts';

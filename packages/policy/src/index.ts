@@ -116,6 +116,8 @@ export {
   type NoCertificateCause,
 } from './certificate/choose-certificate.ts';
 export { printCertificateChoice } from './certificate/print-certificate-choice.ts';
+export { enrolmentKeys, type CertificateNames, type EnrolmentFailure, type EnrolmentKey } from './enrolment/enrolment.ts';
+export { parseSubject, type SubjectPart } from './enrolment/parse-subject.ts';
 export { leakPromise, type LeakPromise } from './leak/promise.ts';
 export { readPacket, type IpPacket, type WatchedPacket } from './leak/packet.ts';
 export {

@@ -30,3 +30,5 @@ export {
   type PortalState,
 } from './portal/step-portal.ts';
 export { wantsPortal } from './portal/wants-portal.ts';
+export { decideEnrolment, type EnrolmentFacts, type EnrolmentPlan, type LastTry } from './enrolment/decide-enrolment.ts';
+export { problemOfEnrolment } from './enrolment/enrolment-problem.ts';

@@ -2,6 +2,7 @@ import { connectionProblems } from './problem/connection-problem.ts';
 import { credentialProblems } from './problem/credential-problem.ts';
 import { eapProblems } from './problem/eap-problem.ts';
 import { eapTlsProblems } from './problem/eap-tls-problem.ts';
+import { enrolmentProblems } from './problem/enrolment-problem.ts';
 import { ikeProblems } from './problem/ike-problem.ts';
 import type { Problem, ProblemRow } from './problem.ts';
 
@@ -9,7 +10,14 @@ import type { Problem, ProblemRow } from './problem.ts';
  * Every problem that a connection can have, except those of this machine (`AOV-HOST-…`, kept beside the code that meets them).
  * docs/errors.md is compared with this table both ways. The Windows numbers are those of the RasClient event 20227 and of IKEEXT.
  */
-const rows = { ...ikeProblems, ...eapProblems, ...eapTlsProblems, ...connectionProblems, ...credentialProblems } as const;
+const rows = {
+  ...ikeProblems,
+  ...eapProblems,
+  ...eapTlsProblems,
+  ...connectionProblems,
+  ...credentialProblems,
+  ...enrolmentProblems,
+} as const;
 
 export type ProblemName = keyof typeof rows;
 

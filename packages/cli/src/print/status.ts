@@ -1,7 +1,16 @@
-import type { ConnectionState, ConnectionStatus, DaemonStatus, NetworkTrust, RadiusStatus, TrafficStatus } from '@aovpn/api';
+import type {
+  ConnectionState,
+  ConnectionStatus,
+  DaemonStatus,
+  EnrolmentStatus,
+  NetworkTrust,
+  RadiusStatus,
+  TrafficStatus,
+} from '@aovpn/api';
 import { printable, type Style, type Terminal } from '../terminal.ts';
 import { textWidth } from './cell.ts';
 import { connectionEnd } from './connection-end.ts';
+import { enrolmentLine } from './enrolment.ts';
 import { lockdownText } from './lockdown.ts';
 import { clock, duration, localTimes, size } from './moment.ts';
 import { portalNotice } from './portal.ts';
@@ -27,6 +36,7 @@ export function statusText(status: DaemonStatus, names: readonly string[], termi
   const told = notices(status, now, names);
   if (told.length > 0) blocks.push(told.map(([style, text]) => `${terminal.style(style, '!')} ${text}`).join('\n'));
   if (blocks.length === 0) return 'no profiles; add one: aovpn profile add FILE';
+  for (const one of enrolmentsOf(status, names)) if (!one.problem) blocks.push(terminal.style('dim', enrolmentLine(one, now)));
   if (status.platform.kind !== 'workgroup' && names.length === 0)
     blocks.push(terminal.style('dim', `this machine: ${printable(status.platform.trace.at(-1) ?? '')}`));
   if (status.signedIn.length > 0 && names.length === 0)
@@ -40,6 +50,7 @@ export function notices(status: DaemonStatus, now: number, names: readonly strin
     ({ name, state }) => state !== 'in-force' && (names.length === 0 || names.includes(name)),
   );
   const portal = status.portal && portalNotice(status.portal, now);
+  const enrolments = enrolmentsOf(status, names).filter(({ problem }) => problem !== undefined);
   return [
     ...refused.map(({ name, file, state }): readonly [Style, string] => {
       const words = state === 'refused' ? 'refused: nothing of that name runs' : 'new version refused: the last good one runs on';
@@ -47,7 +58,12 @@ export function notices(status: DaemonStatus, now: number, names: readonly strin
     }),
     ...(status.traffic ? trafficNotices(status.traffic, now) : []),
     ...(portal === undefined ? [] : [portal]),
+    ...enrolments.map((one): readonly [Style, string] => [one.state === 'valid' ? 'warn' : 'bad', enrolmentLine(one, now)]),
   ];
+}
+
+function enrolmentsOf({ enrolments = [] }: DaemonStatus, names: readonly string[]): readonly EnrolmentStatus[] {
+  return enrolments.filter(({ connections }) => names.length === 0 || connections.some((name) => names.includes(name)));
 }
 
 function connectionText(

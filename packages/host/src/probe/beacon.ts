@@ -5,11 +5,9 @@ import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { Credential } from '../keys/credential.ts';
 import { readPemBlocks } from '../keys/pem.ts';
 import { openMarkedStream } from '../sys/index.ts';
+import { whyNotServer } from '../tls/prove-name.ts';
 import { receivedCertificates } from '../tls/verify-server.ts';
 import { AnchorStore } from '../trust/anchor-store.ts';
-import { CertificateError, parseCertificate } from '../trust/certificate.ts';
-import { findPath } from '../trust/certification-path.ts';
-import { oid } from '../trust/oid.ts';
 import { ProofWire } from './proof-wire.ts';
 
 /** A server that only the trusted network has, and how it proves itself. */
@@ -116,28 +114,11 @@ async function unbelievable(secure: TLSSocket, { proof, name }: BeaconQuestion):
     return proof.pins.includes(found) ? undefined : `its key is sha256/${found}, which is not pinned`;
   }
   const blocks = readPemBlocks(proof.pem).filter(({ label }) => label === 'CERTIFICATE');
-  const anchors = AnchorStore.fromDer(blocks.map(({ der }) => der));
-  try {
-    const certificates = shown.map((der) => parseCertificate(der));
-    const found = await findPath({ certificates, anchors, now: new Date(), purposes: [oid.serverAuth] });
-    if (found.kind === 'refused') return `its certificate: ${found.detail}`;
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    return `its certificate: ${error.message}`;
-  }
-  return misnamed(leaf, name);
+  return await whyNotServer(shown, AnchorStore.fromDer(blocks.map(({ der }) => der)), name);
 }
 
 /** RFC 7469 §2.4 */
 function pinOf(leaf: Uint8Array): string {
   const key = new X509Certificate(leaf).publicKey.export({ type: 'spki', format: 'der' });
   return createHash('sha256').update(key).digest('base64');
-}
-
-/** By alternative names alone, as everywhere here (RFC 9525). */
-function misnamed(leaf: Uint8Array, name: string): string | undefined {
-  const certificate = new X509Certificate(leaf);
-  const fits =
-    isIP(name) === 0 ? certificate.checkHost(name, { subject: 'never', partialWildcards: false }) : certificate.checkIP(name);
-  return fits === undefined ? `its certificate does not name ${name}` : undefined;
 }

@@ -11,13 +11,15 @@ const depthLimit = 8;
 /** Signatures that may be checked while looking for a path: a bound on what a hostile set of certificates can cost. */
 const signatureLimit = 64;
 
+type Purposes = readonly string[] | 'any';
+
 export interface PathRequest {
   /** As received, leaf first; the others in any order, needed or not. */
   readonly certificates: readonly ParsedCertificate[];
   readonly anchors: AnchorStore;
   readonly now: Date;
-  /** EKUs of which the leaf needs one; the CAs, if they have any EKU, too. */
-  readonly purposes: readonly string[];
+  /** EKUs of which the leaf needs one; the CAs, if they have any EKU, too. `any`: what it is for is asked elsewhere. */
+  readonly purposes: Purposes;
 }
 
 export type PathResult =
@@ -152,11 +154,11 @@ function criticalProblem(certificate: ParsedCertificate): Problem | undefined {
   };
 }
 
-function leafProblem(leaf: ParsedCertificate, purposes: readonly string[]): Problem | undefined {
+function leafProblem(leaf: ParsedCertificate, purposes: Purposes): Problem | undefined {
   const { extendedKeyUsage, keyUsage } = leaf;
-  if (!extendedKeyUsage)
+  if (!extendedKeyUsage && purposes !== 'any')
     return { reason: 'wrong-eku', detail: `"${leaf.subject}" names no extended key usage; serverAuth is needed` };
-  if (!allows(extendedKeyUsage, purposes)) {
+  if (extendedKeyUsage && !allows(extendedKeyUsage, purposes)) {
     return {
       reason: 'wrong-eku',
       detail: `"${leaf.subject}" is not for servers: its extended key usage is ${extendedKeyUsage.join(', ')}`,
@@ -169,7 +171,7 @@ function leafProblem(leaf: ParsedCertificate, purposes: readonly string[]): Prob
   return undefined;
 }
 
-function authorityProblem(path: readonly ParsedCertificate[], index: number, purposes: readonly string[]): Problem | undefined {
+function authorityProblem(path: readonly ParsedCertificate[], index: number, purposes: Purposes): Problem | undefined {
   const authority = path[index]!;
   const isAnchor = index === path.length - 1;
   const bad = (detail: string): Problem => ({ reason: 'untrusted', detail: `"${authority.subject}" ${detail}` });
@@ -195,8 +197,8 @@ function constraintProblem(path: readonly ParsedCertificate[], index: number): P
   return undefined;
 }
 
-function allows(extendedKeyUsage: readonly string[], purposes: readonly string[]): boolean {
-  return extendedKeyUsage.some((usage) => usage === oid.anyExtendedKeyUsage || purposes.includes(usage));
+function allows(extendedKeyUsage: readonly string[], purposes: Purposes): boolean {
+  return purposes === 'any' || extendedKeyUsage.some((usage) => usage === oid.anyExtendedKeyUsage || purposes.includes(usage));
 }
 
 /** pkijs' validation of exactly this path. It gets the issuers from us, so it can neither search nor loop. */

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
-import { writeFileAtomically, writeFilesAtomically } from '../src/write-file.ts';
+import { writeFileAtomically, writeFilesAtomically } from '../../src/files/write-file.ts';
 
 suite('atomic files', () => {
   let directory: string;

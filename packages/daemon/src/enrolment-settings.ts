@@ -1,0 +1,123 @@
+import { enrolmentKeys, normaliseDomain, parseSubject, type EnrolmentKey, type SubjectPart } from '@aovpn/policy';
+
+/** One `[enrol."NAME"]` table of aovpn.toml: a certificate that is had from an enrolment server. Paths are as written, relative to the configuration directory. */
+export interface EnrolmentSettings {
+  readonly protocol: 'est';
+  readonly url?: string;
+  /** Whom the server's certificate comes from. */
+  readonly ca?: string;
+  /** SHA-256 of the authority's certificate, lower-case hexadecimal. */
+  readonly caFingerprint?: string;
+  /** Undefined: the machine's full name. */
+  readonly subject?: readonly SubjectPart[];
+  /** Undefined: the machine's full name, where no other names are wanted. */
+  readonly dnsNames?: readonly string[];
+  readonly emailAddresses: readonly string[];
+  readonly userPrincipalNames: readonly string[];
+  readonly keyType?: EnrolmentKey;
+  /** The part of its lifetime, at the end, in which a certificate is renewed. */
+  readonly renewBefore: number;
+  readonly userName: string;
+  readonly secretFile?: string;
+  /** Among the credentials of systemd. */
+  readonly secretCredential?: string;
+  /** A certificate of before, to enrol with. */
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
+export const defaultEnrolmentSettings: EnrolmentSettings = {
+  protocol: 'est',
+  emailAddresses: [],
+  userPrincipalNames: [],
+  renewBefore: 1 / 3,
+  userName: '',
+};
+
+/** Names stand in files and in paths of requests. */
+export function isEnrolmentName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name);
+}
+
+type Reader = (value: unknown) => Partial<EnrolmentSettings> | string;
+
+const text =
+  (field: 'ca' | 'secretFile' | 'secretCredential' | 'certificate' | 'key', what: string): Reader =>
+  (value) =>
+    typeof value === 'string' && value !== '' && value.length <= 4096 && !value.includes('\0')
+      ? { [field]: value }
+      : `${what} in quotes is wanted`;
+
+const names =
+  (field: 'dnsNames' | 'emailAddresses' | 'userPrincipalNames', isName: (name: string) => boolean, what: string): Reader =>
+  (value) =>
+    Array.isArray(value) && value.length <= 16 && value.every((name) => typeof name === 'string' && isName(name))
+      ? { [field]: value as string[] }
+      : `a list of at most 16 ${what}, each in quotes, is wanted`;
+
+const isMail = (name: string): boolean => name.length <= 254 && /^[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]{1,190}$/.test(name);
+const isPrincipal = (name: string): boolean => name.length <= 254 && /^[^@\s\p{Cc}]+@[^@\s\p{Cc}]+$/u.test(name);
+
+/** Every key of an `[enrol."NAME"]` table; docs/settings.md lists the same. */
+export const enrolmentSettingKeys: { readonly [key: string]: Reader } = {
+  protocol: (value) => (value === 'est' ? { protocol: value } : '"est" is wanted'),
+  url: (value) => readUrl(value),
+  ca: text('ca', 'a path'),
+  'ca-fingerprint': (value) => {
+    const plain = typeof value === 'string' ? value.replaceAll(':', '').toLowerCase() : '';
+    return /^[0-9a-f]{64}$/.test(plain)
+      ? { caFingerprint: plain }
+      : 'a SHA-256 fingerprint, as openssl x509 -noout -fingerprint -sha256 prints it, is wanted';
+  },
+  subject: (value) => {
+    const subject =
+      typeof value === 'string'
+        ? parseSubject(value)
+        : 'a subject in quotes, such as "CN=laptop.contoso.com,O=Contoso", is wanted';
+    return typeof subject === 'string' ? subject : { subject };
+  },
+  'dns-names': names('dnsNames', (name) => normaliseDomain(name) !== undefined && !/[^\x21-\x7e]/.test(name), 'DNS names'),
+  'email-addresses': names('emailAddresses', isMail, 'e-mail addresses'),
+  'user-principal-names': names('userPrincipalNames', isPrincipal, 'user principal names (alice@contoso.com)'),
+  'key-type': (value) =>
+    enrolmentKeys.includes(value as EnrolmentKey)
+      ? { keyType: value as EnrolmentKey }
+      : `one of ${enrolmentKeys.map((key) => `"${key}"`).join(', ')} is wanted`,
+  'renew-before': (value) =>
+    typeof value === 'number' && value >= 0.05 && value <= 0.9
+      ? { renewBefore: value }
+      : "a part of the certificate's lifetime from 0.05 to 0.9 is wanted",
+  'user-name': (value) =>
+    typeof value === 'string' && value.length <= 256 && !/[\p{Cc}:]/u.test(value)
+      ? { userName: value }
+      : 'a text of at most 256 printable characters without ":" is wanted',
+  'secret-file': text('secretFile', 'a path'),
+  'secret-credential': text('secretCredential', 'the name of a credential'),
+  certificate: text('certificate', 'a path'),
+  key: text('key', 'a path'),
+};
+
+function readUrl(value: unknown): Partial<EnrolmentSettings> | string {
+  const wanted = 'an https URL in quotes, without user, query and fragment, is wanted';
+  const url = typeof value === 'string' && value.length <= 2048 ? URL.parse(value) : null;
+  if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    return wanted;
+  // RFC 7030 §3.2.2, where nothing else is named.
+  if (url.pathname === '/') url.pathname = '/.well-known/est';
+  return { url: url.href };
+}
+
+/** What is missing, or does not go together: the key that it is about, and the fault. */
+export function enrolmentFault({
+  url,
+  ca,
+  caFingerprint,
+  key,
+  certificate,
+}: EnrolmentSettings): readonly [string | undefined, string] | undefined {
+  if (url === undefined) return [undefined, 'url is missing'];
+  if (ca === undefined && caFingerprint === undefined)
+    return [undefined, 'ca or ca-fingerprint is missing: no server is believed at first sight'];
+  if (key !== undefined && certificate === undefined) return ['key', 'key needs certificate'];
+  return undefined;
+}

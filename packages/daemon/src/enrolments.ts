@@ -1,0 +1,361 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import process from 'node:process';
+import type { EnrolmentStatus } from '@aovpn/api';
+import { fromHex, wipe } from '@aovpn/bytes';
+import {
+  describeEnrolled,
+  readSecretFile,
+  readSystemdCredential,
+  type CertificateObtained,
+  type CertificateWanted,
+  type EnrolledCertificate,
+} from '@aovpn/host';
+import { normaliseDomain, type CertificateNames } from '@aovpn/policy';
+import { decideEnrolment, problemOfEnrolment, type EnrolmentPlan, type LastTry, type Problem } from '@aovpn/supervisor';
+import { DaemonError } from './daemon-error.ts';
+import type { EnrolmentSettings } from './enrolment-settings.ts';
+import type { Log } from './log.ts';
+import { messageOf, problemOfError } from './problem-error.ts';
+import { readTrustedFile } from './trusted-file.ts';
+
+export interface EnrolmentsOptions {
+  readonly configDir: string;
+  /** Where enrolled certificates are. */
+  readonly directory: string;
+  readonly settings: () => ReadonlyMap<string, EnrolmentSettings>;
+  /** The machine's full name. */
+  readonly hostName: () => string;
+  readonly obtain: (wanted: CertificateWanted) => Promise<CertificateObtained>;
+  /** Connections whose certificate it is. */
+  readonly usedBy: (name: string) => readonly string[];
+  /** A certificate is another one, or has expired. */
+  readonly onChange: () => void;
+  readonly log: Log;
+}
+
+interface Entry {
+  settings: EnrolmentSettings;
+  /** What a failure rests on: when it differs, the last try says nothing any more. */
+  basis: string;
+  certificate: EnrolledCertificate | undefined;
+  /** The file is there and cannot be used. */
+  fault: Problem | undefined;
+  hasSecret: boolean;
+  last: (LastTry & { readonly detail: string }) | undefined;
+  timer: NodeJS.Timeout | undefined;
+  running: Promise<void> | undefined;
+}
+
+/** Where enrolled certificates are, with their keys. */
+export function enrolledDirectory(stateDir: string): string {
+  return path.join(stateDir, 'enrolled');
+}
+
+/** The longest sleep between two looks, milliseconds: clocks are set, and machines sleep. */
+const longestSleep = 3_600_000;
+/** What came after a failure for want of a way is tried again when there may be one, and not more often than this, milliseconds. */
+const wayPause = 5_000;
+
+/** Certificates that this machine has from enrolment servers: asked for when there is none, renewed before they end. It decides nothing: see `decideEnrolment`. */
+export class Enrolments {
+  readonly #options: EnrolmentsOptions;
+  readonly #entries = new Map<string, Entry>();
+  #looking: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: EnrolmentsOptions) {
+    this.#options = options;
+  }
+
+  /** Settings, secrets, certificates or the clock may be others. */
+  async look(): Promise<void> {
+    const mine = this.#looking.then(() => this.#look());
+    this.#looking = mine.catch((error: unknown) => this.#options.log.error(`enrolment: ${messageOf(error)}`));
+    await this.#looking;
+  }
+
+  /** There may be a way now to a server that could not be reached. */
+  wayFound(): void {
+    for (const [name, entry] of this.#entries) {
+      const { last } = entry;
+      if (last?.outcome !== 'unreachable' || last.retryAfter !== undefined || Date.now() < last.at + wayPause) continue;
+      entry.last = undefined;
+      this.#arm(name, entry);
+    }
+  }
+
+  /** Whether there is a certificate that proves nothing any more. */
+  hasExpired(name: string): boolean {
+    const { certificate } = this.#entries.get(name) ?? {};
+    return certificate !== undefined && certificate.notAfter <= Date.now();
+  }
+
+  status(): readonly EnrolmentStatus[] {
+    return [...this.#entries].map(([name, entry]) => this.#status(name, entry));
+  }
+
+  /** @param secret overwritten @throws {DaemonError} AOV-DAEMON-570, AOV-DAEMON-573 */
+  async enrol(name: string, secret: Uint8Array | undefined): Promise<EnrolmentStatus> {
+    try {
+      await this.look();
+      const entry = this.#get(name);
+      if (!secret && !entry.hasSecret) throw new DaemonError('AOV-DAEMON-573', name);
+      await entry.running;
+      await this.#run(name, entry, 'enrol', secret);
+    } finally {
+      if (secret) wipe(secret);
+    }
+    return this.#status(name, this.#get(name));
+  }
+
+  /** @throws {DaemonError} AOV-DAEMON-570, AOV-DAEMON-571 */
+  async renew(name: string): Promise<EnrolmentStatus> {
+    await this.look();
+    const entry = this.#get(name);
+    if (!entry.certificate || entry.certificate.notAfter <= Date.now()) throw new DaemonError('AOV-DAEMON-571', name);
+    await entry.running;
+    await this.#run(name, entry, 'renew');
+    return this.#status(name, this.#get(name));
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { timer } of this.#entries.values()) clearTimeout(timer);
+  }
+
+  #get(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (!entry) throw new DaemonError('AOV-DAEMON-570', name);
+    return entry;
+  }
+
+  async #look(): Promise<void> {
+    const wanted = this.#options.settings();
+    for (const [name, { timer }] of this.#entries) {
+      if (wanted.has(name)) continue;
+      clearTimeout(timer);
+      this.#entries.delete(name);
+    }
+    for (const [name, settings] of wanted) {
+      const { basis, hasSecret } = await this.#sources(settings);
+      const entry = this.#entries.get(name) ?? newEntry(settings, basis);
+      if (entry.basis !== basis) entry.last = undefined;
+      Object.assign(entry, { settings, basis, hasSecret });
+      await this.#read(name, entry);
+      this.#entries.set(name, entry);
+      this.#arm(name, entry);
+    }
+  }
+
+  async #read(name: string, entry: Entry): Promise<void> {
+    try {
+      entry.certificate = await describeEnrolled(this.#options.directory, name);
+      entry.fault = undefined;
+    } catch (error) {
+      // Nothing overwrites what an administrator may still need; asking by hand does.
+      entry.certificate = undefined;
+      entry.fault = problemOfError(error);
+    }
+  }
+
+  /** What there is to enrol with, and a digest of it. */
+  async #sources(settings: EnrolmentSettings): Promise<{ readonly basis: string; readonly hasSecret: boolean }> {
+    const { secretFile, secretCredential, certificate, key, ca } = settings;
+    const directory = process.env['CREDENTIALS_DIRECTORY'];
+    const secrets = [
+      ...[secretFile, certificate].map((file) => file && this.#path(file)),
+      secretCredential && directory && path.join(directory, secretCredential),
+    ];
+    const marks = await Promise.all([...secrets, ...[key, ca].map((file) => file && this.#path(file))].map(markOf));
+    return {
+      basis: JSON.stringify([settings, marks]),
+      hasSecret: marks.slice(0, secrets.length).some((mark) => mark !== undefined),
+    };
+  }
+
+  #plan({ certificate, hasSecret, settings, last }: Entry): EnrolmentPlan {
+    return decideEnrolment(
+      {
+        ...(certificate && { certificate }),
+        hasSecret,
+        renewBefore: settings.renewBefore,
+        // The same until there is another certificate.
+        spread: certificate ? Number.parseInt(certificate.id.slice(0, 8), 16) / 0x1_0000_0000 : 0,
+        ...(last && { last }),
+      },
+      Date.now(),
+    );
+  }
+
+  #arm(name: string, entry: Entry): void {
+    clearTimeout(entry.timer);
+    if (this.#closed || entry.running || entry.fault) return;
+    const plan = this.#plan(entry);
+    if (plan.kind === 'stuck') return;
+    const now = Date.now();
+    const { notAfter = 0 } = entry.certificate ?? {};
+    const end = notAfter > now ? notAfter : Infinity;
+    entry.timer = setTimeout(
+      () => {
+        if (end <= Date.now()) this.#options.onChange();
+        const next = this.#plan(entry);
+        if (next.kind === 'stuck' || next.at > Date.now()) this.#arm(name, entry);
+        else void this.#run(name, entry, next.kind);
+      },
+      Math.max(0, Math.min(plan.at - now, end - now, longestSleep)),
+    );
+  }
+
+  async #run(name: string, entry: Entry, how: 'enrol' | 'renew', secret?: Uint8Array): Promise<void> {
+    clearTimeout(entry.timer);
+    const run = this.#try(name, entry, how, secret).catch((error: unknown): CertificateObtained => {
+      const { message, code } = problemOfError(error);
+      return { kind: 'failed', failure: 'host', detail: `${message} [${code}]` };
+    });
+    const running = run.then((outcome) => this.#take(name, entry, how, outcome));
+    entry.running = running;
+    await running;
+  }
+
+  async #try(
+    name: string,
+    { settings }: Entry,
+    how: 'enrol' | 'renew',
+    given: Uint8Array | undefined,
+  ): Promise<CertificateObtained> {
+    const { url, ca, caFingerprint, keyType, certificate, key, userName, protocol } = settings;
+    const own = how === 'enrol' && !given ? await this.#readSecret(settings) : undefined;
+    const secret = given ?? own;
+    try {
+      const authorities = ca === undefined ? undefined : await readTrustedFile(this.#path(ca));
+      if (ca !== undefined && authorities === undefined) throw new DaemonError('AOV-DAEMON-572', this.#path(ca));
+      return await this.#options.obtain({
+        directory: this.#options.directory,
+        name,
+        protocol,
+        url: url!,
+        ...(authorities !== undefined && { authorities }),
+        ...(caFingerprint !== undefined && { fingerprint: fromHex(caFingerprint) }),
+        names: this.#names(settings),
+        ...(keyType !== undefined && { key: keyType }),
+        how,
+        ...(secret && { secret: { userName, octets: secret } }),
+        ...(certificate !== undefined &&
+          how === 'enrol' && {
+            credential: { certificate: this.#path(certificate), ...(key !== undefined && { key: this.#path(key) }) },
+          }),
+      });
+    } finally {
+      if (own) wipe(own);
+    }
+  }
+
+  async #readSecret({ secretFile, secretCredential }: EnrolmentSettings): Promise<Uint8Array | undefined> {
+    if (secretFile !== undefined) return await readSecretFile(this.#path(secretFile));
+    return secretCredential === undefined ? undefined : await readSystemdCredential(secretCredential);
+  }
+
+  /** Without names of its own it is the machine's certificate. */
+  #names({ subject, dnsNames, emailAddresses, userPrincipalNames }: EnrolmentSettings): CertificateNames {
+    const name = this.#options.hostName();
+    const others = emailAddresses.length + userPrincipalNames.length > 0;
+    return {
+      // RFC 5280 appendix A.1: a common name has at most 64 characters.
+      subject: subject ?? (name.length <= 64 ? [{ type: '2.5.4.3', text: name, as: 'utf8' }] : []),
+      dns: dnsNames ?? (others || normaliseDomain(name) === undefined ? [] : [name]),
+      email: emailAddresses,
+      upn: userPrincipalNames,
+    };
+  }
+
+  async #take(name: string, entry: Entry, how: 'enrol' | 'renew', outcome: CertificateObtained): Promise<void> {
+    const { log, onChange, usedBy } = this.#options;
+    entry.running = undefined;
+    const connection = usedBy(name)[0];
+    if (outcome.kind === 'issued') {
+      entry.last = undefined;
+      await this.#read(name, entry);
+      const { certificate } = entry;
+      log.info(
+        `certificate "${name}" ${how === 'renew' ? 'renewed' : 'enrolled'}: ${certificate?.subject ?? ''}, until ${new Date(certificate?.notAfter ?? 0).toISOString()}`,
+        connection,
+      );
+      onChange();
+    } else {
+      const { last } = entry;
+      const result = outcome.kind === 'pending' ? ('pending' as const) : outcome.failure;
+      entry.last = {
+        at: Date.now(),
+        outcome: result,
+        times: last?.outcome === result ? last.times + 1 : 1,
+        random: Math.random(),
+        ...(outcome.retryAfter !== undefined && { retryAfter: outcome.retryAfter }),
+        detail: outcome.kind === 'pending' ? '' : outcome.detail,
+      };
+      const problem = this.#status(name, entry).problem;
+      if (problem)
+        log.write(
+          outcome.kind === 'pending' ? 'info' : how === 'renew' ? 'warn' : 'error',
+          `certificate "${name}": ${problem.message} [${problem.code}]; ${problem.cure}`,
+          connection,
+        );
+    }
+    this.#arm(name, entry);
+  }
+
+  #status(name: string, entry: Entry): EnrolmentStatus {
+    const { settings, certificate, last, fault } = entry;
+    const plan = this.#plan(entry);
+    const problem = fault ?? problemOfEnrolment(plan, last);
+    const at = new Date(last?.at ?? Date.now()).toISOString();
+    const pending = last?.outcome === 'pending' ? ('pending' as const) : ('none' as const);
+    return {
+      name,
+      protocol: settings.protocol,
+      url: settings.url!,
+      state: !certificate ? pending : certificate.notAfter > Date.now() ? 'valid' : 'expired',
+      ...(certificate && {
+        certificate: {
+          id: certificate.id,
+          subject: certificate.subject,
+          issuer: certificate.issuer,
+          notBefore: new Date(certificate.notBefore).toISOString(),
+          notAfter: new Date(certificate.notAfter).toISOString(),
+        },
+      }),
+      ...(plan.kind !== 'stuck' && !fault && { next: { what: plan.kind, at: new Date(plan.at).toISOString() } }),
+      why: plan.why,
+      ...(problem && { problem: { ...shown(problem), at } }),
+      connections: this.#options.usedBy(name),
+    };
+  }
+
+  #path(written: string): string {
+    return path.resolve(this.#options.configDir, written);
+  }
+}
+
+function shown({ code, side, message, cure }: Problem): Omit<Problem, 'retry'> {
+  return { code, side, message, cure };
+}
+
+function newEntry(settings: EnrolmentSettings, basis: string): Entry {
+  return {
+    settings,
+    basis,
+    certificate: undefined,
+    fault: undefined,
+    hasSecret: false,
+    last: undefined,
+    timer: undefined,
+    running: undefined,
+  };
+}
+
+/** Differs when the file is another one; undefined: there is none. */
+async function markOf(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  const facts = await stat(file).catch(() => undefined);
+  return facts && `${facts.ino} ${facts.size} ${facts.mtimeMs}`;
+}

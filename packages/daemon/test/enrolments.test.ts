@@ -1,0 +1,170 @@
+// When certificates are asked for, as files, settings and failures come and go. Who issues them is made up here; see packages/host/test/enrol for the real thing.
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { enrolledFile, type CertificateObtained, type CertificateWanted } from '@aovpn/host';
+import { Authority } from '../../../lab/pki/authority.ts';
+import { DaemonError } from '../src/daemon-error.ts';
+import { checkEnrolments } from '../src/enrolment-doctor.ts';
+import { defaultEnrolmentSettings, type EnrolmentSettings } from '../src/enrolment-settings.ts';
+import { enrolledDirectory, Enrolments } from '../src/enrolments.ts';
+
+const root = new Authority('Example Root CA');
+
+suite('enrolments', () => {
+  let directory: string;
+  let settings: Map<string, EnrolmentSettings>;
+  let asked: (CertificateWanted & { readonly text: string | undefined })[];
+  let answers: (CertificateObtained | 'issue')[];
+  let changes: number;
+  let logged: string[];
+  let enrolments: Enrolments;
+  const basic: EnrolmentSettings = { ...defaultEnrolmentSettings, url: 'https://est.example/', caFingerprint: '00'.repeat(32) };
+
+  const issue = (validity: 'day' | 'expired' = 'day'): void => {
+    const { keyPem, certificatePem } = root.issue({ commonName: 'laptop', validity });
+    mkdirSync(enrolledDirectory(directory), { recursive: true });
+    writeFileSync(enrolledFile(enrolledDirectory(directory), 'machine'), keyPem + certificatePem, { mode: 0o600 });
+  };
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'aovpn-enrolments-'));
+    settings = new Map([['machine', basic]]);
+    asked = [];
+    answers = [];
+    changes = 0;
+    logged = [];
+    const log = (level: string, text: string): void => void logged.push(`${level} ${text}`);
+    enrolments = new Enrolments({
+      configDir: directory,
+      directory: enrolledDirectory(directory),
+      settings: () => settings,
+      hostName: () => 'laptop.corp.example',
+      usedBy: () => ['corp'],
+      obtain: async (wanted) => {
+        asked.push({ ...wanted, text: wanted.secret && Buffer.from(wanted.secret.octets).toString() });
+        const answer = answers.shift() ?? { kind: 'failed', failure: 'unreachable', detail: 'no answer was prepared' };
+        if (answer !== 'issue') return answer;
+        issue();
+        return { kind: 'issued' };
+      },
+      onChange: () => void changes++,
+      log: { write: log, info: (text: string) => log('info', text), error: (text: string) => log('error', text) } as never,
+    });
+  });
+  afterEach(() => {
+    enrolments.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const state = (): ReturnType<Enrolments['status']>[number] => enrolments.status()[0]!;
+  async function until(what: () => boolean): Promise<void> {
+    for (let turn = 0; !what(); turn++) {
+      assert.ok(turn < 1000, `${String(what)}: ${JSON.stringify([state(), logged])}`);
+      await sleep(5);
+    }
+  }
+  const secret = (text: string): void => {
+    writeFileSync(path.join(directory, 'secret'), text, { mode: 0o600 });
+  };
+
+  test('a secret in its file enrols by itself, once, for the machine’s full name; what was read is overwritten', async () => {
+    settings = new Map([['machine', { ...basic, secretFile: 'secret', userName: 'us' }]]);
+    await enrolments.look();
+    assert.equal(state().problem?.code, 'AOV-SUPERVISOR-366');
+    assert.equal(asked.length, 0);
+    answers = ['issue'];
+    secret('once\n');
+    await enrolments.look();
+    await until(() => changes === 1);
+    const [wanted] = asked;
+    assert.equal(wanted?.text, 'once');
+    assert.ok(wanted.secret!.octets.every((octet) => octet === 0));
+    assert.deepEqual([wanted.how, wanted.secret!.userName, wanted.names.dns], ['enrol', 'us', ['laptop.corp.example']]);
+    assert.deepEqual(wanted.names.subject, [{ type: '2.5.4.3', text: 'laptop.corp.example', as: 'utf8' }]);
+    assert.deepEqual([state().state, state().next?.what, state().problem], ['valid', 'renew', undefined]);
+    await enrolments.look();
+    assert.equal(asked.length, 1);
+    assert.match(logged.join('\n'), /info certificate "machine" enrolled: .*CN=laptop/);
+  });
+
+  test('a secret that was refused is not tried again before it is another one', async () => {
+    settings = new Map([['machine', { ...basic, secretFile: 'secret' }]]);
+    secret('wrong');
+    answers = [{ kind: 'failed', failure: 'secret-refused', detail: 'HTTP 401' }];
+    await enrolments.look();
+    await until(() => state().problem?.code === 'AOV-SUPERVISOR-362');
+    assert.equal(state().next, undefined);
+    await enrolments.look();
+    enrolments.wayFound();
+    assert.equal(asked.length, 1);
+    assert.match(
+      logged.join('\n'),
+      /error certificate "machine": The enrolment server refused the secret: HTTP 401 \[AOV-SUPERVISOR-362\]/,
+    );
+    answers = ['issue'];
+    rmSync(path.join(directory, 'secret'));
+    secret('the right one');
+    await enrolments.look();
+    await until(() => state().state === 'valid');
+  });
+
+  test('a failure changes nothing about the certificate in use, says when it is tried again, and is a warning', async () => {
+    issue();
+    await enrolments.look();
+    answers = [{ kind: 'failed', failure: 'refused', detail: 'HTTP 403: "stolen"' }];
+    const told = await enrolments.renew('machine');
+    assert.equal(asked[0]?.how, 'renew');
+    assert.equal(asked[0]?.secret, undefined);
+    assert.deepEqual([told.state, told.problem?.code, told.problem?.side], ['valid', 'AOV-SUPERVISOR-363', 'certificate']);
+    assert.ok(Date.parse(told.next!.at) > Date.now());
+    assert.match(logged[0]!, /^warn .*HTTP 403: "stolen"/);
+    const [check] = checkEnrolments([told]);
+    assert.equal(check?.verdict, 'warning');
+    assert.equal(check.cure, told.problem?.cure);
+    // Another server may say something else.
+    settings = new Map([['machine', { ...basic, url: 'https://other.example/' }]]);
+    await enrolments.look();
+    assert.equal(state().problem, undefined);
+  });
+
+  test('one that has expired says so, and a secret by hand helps; without one there is an error', async () => {
+    issue('expired');
+    await enrolments.look();
+    assert.deepEqual([state().state, state().problem?.code], ['expired', 'AOV-SUPERVISOR-367']);
+    assert.equal(enrolments.hasExpired('machine'), true);
+    assert.equal(checkEnrolments(enrolments.status())[0]?.verdict, 'failed');
+    const code = (wanted: string) => (error: unknown) => error instanceof DaemonError && error.code === wanted;
+    await assert.rejects(enrolments.enrol('machine', undefined), code('AOV-DAEMON-573'));
+    await assert.rejects(enrolments.renew('machine'), code('AOV-DAEMON-571'));
+    await assert.rejects(enrolments.renew('nobody'), code('AOV-DAEMON-570'));
+    answers = ['issue'];
+    const octets = new TextEncoder().encode('by hand');
+    assert.equal((await enrolments.enrol('machine', octets)).state, 'valid');
+    assert.equal(asked[0]?.text, 'by hand');
+    assert.ok(octets.every((octet) => octet === 0));
+    assert.equal(enrolments.hasExpired('machine'), false);
+  });
+
+  test('a file that cannot be used is told, and nothing overwrites it but a person', async () => {
+    settings = new Map([['machine', { ...basic, secretFile: 'secret' }]]);
+    secret('once');
+    mkdirSync(enrolledDirectory(directory), { recursive: true });
+    writeFileSync(enrolledFile(enrolledDirectory(directory), 'machine'), 'no certificate', { mode: 0o600 });
+    await enrolments.look();
+    assert.match(state().problem?.code ?? '', /^AOV-HOST-1/);
+    assert.equal(asked.length, 0);
+    answers = ['issue'];
+    assert.equal((await enrolments.enrol('machine', undefined)).problem, undefined);
+  });
+
+  test('without its file of authorities nobody is asked', async () => {
+    settings = new Map([['machine', { ...basic, ca: 'not-there.pem' }]]);
+    await enrolments.look();
+    const told = await enrolments.enrol('machine', new TextEncoder().encode('x'));
+    assert.equal(told.problem?.side, 'host');
+    assert.match(told.problem?.message ?? '', /AOV-DAEMON-572/);
+    assert.equal(asked.length, 0);
+  });
+});
