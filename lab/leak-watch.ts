@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { LeakReport } from '@aovpn/api';
 import { network } from './network.ts';
-import { type Product, repository } from './product.ts';
+import { type Product, installed } from './product.ts';
 import type { Running } from './running.ts';
 
 /** `aovpn leaktest --manual` beside a story: the story disturbs, the product watches and judges. */
@@ -22,8 +22,7 @@ export class LeakWatch {
     const canaries = options.canaries ?? [internet.web4, internet.web6];
     const running = product.host.spawn(
       [
-        process.execPath,
-        repository('packages/cli/bin/aovpn.mjs'),
+        ...installed('aovpn'),
         'leaktest',
         profile,
         '--manual',

@@ -17,6 +17,7 @@ import {
   type PutProfile,
   rootSocketName,
 } from '@aovpn/api';
+import { currentRelease } from '../release/current-release.ts';
 import { cgroupArguments } from './app.ts';
 import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
 import { patience } from './patience.ts';
@@ -26,13 +27,23 @@ import type { Running } from './running.ts';
 export const repository = (...parts: readonly string[]): string =>
   path.join(fileURLToPath(new URL('..', import.meta.url)), ...parts);
 
-/** What the daemon's first line gives Node, where it is started by its own name. */
-const interpreterOptions = readFileSync(repository('packages/daemon/bin/aovpnd.mjs'), 'utf8')
-  .split('\n', 1)[0]!
-  .split(' ')
-  .filter((word) => word.startsWith('--'))
-  // With a small young generation Node crashes at most starts under emulation; see kernel/guest-flags.cjs.
-  .filter((word) => process.env['AOVPN_LAB_ESP'] !== 'kernel' || !word.startsWith('--max-semi-space-size'));
+/** A command line that starts one of the two programs, those of the release that these sources make. */
+export function installed(name: 'aovpnd' | 'aovpn'): readonly string[] {
+  const file = path.join(currentRelease(), 'bin', `${name}.mjs`);
+  return [process.execPath, ...interpreterOptions(file), file];
+}
+
+/** What the first line of a program gives Node, where it is started by its own name. */
+function interpreterOptions(file: string): readonly string[] {
+  return (
+    readFileSync(file, 'utf8')
+      .split('\n', 1)[0]!
+      .split(' ')
+      .filter((word) => word.startsWith('--'))
+      // With a small young generation Node crashes at most starts under emulation; see kernel/guest-flags.cjs.
+      .filter((word) => process.env['AOVPN_LAB_ESP'] !== 'kernel' || !word.startsWith('--max-semi-space-size'))
+  );
+}
 
 export interface StartOptions {
   /** Further arguments of aovpnd. */
@@ -47,7 +58,7 @@ export interface Answer {
   readonly value: unknown;
 }
 
-/** The daemon and the command of this repository on one host, as a person there would use them. */
+/** The daemon and the command on one host, as a person there would use them: the release, not the sources. */
 export class Product {
   readonly host: Host;
   #daemon: Running | undefined;
@@ -70,7 +81,7 @@ export class Product {
 
   /** Starts the daemon without waiting for anything. */
   launch(options: StartOptions = {}): Running {
-    const command = [process.execPath, ...interpreterOptions, repository('packages/daemon/bin/aovpnd.mjs')];
+    const command = installed('aovpnd');
     const argv = [
       ...(options.through ? command.map(inCheckout) : command),
       ...cgroupArguments(this.host),
@@ -116,7 +127,7 @@ export class Product {
 
   /** The same as a command line, for one that stays. */
   command(args: readonly string[]): string[] {
-    return [process.execPath, repository('packages/cli/bin/aovpn.mjs'), ...args];
+    return [...installed('aovpn'), ...args];
   }
 
   async status(): Promise<DaemonStatus> {

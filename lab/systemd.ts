@@ -5,7 +5,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandFailed, inCheckout, type ExecResult, type Host } from './host.ts';
 import { cgroupArguments } from './app.ts';
-import { repository } from './product.ts';
+import { installed, repository } from './product.ts';
 import { firstChild, type Running } from './running.ts';
 
 /** Wants of these come from the machine; none of what they start belongs into a lab. */
@@ -164,16 +164,10 @@ export class Systemd implements AsyncDisposable {
   }
 }
 
-/** `/usr/bin/aovpnd` and `/usr/bin/aovpn`, as a package would have them, with this checkout and this Node behind them. */
+/** `/usr/bin/aovpnd` and `/usr/bin/aovpn`, as a package would have them, with the release and this Node behind them. */
 function installPrograms(host: Host): void {
-  const node = inCheckout(process.execPath);
-  const daemon = [
-    node,
-    '--max-semi-space-size=2',
-    inCheckout(repository('packages/daemon/bin/aovpnd.mjs')),
-    ...cgroupArguments(host),
-  ];
-  const command = [node, inCheckout(repository('packages/cli/bin/aovpn.mjs'))];
+  const daemon = [...installed('aovpnd').map(inCheckout), ...cgroupArguments(host)];
+  const command = installed('aovpn').map(inCheckout);
   host.write('/run/programs/bin/aovpnd', `#!/bin/sh\nexec ${daemon.join(' ')} "$@"\n`, 0o755);
   host.write('/run/programs/bin/aovpn', `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, 0o755);
 }

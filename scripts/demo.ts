@@ -11,7 +11,7 @@ import { assertOnlyEsp, contains, countSorts } from '../lab/capture.ts';
 import { CommandFailed } from '../lab/host.ts';
 import { canary, network, publicCanary } from '../lab/network.ts';
 import { certificateProfile, deviceProfile, mschapv2Profile } from '../lab/profile-xml.ts';
-import type { Product } from '../lab/product.ts';
+import { type Product, installed } from '../lab/product.ts';
 import { startUnbound } from '../lab/server/unbound.ts';
 import { users } from '../lab/stage.ts';
 import { Storyteller } from '../lab/storyteller.ts';
@@ -308,8 +308,7 @@ async function play(world: World): Promise<void> {
   const bin = path.join(world.client.directory, 'home', 'bin');
   const launcher = path.join(bin, 'aovpn');
   await world.client.exec(['mkdir', '-p', bin]);
-  const command = new URL('../packages/cli/bin/aovpn.mjs', import.meta.url).pathname;
-  writeFileSync(launcher, `#!/bin/sh\nexec ${process.execPath} ${command} "$@"\n`, { mode: 0o755 });
+  writeFileSync(launcher, `#!/bin/sh\nexec ${installed('aovpn').join(' ')} "$@"\n`, { mode: 0o755 });
   teller.title('The world is yours: a shell on the laptop');
   teller.say(
     `    aovpn status --watch | aovpn explain ${network.internet.web} | aovpn down partner | aovpn logs -f | ip route show table all`,

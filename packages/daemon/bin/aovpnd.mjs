@@ -9,6 +9,7 @@ if (!(Number.parseInt(process.versions.node, 10) >= 24)) {
   process.exit(1);
 }
 // The cache lies beside the sources, never in a directory that other people may write: who can change it can change the code anyway.
-module.enableCompileCache(fileURLToPath(new URL('../../../.build/compile-cache', import.meta.url)));
+const directory = fileURLToPath(new URL('../../../.build/compile-cache', import.meta.url));
+module.enableCompileCache({ directory, portable: true });
 const { main } = await import('../src/main.ts');
 await main(process.argv.slice(2));

@@ -15,6 +15,7 @@ import {
   openPolkit,
   setNoNewPrivileges,
   setUndumpable,
+  stackOf,
   type ControlServer,
   type InstanceLock,
 } from '@aovpn/host';
@@ -89,7 +90,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
   const die = (what: string, error: unknown): void => {
     if (dying) return;
     dying = true;
-    log.error(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    log.error(`${what}: ${stackOf(error)}`);
     process.exitCode = exitCode.failed;
     // No tunnel can be trusted after this: clear away and end; the service manager starts us anew.
     const patience = setTimeout(() => process.exit(exitCode.failed), 10_000);
@@ -244,6 +245,6 @@ function fail(log: Log, error: unknown): void {
     process.exitCode = code === 'AOV-HOST-401' ? exitCode.running : exitCode.failed;
     return;
   }
-  log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  log.error(stackOf(error));
   process.exitCode = exitCode.failed;
 }

@@ -1,5 +1,5 @@
 import { formatAddress, sameAddress, type IpPrefix } from '@aovpn/bytes';
-import { solvePuzzle } from '@aovpn/host';
+import { solvePuzzle, stackOf } from '@aovpn/host';
 import type { RadiusStatus } from '@aovpn/api';
 import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath, Transport } from '@aovpn/esp';
 import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
@@ -243,8 +243,7 @@ export class Tunnel {
 
   #bug(error: unknown, driver: IkeDriver): void {
     // This tunnel's end, not the daemon's.
-    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#ports.log.error(`bug in the IKE machine: ${what}`, this.#options.name);
+    this.#ports.log.error(`bug in the IKE machine: ${stackOf(error)}`, this.#options.name);
     driver.stop();
     this.#finish(problem('internal', 'the IKE machine stopped'));
   }

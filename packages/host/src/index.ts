@@ -79,6 +79,7 @@ export { askSssd, type SidOwner } from './sys/sssd.ts';
 export { watchClock, type ClockJump } from './clock/watch-clock.ts';
 export { watchSleep } from './logind/watch-sleep.ts';
 export { readPlatformFacts } from './platform/read-platform-facts.ts';
+export { stackOf } from './platform/stack-trace.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';
 export { describeEnrolled, type EnrolledCertificate } from './enrol/describe-enrolled.ts';
 export { enrolledFile } from './enrol/enrolled-file.ts';

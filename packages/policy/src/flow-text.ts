@@ -89,7 +89,7 @@ function readWords(line: string): Flow | undefined {
   const pid = /\bpid=(\d{1,9})\b/.exec(line)?.[1];
   const words = line
     .replace(/users:\(.*$/, '')
-    .split(/[\s>]+|->|→/)
+    .split(/[\s>]+|->|\u2192/)
     .filter((word) => word !== '');
   if (words.length > 12) return undefined;
   let protocol: number | undefined;

@@ -14,7 +14,7 @@ import { Logind, noLogind, type SignedIn } from '../../../lab/server/logind.ts';
 import { deviceProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { Stage, users as gatewayUsers } from '../../../lab/stage.ts';
 import { inCheckout } from '../../../lab/host.ts';
-import { repository } from '../../../lab/product.ts';
+import { installed } from '../../../lab/product.ts';
 import { homeOf, otherCompany, startOtherCompany } from './two-companies.ts';
 
 const { corp } = network;
@@ -243,7 +243,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     const { client } = stage.world;
     const aovpn = async (person: Person, ...args: readonly string[]): ReturnType<typeof client.run> => {
       const uid = people[person];
-      const command = [inCheckout(process.execPath), inCheckout(repository('packages/cli/bin/aovpn.mjs')), ...args];
+      const command = [...installed('aovpn').map(inCheckout), ...args];
       return await client.run(['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--', ...command]);
     };
     const own = await aovpn('alice', 'status');
@@ -393,13 +393,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     await pam('close', 'eve');
     assert.ok(!(await signedIn()).includes('eve'));
     const bob = ['setpriv', `--reuid=${people.bob}`, `--regid=${people.bob}`, '--clear-groups', '--'];
-    const command = [
-      inCheckout(process.execPath),
-      inCheckout(repository('packages/cli/bin/aovpn.mjs')),
-      'session',
-      'open',
-      'eve',
-    ];
+    const command = [...installed('aovpn').map(inCheckout), 'session', 'open', 'eve'];
     const refused = await stage.world.client.run([...bob, ...command]);
     assert.equal(refused.status, 4, refused.stderr);
     assert.match(refused.stderr, /AOV-DAEMON-564|AOV-HOST-417/);

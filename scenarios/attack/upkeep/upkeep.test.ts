@@ -1,16 +1,15 @@
 // The unlucky administrator: full disks, broken files, read-only places. What runs goes on, and the words say what to do.
 import assert from 'node:assert/strict';
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
-import { repository } from '../../../lab/product.ts';
+import { installed } from '../../../lab/product.ts';
 import type { Running } from '../../../lab/running.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { hostState } from '../../../lab/trace.ts';
 
-const aovpn = [process.execPath, repository('packages/cli/bin/aovpn.mjs')];
+const aovpn = installed('aovpn');
 
 suite('attack/upkeep', () => {
   let stage: Stage;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { defaultSocketPath } from '@aovpn/api';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { inCheckout } from '../../../lab/host.ts';
-import { repository } from '../../../lab/product.ts';
+import { installed } from '../../../lab/product.ts';
 import type { Running } from '../../../lab/running.ts';
 import { Stage, users } from '../../../lab/stage.ts';
 
@@ -16,7 +16,7 @@ const gid = 4242;
 const member = ['setpriv', '--reuid=65534', '--regid=65534', `--groups=${gid}`, '--'];
 const stranger = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
 const node = inCheckout(process.execPath);
-const aovpn = [node, inCheckout(repository('packages/cli/bin/aovpn.mjs'))];
+const aovpn = installed('aovpn').map(inCheckout);
 
 suite('attack/user', () => {
   let stage: Stage;

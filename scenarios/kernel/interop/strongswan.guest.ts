@@ -4,6 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
+import { installed } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { assertOnlyTunnel, changes, echoes, ipsecLeft, kernelSpis, nothingLeft, withKernelState } from './kernel-tunnel.ts';
 
@@ -172,7 +173,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
     const seen = await capture.stop();
     assert.ok(!seen.some(({ destination }) => destination === network.corp.web4), 'in clear');
     assert.notEqual(await ipsecLeft(world.client), '');
-    const cleaned = await world.client.run([process.execPath, 'packages/daemon/bin/aovpnd.mjs', '--clean-up']);
+    const cleaned = await world.client.run([...installed('aovpnd'), '--clean-up']);
     assert.equal(cleaned.status, 0, cleaned.stderr);
     await nothingLeft(world.client);
     await product.start();

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 import { defaultSocketPath, type DaemonStatus } from '@aovpn/api';
 import { inCheckout } from '../../../lab/host.ts';
-import { repository } from '../../../lab/product.ts';
+import { installed, repository } from '../../../lab/product.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { inUnpacked } from '../../../lab/unpacked.ts';
@@ -23,7 +23,7 @@ const people = {
 type Person = keyof typeof people;
 
 const node = inCheckout(process.execPath);
-const aovpn = [node, inCheckout(repository('packages/cli/bin/aovpn.mjs'))];
+const aovpn = installed('aovpn').map(inCheckout);
 const as = (person: Person): string[] => {
   const { uid, gid, ...more } = people[person];
   const belongs = 'group' in more ? [`--groups=${more.group}`] : ['--clear-groups'];

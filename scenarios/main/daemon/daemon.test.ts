@@ -8,7 +8,7 @@ import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
 import { hostState } from '../../../lab/trace.ts';
 import { World } from '../../../lab/world.ts';
-import type { Product } from '../../../lab/product.ts';
+import { type Product, installed } from '../../../lab/product.ts';
 
 suite('main/daemon', () => {
   let world: World;
@@ -112,7 +112,7 @@ suite('main/daemon', () => {
     await product.start();
     await product.waitForState('tunnel', 'up');
     const stranger = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
-    const cli = [process.execPath, new URL('../../../packages/cli/bin/aovpn.mjs', import.meta.url).pathname].map(inCheckout);
+    const cli = installed('aovpn').map(inCheckout);
     const read = await world.client.run([...stranger, ...cli, 'status']);
     assert.equal(read.status, 4, read.stdout + read.stderr);
     for (const [method, url, body] of [

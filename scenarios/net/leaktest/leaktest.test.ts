@@ -6,6 +6,8 @@ import type { LeakReport } from '@aovpn/api';
 import { LeakWatch, leakLines } from '../../../lab/leak-watch.ts';
 import { network } from '../../../lab/network.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
+import { inCheckout } from '../../../lab/host.ts';
+import { installed } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
 
 const name = 'watched';
@@ -100,7 +102,7 @@ suite('net/leaktest', () => {
     const before = await network4();
     const { client } = stage.world;
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-      const argv = [process.execPath, 'packages/cli/bin/aovpn.mjs', 'leaktest', name, '--yes', '--steps=cut', '--json'];
+      const argv = [...installed('aovpn'), 'leaktest', name, '--yes', '--steps=cut', '--json'];
       const running = client.spawn(argv, { name: 'leaktest' });
       for (let wait = 0; !(await client.exec(['ip', 'link', 'show', 'wan0'])).includes('state DOWN'); wait++) {
         assert.ok(wait < 1000 && !running.exit, running.output());
@@ -117,13 +119,8 @@ suite('net/leaktest', () => {
   });
 
   test('is for root', async () => {
-    const argv = ['setpriv', '--reuid=65534', '--clear-groups', process.execPath];
-    const { status, stderr } = await stage.world.client.run([
-      ...argv,
-      '/run/checkout/packages/cli/bin/aovpn.mjs',
-      'leaktest',
-      name,
-    ]);
+    const argv = ['setpriv', '--reuid=65534', '--clear-groups', ...installed('aovpn').map(inCheckout)];
+    const { status, stderr } = await stage.world.client.run([...argv, 'leaktest', name]);
     assert.equal(status, 4, stderr);
     assert.match(stderr, /only root/);
   });

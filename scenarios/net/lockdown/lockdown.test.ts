@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Capture } from '../../../lab/capture.ts';
 import { canary, network, publicCanary } from '../../../lab/network.ts';
 import type { WirePacket } from '../../../lab/pcap.ts';
-import { type Product, repository } from '../../../lab/product.ts';
+import { type Product, installed } from '../../../lab/product.ts';
 import { deviceProfile } from '../../../lab/profile-xml.ts';
 import type { Credentials } from '../../../lab/stage.ts';
 import { World } from '../../../lab/world.ts';
@@ -19,7 +19,7 @@ const xml = deviceProfile({ routing: 'ForceTunnel', extra: '<LockDown>true</Lock
   '',
 );
 const file = `/etc/aovpn/profiles.d/${name}.xml`;
-const aovpnd = [process.execPath, repository('packages/daemon/bin/aovpnd.mjs')];
+const aovpnd = installed('aovpnd');
 const box = ['ip', 'netns', 'exec', 'box'];
 
 suite('net/lockdown', () => {

@@ -11,6 +11,8 @@ import { network } from '../../../lab/network.ts';
 import type { WirePacket } from '../../../lab/pcap.ts';
 import { certificateProfile, deviceProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
+import { inCheckout } from '../../../lab/host.ts';
+import { installed } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
 
 const { client, internet } = network;
@@ -253,7 +255,7 @@ suite('net/portal', () => {
 
   /** `aovpn portal open -- ARGV` as a user. */
   async function openAs(uid: number, argv: readonly string[]): Promise<Running> {
-    const command = [process.execPath, '/run/checkout/packages/cli/bin/aovpn.mjs', 'portal', 'open', '--', ...argv];
+    const command = [...installed('aovpn').map(inCheckout), 'portal', 'open', '--', ...argv];
     const through = uid === 0 ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, `--groups=${guest.gid}`];
     const running = stage.world.client.spawn([...through, ...command], {
       name: 'portal',

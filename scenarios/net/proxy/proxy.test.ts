@@ -7,7 +7,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inCheckout } from '../../../lab/host.ts';
 import { network } from '../../../lab/network.ts';
-import { repository } from '../../../lab/product.ts';
+import { installed, repository } from '../../../lab/product.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
 import { Stage } from '../../../lab/stage.ts';
@@ -28,7 +28,7 @@ suite('net/proxy', () => {
     DBUS_SESSION_BUS_ADDRESS: `unix:path=${home}/bus`,
   };
   const asAlice = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--'];
-  const aovpn = [process.execPath, repository('packages/cli/bin/aovpn.mjs')].map(inCheckout);
+  const aovpn = installed('aovpn').map(inCheckout);
 
   before(async () => {
     stage = await Stage.set();

@@ -42,7 +42,7 @@ export const gtcMethod: EapMethod<'gtc'> = {
  */
 export function secretAskedFor(message: string): 'password' | 'token' {
   if (message === '') return 'password';
-  return /passw|kennwort|mot de passe|contrase(?:ñ|n)a|wachtwoord|has[lł]o/iu.test(message) &&
+  return /passw|kennwort|mot de passe|contrase(?:\u00f1|n)a|wachtwoord|has[l\u0142]o/iu.test(message) &&
     !/one.?time|\botp\b|new passw/iu.test(message)
     ? 'password'
     : 'token';

@@ -120,7 +120,7 @@ function attachOutgoingFilter(fd: number): void {
     'setsockopt SO_ATTACH_FILTER',
     libc.setsockopt(fd, constant.SOL_SOCKET, constant.SO_ATTACH_FILTER, libc.addressOf(description), 16),
   );
-  void code;
+  libc.keepUntilHere(code);
 }
 
 /** Reading the counter sets it back to zero. */

@@ -1,5 +1,5 @@
 import koffi from 'koffi';
-import { addressOf } from './libc.ts';
+import { addressOf, keepUntilHere } from './libc.ts';
 import { check, errno } from './sys-error.ts';
 import { littleEndian } from './socket-address.ts';
 
@@ -85,8 +85,7 @@ export function loadSocketProgram(instructions: Uint8Array, name: string): numbe
     .u32(68, BPF_CGROUP_INET_SOCK_CREATE);
   new Uint8Array(attributes.buffer).set(new TextEncoder().encode(name.slice(0, 15)), 48);
   const fd = call('PROG_LOAD', BPF_PROG_LOAD, attributes, 72);
-  void code;
-  void license;
+  keepUntilHere(code, license);
   return fd;
 }
 
@@ -148,13 +147,13 @@ export function linkInfo(fd: number): { readonly programId: number; readonly cgr
 export function pinObject(fd: number, path: string): void {
   const name = bufferOf(new TextEncoder().encode(`${path}\0`));
   call('OBJ_PIN', BPF_OBJ_PIN, new Attributes().pointer(0, name).u32(8, fd), 16);
-  void name;
+  keepUntilHere(name);
 }
 
 /** @throws {SysError} ENOENT */
 export function openPinned(path: string): number {
   const name = bufferOf(new TextEncoder().encode(`${path}\0`));
   const fd = call('OBJ_GET', BPF_OBJ_GET, new Attributes().pointer(0, name), 16);
-  void name;
+  keepUntilHere(name);
   return fd;
 }

@@ -19,20 +19,16 @@ export function openEventfd(): number {
 }
 
 const one = new BigUint64Array([1n]);
-const oneAt = libc.addressOf(one);
 const sink = new BigUint64Array(1);
-const sinkAt = libc.addressOf(sink);
 
 /** Wakes whoever polls this eventfd. */
 export function wakeEventfd(fd: number): void {
-  libc.write(fd, oneAt, 8);
-  void one;
+  libc.write(fd, libc.addressOf(one), 8);
 }
 
 /** Forgets all wake-ups that came so far. */
 export function drainEventfd(fd: number): void {
-  libc.read(fd, sinkAt, 8);
-  void sink;
+  libc.read(fd, libc.addressOf(sink), 8);
 }
 
 /** Stops a watch; the descriptor stays open. */

@@ -162,9 +162,17 @@ export function interfaceIndex(name: string): number {
   return nativeIfNameToIndex(name);
 }
 
-/** Where these octets lie. The number is good for as long as the underlying buffer lives, so keep it referenced. */
+/**
+ * Where these octets lie. The number is good for as long as the underlying buffer lives, so keep it referenced: by an object that lives, or up to a
+ * call of {@link keepUntilHere}. A statement without effect keeps nothing: compilers and bundlers leave it out.
+ */
 export function addressOf(octets: ArrayBufferView | ArrayBufferLike): number {
   return Number(koffi.address(octets));
+}
+
+/** Comes after the last use of memory that was given away as a number. */
+export function keepUntilHere(...memory: readonly (ArrayBufferView | ArrayBufferLike)[]): void {
+  for (const octets of memory) koffi.address(octets);
 }
 
 /** `operation`: LOCK_* of <sys/file.h>. */
