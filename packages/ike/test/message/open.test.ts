@@ -257,4 +257,9 @@ test('the outcome does not change when the host reuses its buffer', () => {
   const outcome = openDatagram(crypto, buffer, { suite: gcm, keys, reassembly: empty });
   buffer.fill(0);
   assert.deepEqual(outcome.kind === 'message' && outcome.message, message);
+  const init: Message = { header: { ...header, exchange: 34 }, payloads: [nonce, vendorId(20, 7)] };
+  const clear = Buffer.from(encodeMessage(init));
+  const read = openDatagram(crypto, clear, { reassembly: empty });
+  clear.fill(0);
+  assert.deepEqual(read.kind === 'message' && read.message, init);
 });
