@@ -40,6 +40,13 @@ suite('EAP peer: Identity, Notification, Nak (RFC 3748 §5)', () => {
     assertFailed(script.packet(failure(4)), 'method-mismatch', /EAP type 25/);
   });
 
+  test('EAP-GTC outside of a tunnel, which would be a password in clear: Nak, and nobody is asked (RFC 3748 §5.6)', () => {
+    const script = new Script(passwordUser);
+    const actions = script.packet(request(4, 6, encodeUtf8('Password: ')));
+    assert.ok(!actions.some((action) => action.kind === 'need-secret'));
+    assertHex(find(actions, 'reply').packet, '02 04 0006 03 1a');
+  });
+
   test('the same method again after the Nak', () => {
     const script = new Script(passwordUser);
     script.reply(request(4, 25));

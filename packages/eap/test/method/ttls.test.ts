@@ -507,6 +507,15 @@ suite('EAP-TTLS: the tunnel', () => {
     find(script.tell(avp(77, Uint8Array.of(1), { mandatory: false })), 'reply');
     assertSucceeds(script, /CHAP/);
   });
+  test('a server that would speak version 1 gets version 0, and has to keep to it (RFC 5281 §9.1)', () => {
+    const script = new TtlsScript({ kind: 'pap', ...user });
+    const started = script.ttls(Uint8Array.of(0x21));
+    const asked = find(started, 'tls-start');
+    const reply = find(script.engine(asked.request, Uint8Array.of(1, 2), { kind: 'handshaking' }), 'reply');
+    assert.equal(reply.packet[5]! & 7, 0);
+    assertFailed(script.ttls(Uint8Array.of(0x01)), 'malformed', /version 1/);
+  });
+
   test('EAP-Success at every earlier moment', () => {
     assertFailed(new TtlsScript(pap).packet(success(0)), 'out-of-order');
     const started = new TtlsScript(pap);

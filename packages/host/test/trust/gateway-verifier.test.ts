@@ -149,6 +149,10 @@ suite('gateway certificate: refused', () => {
     const extensions = [san, 'extendedKeyUsage=serverAuth', 'keyUsage=critical,keyEncipherment'];
     return refused('wrong-eku', /key usage/, [leafWith({ extensions })]);
   });
+  test('signatures of either kind, and a certificate that says nothing of usage (RFC 4945 §5.1.3.2)', async () => {
+    for (const usage of [['keyUsage=critical,digitalSignature'], ['keyUsage=critical,nonRepudiation'], []])
+      await accepted([leafWith({ extensions: [san, 'extendedKeyUsage=serverAuth', ...usage] })]);
+  });
   test('an authority for clients only', () => {
     return refused('wrong-eku', /may not issue/, below({ extensions: [...authority, 'extendedKeyUsage=clientAuth'] }));
   });
