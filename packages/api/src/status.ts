@@ -55,15 +55,30 @@ export interface DnsRuleStatus {
   readonly name: string;
   /** Empty: exemption, answered by the machine's normal resolver. */
   readonly servers: readonly string[];
+  /** `10.20.0.53 (TLS, dns.corp.example)`: those of `servers` that are asked by TLS, and only so. */
+  readonly encrypted?: readonly string[];
   readonly because: string;
 }
 
+/** A resolver that speaks DNS in TLS, HTTPS or QUIC, as the gateway names it (RFC 9464). */
 export interface EncryptedDnsStatus {
   readonly name: string;
   readonly addresses: readonly string[];
   readonly protocols: readonly string[];
   readonly port?: number;
   readonly path?: string;
+  /** Why no name is asked of it; absent: names are. */
+  readonly notAsked?: string;
+  /** What it has to prove itself by, in words. */
+  readonly provenBy?: string;
+  readonly servers?: readonly EncryptedServerStatus[];
+}
+
+export interface EncryptedServerStatus {
+  readonly address: string;
+  /** `unasked`: no question yet; `proven`: it had proven itself when it was spoken to last; `failing`: it had not, or is not there. */
+  readonly state: 'unasked' | 'connecting' | 'proven' | 'failing';
+  readonly problem?: { readonly code: string; readonly side: Side; readonly message: string; readonly cure: string };
 }
 
 export interface CryptoStatus {
@@ -162,7 +177,7 @@ export interface ConnectionStatus {
   readonly dns: {
     readonly suffixes: readonly string[];
     readonly rules: readonly DnsRuleStatus[];
-    /** Resolvers that speak DNS in TLS, HTTPS or QUIC, as the gateway names them (RFC 9464); not used yet. */
+    /** Only where the gateway names some. */
     readonly encrypted?: readonly EncryptedDnsStatus[];
     /** `example.com 20326 8 2 E06D…`: trust anchors that the gateway named for names of `dnssec-trust-anchors`. */
     readonly trustAnchors?: readonly string[];

@@ -1,9 +1,19 @@
 import type { ConnectionStatus, DnsRuleStatus, NetworkTrust, Owner, RadiusStatus, RouteStatus, WaitingFor } from '@aovpn/api';
 import { formatAddress, formatPrefix, toHex } from '@aovpn/bytes';
 import type { DataPlaneStats } from '@aovpn/esp';
+import type { EncryptedResolverState } from '@aovpn/host';
 import type { TunnelConfiguration } from '@aovpn/ike';
-import { formatBecause, type Intent, type Plan, type TrustVerdict } from '@aovpn/policy';
+import {
+  formatBecause,
+  formatEncryptedServer,
+  type DnsRule,
+  type EncryptedDnsFacts,
+  type Intent,
+  type Plan,
+  type TrustVerdict,
+} from '@aovpn/policy';
 import type { ConnectionView, Problem } from '@aovpn/supervisor';
+import { encryptedDnsStatus } from './encrypted-dns.ts';
 import type { RegistrationState } from './dns-registrar.ts';
 import { appsOf, filtersStatus } from './traffic-report.ts';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
@@ -37,6 +47,9 @@ export interface StatusParts {
   readonly waitingFor?: WaitingFor;
   readonly registration?: RegistrationState;
   readonly owner?: Owner;
+  readonly encryptedDns: EncryptedDnsFacts['use'];
+  /** What is known of encrypted resolvers, of whatever tunnel. */
+  readonly resolvers: readonly EncryptedResolverState[];
 }
 
 /** The status of one connection in the words of the contract. */
@@ -54,11 +67,14 @@ export function connectionStatus({
   waitingFor,
   registration,
   owner,
+  encryptedDns,
+  resolvers,
 }: StatusParts): ConnectionStatus {
   const { name, tunnel, state, reason, attempts, candidate, trust } = view;
   const filters = filtersStatus(plan, name);
   const apps = appsOf(plan, name, network?.device);
   const problem = moments.problem && problemStatus(moments.problem.problem, moments.problem.iso);
+  const rules = rulesOf(name, intent?.user, plan);
   return {
     name,
     tunnel,
@@ -86,14 +102,17 @@ export function connectionStatus({
     routes: routesOf(name, plan),
     dns: {
       suffixes: plan.dns.search.filter(({ because }) => because.profile === name).map(({ domain }) => domain),
-      rules: (plan.dns.users?.find(({ user }) => user === intent?.user)?.rules ?? plan.dns.rules)
-        .filter((rule) => rule.profile === name)
-        .map((rule): DnsRuleStatus => ({
-          name: rule.name,
-          servers: rule.servers.map(formatAddress),
-          because: formatBecause(rule.because),
-        })),
-      ...pushedDns(network?.configuration),
+      rules: rules.map((rule): DnsRuleStatus => ({
+        name: rule.name,
+        servers: rule.servers.map(formatAddress),
+        ...(rule.encrypted && { encrypted: rule.encrypted.map(formatEncryptedServer) }),
+        because: formatBecause(rule.because),
+      })),
+      ...(network &&
+        network.configuration.encryptedDns.length > 0 && {
+          encrypted: encryptedDnsStatus(network.configuration, encryptedDns, rules, resolvers),
+        }),
+      ...trustAnchors(network?.configuration),
       ...(registration && { registration }),
     },
     ...(filters && { filters }),
@@ -136,21 +155,19 @@ function trustStatus({ kind, spoofable, why, trace, because }: TrustVerdict): Ne
   return { verdict: kind, spoofable, why, trace, ...(because && { because: formatBecause(because) }) };
 }
 
-/** What the gateway says of encrypted resolvers and trust anchors. */
-function pushedDns(configuration: TunnelConfiguration | undefined): Pick<ConnectionStatus['dns'], 'encrypted' | 'trustAnchors'> {
-  const { encryptedDns = [], dnssecAnchors = [] } = configuration ?? {};
-  const encrypted = encryptedDns.map(({ name, addresses, protocols, port, path }) => ({
-    name,
-    addresses: addresses.map(formatAddress),
-    protocols,
-    ...(port !== undefined && { port }),
-    ...(path !== undefined && { path }),
-  }));
-  const trustAnchors = dnssecAnchors.map(
+/** Names that the tunnel of a profile answers: for everybody, or for the one user whose it is. */
+export function rulesOf(profile: string, user: number | undefined, { dns }: Plan): readonly DnsRule[] {
+  const rules = dns.users?.find((names) => names.user === user)?.rules ?? dns.rules;
+  return rules.filter((rule) => rule.profile === profile);
+}
+
+/** What the gateway says of DNSSEC trust anchors. */
+function trustAnchors(configuration: TunnelConfiguration | undefined): Pick<ConnectionStatus['dns'], 'trustAnchors'> {
+  const anchors = (configuration?.dnssecAnchors ?? []).map(
     ({ domain, keyTag, algorithm, digestType, digest }) =>
       `${domain} ${keyTag} ${algorithm} ${digestType} ${toHex(digest).toUpperCase()}`,
   );
-  return { ...(encrypted.length > 0 && { encrypted }), ...(trustAnchors.length > 0 && { trustAnchors }) };
+  return anchors.length > 0 ? { trustAnchors: anchors } : {};
 }
 
 function problemStatus({ code, windows, side, message, cure }: Problem, at: string): NonNullable<ConnectionStatus['problem']> {

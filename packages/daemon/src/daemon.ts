@@ -4,7 +4,7 @@ import path from 'node:path';
 import process from 'node:process';
 import type { CertificateReport, ConnectionStatus, DaemonEvent, DaemonStatus, LockdownStatus, ProfileStatus } from '@aovpn/api';
 import { formatAddress } from '@aovpn/bytes';
-import type { NetworkFacts } from '@aovpn/host';
+import type { EncryptedResolverState, NetworkFacts } from '@aovpn/host';
 import type { Intent } from '@aovpn/policy';
 import {
   isSettled,
@@ -47,6 +47,7 @@ import { Profiles } from './profiles.ts';
 import { PromptDesk } from './prompt-desk.ts';
 import { ProxyPublisher, removeProxyNotice } from './proxy-publisher.ts';
 import type { SettingsFile } from './settings-file.ts';
+import { encryptedDnsFacts, tellResolver } from './encrypted-dns.ts';
 import { StatusBoard } from './status-board.ts';
 import { SupervisorLoop, type Deed } from './supervisor-loop.ts';
 import { TrafficControl } from './traffic-control.ts';
@@ -191,6 +192,8 @@ export class Daemon {
       onChange: (name) => this.#board.publish(name),
     });
     this.plans = new PlanKeeper({
+      encryptedDns: (name, configuration) =>
+        encryptedDnsFacts(configuration, settings.current.of(name), options.configDir, (text) => log.warn(text, name)),
       names: (name) => this.#names.of(name),
       network: platform.network,
       mark: outerMark,
@@ -337,6 +340,8 @@ export class Daemon {
           ...(owner && { owner }),
           ports: settings.current.of(name),
           plan: this.plans.plan,
+          encryptedDns: settings.current.of(name).encryptedDns,
+          resolvers: platform.network.encryptedResolvers(),
           ...(registration && { registration }),
         };
       },
@@ -591,10 +596,16 @@ export class Daemon {
       this.#holdEnds,
       this.#triggers,
       this.platform.network.watchTriggers((profile, rule) => this.#triggers.asked(profile, rule)),
+      this.platform.network.watchResolvers((state) => this.#resolverChanged(state)),
       this.#network,
       this.#trusted,
       this.plans.watch(),
     );
+  }
+
+  #resolverChanged(state: EncryptedResolverState): void {
+    tellResolver(this.log, state);
+    for (const name of this.store.names()) this.#board.publish(name);
   }
 
   async #take(change: StoreChange): Promise<void> {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { addressFromBytes, formatAddress, type IpAddress, type IpFamily } from '@aovpn/bytes';
-import type { UpstreamAsker } from '@aovpn/host';
+import { upstreamsOf, type Upstream, type UpstreamAsker } from '@aovpn/host';
+import type { DnsRule } from '@aovpn/policy';
 
-export interface QuestionOptions {
-  readonly servers: readonly IpAddress[];
+export interface QuestionOptions extends Pick<DnsRule, 'servers' | 'encrypted' | 'clear'> {
   /** `SO_MARK` of the queries: with ours no tunnel carries them. */
   readonly mark: number;
   readonly asker: UpstreamAsker;
@@ -35,22 +35,23 @@ export async function askAddresses(name: string, family: IpFamily, options: Ques
   const type = recordType[family];
   const query = buildQuery(labels, type);
   let why: string | undefined;
+  const { first, otherwise } = upstreamsOf(options, options.mark);
   for (const timeout of patience) {
-    for (const server of options.servers.slice(0, mostServers)) {
-      const result = await askServer(server, query, false, timeout, options);
+    for (const server of [...first, ...otherwise].slice(0, mostServers)) {
+      const result = await askServer(server, query, false, timeout, options.asker);
       if (!result.ok) {
-        why = `${formatAddress(server)}: ${result.why}`;
+        why = `${formatAddress(server.address)}: ${result.why}`;
         continue;
       }
       let message = result.answer;
       if ((message[2]! & 0x02) !== 0) {
-        const byTcp = await askServer(server, query, true, timeout, options);
+        const byTcp = await askServer(server, query, true, timeout, options.asker);
         if (byTcp.ok) message = byTcp.answer;
       }
       const code = message[3]! & 0x0f;
       if (code === 3) return { addresses: [], why: 'there is no such name (NXDOMAIN)' };
       if (code !== 0) {
-        why = `${formatAddress(server)}: DNS error ${code}`;
+        why = `${formatAddress(server.address)}: DNS error ${code}`;
         continue;
       }
       return readAddresses(message, query.length, type);
@@ -79,13 +80,14 @@ export function encodeName(name: string): Uint8Array | undefined {
   return octets.length <= 254 ? Uint8Array.from([...octets, 0]) : undefined;
 }
 
-function askServer(server: IpAddress, query: Uint8Array, overTcp: boolean, timeout: number, { asker, mark }: QuestionOptions) {
+function askServer(server: Upstream, query: Uint8Array, overTcp: boolean, timeout: number, asker: UpstreamAsker) {
   const { promise, resolve } = Promise.withResolvers<Parameters<Parameters<UpstreamAsker['ask']>[5]>[0]>();
-  asker.ask({ address: server, mark }, query, query.length, overTcp, timeout, resolve);
+  asker.ask(server, query, query.length, overTcp, timeout, resolve);
   return promise;
 }
 
-function buildQuery(labels: Uint8Array, type: number): Uint8Array {
+/** A question for records of this type. @param labels from {@link encodeName} */
+export function buildQuery(labels: Uint8Array, type: number): Uint8Array {
   const query = new Uint8Array(headerLength + labels.length + 4);
   query.set(randomBytes(2), 0);
   // Recursion desired; one question.

@@ -12,9 +12,11 @@ import {
   type AuthenticationFacts,
   type RootFacts,
 } from '@aovpn/supervisor';
+import { rulesOf } from './connection-status.ts';
 import { findCredentials } from './credentials.ts';
 import { checkDataPlane } from './data-plane-doctor.ts';
 import type { Daemon } from './daemon.ts';
+import { checkEncryptedDns } from './encrypted-dns.ts';
 import { checkEnrolments } from './enrolment-doctor.ts';
 import { checkLockdown } from './lockdown-doctor.ts';
 import { outerMark } from './outer-mark.ts';
@@ -133,6 +135,10 @@ async function checkConnection(daemon: Daemon, name: string): Promise<readonly D
   for (const server of gatewayNamesOf(stored.profile)) checks.push(...(await checkServer(daemon, name, server)));
   const connection = (await daemon.connections()).find((one) => one.name === name);
   if (connection) checks.push(...checkState(connection));
+  const { plan } = daemon.plans;
+  const scope = plan.tunnels.find((tunnel) => tunnel.profile === name)?.scope;
+  const mark = plan.dns.users?.find(({ user }) => user === scope?.user)?.mark ?? 0;
+  checks.push(...(await checkEncryptedDns(rulesOf(name, scope?.user, plan), mark, daemon.platform.asker)));
   return checks;
 }
 

@@ -34,7 +34,7 @@ export class NameLookup {
   async asProgram(name: string, rule: DnsRule | undefined, mark = 0): Promise<QuestionAnswer> {
     const asker = this.#asker;
     const options = rule
-      ? { servers: rule.servers, mark, asker }
+      ? { ...rule, mark, asker }
       : { servers: (await this.#network.networkFacts()).resolver.servers, mark: outerMark, asker };
     return joinAnswers(await Promise.all(([6, 4] as const).map((family) => askAddresses(name, family, options))));
   }

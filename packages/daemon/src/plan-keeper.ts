@@ -1,6 +1,6 @@
 import { sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import { toHostFacts, type Network } from '@aovpn/host';
-import type { TrafficSelector } from '@aovpn/ike';
+import type { TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
 import { rangeToPrefixes } from '@aovpn/bytes';
 import {
   compilePlan,
@@ -9,6 +9,7 @@ import {
   isNameTrigger,
   placeOf,
   printChanges,
+  type EncryptedDnsFacts,
   type GatewayEndpoint,
   type Intent,
   type LiveTunnel,
@@ -40,6 +41,8 @@ export interface PlanKeeperOptions {
   readonly onApplied: (plan: Plan) => void;
   /** What is known of the names of a profile's settings. */
   readonly names: (profile: string) => readonly NamedAddresses[];
+  /** What its gateway and its settings say of encrypted resolvers. */
+  readonly encryptedDns: (profile: string, configuration: TunnelConfiguration) => Promise<EncryptedDnsFacts | undefined>;
   readonly log: Log;
 }
 
@@ -242,7 +245,10 @@ export class PlanKeeper {
     const tunnels = [...assumed];
     for (const [name, tunnel] of this.#live) {
       const intent = known.get(name);
-      if (intent) tunnels.push({ intent, facts: { ...factsOf(name, tunnel), names: this.#options.names(name) } });
+      if (!intent) continue;
+      const encryptedDns = await this.#options.encryptedDns(name, tunnel.configuration);
+      const names = this.#options.names(name);
+      tunnels.push({ intent, facts: { ...factsOf(name, tunnel), names, ...(encryptedDns && { encryptedDns }) } });
     }
     const live = new Set(tunnels.map(({ intent }) => intent.name));
     const idle = [...known.values()].filter(({ name }) => !live.has(name));

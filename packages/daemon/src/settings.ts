@@ -33,6 +33,10 @@ export interface ProfileSettings extends ConnectionSettings {
   /** With it the machine authenticates before the user does. */
   readonly machineCertificate?: string;
   readonly machineKey?: string;
+  /** Encrypted resolvers of the gateway (RFC 9464): asked alone, with its clear ones behind them, or not at all. */
+  readonly encryptedDns: 'strict' | 'fallback' | 'off';
+  /** Who issues their certificates; the system's authorities without it. */
+  readonly dnsCa?: string;
   /** TSIG key of dynamic DNS updates. */
   readonly dnsUpdateKey?: string;
   /** Kerberos key of dynamic DNS updates (GSS-TSIG). */
@@ -119,6 +123,7 @@ export const defaultProfileSettings: ProfileSettings = {
   revocation: 'soft',
   mtu: defaultMtu,
   dataPlane: 'auto',
+  encryptedDns: 'strict',
   gatewayPort: 4500,
   tcpPort: 4500,
   keepaliveSeconds: 20,
@@ -161,6 +166,7 @@ const path =
       | 'pkcs11PinFile'
       | 'certificateDirectory'
       | 'trustedBeaconCa'
+      | 'dnsCa'
       | 'dnsUpdateKey'
       | 'dnsUpdateKeytab',
   ): Reader =>
@@ -311,10 +317,16 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
       ? { dataPlane: value as DataPlaneWish }
       : '"auto", "kernel" or "userspace" is wanted',
   'gateway-port': number('gatewayPort', 1, 65_535),
+  'encrypted-dns': (value) =>
+    value === 'strict' || value === 'fallback' || value === 'off'
+      ? { encryptedDns: value }
+      : '"strict", "fallback" or "off" is wanted',
+  'dns-ca': path('dnsCa'),
   'dnssec-trust-anchors': (value) =>
-    Array.isArray(value) && value.length <= 64 && value.every(isDomain)
+    // RFC 8598 §6: never for the root, nor for a top-level domain.
+    Array.isArray(value) && value.length <= 64 && value.every((name) => isDomain(name) && name.includes('.'))
       ? { dnssecAnchors: value.map((name: string) => name.toLowerCase()) }
-      : 'a list of domain names in quotes is wanted',
+      : 'a list of domain names in quotes is wanted, none of them a top-level domain',
   tcp: (value) =>
     value === 'fallback' || value === 'off' || value === 'only' ? { tcp: value } : '"fallback", "off" or "only" is wanted',
   'tcp-port': number('tcpPort', 1, 65_535),

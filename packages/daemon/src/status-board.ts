@@ -10,7 +10,9 @@ export interface StatusSources {
   readonly tunnel: (name: string) => Tunnel | undefined;
   readonly prompts: () => readonly Prompt[];
   /** What the status shows besides. */
-  readonly parts: (name: string) => Pick<StatusParts, 'intent' | 'ports' | 'plan' | 'registration' | 'owner'>;
+  readonly parts: (
+    name: string,
+  ) => Pick<StatusParts, 'intent' | 'ports' | 'plan' | 'registration' | 'owner' | 'encryptedDns' | 'resolvers'>;
 }
 
 /** What people see of connections: keeps the times of day, and tells whoever watches what has changed. */

@@ -1,10 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { formatAddress } from '@aovpn/bytes';
 import type { BeaconQuestion, BeaconResult, Credential, NetworkFacts } from '@aovpn/host';
 import { decideTrustedNetwork, wantsBeacon, type BeaconAnswer, type Intent, type TrustVerdict } from '@aovpn/policy';
 import type { Log } from './log.ts';
 import type { ResolveAnswer } from './resolve-gateway.ts';
+import { readOwn } from './own-file.ts';
 import type { ProfileSettings } from './settings.ts';
 
 /** For the whole of a beacon's proof, milliseconds: connecting waits for it. */
@@ -174,12 +174,4 @@ async function soon<T>(end: number, promise: Promise<T>, otherwise: T): Promise<
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Whoever can write there decides what is trusted. */
-async function readOwn(file: string): Promise<string> {
-  const { uid, mode, size } = await stat(file);
-  if (uid !== 0 || (mode & 0o022) !== 0) throw new Error(`others than root can write to ${file}`);
-  if (size > 1 << 20) throw new Error(`${file} has ${size} octets`);
-  return await readFile(file, 'utf8');
 }

@@ -39,6 +39,8 @@ export function tunnelSettings(settings: ProfileSettings): Partial<ProfileSettin
     'dnsUpdateKey',
     'dnsUpdateKeytab',
     'dnsUpdateName',
+    'encryptedDns',
+    'dnsCa',
     'downEnds',
     'triggerHold',
     'triggerIdleMs',

@@ -35,6 +35,7 @@ function asker(
       return () => {};
     },
     refresh: () => {},
+    encrypted: () => undefined,
     mismatched: () => 0,
     close: () => {},
   };

@@ -49,6 +49,27 @@ child-lifetime-megabytes = 200
     assert.equal(result.settings.allowKeyExport, false);
   });
 
+  test('resolvers by TLS: strict, with the authorities of the system, unless told otherwise', () => {
+    const { encryptedDns, dnsCa } = defaultProfileSettings;
+    assert.deepEqual([encryptedDns, dnsCa], ['strict', undefined]);
+    const result = parseSettings('[profile.a]\nencrypted-dns = "fallback"\ndns-ca = "dns.pem"\n');
+    assert.ok('settings' in result);
+    const own = result.settings.of('a');
+    assert.deepEqual([own.encryptedDns, own.dnsCa], ['fallback', 'dns.pem']);
+    for (const wrong of ['encrypted-dns = true', 'encrypted-dns = "opportunistic"', 'dns-ca = ""'])
+      assert.ok('faults' in parseSettings(`[profile.a]\n${wrong}\n`), wrong);
+  });
+
+  // RFC 8598 §6
+  test('domains for trust anchors are none of the top', () => {
+    const read = (list: string) => parseSettings(`[profile.a]\ndnssec-trust-anchors = ${list}\n`);
+    const result = read('["Corp.Example"]');
+    assert.ok('settings' in result);
+    assert.deepEqual(result.settings.of('a').dnssecAnchors, ['corp.example']);
+    for (const list of ['["."]', '["com"]', '["corp.example", "example"]', '["com."]', '[""]'])
+      assert.ok('faults' in read(list), list);
+  });
+
   test('people and where their secrets are', () => {
     const result = parseSettings(`
 [daemon]

@@ -38,7 +38,8 @@ export { decideResolver, type ResolverDecision, type ResolverEnvironment } from 
 export { openStubResolver, type StubConfiguration, type StubResolver } from './resolver/stub-resolver.ts';
 export type { PhysicalResolver, ResolverReport } from './resolver/resolver.ts';
 export { openPacServer, type PacServer } from './proxy/pac-server.ts';
-export { createUpstreamAsker, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
+export type { EncryptedResolverState } from './resolver/encrypted-upstream.ts';
+export { createUpstreamAsker, upstreamsOf, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
 export { openUserFiles } from './user-files/open-user-files.ts';
 export type { UserFile } from './user-files/limit.ts';
 export { readUserSessions, sessionsDirectory, type UserSession } from './session/user-session.ts';

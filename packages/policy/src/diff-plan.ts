@@ -119,9 +119,11 @@ function sameDns(a: DnsPlan, b: DnsPlan): boolean {
 
 function dnsText({ resolver, rules, search, physical, physicalSearch, mark, users = [] }: DnsPlan): string {
   const text = (addresses: DnsPlan['physical']): string[] => addresses.map((address) => address.bytes.join('.'));
-  const ruleText = ({ name, servers, device, otherwise, trigger }: DnsRule): unknown => [
+  const ruleText = ({ name, servers, encrypted, clear, device, otherwise, trigger }: DnsRule): unknown => [
     name,
     text(servers),
+    encrypted ?? [],
+    text(clear ?? []),
     device ?? '',
     otherwise ?? '',
     trigger?.kind ?? '',

@@ -1,4 +1,5 @@
 import { formatAddress, formatPrefix, parseAddress, type IpAddress } from '@aovpn/bytes';
+import { describeProof, formatEncryptedServer } from './dns/gateway-servers.ts';
 import { compileNameMatcher, normaliseDomain, ruleCovers } from './domain-name.ts';
 import type { Because } from './facts.ts';
 import { heldBack } from './lockdown/held-back.ts';
@@ -162,9 +163,14 @@ function explainNameRule(plan: Plan, name: string): NameExplanation {
     return { servers: physical, via: 'physical', steps };
   }
   const servers = rule.servers.map(formatAddress);
+  const whom = rule.encrypted ? rule.encrypted.map(formatEncryptedServer) : servers;
   const tunnelled = wayToServers(plan, rule);
   const device = tunnelled ? plan.tunnels.find(({ profile }) => profile === tunnelled)?.device : undefined;
-  steps.push({ text: `asked ${servers.join(' ')}${device === undefined ? ' outside the tunnels' : ` through ${device}`}` });
+  steps.push({ text: `asked ${whom.join(' ')}${device === undefined ? ' outside the tunnels' : ` through ${device}`}` });
+  for (const server of rule.encrypted ?? [])
+    steps.push({ text: `${server.name} is asked by TLS alone, and only when proven by ${describeProof(server)}` });
+  if (rule.clear)
+    steps.push({ text: `when they give no answer, in the clear (encrypted-dns): ${rule.clear.map(formatAddress).join(' ')}` });
   if (rule.otherwise && physical.length > 0)
     steps.push({ text: `when they give no answer: ${physical.join(' ')} outside the tunnels` });
   return {

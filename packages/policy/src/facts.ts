@@ -25,6 +25,8 @@ export interface TunnelFacts {
   /** Pushed by the gateway (configuration payload). */
   readonly dns: readonly IpAddress[];
   readonly dnsDomains: readonly string[];
+  /** Absent: the gateway names none. */
+  readonly encryptedDns?: EncryptedDnsFacts;
   readonly subnets: readonly IpPrefix[];
   /** Narrowed TSr as prefixes, for PlumbIKEv2TSAsRoutes; empty: not known. */
   readonly remoteSelectors: readonly IpPrefix[];
@@ -34,6 +36,37 @@ export interface TunnelFacts {
   readonly kernelEsp?: boolean;
   /** Addresses of the names of the settings that go into the tunnel or beside it. */
   readonly names?: readonly NamedAddresses[];
+}
+
+/** What the gateway says of encrypted resolvers (RFC 9464), and what the settings say to that. */
+export interface EncryptedDnsFacts {
+  /**
+   * `strict`: where one of them can be asked, nobody is asked in the clear. `fallback`: the gateway's clear ones are, when none of them gives an answer.
+   * `off`: they are not used.
+   */
+  readonly use: 'strict' | 'fallback' | 'off';
+  /** The most wanted first. */
+  readonly resolvers: readonly NamedResolver[];
+  /** PEM: whose certificates prove them; absent: those of the system's authorities. */
+  readonly authorities?: string;
+}
+
+export interface NamedResolver {
+  /** Authentication domain name. */
+  readonly name: string;
+  readonly addresses: readonly IpAddress[];
+  /** ALPN, such as `dot`, `h2`. */
+  readonly protocols: readonly string[];
+  /** Absent: the protocol's own. */
+  readonly port?: number;
+  /** Any of these is the digest of its key. */
+  readonly digests?: readonly KeyDigest[];
+}
+
+/** Of a SubjectPublicKeyInfo in DER. */
+export interface KeyDigest {
+  readonly hash: 'sha256' | 'sha384' | 'sha512';
+  readonly octets: Uint8Array;
 }
 
 /** What is known of one name of `include-names` or `exclude-names`. */

@@ -1,13 +1,16 @@
 export {
   formatBecause,
   type Because,
+  type EncryptedDnsFacts,
   type HostFacts,
   type LinkMetric,
+  type KeyDigest,
   type NamedAddresses,
   type Sourced,
   type TunnelFacts,
 } from './facts.ts';
 export type { Intent, IntentRoute, NameRule } from './intent.ts';
+export { describeProof, formatEncryptedServer, whyNotAsked } from './dns/gateway-servers.ts';
 export { automaticMetric } from './dns/other-names.ts';
 export { isNameTrigger, type TriggerReadiness } from './dns/name-trigger.ts';
 export { resolveProfile } from './resolve-profile.ts';
@@ -24,6 +27,7 @@ export {
   type DnsPlan,
   type DnsRegistration,
   type DnsRule,
+  type EncryptedServer,
   type UserNames,
   type FilterOwner,
   type FilterPlan,

@@ -1,6 +1,6 @@
 import { formatPrefix, type IpAddress, type IpFamily, type IpPrefix, type IpRange } from '@aovpn/bytes';
 import type { NumberRange, RoutingPolicyType } from '@aovpn/profile';
-import type { Because, HostFacts } from './facts.ts';
+import type { Because, HostFacts, KeyDigest } from './facts.ts';
 import type { FilterProblem } from './filter/problem.ts';
 import type { LockdownPlan } from './lockdown/lockdown-plan.ts';
 import { routingTable } from './linux-number.ts';
@@ -248,8 +248,12 @@ export interface DnsRegistration {
 export interface DnsRule {
   /** `.corp.example` (suffix and the name itself), `host.corp.example` (one name) or `.` (all). */
   readonly name: string;
-  /** Where the query goes; for an exemption empty: `physical` answers. */
+  /** Where the query goes; for an exemption empty: `physical` answers. With `encrypted` the addresses of those, and of `clear`. */
   readonly servers: readonly IpAddress[];
+  /** Asked by TLS, in this order, and nobody else is but `clear`; absent: `servers` are asked in the clear. */
+  readonly encrypted?: readonly EncryptedServer[];
+  /** Asked in the clear when none of `encrypted` gives an answer; absent: nobody is. */
+  readonly clear?: readonly IpAddress[];
   readonly profile: string;
   /** Absent while the tunnel is down (persistent rules, and those that bring it up). */
   readonly device?: string;
@@ -261,6 +265,21 @@ export interface DnsRule {
   /** Rules of the same name that lost against this one. */
   readonly instead: readonly LostRule[];
 }
+
+/** A resolver that is asked by DNS over TLS (RFC 7858), and never before it has proven itself (RFC 8310 §5, strict privacy). */
+export interface EncryptedServer {
+  readonly address: IpAddress;
+  readonly port: number;
+  /** Authentication domain name. */
+  readonly name: string;
+  readonly proof: ResolverProof;
+}
+
+export type ResolverProof =
+  /** Its key has one of these digests, whatever its certificate says (RFC 9464 §4). */
+  | { readonly kind: 'digests'; readonly digests: readonly KeyDigest[] }
+  /** Its certificate is for `name`, in date, and from one of these authorities (PEM; absent: the system's) (RFC 8310 §8.1). */
+  | { readonly kind: 'authorities'; readonly pem?: string };
 
 /** What a question for a name of AutoTrigger comes to. */
 export interface NameTrigger {

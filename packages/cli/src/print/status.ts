@@ -2,6 +2,7 @@ import type {
   ConnectionState,
   ConnectionStatus,
   DaemonStatus,
+  EncryptedDnsStatus,
   EnrolmentStatus,
   NetworkTrust,
   RadiusStatus,
@@ -117,8 +118,10 @@ function connectionText(
   }
   add('dns search', connection.dns.suffixes.join(', '));
   for (const rule of connection.dns.rules) {
-    add('  name', `${rule.name} → ${rule.servers.length > 0 ? rule.servers.join(', ') : 'the normal resolver'}`, rule.because);
+    const asked = rule.encrypted ?? rule.servers;
+    add('  name', `${rule.name} → ${asked.length > 0 ? asked.join(', ') : 'the normal resolver'}`, rule.because);
   }
+  for (const line of (connection.dns.encrypted ?? []).flatMap(encryptedLines)) add('  encrypted', line);
   const { registration } = connection.dns;
   if (registration) add('registered', registrationText(registration));
   for (const [label, value, because] of trafficRows(connection, traffic)) add(label, value, because);
@@ -138,6 +141,16 @@ function connectionText(
   }
   const heading = `${style(tone, '●')} ${style('strong', printable(connection.name))}  ${style(tone, state)}  ${style('dim', `${connection.tunnel} tunnel`)}`;
   return [heading, ...rowLines(rows, terminal)].join('\n');
+}
+
+/** One line for each address that is asked, or one that says why none is. */
+function encryptedLines({ name, notAsked, provenBy, servers = [] }: EncryptedDnsStatus): string[] {
+  if (notAsked !== undefined) return [`${name}: not asked, ${notAsked}`];
+  return servers.map(({ address, state, problem }) => {
+    const who = `${name} (${address})`;
+    if (problem) return `${who}: ${problem.message} [${problem.code}]; ${problem.cure}`;
+    return state === 'proven' ? `${who}: proven by ${provenBy}` : `${who}: must be proven by ${provenBy}`;
+  });
 }
 
 type Row = readonly [label: string, value: string, because: string | undefined];

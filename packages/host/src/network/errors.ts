@@ -83,9 +83,44 @@ export const networkErrors = [
     title: 'There is no DNS zone for the name of this machine',
     cure: 'Set dns-update-name to a name in a zone of the company, or DnsSuffix in the profile.',
   },
+  {
+    code: 'AOV-HOST-340',
+    title: 'An encrypted resolver does not answer',
+    cure: 'Check that the resolver runs, and that its TCP port (853 by default) can be reached through the tunnel: openssl s_client -connect ADDRESS:853',
+  },
+  {
+    code: 'AOV-HOST-341',
+    title: 'An encrypted resolver refuses or ends the connection',
+    cure: 'Check that the resolver listens on the port that the gateway names, and its log.',
+  },
+  {
+    code: 'AOV-HOST-342',
+    title: 'What is at the place of an encrypted resolver does not speak DNS over TLS',
+    cure: 'Check the address and port that the gateway names (ENCDNS_IP4, ENCDNS_IP6), and that the resolver speaks TLS 1.2 or later.',
+  },
+  {
+    code: 'AOV-HOST-343',
+    title: 'The certificate of an encrypted resolver is for another name',
+    cure: 'Give the resolver a certificate with the name that the gateway calls it by (as a subject alternative name), or correct that name at the gateway.',
+  },
+  {
+    code: 'AOV-HOST-344',
+    title: 'The certificate of an encrypted resolver is not valid at this time',
+    cure: 'Renew the certificate of the resolver; check the clock of this machine (timedatectl).',
+  },
+  {
+    code: 'AOV-HOST-345',
+    title: 'The certificate of an encrypted resolver is not from an authority that is trusted',
+    cure: 'Name the authority in dns-ca (PEM), or have the gateway send the digest of the resolver’s key (ENCDNS_DIGEST_INFO).',
+  },
+  {
+    code: 'AOV-HOST-346',
+    title: 'The key of an encrypted resolver has another digest than the gateway says',
+    cure: 'Correct the digest at the gateway (openssl x509 -in C -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256), or the key at the resolver. If neither was changed, somebody is in the resolver’s place.',
+  },
 ] as const satisfies readonly HostErrorEntry[];
 
-type NetworkErrorCode = (typeof networkErrors)[number]['code'];
+export type NetworkErrorCode = (typeof networkErrors)[number]['code'];
 
 /** The advice of the table for one code. */
 export function networkCure(code: NetworkErrorCode): string {

@@ -1,5 +1,6 @@
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { automaticMetric, type HostFacts, type LinkSuffix, type Plan, type PlanChange } from '@aovpn/policy';
+import type { EncryptedResolverState } from '../resolver/encrypted-upstream.ts';
 import { defaultStubAddress, openResolver, type PhysicalResolver, type ResolverReport } from '../resolver/resolver.ts';
 import { applyRoutes, findDrift, type AppliedChanges } from './apply-plan.ts';
 import { cleanUp, type CleanUpReport } from './clean-up.ts';
@@ -56,6 +57,10 @@ export interface Network {
   watchPlan(onDrift: (changes: readonly PlanChange[]) => void): { close(): void };
   /** Calls back for every question of a program that brings a tunnel up (AutoTrigger): with the profile, and the name of the rule. */
   watchTriggers(onTrigger: (profile: string, rule: string) => void): { close(): void };
+  /** What is known of the encrypted resolvers (RFC 9464) that the plan in force names and that our stub resolver asks. */
+  encryptedResolvers(): readonly EncryptedResolverState[];
+  /** Calls back when one of them has proven itself after it had not, or fails. */
+  watchResolvers(onState: (state: EncryptedResolverState) => void): { close(): void };
   /** Removes everything of ours, whoever made it. */
   cleanUp(): Promise<CleanUpReport>;
   /** Counts of our stub resolver while it runs. */
@@ -148,6 +153,8 @@ export function openNetwork(options: NetworkOptions = {}): Network {
         },
       };
     },
+    encryptedResolvers: () => resolver.encrypted(),
+    watchResolvers: (onState) => resolver.watchEncrypted(onState),
     watchTriggers: (onTrigger) => resolver.watchTriggers(onTrigger),
     cleanUp: () =>
       inTurn(async () => {

@@ -1,10 +1,10 @@
-import { createHash, X509Certificate } from 'node:crypto';
 import { isIP, type Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { Credential } from '../keys/credential.ts';
 import { readPemBlocks } from '../keys/pem.ts';
 import { openMarkedStream } from '../sys/index.ts';
+import { keyDigest } from '../tls/key-digest.ts';
 import { whyNotServer } from '../tls/prove-name.ts';
 import { receivedCertificates } from '../tls/verify-server.ts';
 import { AnchorStore } from '../trust/anchor-store.ts';
@@ -110,15 +110,9 @@ async function unbelievable(secure: TLSSocket, { proof, name }: BeaconQuestion):
   const [leaf] = shown;
   if (!leaf) return 'it showed no certificate';
   if (proof.kind === 'pins') {
-    const found = pinOf(leaf);
+    const found = keyDigest(leaf, 'sha256').toString('base64');
     return proof.pins.includes(found) ? undefined : `its key is sha256/${found}, which is not pinned`;
   }
   const blocks = readPemBlocks(proof.pem).filter(({ label }) => label === 'CERTIFICATE');
   return await whyNotServer(shown, AnchorStore.fromDer(blocks.map(({ der }) => der)), name);
-}
-
-/** RFC 7469 §2.4 */
-function pinOf(leaf: Uint8Array): string {
-  const key = new X509Certificate(leaf).publicKey.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(key).digest('base64');
 }

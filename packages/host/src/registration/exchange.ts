@@ -1,5 +1,5 @@
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { frame } from '../resolver/upstream.ts';
+import { frame } from '../resolver/message-frames.ts';
 import { bindToDevice, openStream } from '../sys/index.ts';
 
 const port = 53;

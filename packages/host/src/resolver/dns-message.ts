@@ -7,11 +7,11 @@ export const rcode = { formatError: 1, serverFailure: 2, notImplemented: 4, refu
 /** The TC bit (RFC 1035 §4.1.1). */
 const truncated = 0x02;
 /** RFC 6891 §6.1.2 */
-const optType = 41;
+export const optType = 41;
 /** RFC 1035 §4.2.1: without EDNS. */
 export const plainPayload = 512;
 /** What we say that we take; no fragments on any link that IPv6 allows. */
-const ourPayload = 1232;
+export const ourPayload = 1232;
 
 /** What a client asks for. */
 export interface Query {

@@ -47,6 +47,7 @@ function beyondResolved(dns: DnsPlan): string | undefined {
     if (rule.trigger) return `names of ${rule.name} bring their tunnel up`;
     if (rule.otherwise) return `${rule.name} has servers for when its own give no answer`;
     if (rule.servers.length === 0) return `${rule.name} is exempted`;
+    if (rule.encrypted) return `${rule.name} has encrypted servers, which our stub resolver proves and watches`;
     if (!rule.name.startsWith('.')) return `${rule.name} is one name, without those below it`;
     if (rule.device === undefined) return `${rule.name} stays in force while its tunnel is down`;
     const known = lists.get(rule.device);

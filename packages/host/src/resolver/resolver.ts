@@ -1,5 +1,6 @@
 import { parseAddress, sameAddress, type IpAddress } from '@aovpn/bytes';
 import type { DnsPlan } from '@aovpn/policy';
+import type { EncryptedResolverState } from './encrypted-upstream.ts';
 import { networkCure } from '../network/errors.ts';
 import { HostError } from '../host-error.ts';
 import { readLinks } from '../network/kernel-network.ts';
@@ -12,9 +13,11 @@ import { findResolvconf, putRecord, readOurRecord, removeRecord } from './resolv
 import { arrangeResolvedLinks } from './resolved-links.ts';
 import { holdsResolvConf, readWithoutUs, releasePlace } from './resolver-place.ts';
 import { openResolverDevice, resolverDevice, type ResolverDevice } from './resolver-device.ts';
-import { openStubResolver, type OnTrigger, type StubResolver } from './stub-resolver.ts';
+import { openStubResolver, type OnTrigger, type StubEvents, type StubResolver } from './stub-resolver.ts';
 import { openUserStubs } from './user-stubs.ts';
 import { openSystemdResolved } from './systemd-resolved.ts';
+
+type OnEncrypted = (state: EncryptedResolverState) => void;
 
 export const defaultStubAddress = parseAddress('127.0.0.96')!;
 
@@ -43,6 +46,10 @@ export interface Resolver {
   counts(): ReturnType<StubResolver['counts']> | undefined;
   /** Calls back for every question that brings a tunnel up. */
   watchTriggers(onTrigger: OnTrigger): { close(): void };
+  /** What is known of the encrypted resolvers that our stubs ask. */
+  encrypted(): readonly EncryptedResolverState[];
+  /** Calls back when one of them has proven itself, or fails. */
+  watchEncrypted(onEncrypted: OnEncrypted): { close(): void };
   /** Gives everything back. */
   close(): Promise<void>;
 }
@@ -59,14 +66,21 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
   const triggered: OnTrigger = (profile, rule) => {
     for (const onTrigger of triggerWatches) onTrigger(profile, rule);
   };
-  const userStubs = openUserStubs(options.stubAddress, triggered);
+  const resolverWatches = new Set<OnEncrypted>();
+  const events: StubEvents = {
+    onTrigger: triggered,
+    onEncrypted: (state) => {
+      for (const onEncrypted of resolverWatches) onEncrypted(state);
+    },
+  };
+  const userStubs = openUserStubs(options.stubAddress, events);
   /** Devices that systemd-resolved knows rules of, by what it was told. */
   const told = new Map<string, { readonly index: number; readonly text: string }>();
 
   const indexOf = (device: string): number | undefined => readLinks(socket).find(({ name }) => name === device)?.index;
   const startStub = async (dns: DnsPlan, done: string[]): Promise<void> => {
     if (!stub) {
-      stub = await openStubResolver(options.stubAddress, undefined, triggered);
+      stub = await openStubResolver(options.stubAddress, undefined, events);
       done.push('stub resolver listens');
     }
     stub.configure(dns);
@@ -219,6 +233,11 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
       return { owner: dns.resolver, rules: dns.rules.length, stub: stub !== undefined, done };
     },
     counts: () => stub?.counts(),
+    encrypted: () => [...(stub?.encrypted() ?? []), ...userStubs.encrypted()],
+    watchEncrypted: (onEncrypted) => {
+      resolverWatches.add(onEncrypted);
+      return { close: () => void resolverWatches.delete(onEncrypted) };
+    },
     watchTriggers: (onTrigger) => {
       triggerWatches.add(onTrigger);
       return { close: () => void triggerWatches.delete(onTrigger) };

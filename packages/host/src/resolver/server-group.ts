@@ -1,5 +1,4 @@
-import { formatAddress } from '@aovpn/bytes';
-import type { Upstream } from './upstream.ts';
+import { upstreamKey, type Upstream } from './upstream.ts';
 
 /** How long a server that was silent is asked after all others, milliseconds. */
 const silentMs = 30_000;
@@ -30,8 +29,13 @@ export class ServerGroup {
     const count = this.#servers.length;
     if (count + this.#otherwise.length <= 1) return this.#servers.concat(this.#otherwise);
     const turned = this.#servers.map((_, i) => this.#servers[(this.#first + i) % count]!);
-    const all = [...turned, ...this.#otherwise];
-    return [...all.filter(({ silentUntil }) => silentUntil <= now), ...all.filter(({ silentUntil }) => silentUntil > now)];
+    const sorted = (all: readonly Server[]): readonly Server[] => [
+      ...all.filter(({ silentUntil }) => silentUntil <= now),
+      ...all.filter(({ silentUntil }) => silentUntil > now),
+    ];
+    // Nobody in the clear before each encrypted one was asked, however long it has been silent.
+    if (turned.some(({ upstream }) => upstream.tls)) return [...sorted(turned), ...sorted(this.#otherwise)];
+    return sorted([...turned, ...this.#otherwise]);
   }
 
   /** It gave an answer. */
@@ -60,7 +64,7 @@ export class ServerGroups {
     this.#groups = groups;
     this.#servers = servers;
     const share = (upstream: Upstream): readonly [string, Server] => {
-      const name = `${formatAddress(upstream.address)} ${upstream.mark}`;
+      const name = upstreamKey(upstream);
       const server = servers.get(name) ?? before.servers.get(name) ?? { upstream, silentUntil: 0 };
       servers.set(name, server);
       return [name, server];

@@ -16,13 +16,14 @@ import {
   writeId,
   type Query,
 } from './dns-message.ts';
+import type { EncryptedResolverState } from './encrypted-upstream.ts';
 import { ServerGroup, ServerGroups } from './server-group.ts';
 import { maxQueryBytes, openStubTcp, type StubTcp } from './stub-tcp.ts';
 import { Underway } from './underway.ts';
-import { createUpstreamAsker, type Upstream } from './upstream.ts';
+import { createUpstreamAsker, upstreamKey, upstreamsOf, type Upstream } from './upstream.ts';
 import { WaitingQuestions } from './waiting-questions.ts';
 
-export type StubRule = Pick<DnsRule, 'name' | 'servers' | 'otherwise'> &
+export type StubRule = Pick<DnsRule, 'name' | 'servers' | 'encrypted' | 'clear' | 'otherwise'> &
   Partial<Pick<DnsRule, 'trigger' | 'profile'>> & {
     /** Of questions to `servers`; none unless given. */
     readonly mark?: number;
@@ -30,6 +31,13 @@ export type StubRule = Pick<DnsRule, 'name' | 'servers' | 'otherwise'> &
 
 /** A name was asked for that brings a tunnel up: the profile, and the name of its rule. Called for every such question. */
 export type OnTrigger = (profile: string, rule: string) => void;
+
+/** What the stub tells by itself. */
+export interface StubEvents {
+  readonly onTrigger?: OnTrigger;
+  /** An encrypted resolver has proven itself, or fails. */
+  readonly onEncrypted?: (state: EncryptedResolverState) => void;
+}
 
 /** Whom the stub asks for which name. */
 export interface StubConfiguration {
@@ -47,6 +55,8 @@ export interface StubResolver {
   /** Resolves when the questions that had waited for a tunnel, and need not any more, are answered; within a second in any case. */
   settled(): Promise<void>;
   readonly counts: () => StubCounts;
+  /** Those that rules in force name, each once. */
+  readonly encrypted: () => readonly EncryptedResolverState[];
   close(): Promise<void>;
 }
 
@@ -86,6 +96,8 @@ const waitingLimits = { most: 2000, longestMs: 8000, goingOn: 50 } as const;
 const settlePatience = 1000;
 /** A name rule must never fall back to other servers: when its servers are silent, the answer is SERVFAIL. */
 const attemptMs = [800, 1200, 1500, 1500] as const;
+/** By TLS nothing is lost, and a connection may have to be made first: a single server is asked once, several one after the other. */
+const tlsAttemptMs = { only: 4500, several: 2000 } as const;
 
 /**
  * Our own stub resolver: reads the question, picks the servers by rule, hands the octets on as they are. It remembers no answers, good or
@@ -93,11 +105,13 @@ const attemptMs = [800, 1200, 1500, 1500] as const;
  * @param address a loopback address
  * @throws {HostError} AOV-HOST-310
  */
-export async function openStubResolver(address: IpAddress, port = 53, onTrigger: OnTrigger = () => {}): Promise<StubResolver> {
-  const asker = createUpstreamAsker();
+export async function openStubResolver(address: IpAddress, port = 53, events: StubEvents = {}): Promise<StubResolver> {
+  const { onTrigger = () => {}, onEncrypted } = events;
+  const asker = createUpstreamAsker(onEncrypted);
   const groups = new ServerGroups();
   let match = compileNameMatcher<StubRule & { readonly group: ServerGroup }>([]);
   let physical = new ServerGroup([], []);
+  let encrypted: readonly Upstream[] = [];
   const underway = new Underway<Question>(maxUnderway, maxUnderwayOfName);
   const waiting = new WaitingQuestions(waitingLimits);
   /** Profiles whose tunnel was waited for in vain since the rules were last told: the next questions do not. */
@@ -183,14 +197,16 @@ export async function openStubResolver(address: IpAddress, port = 53, onTrigger:
       return true;
     };
     // Every server once; a single one is asked again, since the question or its answer may be lost.
-    const attempts = Math.max(servers.length, overTcp ? 1 : 3);
+    const attempts = Math.max(servers.length, overTcp || servers.some(({ upstream }) => upstream.tls) ? 1 : 3);
     const attempt = (number: number): void => {
       if (number >= attempts) {
         if (underway.remove(question)) question.giveUp();
         return;
       }
       const server = servers[number % servers.length]!;
-      const timeout = attemptMs[Math.min(number, attemptMs.length - 1)]!;
+      const timeout = server.upstream.tls
+        ? tlsAttemptMs[servers.length === 1 ? 'only' : 'several']
+        : attemptMs[Math.min(number, attemptMs.length - 1)]!;
       question.cancel = asker.ask(server.upstream, message, query.questionEnd, overTcp, timeout, (result) => {
         if (result.ok) {
           writeId(result.answer, query.id);
@@ -241,21 +257,22 @@ export async function openStubResolver(address: IpAddress, port = 53, onTrigger:
     address,
     configure: (configuration) => {
       const group = groups.begin();
-      const upstreams = (addresses: readonly IpAddress[], mark: number): Upstream[] =>
-        addresses.filter(notOurselves).map((server) => ({ address: server, mark }));
-      const own = upstreams(configuration.physical, configuration.mark);
+      const others = (upstreams: readonly Upstream[]): Upstream[] => upstreams.filter((one) => notOurselves(one.address));
+      const own = others(configuration.physical.map((server) => ({ address: server, mark: configuration.mark })));
+      const named = new Map<string, Upstream>();
       const everythingElse = group(own);
       physical = everythingElse;
       match = compileNameMatcher(
-        configuration.rules.map((rule) => ({
-          ...rule,
-          group:
-            rule.servers.length === 0
-              ? everythingElse
-              : group(upstreams(rule.servers, rule.mark ?? 0), rule.otherwise === 'physical' ? own : []),
-        })),
+        configuration.rules.map((rule) => {
+          if (rule.servers.length === 0) return { ...rule, group: everythingElse };
+          const { first, otherwise } = upstreamsOf(rule, rule.mark ?? 0);
+          for (const one of first) if (one.tls) named.set(upstreamKey(one), one);
+          const behind = [...others(otherwise), ...(rule.otherwise === 'physical' ? own : [])];
+          return { ...rule, group: group(others(first), behind) };
+        }),
       );
-      asker.refresh();
+      encrypted = [...named.values()];
+      asker.refresh(encrypted);
       inVain.clear();
       waiting.reconsider((name) => {
         const rule = match(name);
@@ -271,6 +288,8 @@ export async function openStubResolver(address: IpAddress, port = 53, onTrigger:
       await Promise.race([waiting.settled(), late]);
       clearTimeout(timer);
     },
+    encrypted: () =>
+      encrypted.map((one) => asker.encrypted(one) ?? { server: one.tls!, state: 'unasked', answered: 0, connections: 0 }),
     counts: () => ({ queries, failed, refused, mismatched: asker.mismatched(), malformed }),
     close: async () => {
       waiting.close();

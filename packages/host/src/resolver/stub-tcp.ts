@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import { headerLength, readId, writeId } from './dns-message.ts';
-import { frame } from './upstream.ts';
+import { frame } from './message-frames.ts';
 
 export interface StubTcp {
   close(): Promise<void>;

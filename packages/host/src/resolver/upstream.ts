@@ -1,22 +1,43 @@
 import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import type { DnsRule, EncryptedServer } from '@aovpn/policy';
 import { openMarkedStream } from '../sys/index.ts';
 import { openDatagramSocket, type DatagramSocket } from './datagram-socket.ts';
 import { isAnswerTo, writeId } from './dns-message.ts';
+import { openEncryptedUpstream, type EncryptedResolverState, type EncryptedUpstream } from './encrypted-upstream.ts';
+import { frame } from './message-frames.ts';
 
 /** One server and how it is reached. */
 export interface Upstream {
   readonly address: IpAddress;
   /** `SO_MARK` of the packets; 0: routed like any program's. */
   readonly mark: number;
+  /** Asked by TLS, and in no other way; its address is `address`. */
+  readonly tls?: EncryptedServer;
 }
 
 /** The answer, or why there is none. */
 export type UpstreamResult = { readonly ok: true; readonly answer: Uint8Array } | { readonly ok: false; readonly why: string };
 
+/** Whom a rule asks: its encrypted servers, and those that are asked in the clear. */
+export function upstreamsOf(
+  { servers, encrypted, clear = [] }: Pick<DnsRule, 'servers' | 'encrypted' | 'clear'>,
+  mark: number,
+): { readonly first: readonly Upstream[]; readonly otherwise: readonly Upstream[] } {
+  const plain = (addresses: readonly IpAddress[]): Upstream[] => addresses.map((address) => ({ address, mark }));
+  if (!encrypted) return { first: plain(servers), otherwise: [] };
+  return { first: encrypted.map((tls) => ({ address: tls.address, mark, tls })), otherwise: plain(clear) };
+}
+
+/** The same text for the same server, reached in the same way. */
+export function upstreamKey({ address, mark, tls }: Upstream): string {
+  const plain = `${formatAddress(address)} ${mark}`;
+  return tls ? `${plain} ${JSON.stringify([tls.port, tls.name, tls.proof])}` : plain;
+}
+
 /**
- * Asks by UDP and TCP. Each question has an id of its own and a socket to itself, so a source port that the kernel chose at random
+ * Asks by UDP and TCP, and by TLS where the server is one that wants that. Each question has an id of its own and a socket to itself, so a source port that the kernel chose at random
  * (RFC 5452 §9.2). Sockets are used again a few times, in random order: making one costs more than asking.
  */
 export interface UpstreamAsker {
@@ -29,8 +50,10 @@ export interface UpstreamAsker {
     timeoutMs: number,
     done: (result: UpstreamResult) => void,
   ): () => void;
-  /** Sockets that were made before are thrown away: routes and source addresses may have changed. */
-  refresh(): void;
+  /** Sockets that were made before are thrown away: routes and source addresses may have changed. Of those not in `keep` nothing stays. */
+  refresh(keep?: readonly Upstream[]): void;
+  /** What is known of one that is asked by TLS. */
+  encrypted(upstream: Upstream): EncryptedResolverState | undefined;
   /** Answers that did not belong to their question, since the beginning. */
   mismatched(): number;
   close(): void;
@@ -41,6 +64,8 @@ const dnsPort = 53;
 const idleSockets = 32;
 /** A port is given up after so many questions, or after the first that went wrong. */
 const maxUses = 16;
+/** Encrypted servers that are remembered. */
+const mostEncrypted = 64;
 /** So many wrong answers on one socket are an attack on it; the next try has another port and another id. */
 const maxMismatches = 16;
 
@@ -52,16 +77,18 @@ interface UdpLine {
   onError: ((why: string) => void) | undefined;
 }
 
-export function createUpstreamAsker(): UpstreamAsker {
+/** @param onEncrypted an encrypted server has proven itself, or fails */
+export function createUpstreamAsker(onEncrypted?: (state: EncryptedResolverState) => void): UpstreamAsker {
   let pools = new Map<string, UdpLine[]>();
   /** What callers hand over is often the same object; its text is not made again for each question. */
   const keys = new WeakMap<Upstream, string>();
   let mismatches = 0;
+  const encrypted = new Map<string, EncryptedUpstream>();
 
   const keyOf = (upstream: Upstream): string => {
     const known = keys.get(upstream);
     if (known !== undefined) return known;
-    const key = `${formatAddress(upstream.address)} ${upstream.mark}`;
+    const key = upstreamKey(upstream);
     keys.set(upstream, key);
     return key;
   };
@@ -85,6 +112,22 @@ export function createUpstreamAsker(): UpstreamAsker {
     if (fine && pool && pool.length < idleSockets && line.uses < maxUses) pool.push(line);
     else line.socket.close();
   };
+  const byTls = (key: string, { tls, mark }: Upstream): EncryptedUpstream => {
+    const known = encrypted.get(key);
+    if (known) return known;
+    const [oldest] = encrypted.keys();
+    if (encrypted.size >= mostEncrypted) forget(oldest!);
+    const made = openEncryptedUpstream(tls!, mark, {
+      onMismatch: () => mismatches++,
+      ...(onEncrypted && { onState: onEncrypted }),
+    });
+    encrypted.set(key, made);
+    return made;
+  };
+  const forget = (key: string): void => {
+    encrypted.get(key)?.renew();
+    encrypted.delete(key);
+  };
   const drop = (): void => {
     for (const pool of pools.values()) for (const line of pool) line.socket.close();
     pools = new Map();
@@ -92,6 +135,10 @@ export function createUpstreamAsker(): UpstreamAsker {
 
   return {
     ask: (upstream, query, questionEnd, overTcp, timeoutMs, done) => {
+      if (upstream.tls)
+        return byTls(keyOf(upstream), upstream).ask(query, questionEnd, timeoutMs, (result) =>
+          done('answer' in result ? { ok: true, answer: result.answer } : { ok: false, why: result.why }),
+        );
       // Not slice(): that of a Buffer is a view, and the asker still needs its own id.
       const message = Uint8Array.from(query);
       writeId(message, randomInt(0x10000));
@@ -141,9 +188,21 @@ export function createUpstreamAsker(): UpstreamAsker {
       }
       return () => finish(undefined, false);
     },
-    refresh: drop,
+    refresh: (keep = []) => {
+      drop();
+      const kept = new Set(keep.map(keyOf));
+      for (const [key, one] of encrypted) {
+        if (kept.has(key)) one.renew();
+        else forget(key);
+      }
+    },
+    encrypted: (upstream) => encrypted.get(keyOf(upstream))?.state(),
     mismatched: () => mismatches,
-    close: drop,
+    close: () => {
+      drop();
+      for (const one of encrypted.values()) one.close();
+      encrypted.clear();
+    },
   };
 }
 
@@ -184,12 +243,4 @@ function askByTcp(
     if (received.length >= 2 + length) onAnswer(Uint8Array.from(received.subarray(2, 2 + length)));
   });
   socket.connect({ port: dnsPort, host: formatAddress(address) }, () => socket.write(frame(message)));
-}
-
-export function frame(message: Uint8Array): Uint8Array {
-  const framed = new Uint8Array(2 + message.length);
-  framed[0] = message.length >> 8;
-  framed[1] = message.length & 0xff;
-  framed.set(message, 2);
-  return framed;
 }

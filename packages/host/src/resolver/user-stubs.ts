@@ -1,18 +1,20 @@
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import type { DnsPlan, UserNames } from '@aovpn/policy';
 import { hasIpv6 } from '../network/kernel-network.ts';
-import { openStubResolver, type OnTrigger, type StubResolver } from './stub-resolver.ts';
+import type { EncryptedResolverState } from './encrypted-upstream.ts';
+import { openStubResolver, type StubEvents, type StubResolver } from './stub-resolver.ts';
 
 /** Our stub resolver once more for each user who has names of their own: the kernel leads the user's queries there, and nobody else's. */
 export interface UserStubs {
   /** @throws {HostError} AOV-HOST-310 */
   apply(dns: DnsPlan, done: string[]): Promise<void>;
+  readonly encrypted: () => readonly EncryptedResolverState[];
   close(): Promise<void>;
 }
 
 const loopback6 = parseAddress('::1')!;
 
-export function openUserStubs(address: IpAddress, onTrigger: OnTrigger): UserStubs {
+export function openUserStubs(address: IpAddress, events: StubEvents): UserStubs {
   const open = new Map<number, readonly StubResolver[]>();
   const close = async (port: number): Promise<void> => {
     const stubs = open.get(port) ?? [];
@@ -20,9 +22,9 @@ export function openUserStubs(address: IpAddress, onTrigger: OnTrigger): UserStu
     for (const stub of stubs) await stub.close();
   };
   const listen = async (port: number): Promise<readonly StubResolver[]> => {
-    const stubs = [await openStubResolver(address, port, onTrigger)];
+    const stubs = [await openStubResolver(address, port, events)];
     try {
-      if (hasIpv6()) stubs.push(await openStubResolver(loopback6, port, onTrigger));
+      if (hasIpv6()) stubs.push(await openStubResolver(loopback6, port, events));
       return stubs;
     } catch (error) {
       for (const stub of stubs) await stub.close();
@@ -43,6 +45,7 @@ export function openUserStubs(address: IpAddress, onTrigger: OnTrigger): UserStu
         for (const stub of stubs) stub.configure({ rules: rulesOf(names), physical, mark });
       }
     },
+    encrypted: () => [...open.values()].flatMap((stubs) => stubs.flatMap((stub) => stub.encrypted())),
     close: async () => {
       for (const port of open.keys()) await close(port);
     },

@@ -60,7 +60,9 @@ inOwnNamespace(import.meta.url, () => {
 
   suite('questions that bring a tunnel up', () => {
     before(async () => {
-      stub = await openStubResolver(address(stubText), undefined, (profile, name) => asked.push(`${profile} ${name}`));
+      stub = await openStubResolver(address(stubText), undefined, {
+        onTrigger: (profile, name) => asked.push(`${profile} ${name}`),
+      });
     });
     after(async () => await stub.close());
     afterEach(() => {

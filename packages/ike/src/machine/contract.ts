@@ -181,6 +181,14 @@ export interface EncryptedDns {
   readonly port?: number;
   /** Of DNS over HTTPS: a URI template such as `/dns-query{?dns}`. */
   readonly path?: string;
+  /** Any of these is the digest of its key (RFC 9464 §3.2); absent: the gateway says nothing of it. */
+  readonly digests?: readonly KeyDigest[];
+}
+
+/** Of a SubjectPublicKeyInfo in DER (RFC 9464 §5). */
+export interface KeyDigest {
+  readonly hash: 'sha256' | 'sha384' | 'sha512';
+  readonly octets: Uint8Array;
 }
 
 export type IkeTimer = 'retransmit' | 'dpd' | 'ike-rekey' | 'child-rekey' | 'eap-wait' | 'linger' | 'half-open' | 'reauth';

@@ -1,7 +1,7 @@
 import { addressFromBytes, concat, decodeUtf8, type IpAddress, type IpPrefix } from '@aovpn/bytes';
-import type { DnssecAnchor, EncryptedDns, TunnelConfiguration } from '../machine/contract.ts';
+import type { DnssecAnchor, EncryptedDns, KeyDigest, TunnelConfiguration } from '../machine/contract.ts';
 import { ConfigAttributeType } from '../registry/config-attribute.ts';
-import { decodeEncryptedDns } from './encrypted-dns.ts';
+import { decodeDigest, decodeEncryptedDns, encodeDigestRequest } from './encrypted-dns.ts';
 import { mostResolvers } from './limit.ts';
 import type { ConfigAttribute } from './payload.ts';
 
@@ -40,7 +40,7 @@ export function encodeConfigurationRequest(
       ConfigAttributeType.ENCDNS_IP6,
     );
   }
-  if (types.length > 0) types.push(ConfigAttributeType.INTERNAL_DNS_DOMAIN);
+  if (types.length > 0) types.push(ConfigAttributeType.ENCDNS_DIGEST_INFO, ConfigAttributeType.INTERNAL_DNS_DOMAIN);
   // RFC 8598 §3.1: asked for only by who would use what comes.
   if (types.length > 0 && dnssecAnchors.length > 0) types.push(ConfigAttributeType.INTERNAL_DNSSEC_TA);
   const [wanted4, wanted6] = [4, 6].map((family) => wanted.find(({ address }) => address.family === family));
@@ -48,6 +48,7 @@ export function encodeConfigurationRequest(
     if (type === ConfigAttributeType.INTERNAL_IP4_ADDRESS && wanted4) return { type, value: wanted4.address.bytes };
     if (type === ConfigAttributeType.INTERNAL_IP6_ADDRESS && wanted6)
       return { type, value: concat(wanted6.address.bytes, Uint8Array.of(wanted6.length)) };
+    if (type === ConfigAttributeType.ENCDNS_DIGEST_INFO) return { type, value: encodeDigestRequest() };
     return { type, value: none };
   });
 }
@@ -67,6 +68,7 @@ export function decodeConfigurationReply(
   const dnsDomains: string[] = [];
   const dnssecAnchors: DnssecAnchor[] = [];
   const encryptedDns: EncryptedDns[] = [];
+  const digests: { readonly name?: string; readonly digest: KeyDigest }[] = [];
   const subnets: IpPrefix[] = [];
   const other: ConfigAttribute[] = [];
   const masks = attributes.filter(({ type, value }) => type === ConfigAttributeType.INTERNAL_IP4_NETMASK && value.length === 4);
@@ -131,12 +133,23 @@ export function decodeConfigurationReply(
         else other.push(attribute);
         break;
       }
+      case ConfigAttributeType.ENCDNS_DIGEST_INFO: {
+        const digest = decodeDigest(value);
+        if (digest && digests.length < mostResolvers) digests.push(digest);
+        else other.push(attribute);
+        break;
+      }
       default:
         other.push(attribute);
     }
   }
-  encryptedDns.sort((a, b) => a.priority - b.priority);
-  return { addresses, dns, dnsDomains, dnssecAnchors, encryptedDns, subnets, other };
+  const resolvers = encryptedDns
+    .toSorted((a, b) => a.priority - b.priority)
+    .map((resolver) => {
+      const own = digests.filter(({ name }) => name === undefined || name === resolver.name).map(({ digest }) => digest);
+      return own.length > 0 ? { ...resolver, digests: own } : resolver;
+    });
+  return { addresses, dns, dnsDomains, dnssecAnchors, encryptedDns: resolvers, subnets, other };
 }
 
 /** RFC 8598 §4.2: key tag, algorithm, digest type, digest. */

@@ -1,5 +1,6 @@
 import { addressFromBytes, decodeUtf8, encodeUtf8, Reader, TruncatedError, Writer, type IpAddress } from '@aovpn/bytes';
-import type { EncryptedDns } from '../machine/contract.ts';
+import type { EncryptedDns, KeyDigest } from '../machine/contract.ts';
+import { SignatureHash } from '../registry/auth-method.ts';
 import { domainName, unicast } from './configuration.ts';
 
 /** Keys of service parameters (RFC 9460 §14.3.2, RFC 9461 §5). */
@@ -50,6 +51,47 @@ export function encodeEncryptedDns({ priority, name, addresses, protocols, port,
     writer.u16(param.DOHPATH).u16(template.length).bytes(template);
   }
   return writer.finish();
+}
+
+/** Hash algorithms of RFC 9464 §3.2 that we know, by number (RFC 7427 §7), and their octets. */
+const digestHashes = new Map<number, { readonly hash: KeyDigest['hash']; readonly octets: number }>([
+  [SignatureHash.SHA2_256, { hash: 'sha256', octets: 32 }],
+  [SignatureHash.SHA2_384, { hash: 'sha384', octets: 48 }],
+  [SignatureHash.SHA2_512, { hash: 'sha512', octets: 64 }],
+]);
+
+/** What a request says in ENCDNS_DIGEST_INFO: the hash algorithms that we know, for no name (RFC 9464 §3.2). */
+export function encodeDigestRequest(): Uint8Array {
+  const writer = new Writer().u8(digestHashes.size).u8(0);
+  for (const number of digestHashes.keys()) writer.u16(number);
+  return writer.finish();
+}
+
+/**
+ * The value of ENCDNS_DIGEST_INFO in a reply (RFC 9464 §3.2): number of hash algorithms (1), length of the name, name, hash algorithm, digest.
+ * `name` is absent where it is of the one that ENCDNS_IP4 and ENCDNS_IP6 name. Undefined for what cannot be used.
+ */
+export function decodeDigest(value: Uint8Array): { readonly name?: string; readonly digest: KeyDigest } | undefined {
+  try {
+    const reader = new Reader(value, 'digest of an encrypted resolver');
+    const count = reader.u8();
+    const title = reader.bytes(reader.u8());
+    const known = digestHashes.get(reader.u16());
+    const octets = reader.bytes(reader.remaining);
+    const name = title.length === 0 ? undefined : domainName(title);
+    if (count !== 1 || known?.octets !== octets.length || (title.length > 0 && name === undefined)) return undefined;
+    return { ...(name !== undefined && { name }), digest: { hash: known.hash, octets: octets.slice() } };
+  } catch (error) {
+    if (error instanceof TruncatedError) return undefined;
+    throw error;
+  }
+}
+
+/** The reverse, for those who play the gateway. */
+export function encodeDigest({ hash, octets }: KeyDigest, name = ''): Uint8Array {
+  const title = encodeUtf8(name);
+  const number = [...digestHashes].find(([, known]) => known.hash === hash)![0];
+  return new Writer().u8(1).u8(title.length).bytes(title).u16(number).bytes(octets).finish();
 }
 
 function readParams(reader: Reader): Pick<EncryptedDns, 'protocols' | 'port' | 'path'> | undefined {

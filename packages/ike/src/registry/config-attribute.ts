@@ -19,6 +19,7 @@ export const ConfigAttributeType = {
   INTERNAL_DNSSEC_TA: 26,
   ENCDNS_IP4: 27,
   ENCDNS_IP6: 28,
+  ENCDNS_DIGEST_INFO: 29,
 } as const;
 
 export interface ConfigAttributeRow {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { encodeEncryptedDns } from '../../src/message/encrypted-dns.ts';
+import { encodeDigest, encodeEncryptedDns } from '../../src/message/encrypted-dns.ts';
 import { decodePayloadBody } from '../../src/message/payload-body.ts';
 import { address } from './sample.ts';
-import { encodeUtf8, formatAddress, formatPrefix, fromHex } from '@aovpn/bytes';
+import { encodeUtf8, formatAddress, formatPrefix, fromHex, toHex } from '@aovpn/bytes';
 import {
   ConfigAttributeType as Type,
   decodeConfigurationReply,
@@ -25,6 +25,7 @@ test('the request asks for what is wanted, with empty values', () => {
     'INTERNAL_IP4_DNS',
     'INTERNAL_IP4_SUBNET',
     'ENCDNS_IP4',
+    'ENCDNS_DIGEST_INFO',
     'INTERNAL_DNS_DOMAIN',
   ]);
   assert.deepEqual(names(false, true), [
@@ -32,14 +33,20 @@ test('the request asks for what is wanted, with empty values', () => {
     'INTERNAL_IP6_DNS',
     'INTERNAL_IP6_SUBNET',
     'ENCDNS_IP6',
+    'ENCDNS_DIGEST_INFO',
     'INTERNAL_DNS_DOMAIN',
   ]);
-  assert.equal(names(true, true).length, 10);
+  assert.equal(names(true, true).length, 11);
   assert.ok(!names(true, true).includes('INTERNAL_DNSSEC_TA'));
   const anchors = encodeConfigurationRequest({ v4: true, v6: false, dnssecAnchors: ['corp.example'] });
   assert.equal(nameOfConfigAttribute(anchors.at(-1)!.type), 'INTERNAL_DNSSEC_TA');
   assert.deepEqual(names(false, false), []);
-  assert.ok(encodeConfigurationRequest({ v4: true, v6: true }).every(({ value }) => value.length === 0));
+  const filled = encodeConfigurationRequest({ v4: true, v6: true }).filter(({ value }) => value.length > 0);
+  // RFC 9464 §3.2: three hash algorithms, no name.
+  assert.deepEqual(
+    filled.map(({ type, value }) => [nameOfConfigAttribute(type), toHex(value)]),
+    [['ENCDNS_DIGEST_INFO', '0300000200030004']],
+  );
 });
 
 test('a full reply', () => {
@@ -248,6 +255,41 @@ suite('encrypted DNS', () => {
       const cut = read(whole.subarray(0, length));
       assert.ok(cut.length === 0 || cut[0]!.name === resolver.name);
     }
+  });
+
+  suite('digests of keys', () => {
+    const sha256 = { hash: 'sha256', octets: fromHex('ab'.repeat(32)) } as const;
+    const sha384 = { hash: 'sha384', octets: fromHex('cd'.repeat(48)) } as const;
+    const readDigests = (...values: Uint8Array[]) => {
+      const reply = decodeConfigurationReply([
+        ...values.map((value) => ({ type: Type.ENCDNS_DIGEST_INFO, value })),
+        { type: Type.ENCDNS_IP4, value: encodeEncryptedDns(resolver) },
+        { type: Type.ENCDNS_IP4, value: encodeEncryptedDns({ ...resolver, priority: 2, name: 'two.corp.example' }) },
+      ]);
+      assert.ok('addresses' in reply);
+      return reply.encryptedDns.map(({ digests }) => digests);
+    };
+
+    test('octet by octet, wherever it stands', () => {
+      assert.deepEqual(readDigests(fromHex(`01000002${'ab'.repeat(32)}`)), [[sha256], [sha256]]);
+      assert.deepEqual(readDigests(fromHex(`0110646e732e636f72702e6578616d706c650003${'cd'.repeat(48)}`)), [[sha384], undefined]);
+    });
+
+    test('of one name they are that resolver’s alone; several stand beside each other', () => {
+      const name = 'two.corp.example';
+      assert.deepEqual(readDigests(encodeDigest(sha256, name)), [undefined, [sha256]]);
+      assert.deepEqual(readDigests(encodeDigest(sha256, name), encodeDigest(sha384, name)), [undefined, [sha256, sha384]]);
+    });
+
+    test('what cannot be used is dropped: another count, an unknown hash, another length, no name, cut anywhere', () => {
+      const whole = encodeDigest(sha256, resolver.name);
+      assert.deepEqual(readDigests(whole.with(0, 2)), [undefined, undefined]);
+      assert.deepEqual(readDigests(fromHex(`01000001${'ab'.repeat(20)}`)), [undefined, undefined], 'SHA-1');
+      assert.deepEqual(readDigests(fromHex(`01000002${'ab'.repeat(31)}`)), [undefined, undefined]);
+      assert.deepEqual(readDigests(fromHex(`0101200002${'ab'.repeat(32)}`)), [undefined, undefined], 'a blank is no name');
+      for (let length = 1; length < whole.length; length++)
+        assert.deepEqual(readDigests(whole.subarray(0, length)), [undefined, undefined]);
+    });
   });
 
   test('not more than a few', () => {

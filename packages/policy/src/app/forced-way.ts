@@ -111,10 +111,12 @@ export function compileForcedWays(input: ForcedInput): ForcedWays {
   return { ways: [...ways.values()], ofApp, ofUsers, scopes };
 }
 
-/** What the gateway pushed, or else what name rules of the tunnel name. */
+/** What the gateway pushed, or else what name rules of the tunnel name; those that programs can ask by themselves, in the clear. */
 function nameServersOf({ facts }: LiveTunnel, names: readonly DnsRule[]): readonly IpAddress[] {
   if (facts.dns.length > 0) return facts.dns;
-  const own = names.filter(({ device }) => device === facts.device).flatMap(({ servers }) => servers);
+  const own = names
+    .filter(({ device }) => device === facts.device)
+    .flatMap(({ servers, encrypted, clear = [] }) => (encrypted ? clear : servers));
   return own.filter((server, i) => own.findIndex((other) => sameAddress(other, server)) === i);
 }
 

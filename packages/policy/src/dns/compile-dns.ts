@@ -4,6 +4,7 @@ import { isWithin, normaliseDomain } from '../domain-name.ts';
 import type { Because, HostFacts } from '../facts.ts';
 import type { Intent } from '../intent.ts';
 import type { DnsPlan, DnsRule } from '../plan.ts';
+import { formatEncryptedServer, gatewayServers, type GatewayServers } from './gateway-servers.ts';
 import { decideOtherNames } from './other-names.ts';
 import { answeredInside, idleRules, isNameTrigger, type TriggerReadiness } from './name-trigger.ts';
 import { describePreference } from './preference.ts';
@@ -78,45 +79,46 @@ function reasonFor(winner: Candidate, loser: Candidate): string {
 function tunnelRules(tunnel: LiveTunnel, host: HostFacts): DnsRule[] {
   const { intent, facts } = tunnel;
   const rules: DnsRule[] = [];
-  const add = (name: string, servers: readonly IpAddress[], because: Because): void => {
-    rules.push({ name, servers: distinct(servers), profile: intent.name, device: facts.device, because, instead: [] });
+  const add = (name: string, whom: GatewayServers, because: Because): void => {
+    rules.push({ name, ...whom, profile: intent.name, device: facts.device, because, instead: [] });
   };
+  const given = gatewayServers(facts);
+  const by = given.encrypted ? 'encrypted servers' : 'servers';
   for (const rule of intent.nameRules) {
-    add(rule.name, rule.servers, rule.because);
+    add(rule.name, { servers: distinct(rule.servers) }, rule.because);
     if (isNameTrigger(intent, rule)) rules.push({ ...rules.pop()!, trigger: answeredInside });
   }
   const hasNamedRules = intent.nameRules.some((rule) => rule.servers.length > 0);
-  if (facts.dns.length > 0) {
+  if (given.servers.length > 0) {
     const uncovered = (domain: string): boolean =>
       !rules.some(({ name }) => name === '.' || name === domain || (name.startsWith('.') && isWithin(domain, name.slice(1))));
     for (const { value, because } of intent.suffixes) {
-      if (uncovered(value)) add(`.${value}`, facts.dns, { ...because, why: 'DnsSuffix, servers pushed by the gateway' });
+      if (uncovered(value)) add(`.${value}`, given, { ...because, why: `DnsSuffix, ${by} pushed by the gateway` });
     }
     if (!hasNamedRules) {
       for (const domain of pushedDomains(facts.dnsDomains)) {
-        if (uncovered(domain)) add(`.${domain}`, facts.dns, pushed(intent, 'domain and servers pushed by the gateway'));
+        if (uncovered(domain)) add(`.${domain}`, given, pushed(intent, `domain and ${by} pushed by the gateway`));
       }
     }
   }
   if (rules.some(({ name }) => name === '.')) return rules;
   if (intent.routing.value === 'ForceTunnel') {
-    const servers = facts.dns.length > 0 ? facts.dns : host.physicalDns;
+    const whom = given.servers.length > 0 ? given : { servers: distinct(host.physicalDns) };
     const why =
-      facts.dns.length > 0
+      given.servers.length > 0
         ? 'force tunnel: all names'
         : 'force tunnel: the gateway pushed no DNS server, the machine’s own are asked through the tunnel';
-    if (servers.length > 0) add('.', servers, { ...intent.routing.because, why });
+    if (whom.servers.length > 0) add('.', whom, { ...intent.routing.because, why });
     return rules;
   }
   const others = decideOtherNames(tunnel, host);
   if (others?.askTunnel) {
     const { name: profile } = intent;
     const { because } = others;
-    const servers = distinct(facts.dns);
-    rules.push({ name: '.', servers, otherwise: 'physical', profile, device: facts.device, because, instead: [] });
+    rules.push({ name: '.', ...given, otherwise: 'physical', profile, device: facts.device, because, instead: [] });
   }
-  if (others === undefined && facts.dns.length > 0 && rules.every(({ servers }) => servers.length === 0)) {
-    add('.', facts.dns, pushed(intent, 'servers pushed by the gateway, and nothing says which names are inside'));
+  if (others === undefined && given.servers.length > 0 && rules.every(({ servers }) => servers.length === 0)) {
+    add('.', given, pushed(intent, `${by} pushed by the gateway, and nothing says which names are inside`));
   }
   return rules;
 }
@@ -150,6 +152,10 @@ function compareRules(a: DnsRule, b: DnsRule): number {
 /** Servers of a rule as text, or what an empty list stands for. */
 export function describeServers(rule: DnsRule, dns: DnsPlan): string {
   const own = dns.physical.map(formatAddress).join(' ');
+  if (rule.encrypted) {
+    const clear = [...(rule.clear ?? []), ...(rule.otherwise ? dns.physical : [])].map(formatAddress);
+    return `${rule.encrypted.map(formatEncryptedServer).join(' ')}${clear.length > 0 ? ` otherwise ${clear.join(' ')}` : ''}`;
+  }
   if (rule.servers.length > 0)
     return `${rule.servers.map(formatAddress).join(' ')}${rule.otherwise && own !== '' ? ` otherwise ${own}` : ''}`;
   return `exempt${dns.physical.length > 0 ? ` (${dns.physical.map(formatAddress).join(' ')})` : ''}`;

@@ -57,6 +57,7 @@ function serversFor({ facts }: LiveTunnel, domain: string | undefined, { rules }
   const ofRule = rules.find(
     ({ name, device }) => device === facts.device && domain !== undefined && (name === '.' || isWithin(domain, name.slice(1))),
   );
-  const all = [...(ofRule?.servers ?? []), ...facts.dns];
+  // Updates and the questions before them are plain DNS, which an encrypted resolver does not speak.
+  const all = [...((ofRule?.encrypted ? ofRule.clear : ofRule?.servers) ?? []), ...facts.dns];
   return all.filter((address, i) => all.findIndex((other) => sameAddress(other, address)) === i);
 }

@@ -1,5 +1,6 @@
 import type { LiveTunnel } from '../compile-plan.ts';
 import type { Because, HostFacts } from '../facts.ts';
+import { gatewayServers } from './gateway-servers.ts';
 
 /** What the profile's metric says about names that no rule covers. */
 export interface OtherNames {
@@ -13,7 +14,7 @@ export interface OtherNames {
  * @returns undefined: the profile says nothing, or the gateway gave no servers, or nothing is known of the machine's own network
  */
 export function decideOtherNames({ intent, facts }: LiveTunnel, host: HostFacts): OtherNames | undefined {
-  const server = facts.dns[0];
+  const [server] = gatewayServers(facts).servers;
   if (!server) return undefined;
   const family = server.family === 4 ? 'v4' : 'v6';
   const { value, because } = intent.interfaceMetric[family];

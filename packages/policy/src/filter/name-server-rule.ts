@@ -19,26 +19,35 @@ export function nameServerRules(
   const own = names.filter((rule) => rule.device === device && rule.servers.length > 0);
   const because = own[0]?.because;
   const rules: FilterRule[] = [];
-  const add = (owner: FilterOwner, servers: readonly IpAddress[], why: string): void => {
+  const open = (owner: FilterOwner, servers: readonly IpAddress[], protocol: number, port: number, why: string): void => {
     if (servers.length === 0) return;
-    const remote = rangesOf(servers);
-    for (const protocol of [17, 6]) {
-      rules.push({
-        number: impliedNumber,
-        direction: 'out',
-        owner,
-        protocol,
-        remote,
-        remotePorts: [{ from: 53, to: 53 }],
-        because: { ...(because ?? { profile: '' }), why },
-      });
-    }
+    rules.push({
+      number: impliedNumber,
+      direction: 'out',
+      owner,
+      protocol,
+      remote: rangesOf(servers),
+      remotePorts: [{ from: port, to: port }],
+      because: { ...(because ?? { profile: '' }), why },
+    });
   };
-  const servers = own.flatMap((rule) => rule.servers);
+  const add = (owner: FilterOwner, servers: readonly IpAddress[], why: string): void => {
+    for (const protocol of [17, 6]) open(owner, servers, protocol, 53, why);
+  };
+  const clear = own.flatMap((rule) => (rule.encrypted ? (rule.clear ?? []) : rule.servers));
+  const encrypted = own.flatMap((rule) => rule.encrypted ?? []);
+  const ports = [...new Set(encrypted.map(({ port }) => port))];
   const why = 'name servers of the tunnel, for the resolver of this machine';
-  add({ system: true }, servers, why);
-  if (host.resolverUsers && host.resolverUsers.length > 0)
-    add({ access: [{ allow: true, users: host.resolverUsers, groups: [] }] }, servers, why);
+  const users = host.resolverUsers ?? [];
+  const owners: FilterOwner[] = [{ system: true }];
+  if (users.length > 0) owners.push({ access: [{ allow: true, users, groups: [] }] });
+  for (const owner of owners) {
+    add(owner, clear, why);
+    for (const port of ports) {
+      const there = encrypted.filter((server) => server.port === port).map(({ address }) => address);
+      open(owner, there, 6, port, `${why}, by TLS`);
+    }
+  }
   if (forced.keys.length > 0) add({ apps: forced.keys }, forced.servers, 'name servers of the tunnel, for apps with ForceTunnel');
   return rules;
 }

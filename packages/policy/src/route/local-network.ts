@@ -1,5 +1,6 @@
 import { formatPrefix, networkOf, parsePrefix, prefixContains, type IpAddress, type IpPrefix } from '@aovpn/bytes';
 import type { LiveTunnel } from '../compile-plan.ts';
+import { gatewayServers } from '../dns/gateway-servers.ts';
 import { PrefixTable } from '../prefix-table.ts';
 
 /**
@@ -40,7 +41,11 @@ export function knownInside({ intent, facts }: LiveTunnel): PrefixTable<IpPrefix
   for (const { prefix } of intent.inside) add(prefix);
   for (const prefix of [...facts.subnets, ...facts.addresses]) add(prefix);
   for (const selector of facts.remoteSelectors) if (selector.length > 0) add(selector);
-  const servers: readonly IpAddress[] = [...facts.dns, ...intent.nameRules.flatMap((rule) => rule.servers)];
+  const servers: readonly IpAddress[] = [
+    ...facts.dns,
+    ...gatewayServers(facts).servers,
+    ...intent.nameRules.flatMap((rule) => rule.servers),
+  ];
   for (const server of servers) add({ address: server, length: server.bytes.length * 8 });
   return table;
 }
