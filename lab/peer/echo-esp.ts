@@ -10,17 +10,31 @@ type EspChild = Pick<ResponderChild, 'spiOut' | 'inbound' | 'outbound'>;
  */
 export class EchoEsp {
   readonly #sequences = new Map<number, number>();
+  /** Whether a CHILD_SA has extended sequence numbers, by `spiOut`. */
+  readonly #extended = new Map<number, boolean>();
 
   /** The datagram that answers an ESP packet; undefined when there is none. @throws when the packet is not authentic */
   answer(child: EspChild, packet: Buffer): Buffer | undefined {
+    const inner = this.open(child, packet);
+    const reply = inner && echo(inner);
+    return reply && this.seal(child, reply);
+  }
+
+  /** The packet inside. @throws when it is not authentic */
+  open(child: EspChild, packet: Buffer): Buffer | undefined {
     // What was negotiated shows in the first packet: with extended sequence numbers the upper half, here always 0, is authenticated as well.
     const esn = !opens(child.inbound.encryptionKey, packet, false);
-    const inner = open(child.inbound.encryptionKey, packet, esn);
-    const reply = inner && echo(inner.packet);
-    if (!reply) return undefined;
+    this.#extended.set(child.spiOut, esn);
+    return open(child.inbound.encryptionKey, packet, esn);
+  }
+
+  /** ESP around an IP packet; of a CHILD_SA that something has come in by. */
+  seal(child: EspChild, packet: Buffer): Buffer {
     const sequence = (this.#sequences.get(child.spiOut) ?? 0) + 1;
     this.#sequences.set(child.spiOut, sequence);
-    return seal(child.outbound.encryptionKey, child.spiOut, sequence, inner.nextHeader, reply, esn);
+    const nextHeader = packet[0]! >> 4 === 4 ? 4 : 41;
+    const esn = this.#extended.get(child.spiOut) ?? false;
+    return seal(child.outbound.encryptionKey, child.spiOut, sequence, nextHeader, packet, esn);
   }
 }
 
@@ -33,17 +47,13 @@ function opens(key: Uint8Array, packet: Buffer, esn: boolean): boolean {
   }
 }
 
-function open(
-  key: Uint8Array,
-  packet: Buffer,
-  esn: boolean,
-): { readonly nextHeader: number; readonly packet: Buffer } | undefined {
+function open(key: Uint8Array, packet: Buffer, esn: boolean): Buffer | undefined {
   if (packet.length < 8 + 8 + 4 + 16) return undefined;
   const decipher = createDecipheriv(cipherOf(key), key.subarray(0, -4), nonceOf(key, packet.subarray(8, 16)));
   decipher.setAAD(additionalData(packet, esn)).setAuthTag(packet.subarray(-16));
   const plain = Buffer.concat([decipher.update(packet.subarray(16, -16)), decipher.final()]);
   const padding = plain.at(-2)!;
-  return { nextHeader: plain.at(-1)!, packet: plain.subarray(0, plain.length - 2 - padding) };
+  return plain.subarray(0, plain.length - 2 - padding);
 }
 
 function seal(key: Uint8Array, spi: number, sequence: number, nextHeader: number, inner: Buffer, esn: boolean): Buffer {

@@ -1,6 +1,7 @@
 // Program: the testkit's IKEv2 responder on UDP ports 500 and 4500 and TCP port 4500, with userspace ESP that echoes what it can answer by itself.
 // Standard input: a line of GatewayProcessSettings, then lines of GatewayCommand, all JSON. Standard output: what happened, a line each.
 import { Buffer } from 'node:buffer';
+import { execFileSync } from 'node:child_process';
 import { createHash, createPrivateKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import process from 'node:process';
@@ -8,6 +9,8 @@ import { createServer, type Socket as TcpSocket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { readStream, streamFrame, streamPrefix } from '@aovpn/esp';
 import { decodeHeader, encodeMessage, type DecodedHeader } from '@aovpn/ike';
+import { openTunDevice } from '../../packages/host/src/data-plane/tun-device.ts';
+import { libc, watchReadable } from '../../packages/host/src/sys/index.ts';
 import { describe } from '../../packages/ike/testkit/assertion.ts';
 import { Responder } from '../../packages/ike/testkit/responder.ts';
 import type { ResponderOptions } from '../../packages/ike/testkit/responder-options.ts';
@@ -36,6 +39,8 @@ export interface GatewayProcessSettings {
   readonly user: string;
   readonly password: string;
   readonly options: JsonResponderOptions;
+  /** Packets of the tunnel are routed on by this machine, instead of answered: to and from these inner addresses, a prefix as text. */
+  readonly route?: string;
 }
 
 export type GatewayCommand =
@@ -71,6 +76,7 @@ const conversations = new Map<string, Conversation>();
 let { options } = settings;
 let tickets = new TicketStore(options.ticketLifetime ?? 0);
 let deaf = false;
+const routed = settings.route === undefined ? undefined : openRoute(settings.route);
 
 const listening: Promise<unknown>[] = [];
 for (const address of settings.addresses) {
@@ -179,10 +185,39 @@ function receiveEsp(socket: Outlet, datagram: Buffer, from: RemoteInfo): void {
   for (const { responder } of conversations.values()) {
     const child = responder.children.get(datagram.readUInt32BE(0));
     if (!child) continue;
+    if (routed) {
+      const inner = esp.open(child, datagram);
+      if (inner) routed.send(inner);
+      return;
+    }
     const answer = esp.answer(child, datagram);
     if (answer) socket.send(answer, from.port, from.address);
     return;
   }
+}
+
+/** A TUN device that the packets of the newest tunnel come out of and go into. */
+function openRoute(prefix: string): { send(packet: Buffer): void } {
+  const { fd, name } = openTunDevice('inner0', 1400, false);
+  execFileSync('ip', ['link', 'set', name, 'up']);
+  execFileSync('ip', ['route', 'add', prefix, 'dev', name]);
+  const packet = new Uint8Array(65_536);
+  const place = libc.addressOf(packet);
+  watchReadable(fd, () => {
+    for (let length: number; (length = libc.read(fd, place, packet.length)) > 0;) {
+      const newest = [...conversations.values()].findLast(({ responder }) => !responder.closed && responder.children.size > 0);
+      const child = newest && [...newest.responder.children.values()].at(-1);
+      if (!child) continue;
+      const { socket, client } = newest;
+      socket.send(esp.seal(child, Buffer.from(packet.subarray(0, length))), client.port, client.address);
+    }
+  });
+  return {
+    send: (inner) => {
+      const copy = Uint8Array.from(inner);
+      libc.write(fd, libc.addressOf(copy), copy.length);
+    },
+  };
 }
 
 function command(order: GatewayCommand): void {

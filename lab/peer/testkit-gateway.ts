@@ -15,6 +15,8 @@ export interface TestkitGatewayOptions {
   readonly user?: { readonly name: string; readonly password: string };
   /** How the responder behaves. */
   readonly options?: JsonResponderOptions;
+  /** Route packets of the tunnel on into the network behind the gateway, instead of answering them. Once in a host. */
+  readonly route?: true;
 }
 
 /** Inner addresses as strongSwan would hand them out, for `options.configuration` and `options.tsi`. */
@@ -22,7 +24,7 @@ const inner4 = { text: '10.30.0.10', octets: Uint8Array.of(10, 30, 0, 10) };
 
 /**
  * A gateway that speaks what no packaged gateway does: the testkit's responder as a process of its own, on real UDP. It answers pings and
- * UDP of the tunnel as if it were every host behind it, and nothing else. AES-GCM for ESP only.
+ * UDP of the tunnel as if it were every host behind it, and nothing else, or routes all of it on. AES-GCM for ESP only.
  */
 export class TestkitGateway {
   readonly #running: Running;
@@ -42,6 +44,7 @@ export class TestkitGateway {
       user: more.user?.name ?? 'alice',
       password: more.user?.password ?? 'correct horse',
       options: withAddress(more.options ?? {}),
+      ...(more.route && { route: network.pool.prefix4 }),
     };
     const program = new URL('./testkit-gateway-process.ts', import.meta.url).pathname;
     const running = host.spawn([process.execPath, program], { name: 'testkit-gateway', stdin: true });

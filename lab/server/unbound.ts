@@ -1,5 +1,6 @@
 import { network } from '../network.ts';
 import type { Host } from '../host.ts';
+import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
 
 export interface DnsRecords {
@@ -7,16 +8,37 @@ export interface DnsRecords {
   readonly [name: string]: readonly string[];
 }
 
+export interface UnboundOptions {
+  readonly forward?: string;
+  /** By TLS on port 853, and not in the clear. */
+  readonly tls?: Issued;
+  /** Where its files are, so that several run on one host. */
+  readonly name?: string;
+}
+
 /** Starts unbound with exactly these names; everything else does not exist (NXDOMAIN). Queries are logged, for stories to look at. */
 export async function startUnbound(
   host: Host,
   listen: readonly string[],
   records: DnsRecords,
-  options: { readonly forward?: string } = {},
+  options: UnboundOptions = {},
 ): Promise<Running> {
+  const { name = 'unbound' } = options;
+  if (options.tls) {
+    host.write(`/run/${name}.pem`, options.tls.chainPem);
+    host.write(`/run/${name}.key`, options.tls.keyPem);
+  }
   const lines = [
     'server:',
-    ...listen.map((address) => `  interface: ${address}`),
+    ...listen.map((address) => `  interface: ${address}${options.tls ? '@853' : ''}`),
+    ...(options.tls
+      ? [
+          '  tls-port: 853',
+          `  tls-service-pem: "/run/${name}.pem"`,
+          `  tls-service-key: "/run/${name}.key"`,
+          '  pad-responses: yes',
+        ]
+      : []),
     '  do-daemonize: no',
     '  username: ""',
     '  chroot: ""',
@@ -40,8 +62,8 @@ export async function startUnbound(
     ...(options.forward ? ['forward-zone:', '  name: "."', `  forward-addr: ${options.forward}`] : []),
     '',
   ];
-  host.write('/run/unbound.conf', lines.join('\n'));
-  const running = host.spawn(['unbound', '-d', '-c', '/run/unbound.conf'], { name: 'unbound' });
+  host.write(`/run/${name}.conf`, lines.join('\n'));
+  const running = host.spawn(['unbound', '-d', '-c', `/run/${name}.conf`], { name });
   await running.saysWithin(/start of service/, 10_000);
   return running;
 }

@@ -261,7 +261,7 @@ export const policyDivergences = [
     id: 'filter-name-servers',
     title: 'Name servers of a tunnel with filters',
     windows: 'Queries need a filter like everything else.',
-    here: 'The resolver of this machine may ask the name servers of the tunnel (TCP and UDP, port 53), and no other program by this rule. It is in the plan.',
+    here: 'The resolver of this machine may ask the name servers of the tunnel (TCP and UDP, port 53; those that are asked by TLS by TCP alone, port 853 or the one that the gateway names), and no other program by this rule. It is in the plan.',
     why: 'With a filter for one application no name inside would resolve, not even for that application.',
   },
   {

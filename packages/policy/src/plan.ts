@@ -57,6 +57,8 @@ export interface TunnelScope {
   readonly table: number;
   /** Queries of the user to these servers, or to this machine, go to our stub resolver at this port. */
   readonly names: { readonly port: number; readonly servers: readonly IpAddress[] };
+  /** Our stub resolver asks these by TLS for the user. */
+  readonly encrypted?: readonly Pick<EncryptedServer, 'address' | 'port'>[];
 }
 
 /** What a force tunnel does not carry. */

@@ -65,7 +65,15 @@ suite('ike/names', () => {
 
   test('trust anchors and encrypted resolvers are shown, as far as the administrator lets them', async () => {
     const { dns } = (await product.connection(name))!;
-    assert.deepEqual(dns.encrypted, [{ name: 'dns.corp.example', addresses: [network.corp.dns4], protocols: ['dot'] }]);
+    assert.deepEqual(dns.encrypted, [
+      {
+        name: 'dns.corp.example',
+        addresses: [network.corp.dns4],
+        protocols: ['dot'],
+        provenBy: 'a certificate for dns.corp.example from an authority of the system',
+        servers: [{ address: network.corp.dns4, state: 'unasked' }],
+      },
+    ]);
     assert.deepEqual(dns.trustAnchors, [`corp.example 20326 8 2 ${'AB'.repeat(32)}`]);
   });
 });

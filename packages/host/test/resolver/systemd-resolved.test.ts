@@ -16,12 +16,15 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { createServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { emptyPlan, type DnsRule, type Plan } from '@aovpn/policy';
 import { cleanUp } from '../../src/network/clean-up.ts';
 import { openNetwork, type Network } from '../../src/network/network.ts';
+import { frame, FrameReader } from '../../src/resolver/message-frames.ts';
 import { inOwnNamespace, run, sh } from '../network/namespace.ts';
+import { authority, server as forServer, TestPki } from '../trust/test-pki.ts';
 import { answerTo } from './dns-sample.ts';
 
 /** Debian's package, installed or merely unpacked: installing it would take this machine's resolv.conf. */
@@ -191,6 +194,40 @@ if (program === undefined || missing.length > 0) {
         assert.deepEqual((await network.applyPlan(wanted)).resolver.done, []);
         assert.equal(await resolve('web.corp.example'), '10.0.0.32');
         assert.equal(await resolve('www.example.com'), '10.0.0.31');
+      });
+
+      test('encrypted servers: names go to our stub, and from there by TLS alone', async () => {
+        using pki = new TestPki();
+        const root = pki.issue('Corp Root', { extensions: authority });
+        const name = 'dns.corp.example';
+        const { pem, key } = pki.issue(name, { issuer: root, extensions: [...forServer, `subjectAltName=DNS:${name}`] });
+        let asked = 0;
+        const server = createServer({ cert: pem, key }, (socket) => {
+          const reader = new FrameReader();
+          socket.on('error', () => {});
+          socket.on('data', (chunk) => {
+            reader.push(chunk, (question) => {
+              asked++;
+              let end = 12;
+              while (question[end] !== 0) end += question[end]! + 1;
+              const plain = question.slice(0, end + 5);
+              plain.fill(0, 6, 12);
+              socket.write(frame(answerTo(plain, [10, 0, 0, 53])));
+              return true;
+            });
+          });
+        });
+        await once(server.listen(853, '127.0.0.32'), 'listening');
+        const encrypted = [
+          { address: address('127.0.0.32'), port: 853, name, proof: { kind: 'authorities', pem: root.pem } as const },
+        ];
+        const { resolver } = await network.applyPlan(plan([{ ...rule('.corp.example', ['127.0.0.32'], 'aov0'), encrypted }]));
+        assert.equal(resolver.stub, true);
+        assert.equal(await resolve('secret.corp.example'), '10.0.0.53');
+        assert.ok(asked > 0);
+        assert.equal(network.encryptedResolvers()[0]?.state, 'proven');
+        assert.equal(await resolve('www.example.edu'), '10.0.0.31');
+        server.close();
       });
 
       test('all names', async () => {

@@ -50,8 +50,16 @@ export function compileScope(
   const names = [...dns.rules, ...shared.names.filter(({ name }) => !dns.rules.some((rule) => rule.name === name))];
   const index = mark / (mask & -mask);
   const port = userNamePort(index);
+  const encrypted = dns.rules.flatMap((rule) => rule.encrypted ?? []).map(({ address, port: own }) => ({ address, port: own }));
   return {
-    scope: { user, mark, mask, table, names: { port, servers: host.physicalDns } },
+    scope: {
+      user,
+      mark,
+      mask,
+      table,
+      names: { port, servers: host.physicalDns },
+      ...(encrypted.length > 0 && { encrypted }),
+    },
     routes: taken.sort(compareRoutes),
     names: { user, port, mark, rules: names, devices: [...devices] },
     local,

@@ -59,12 +59,18 @@ export function scopeChains(tunnels: readonly TunnelPlan[]): readonly ScopeChain
   ];
 }
 
-function into({ user, mark, mask }: TunnelScope): string[] {
+function into({ user, mark, mask, encrypted = [] }: TunnelScope): string[] {
+  const ours = `meta skuid 0 meta mark & ${hex(mask)} == ${hex(mark)}`;
   return [
     `meta skuid ${user} ${admit}`,
     `meta skuid ${user} accept`,
     // Our stub resolver, for the user.
-    `meta skuid 0 meta mark & ${hex(mask)} == ${hex(mark)} ${queries} ${admit}`,
+    `${ours} ${queries} ${admit}`,
+    ...new Set(
+      encrypted.map(
+        ({ address, port }) => `${ours} ${ip(address.family)} daddr ${formatAddress(address)} tcp dport ${port} ${admit}`,
+      ),
+    ),
     ...refusals(`meta skuid 0-${highestId}`),
     `${admitted} accept`,
     ...refusals(),

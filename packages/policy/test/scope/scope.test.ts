@@ -141,6 +141,33 @@ suite('tunnels of one user', () => {
     assert.doesNotMatch(printGuard(plan(device).tunnels), /scope/);
   });
 
+  test('the user’s resolvers by TLS are asked by our stub, at their port alone', () => {
+    const resolver = { name: 'dns.corp.example', addresses: [address('10.7.7.8')], protocols: ['dot'] };
+    const own = theirs(
+      alice,
+      live('alice/Corp', profile({ ...split }), {
+        device: 'aov-alice-corp',
+        addresses: [prefix('10.9.0.3/32')],
+        dnsDomains: ['corp.example', 'lab.example'],
+        encryptedDns: { use: 'strict', resolvers: [resolver] },
+      }),
+    );
+    const compiled = plan(own);
+    assert.deepEqual(
+      compiled.dns.users?.[0]?.rules.map(({ name, encrypted }) => [name, encrypted?.length]),
+      [
+        ['.corp.example', 1],
+        ['.lab.example', 1],
+      ],
+    );
+    const lines = printGuard(compiled.tunnels)
+      .split('\n')
+      .filter((line) => line.includes('10.7.7.8'));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0]!, /meta skuid 0 meta mark & 0x\w+ == 0x\w+ ip daddr 10\.7\.7\.8 tcp dport 853 ct mark set .* accept/);
+    assert.doesNotMatch(printGuard(plan(alices).tunnels), /dport 853/);
+  });
+
   test('a force tunnel of one user holds that user, and nobody else', () => {
     const text = printGuard(plan(bobs).tunnels);
     assert.match(text, /chain past_users \{[^}]*meta skuid 1002 jump past_1002/);
