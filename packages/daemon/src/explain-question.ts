@@ -1,5 +1,5 @@
 import type { Explanation } from '@aovpn/api';
-import { parseAddress, type IpAddress } from '@aovpn/bytes';
+import { formatAddress, parseAddress, type IpAddress } from '@aovpn/bytes';
 import { explain, explainApp, explainFlow, explainProgram, parseFlow, planOfUser, type ProgramFacts } from '@aovpn/policy';
 import { DaemonError } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
@@ -19,7 +19,7 @@ export interface Asker {
  * @throws {DaemonError} AOV-DAEMON-513 when the question names what is not there
  */
 export async function explainQuestion(
-  daemon: Pick<Daemon, 'plans' | 'traffic' | 'apps'>,
+  daemon: Pick<Daemon, 'plans' | 'traffic' | 'apps' | 'platform'>,
   target: string,
   asker: Asker,
   look: (name: string) => Promise<readonly IpAddress[]>,
@@ -42,7 +42,20 @@ export async function explainQuestion(
     if (to) return explainFlow(plan, { destination: { address: to } }, owner);
   }
   if (!address && /[\\/%]/.test(target)) return explainKnown(daemon, target);
-  return explain(plan, target, address ? [] : await mayLook(target));
+  const answer = explain(plan, target, address ? [] : await mayLook(target));
+  return answer.dns
+    ? { ...answer, dns: { ...answer.dns, steps: [...answer.dns.steps, ...failing(daemon, answer.dns.servers)] } }
+    : answer;
+}
+
+/** What is wrong now with encrypted resolvers among those that are asked. */
+function failing({ platform }: Pick<Daemon, 'platform'>, servers: readonly string[]): { readonly text: string }[] {
+  return platform.network.encryptedResolvers().flatMap(({ server, failure }) => {
+    const place = formatAddress(server.address);
+    return failure && servers.includes(place)
+      ? [{ text: `${server.name} (${place}) gives no answer now: ${failure.what} [${failure.code}]; ${failure.cure}` }]
+      : [];
+  });
 }
 
 function explainKnown({ plans, apps }: Pick<Daemon, 'plans' | 'apps'>, name: string): Explanation {

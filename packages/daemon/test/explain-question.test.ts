@@ -20,7 +20,16 @@ suite('questions', () => {
     plans: { plan },
     traffic: { appOf: (pid: number) => (pid === process.pid ? key : undefined) },
     apps: { catalogue: emptyCatalogue },
+    platform: { network: { encryptedResolvers: () => resolvers } },
   } as never;
+  const failure = {
+    code: 'AOV-HOST-343',
+    side: 'gateway',
+    what: 'its certificate does not name dns.corp.example',
+    cure: 'Mend it.',
+  };
+  const server = { name: 'dns.corp.example', address: parseAddress('10.1.0.53')!, port: 853 };
+  const resolvers = [{ server, state: 'failing', failure }];
   const look = (name: string) => Promise.resolve(name === 'intranet.example' ? [parseAddress('10.1.2.3')!] : []);
   const ask = (target: string, asker = {}) => explainQuestion(daemon, target, asker, look);
 
@@ -43,6 +52,25 @@ suite('questions', () => {
       assert.ok(addresses[0]?.steps.some(({ text: step, line }) => /aov-corp has filters/.test(step) && line === 2));
     }
     assert.doesNotMatch(JSON.stringify(await ask('198.51.100.200')), /has filters/);
+  });
+
+  test('what is wrong with the encrypted resolver that is asked', async () => {
+    const { tunnels, encryptedDns } = {
+      tunnels: [assumeTunnel(intent, 'aov-corp')],
+      encryptedDns: {
+        use: 'strict' as const,
+        resolvers: [{ name: server.name, addresses: [server.address], protocols: ['dot'] }],
+      },
+    };
+    const own = compilePlan({
+      tunnels: tunnels.map((one) => ({ ...one, facts: { ...one.facts, dnsDomains: ['corp.example'], encryptedDns } })),
+      host: assumeHost(),
+    });
+    const asked = { plans: { plan: own }, platform: { network: { encryptedResolvers: () => resolvers } } } as never;
+    const texts = async (name: string) =>
+      (await explainQuestion(asked, name, {}, look)).dns?.steps.map(({ text: step }) => step).join('\n') ?? '';
+    assert.match(await texts('web.corp.example'), /does not name dns\.corp\.example \[AOV-HOST-343\]; Mend it\./);
+    assert.doesNotMatch(await texts('www.example.org'), /AOV-HOST-343/);
   });
 
   test('an app by its path, a process by its number; what is not there is said', async () => {

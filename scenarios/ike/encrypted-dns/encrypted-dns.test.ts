@@ -172,6 +172,7 @@ suite('ike/encrypted-dns', () => {
       assert.deepEqual(clearOnes(await inside.stop()), []);
       const [server] = (await resolver()).servers!;
       assert.deepEqual([server!.state, server!.problem?.code, server!.problem?.side], ['failing', code, 'gateway']);
+      assert.match((await product.aovpn(['explain', hidden])).stdout, new RegExp(code));
       const report = JSON.parse((await product.aovpn(['doctor', name, '--json'])).stdout) as DoctorReport;
       const check = report.checks.find((one) => one.name.startsWith('encrypted resolver'));
       assert.equal(check?.verdict, 'failed');

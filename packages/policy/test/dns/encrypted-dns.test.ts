@@ -125,6 +125,28 @@ suite('encrypted resolvers that a gateway names', () => {
     assert.ok(steps.some((text) => /in the clear \(encrypted-dns\): 10\.0\.0\.53/.test(text)));
   });
 
+  test('apps with ForceTunnel, which ask by themselves and in the clear, are led to clear servers or to none', () => {
+    const app = '<App><Id>/usr/bin/mail</Id></App>';
+    const written = profileWith([filter(app, '<RoutingPolicyType>ForceTunnel</RoutingPolicyType>')]);
+    const led = (dns: Plan['dns']['physical']): readonly string[] | undefined =>
+      planOf({ dns, encryptedDns: encryptedDns() }, written).apps[0]?.force?.dns?.map(formatAddress);
+    assert.deepEqual(led(clearOnes), ['10.0.0.53']);
+    assert.ok((led([]) ?? []).length === 0);
+    assert.deepEqual(
+      planOf({ dns: clearOnes }, written).apps[0]?.force?.dns?.map(formatAddress),
+      ['10.0.0.53'],
+      'as without encrypted ones',
+    );
+  });
+
+  test('RegisterDNS, which is plain DNS, goes to clear servers or says that there are none', () => {
+    const written = { ...split, registerDns: at(true, 8) };
+    const plan = (dns: Plan['dns']['physical']): Plan => planOf({ dns, encryptedDns: encryptedDns() }, written);
+    assert.deepEqual(plan(clearOnes).dns.registrations[0]?.servers.map(formatAddress), ['10.0.0.53']);
+    assert.deepEqual(plan([]).dns.registrations, []);
+    assert.ok(plan([]).problems.some(({ path }) => path === 'VPNProfile/RegisterDNS'));
+  });
+
   test('filters let the machine’s resolver there by TLS alone', () => {
     const filtered = profileWith([filter('<Protocol>6</Protocol>', '<RemotePortRanges>443</RemotePortRanges>')]);
     const plan = planOf({ dns: clearOnes, encryptedDns: encryptedDns() }, filtered);
