@@ -57,9 +57,21 @@ suite('ike/encrypted-dns', () => {
     },
     ...(more.digest ? [{ type: 29, value: encodeDigest({ hash: 'sha256', octets: more.digest }) }] : []),
   ];
-  async function settings(lines = 'dns-ca = "dns.pem"'): Promise<void> {
+  /** Puts settings into force. @param shows what the status says of the resolver, or of who is asked, from then on */
+  async function settings(lines: string, shows: RegExp): Promise<void> {
     await product.settings(`[profile.${name}]\n${lines}\n`);
+    for (let turn = 0; ; turn++) {
+      const { dns } = (await product.connection(name))!;
+      const shown = [
+        ...dns.rules.flatMap(({ servers }) => servers),
+        ...dns.encrypted!.map((one) => one.notAsked ?? one.provenBy),
+      ];
+      if (shows.test(shown.join(' '))) return;
+      assert.ok(turn < 60, shown.join(' '));
+      await sleep(250);
+    }
   }
+  const byAuthority = (): Promise<void> => settings('dns-ca = "dns.pem"', /^10\.20\.0\.54 a certificate .* of dns-ca$/);
   async function reconnect(more: Parameters<typeof configuration>[0] = {}): Promise<void> {
     await gateway.tell({ op: 'options', options: { configuration: configuration(more) } });
     await product.down(name);
@@ -94,7 +106,7 @@ suite('ike/encrypted-dns', () => {
     product = world.product();
     await product.start();
     world.client.write('/etc/aovpn/dns.pem', world.pki.root.certificatePem);
-    await settings();
+    await product.settings(`[profile.${name}]\ndns-ca = "dns.pem"\n`);
     gateway = await TestkitGateway.start(world.gatewayHost, {
       certificate: world.pki.gateway(),
       authorities: [world.pki.root.certificatePem],
@@ -128,13 +140,12 @@ suite('ike/encrypted-dns', () => {
     assertOnlyEsp(await outside.stop(), ['hidden'], { publicDns: [network.internet.dns4, network.internet.dns6] });
 
     // Control: asked in the clear it is seen.
-    await settings('encrypted-dns = "off"');
+    await settings('encrypted-dns = "off"', /encrypted-dns is off/);
     const control = await Capture.start(world.gatewayHost, network.gateway.inside);
     await lookUntil('none');
     const seen = clearOnes(await control.stop());
     assert.ok(seen.some(({ destination, destinationPort }) => destination === network.corp.dns4 && destinationPort === 53));
-    assert.match((await resolver()).notAsked ?? '', /encrypted-dns is off/);
-    await settings();
+    await byAuthority();
     await lookUntil(truth);
   });
 
@@ -181,13 +192,13 @@ suite('ike/encrypted-dns', () => {
     });
 
   test('where the settings permit, the clear servers of the gateway answer instead', async () => {
-    await settings('dns-ca = "dns.pem"\nencrypted-dns = "fallback"');
+    await settings('dns-ca = "dns.pem"\nencrypted-dns = "fallback"', /^10\.20\.0\.54 10\.20\.0\.53 /);
     const inside = await Capture.start(world.gatewayHost, network.gateway.inside);
     await world.application.resolve(hidden, 4).catch((): string[] => []);
     assert.deepEqual(await world.application.resolve(network.corp.web, 4), [network.corp.web4]);
     const seen = clearOnes(await inside.stop());
     assert.ok(seen.length > 0 && seen.every((packet) => [packet.source, packet.destination].includes(network.corp.dns4)));
-    await settings();
+    await byAuthority();
     await serve(good);
     await lookUntil(truth);
   });
@@ -208,7 +219,7 @@ suite('ike/encrypted-dns', () => {
     const digest = createHash('sha256')
       .update(createPublicKey(good.keyPem).export({ type: 'spki', format: 'der' }))
       .digest();
-    await settings('');
+    await settings('', /of the system$/);
     await lookUntil('none');
     assert.equal((await resolver()).servers![0]!.problem?.code, 'AOV-HOST-345');
     await reconnect({ digest });
