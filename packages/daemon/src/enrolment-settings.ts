@@ -2,7 +2,7 @@ import { enrolmentKeys, normaliseDomain, parseSubject, type EnrolmentKey, type S
 
 /** One `[enrol."NAME"]` table of aovpn.toml: a certificate that is had from an enrolment server. Paths are as written, relative to the configuration directory. */
 export interface EnrolmentSettings {
-  readonly protocol: 'est';
+  readonly protocol: 'est' | 'scep';
   readonly url?: string;
   /** Whom the server's certificate comes from. */
   readonly ca?: string;
@@ -21,6 +21,8 @@ export interface EnrolmentSettings {
   readonly secretFile?: string;
   /** Among the credentials of systemd. */
   readonly secretCredential?: string;
+  /** SCEP: DES, 3DES and SHA-1 will do in answers. */
+  readonly allowWeak: boolean;
   /** A certificate of before, to enrol with. */
   readonly certificate?: string;
   readonly key?: string;
@@ -32,6 +34,7 @@ export const defaultEnrolmentSettings: EnrolmentSettings = {
   userPrincipalNames: [],
   renewBefore: 1 / 3,
   userName: '',
+  allowWeak: false,
 };
 
 /** Names stand in files and in paths of requests. */
@@ -60,7 +63,7 @@ const isPrincipal = (name: string): boolean => name.length <= 254 && /^[^@\s\p{C
 
 /** Every key of an `[enrol."NAME"]` table; docs/settings.md lists the same. */
 export const enrolmentSettingKeys: { readonly [key: string]: Reader } = {
-  protocol: (value) => (value === 'est' ? { protocol: value } : '"est" is wanted'),
+  protocol: (value) => (value === 'est' || value === 'scep' ? { protocol: value } : '"est" or "scep" is wanted'),
   url: (value) => readUrl(value),
   ca: text('ca', 'a path'),
   'ca-fingerprint': (value) => {
@@ -93,29 +96,47 @@ export const enrolmentSettingKeys: { readonly [key: string]: Reader } = {
       : 'a text of at most 256 printable characters without ":" is wanted',
   'secret-file': text('secretFile', 'a path'),
   'secret-credential': text('secretCredential', 'the name of a credential'),
+  'allow-weak': (value) => (typeof value === 'boolean' ? { allowWeak: value } : 'true or false is wanted'),
   certificate: text('certificate', 'a path'),
   key: text('key', 'a path'),
 };
 
 function readUrl(value: unknown): Partial<EnrolmentSettings> | string {
-  const wanted = 'an https URL in quotes, without user, query and fragment, is wanted';
+  const wanted = 'an https URL (with SCEP also http) in quotes, without user, query and fragment, is wanted';
   const url = typeof value === 'string' && value.length <= 2048 ? URL.parse(value) : null;
-  if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+  if (
+    !url ||
+    !['https:', 'http:'].includes(url.protocol) ||
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  )
     return wanted;
-  // RFC 7030 §3.2.2, where nothing else is named.
-  if (url.pathname === '/') url.pathname = '/.well-known/est';
   return { url: url.href };
 }
 
 /** What is missing, or does not go together: the key that it is about, and the fault. */
 export function enrolmentFault({
+  protocol,
   url,
   ca,
   caFingerprint,
   key,
   certificate,
+  keyType,
+  allowWeak,
 }: EnrolmentSettings): readonly [string | undefined, string] | undefined {
   if (url === undefined) return [undefined, 'url is missing'];
+  if (protocol === 'scep') {
+    if (caFingerprint === undefined) return [undefined, 'ca-fingerprint is missing: with SCEP nothing else says whom to believe'];
+    if (keyType !== undefined && !keyType.startsWith('rsa'))
+      return ['key-type', 'key-type: answers of SCEP are encrypted for the key, which RSA alone can'];
+    if (certificate !== undefined) return ['certificate', 'certificate goes with EST only'];
+    return undefined;
+  }
+  if (!url.startsWith('https:')) return ['url', 'url: EST wants an https URL'];
+  if (allowWeak) return ['allow-weak', 'allow-weak goes with SCEP only'];
   if (ca === undefined && caFingerprint === undefined)
     return [undefined, 'ca or ca-fingerprint is missing: no server is believed at first sight'];
   if (key !== undefined && certificate === undefined) return ['key', 'key needs certificate'];

@@ -42,6 +42,8 @@ interface Entry {
   /** The file is there and cannot be used. */
   fault: Problem | undefined;
   hasSecret: boolean;
+  /** The certificate whose end was told. */
+  expired: string | undefined;
   last: (LastTry & { readonly detail: string }) | undefined;
   timer: NodeJS.Timeout | undefined;
   running: Promise<void> | undefined;
@@ -190,15 +192,20 @@ export class Enrolments {
 
   #arm(name: string, entry: Entry): void {
     clearTimeout(entry.timer);
-    if (this.#closed || entry.running || entry.fault) return;
+    if (this.#closed || entry.running) return;
+    const { certificate } = entry;
+    if (certificate && certificate.notAfter <= Date.now() && entry.expired !== certificate.id) {
+      entry.expired = certificate.id;
+      this.#options.onChange();
+    }
+    if (entry.fault) return;
     const plan = this.#plan(entry);
     if (plan.kind === 'stuck') return;
     const now = Date.now();
-    const { notAfter = 0 } = entry.certificate ?? {};
+    const { notAfter = 0 } = certificate ?? {};
     const end = notAfter > now ? notAfter : Infinity;
     entry.timer = setTimeout(
       () => {
-        if (end <= Date.now()) this.#options.onChange();
         const next = this.#plan(entry);
         if (next.kind === 'stuck' || next.at > Date.now()) this.#arm(name, entry);
         else void this.#run(name, entry, next.kind);
@@ -224,7 +231,7 @@ export class Enrolments {
     how: 'enrol' | 'renew',
     given: Uint8Array | undefined,
   ): Promise<CertificateObtained> {
-    const { url, ca, caFingerprint, keyType, certificate, key, userName, protocol } = settings;
+    const { url, ca, caFingerprint, keyType, certificate, key, userName, protocol, allowWeak } = settings;
     const own = how === 'enrol' && !given ? await this.#readSecret(settings) : undefined;
     const secret = given ?? own;
     try {
@@ -240,6 +247,7 @@ export class Enrolments {
         names: this.#names(settings),
         ...(keyType !== undefined && { key: keyType }),
         how,
+        weak: allowWeak,
         ...(secret && { secret: { userName, octets: secret } }),
         ...(certificate !== undefined &&
           how === 'enrol' && {
@@ -347,6 +355,7 @@ function newEntry(settings: EnrolmentSettings, basis: string): Entry {
     certificate: undefined,
     fault: undefined,
     hasSecret: false,
+    expired: undefined,
     last: undefined,
     timer: undefined,
     running: undefined,

@@ -133,6 +133,8 @@ suite('enrolments', () => {
     issue('expired');
     await enrolments.look();
     assert.deepEqual([state().state, state().problem?.code], ['expired', 'AOV-SUPERVISOR-367']);
+    await enrolments.look();
+    assert.equal(changes, 1, 'told once');
     assert.equal(enrolments.hasExpired('machine'), true);
     assert.equal(checkEnrolments(enrolments.status())[0]?.verdict, 'failed');
     const code = (wanted: string) => (error: unknown) => error instanceof DaemonError && error.code === wanted;

@@ -1,6 +1,6 @@
 // A machine has its certificate from the company's enrolment server (EST, RFC 7030), and renews it: with nothing but a one-time secret to begin with, and with the tunnel up.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import { network } from '../../../lab/network.ts';
 import { patience } from '../../../lab/patience.ts';
 import { certificateProfile, deviceProfile } from '../../../lab/profile-xml.ts';
 import { EstLab } from '../../../lab/server/est.ts';
+import { startScep } from '../../../lab/server/scep.ts';
 import { Stage } from '../../../lab/stage.ts';
 
 const name = 'laptop';
@@ -140,8 +141,8 @@ suite('main/enrolment', () => {
     assert.match(status.stdout, /certificate machine: \d+ s left.*reported stolen/);
     const expired = await waitFor('expired', ({ state }) => state === 'expired', 60_000);
     assert.equal(expired.problem?.side, 'certificate');
-    const told = await product.waitFor(name, 'blocked', ({ state }) => state === 'blocked', 60_000);
-    assert.equal(told.problem?.code, 'AOV-SUPERVISOR-367', JSON.stringify(told.problem));
+    const told = await product.waitFor(name, 'told', ({ problem }) => problem?.code === 'AOV-SUPERVISOR-367', 60_000);
+    assert.equal(told.state, 'blocked');
     est.conduct({ ...day, secrets: [{ user: 'laptop', secret: 'another' }] });
     const wrong = await product.aovpn(['certificate', 'enrol', 'machine', '--secret'], { input: 'guessed\n' });
     assert.equal(wrong.status, 1);
@@ -172,6 +173,39 @@ suite('main/enrolment', () => {
       false_.lines().join('\n'),
     );
     assert.equal((await list()).state, 'valid');
+    await product.settings(settings());
+  });
+
+  test('the same by SCEP, from scepserver: a challenge enrols, and the gateway takes the certificate', async () => {
+    const { world, product } = stage;
+    const scep = await startScep(world.router, network.internet.pki, 'challenge 4711');
+    await stage.strike(name);
+    await world.gateway.configure({ authorities: [scep.certificatePem] });
+    world.client.write('/etc/aovpn/ndes.secret', 'challenge 4711\n', 0o600);
+    const pinned = createHash('sha256').update(new X509Certificate(scep.certificatePem).raw).digest('hex');
+    await product.settings(
+      [
+        '[enrol.ndes]',
+        'protocol = "scep"',
+        `url = "${scep.url}"`,
+        `ca-fingerprint = "${pinned}"`,
+        'subject = "CN=laptop.corp.example,O=Example"',
+        'dns-names = ["laptop.corp.example"]',
+        'secret-file = "ndes.secret"',
+        // It signs its answers over SHA-1.
+        'allow-weak = true',
+        `[profile."${name}"]`,
+        'enrolment = "ndes"',
+        '',
+      ].join('\n'),
+    );
+    await put();
+    await product.waitForState(name, 'up', 30_000);
+    const enrolled = await list();
+    assert.deepEqual([enrolled.name, enrolled.protocol, enrolled.state], ['ndes', 'scep', 'valid']);
+    assert.ok(!output().includes('challenge 4711'));
+    await stage.strike(name);
+    await world.gateway.configure({ authorities: [world.pki.root.certificatePem] });
     await product.settings(settings());
   });
 

@@ -86,11 +86,11 @@ const rsaSignatures = {
 } as const;
 const curveSignatures = { sha256: '1.2.840.10045.4.3.2', sha384: '1.2.840.10045.4.3.3', sha512: '1.2.840.10045.4.3.4' } as const;
 
-function spkiOf(key: KeyObject): Uint8Array {
+export function spkiOf(key: KeyObject): Uint8Array {
   return new Uint8Array(createPublicKey(key).export({ type: 'spki', format: 'der' }));
 }
 
-function nameOf(parts: readonly SubjectPart[]): pkijs.RelativeDistinguishedNames {
+export function nameOf(parts: readonly SubjectPart[]): pkijs.RelativeDistinguishedNames {
   const texts = { utf8: asn1js.Utf8String, printable: asn1js.PrintableString, ia5: asn1js.IA5String } as const;
   return new pkijs.RelativeDistinguishedNames({
     typesAndValues: parts.map(

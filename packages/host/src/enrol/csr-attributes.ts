@@ -34,7 +34,7 @@ const countLimit = 64;
 
 /** Reads `CsrAttrs` (RFC 7030 §4.5.2, RFC 8951 §3.2). @throws {CertificateError} when it is no DER of that shape */
 export function readCsrAttributes(der: Uint8Array): CsrAttributes {
-  const outer = asn1js.fromBER(der);
+  const outer = decoded(der);
   if (outer.offset !== der.length || !(outer.result instanceof asn1js.Sequence))
     throw new CertificateError('CSR attributes that cannot be decoded');
   const all = outer.result.valueBlock.value;
@@ -49,6 +49,15 @@ export function readCsrAttributes(der: Uint8Array): CsrAttributes {
     }
   }
   return found;
+}
+
+function decoded(der: Uint8Array): asn1js.FromBerResult {
+  try {
+    return asn1js.fromBER(der);
+  } catch (error) {
+    // Too deep, say.
+    throw new CertificateError('CSR attributes that cannot be decoded', { cause: error });
+  }
 }
 
 function ofType(type: string): Partial<CsrAttributes> {

@@ -146,7 +146,9 @@ function unexpected({ status, retryAfter }: Answer, what: string, words = ''): E
 
 function operation(base: URL, name: string): URL {
   const url = new URL(base);
-  url.pathname = `${base.pathname.replace(/\/$/, '')}/${name}`;
+  // §3.2.2, where nothing else is named.
+  const path = base.pathname === '/' ? '/.well-known/est' : base.pathname;
+  url.pathname = `${path.replace(/\/$/, '')}/${name}`;
   return url;
 }
 

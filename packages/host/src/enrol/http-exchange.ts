@@ -8,7 +8,7 @@ import type { AnchorStore } from '../trust/anchor-store.ts';
 import { EnrolError } from './enrol-error.ts';
 
 /** Largest answer: certificates of a few authorities, or CMS with them, octets. */
-const answerLimit = 1 << 20;
+const answerLimit = 1 << 18;
 const maxHeaderOctets = 16 * 1024;
 const redirectLimit = 3;
 /** Of a server's own words that are shown. */

@@ -6,6 +6,7 @@ import { AnchorStore } from '../trust/anchor-store.ts';
 import { readPemBlocks } from '../keys/pem.ts';
 import { enrolledFile, forgetPending, readEnrolled, readPending, writeEnrolled, writePending } from './enrolled-file.ts';
 import { enrolByEst } from './est-client.ts';
+import { enrolByScep } from './scep-client.ts';
 import { EnrolError } from './enrol-error.ts';
 import type { Issue, ServerTrust } from './issue.ts';
 
@@ -17,19 +18,21 @@ export interface CertificateWanted {
   /** The state directory for enrolled certificates, and the name of this one. */
   readonly directory: string;
   readonly name: string;
-  readonly protocol: 'est';
+  readonly protocol: 'est' | 'scep';
   readonly url: string;
   /** PEM, of whoever the server's TLS certificate comes from. */
   readonly authorities?: string;
-  /** SHA-256 of the authority's certificate. At least one of the two. */
+  /** SHA-256 of the authority's certificate. At least one of the two; with SCEP this one. */
   readonly fingerprint?: Uint8Array;
   readonly names: CertificateNames;
   readonly key?: EnrolmentKey;
   /** `renew`: with the enrolled certificate, which is there; its names stay. */
   readonly how: 'enrol' | 'renew';
+  /** SCEP: DES, 3DES and SHA-1 will do in answers. */
+  readonly weak: boolean;
   /** To enrol with: overwritten by the caller afterwards. */
   readonly secret?: { readonly userName: string; readonly octets: Uint8Array };
-  /** Another certificate to enrol with. */
+  /** Another certificate to enrol with, by EST. */
   readonly credential?: { readonly certificate: string; readonly key?: string };
 }
 
@@ -54,7 +57,7 @@ export async function obtainCertificate(wanted: CertificateWanted): Promise<Cert
     if (error instanceof EnrolError) {
       const { failure, message, retryAfter } = error;
       // Refused is decided: the next request is another one.
-      if (failure === 'refused') await forgetPending(directory, name);
+      if (failure === 'refused' || failure === 'secret-refused') await forgetPending(directory, name);
       return { kind: 'failed', failure, detail: message, ...(retryAfter !== undefined && { retryAfter }) };
     }
     if (error instanceof HostError) return { kind: 'failed', failure: 'host', detail: `${error.what} [${error.code}]` };
@@ -64,23 +67,39 @@ export async function obtainCertificate(wanted: CertificateWanted): Promise<Cert
 }
 
 async function ask(wanted: CertificateWanted, signal: AbortSignal): Promise<Issue> {
-  const { directory, name, how } = wanted;
-  const [current] = how === 'renew' ? ((await readEnrolled(directory, name))?.certificates ?? []) : [];
-  if (how === 'renew' && !current) throw new EnrolError('host', 'there is no certificate to renew');
+  const { directory, name, how, secret } = wanted;
+  const enrolled = how === 'renew' ? await readEnrolled(directory, name) : undefined;
+  if (how === 'renew' && !enrolled) throw new EnrolError('host', 'there is no certificate to renew');
   const pending = await readPending(directory, name).catch(() => undefined);
-  const credential = await credentialFor(wanted);
-  await credential?.unlock();
-  const { secret } = wanted;
-  return await enrolByEst({
+  const shared = {
     url: new URL(wanted.url),
-    trust: trustOf(wanted),
     names: wanted.names,
     keyKind: wanted.key,
-    ...(credential && { credential }),
-    ...(secret && how === 'enrol' && { secret: { userName: secret.userName, text: decodeUtf8(secret.octets) } }),
     ...(pending && { key: pending }),
-    ...(current && { current }),
     signal,
+  };
+  const text = secret && how === 'enrol' ? decodeUtf8(secret.octets) : undefined;
+  if (wanted.protocol === 'scep') {
+    const { fingerprint } = wanted;
+    if (!fingerprint) throw new EnrolError('untrusted', 'ca-fingerprint does not say whom to believe');
+    return await enrolByScep({
+      ...shared,
+      fingerprint,
+      anchors: trustOf(wanted).anchors ?? (shared.url.protocol === 'https:' ? AnchorStore.fromSystem() : new AnchorStore([])),
+      ...(text !== undefined && { secret: text }),
+      ...(enrolled && { current: enrolled }),
+      weak: wanted.weak,
+    });
+  }
+  const current = enrolled?.certificates[0];
+  const credential = await credentialFor(wanted);
+  await credential?.unlock();
+  return await enrolByEst({
+    ...shared,
+    trust: trustOf(wanted),
+    ...(credential && { credential }),
+    ...(secret && text !== undefined && { secret: { userName: secret.userName, text } }),
+    ...(current && { current }),
   });
 }
 

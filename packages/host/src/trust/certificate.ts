@@ -49,6 +49,7 @@ export interface ParsedCertificate {
 export interface KeyUsage {
   readonly digitalSignature: boolean;
   readonly contentCommitment: boolean;
+  readonly keyEncipherment: boolean;
   readonly certSign: boolean;
   readonly crlSign: boolean;
 }
@@ -173,6 +174,7 @@ function readKeyUsage(bits: asn1js.BitString): KeyUsage {
   return {
     digitalSignature: (first & 0x80) !== 0,
     contentCommitment: (first & 0x40) !== 0,
+    keyEncipherment: (first & 0x20) !== 0,
     certSign: (first & 0x04) !== 0,
     crlSign: (first & 0x02) !== 0,
   };

@@ -78,6 +78,7 @@ suite('EST', () => {
       upn: ['alice@corp.example'],
     },
     how: 'enrol',
+    weak: false,
     secret: { userName: `m${count}`, octets: new TextEncoder().encode(secret) },
     ...more,
   });
@@ -243,6 +244,7 @@ suite('EST', () => {
     assert.deepEqual(parseCertificate(certificates[0]!).keyUsage, {
       digitalSignature: true,
       contentCommitment: false,
+      keyEncipherment: false,
       certSign: false,
       crlSign: false,
     });
