@@ -422,7 +422,7 @@ export class Tunnel {
       void run.eap.end(secretRefused(end)).catch(() => {});
       return this.#successorFailed(run, problemOfEnd(end, this.#options.authentication));
     }
-    // The gateway ends it when its time is up (RFC 4478 §3), or has long forgotten it: what matters is the new one.
+    // The gateway ends it when its time is up (RFC 4478 §2), or has long forgotten it: what matters is the new one.
     if (this.#successor && end.kind !== 'closed') {
       this.#orphaned = end;
       return this.#report({ kind: 'unresponsive', silent: true });

@@ -4,7 +4,7 @@ import { parseAddress } from '@aovpn/bytes';
 import type { IkeSaConfig } from '@aovpn/ike';
 import { sentTo } from '../src/open-attempt.ts';
 
-// RFC 5685 §3, §10
+// RFC 5685 §3, §11
 suite('a gateway that another has sent us to', () => {
   const config = { gatewayNames: ['vpn.example'], redirect: true } as unknown as IkeSaConfig;
   const place = { server: 'evil.example', address: parseAddress('192.0.2.1')!, transport: 'udp' as const };

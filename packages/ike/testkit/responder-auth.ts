@@ -80,7 +80,7 @@ export class ResponderAuth {
     if (ike !== this.#ike) this.#authRequest = undefined;
     this.#ike = ike;
     if (idi) this.#identity = idi.identity;
-    // The second IDi of several authentications comes alone (RFC 4739 §3).
+    // The second IDi of several authentications comes alone (RFC 4739 §2.1).
     if (idi && !auth && this.#authRequest) return this.#startEap();
     if (idi) this.#authRequest = message;
     if (ike.resumed) return this.#answerResumed(ike, message, init);

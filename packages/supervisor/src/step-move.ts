@@ -15,7 +15,7 @@ export function lookForUdp(turn: Turn, connection: Connection, { attempt, candid
   turn.arm(name, supervisorTimes.backToUdp.every);
 }
 
-/** It has: the tunnel moves there, as to another network (RFC 9329 §8). */
+/** It has: the tunnel moves there, as to another network (RFC 9329 §7.1). */
 export function udpPasses(turn: Turn, connection: Connection, phase: Up, { transport }: Candidate): void {
   if (phase.candidate.transport !== 'tcp' || transport !== 'udp') return;
   const { name } = connection.spec;

@@ -16,7 +16,7 @@ export const supervisorTimes = {
   race: 250,
   /** How long UDP alone is tried, before TCP is asked too (RFC 9329 §5.1); not waited for where only TCP worked last time. */
   tcp: 2_000,
-  /** So many redirections within such a time are a circle: RFC 5685 §10.2, MAX_REDIRECTS and REDIRECT_LOOP_DETECT_PERIOD. */
+  /** So many redirections within such a time are a circle: RFC 5685 §7, MAX_REDIRECTS and REDIRECT_LOOP_DETECT_PERIOD. */
   redirects: { most: 5, within: 300_000 },
   /** How soon, and then how often, a tunnel in TCP looks whether UDP has become possible. */
   backToUdp: { first: 10_000, every: 300_000 },

@@ -148,7 +148,7 @@ export class TcpFlow {
     for (; taken < turnLength; taken++) {
       const length = libc.recvfrom(this.#inside, libc.addressOf(this.#buffer), this.#buffer.length, constant.MSG_DONTWAIT, 0, 0);
       if (length <= 0) break;
-      // RFC 9329 §7.3: keepalives of NATs have no place in TCP.
+      // RFC 9329 §6.6: keepalives of NATs have no place in TCP.
       if (length > 1) frames.push(streamFrame(this.#buffer.subarray(0, length)));
     }
     if (frames.length > 0) this.#socket.write(concat(...frames));

@@ -8,7 +8,7 @@ export interface Puzzle {
   readonly difficulty: number;
 }
 
-/** RFC 8019 §4: so many keys, so that the work is much the same every time. */
+/** RFC 8019 §4.4: so many keys, so that the work is much the same every time. */
 const keysWanted = 4;
 /** Our own choices: octets of each key, and what we do for a gateway that leaves it to us. */
 const keyLength = 8;

@@ -315,7 +315,7 @@ export interface IkeFacts {
   readonly tsr: readonly string[];
 }
 
-/** A gateway by address or name (RFC 5685 §4). */
+/** A gateway by address or name (RFC 5685 §9.2). */
 export type GatewayPlace =
   | { readonly kind: 'address'; readonly address: IpAddress }
   | { readonly kind: 'name'; readonly name: string };

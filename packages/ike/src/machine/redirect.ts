@@ -11,7 +11,7 @@ import { debug, info, update, type Turn } from './turn.ts';
 
 /** Redirection (RFC 5685): a gateway sends us to another one, before, while or after we authenticate. */
 
-/** What IKE_SA_INIT says of it: that we would follow, or who has sent us (§3, §5), which says the same. */
+/** What IKE_SA_INIT says of it: that we would follow, or who has sent us (§3, §9.3), which says the same. */
 export function buildRedirectSupport({ redirect, redirectedFrom }: IkeSaConfig): Payload[] {
   if (!redirect) return [];
   if (redirectedFrom) return [notify(NotifyType.REDIRECTED_FROM, encodeGatewayPlace(redirectedFrom))];
@@ -48,7 +48,7 @@ export function redirectedTo(turn: Turn, payloads: readonly Payload[]): GatewayP
   return to;
 }
 
-/** The gateway has authenticated itself and sends us away: this SA says goodbye (§6, §7). */
+/** The gateway has authenticated itself and sends us away: this SA says goodbye (§5, §6). */
 export function follow(turn: Turn, to: GatewayPlace): void {
   info(turn, `the gateway sends us to ${describe(to)}`);
   closeWith(turn, { kind: 'redirected', to, proven: true });

@@ -2,10 +2,10 @@ import { addressFromBytes, concat, encodeUtf8, equal } from '@aovpn/bytes';
 import type { GatewayPlace } from '../machine/contract.ts';
 import { domainName, unicast } from './configuration.ts';
 
-/** IANA "IKEv2 Gateway Identity Types" (RFC 5685 §6.1). */
+/** IANA "IKEv2 Gateway Identity Types" (RFC 5685 §9.2). */
 const identityType = { IPV4: 1, IPV6: 2, FQDN: 3 } as const;
 
-/** The data of REDIRECT and REDIRECTED_FROM (RFC 5685 §4, §6): type, length, the gateway, and in an IKE_SA_INIT answer our nonce. */
+/** The data of REDIRECT and REDIRECTED_FROM (RFC 5685 §9.2, §9.3): type, length, the gateway, and in an IKE_SA_INIT answer our nonce. */
 export function encodeGatewayPlace(place: GatewayPlace, nonce: Uint8Array = new Uint8Array(0)): Uint8Array {
   if (place.kind === 'address') {
     const { bytes, family } = place.address;

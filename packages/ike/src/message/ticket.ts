@@ -1,6 +1,6 @@
 import { concat } from '@aovpn/bytes';
 
-/** Data of N(TICKET_LT_OPAQUE) (RFC 5723 §7.2): how long it is good for, and the ticket. */
+/** Data of N(TICKET_LT_OPAQUE) (RFC 5723 §7.1): how long it is good for, and the ticket. */
 export interface GrantedTicket {
   readonly lifetimeSeconds: number;
   readonly ticket: Uint8Array;

@@ -83,7 +83,7 @@ suite('redirected in IKE_SA_INIT (RFC 5685 §3)', () => {
     assert.equal(pair.client.phase, 'init-await-response');
   });
 
-  test('the new gateway hears who has sent us (§5)', () => {
+  test('the new gateway hears who has sent us (§3)', () => {
     const pair = createPair({ ...certificateConfig, redirectedFrom: elsewhere });
     toResponder(pair);
     const [request] = pair.responder.heard;
@@ -155,7 +155,7 @@ suite('redirected in IKE_AUTH (RFC 5685 §6)', () => {
 /*
  * <-- HDR, SK { N(REDIRECT, New_GW_ID) }   HDR, SK { } -->   HDR, SK { D } -->
  */
-suite('redirected while the SA lives (RFC 5685 §7)', () => {
+suite('redirected while the SA lives (RFC 5685 §5)', () => {
   test('answered, deleted, followed', () => {
     const pair = established();
     const six = { kind: 'address', address: address('2001:db8::7') } as const;
@@ -177,7 +177,7 @@ suite('redirected while the SA lives (RFC 5685 §7)', () => {
   });
 });
 
-suite('a gateway as REDIRECT writes it (RFC 5685 §4, §6.1)', () => {
+suite('a gateway as REDIRECT writes it (RFC 5685 §9.2)', () => {
   for (const [what, octets] of [
     [{ kind: 'address', address: address('203.0.113.9') }, '0104cb007109'],
     [{ kind: 'address', address: address('2001:db8::9') }, '021020010db8000000000000000000000009'],

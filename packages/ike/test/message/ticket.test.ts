@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { fromHex } from '@aovpn/bytes';
 import { decodeGrantedTicket, encodeGrantedTicket, readSeconds, writeSeconds } from '../../src/message/ticket.ts';
 
-suite('N(TICKET_LT_OPAQUE) (RFC 5723 §7.2) and N(AUTH_LIFETIME) (RFC 4478 §3)', () => {
+suite('N(TICKET_LT_OPAQUE) (RFC 5723 §7.1) and N(AUTH_LIFETIME) (RFC 4478 §3)', () => {
   test('lifetime and ticket there and back', () => {
     const octets = fromHex('00015180c0ffee');
     const granted = { lifetimeSeconds: 86_400, ticket: fromHex('c0ffee') };
