@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, type Hash, type Hmac } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, randomBytes, type Hash, type Hmac } from 'node:crypto';
 import type { EapCrypto } from '@aovpn/eap';
 
 /** The cryptography of the EAP peer over OpenSSL (`node:crypto`). */
@@ -7,7 +7,7 @@ export function createEapCrypto(): EapCrypto {
     random: (length) => new Uint8Array(randomBytes(length)),
     sha1: (...data) => digest(createHash('sha1'), data),
     md5: (...data) => digest(createHash('md5'), data),
-    hmacSha1: (key, ...data) => digest(createHmac('sha1', key), data),
+    hmacSha1: (key, ...data) => digest(createHmac('sha1', createSecretKey(key)), data),
   };
 }
 

@@ -21,35 +21,50 @@ const hashes: Readonly<Record<SignatureScheme, HashName | undefined>> = {
 
 const hashLengths: Readonly<Record<HashName, number>> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 };
 
+/** Keys of good signatures that stay read: a gateway has the same one at every handshake, and reading it takes as long as verifying. */
+const known = new Map<string, KeyObject>();
+const knownLimit = 16;
+
 /**
  * Whether `signature` is that of the key in `spki` (DER) over `data`. Weak keys, other curves, loose encodings of the key or of
  * the signature, and schemes that do not belong to the key are all just false.
  */
 export function verifySignature(spki: Uint8Array, scheme: SignatureScheme, data: Uint8Array, signature: Uint8Array): boolean {
   try {
-    const key = publicKeyOf(spki);
-    if (!key) return false;
-    const hash = hashes[scheme];
-    if (scheme.startsWith('rsa-pkcs1-')) {
-      // OpenSSL rebuilds the whole padded block and compares it, so nothing can hide behind the digest (the e = 3 forgeries).
-      if (key.asymmetricKeyType !== 'rsa' || !goodRsaKey(key)) return false;
-      return verify(hash, data, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
-    }
-    if (scheme.startsWith('rsa-pss-')) {
-      if (!(key.asymmetricKeyType === 'rsa' || key.asymmetricKeyType === 'rsa-pss') || !goodRsaKey(key)) return false;
-      const saltLength = hashLengths[hash!];
-      return verify(hash, data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }, signature);
-    }
-    if (scheme.startsWith('ecdsa-')) {
-      const size = curves[key.asymmetricKeyDetails?.namedCurve ?? ''];
-      if (key.asymmetricKeyType !== 'ec' || !size || !parseEcdsaSignature(signature, size)) return false;
-      return verify(hash, data, { key, dsaEncoding: 'der' }, signature);
-    }
-    return key.asymmetricKeyType === 'ed25519' && signature.length === 64 && verify(null, data, key, signature);
+    const id = Buffer.from(spki).toString('base64');
+    const key = known.get(id) ?? publicKeyOf(spki);
+    if (!key || !isGood(key, scheme, data, signature)) return false;
+    known.delete(id);
+    known.set(id, key);
+    const [oldest] = known.keys();
+    if (known.size > knownLimit && oldest !== undefined) known.delete(oldest);
+    return true;
   } catch {
     // OpenSSL throws for keys and signatures that it cannot even read: a peer's bad value.
     return false;
   }
+}
+
+/** @throws {Error} of OpenSSL */
+function isGood(key: KeyObject, scheme: SignatureScheme, data: Uint8Array, signature: Uint8Array): boolean {
+  const hash = hashes[scheme];
+  if (scheme.startsWith('rsa-pkcs1-')) {
+    // OpenSSL rebuilds the whole padded block and compares it, so nothing can hide behind the digest (the e = 3 forgeries).
+    if (key.asymmetricKeyType !== 'rsa' || !goodRsaKey(key)) return false;
+    // PKCS #1 v1.5 is what Node takes for a key of this type.
+    return verify(hash, data, key, signature);
+  }
+  if (scheme.startsWith('rsa-pss-')) {
+    if (!(key.asymmetricKeyType === 'rsa' || key.asymmetricKeyType === 'rsa-pss') || !goodRsaKey(key)) return false;
+    const saltLength = hashLengths[hash!];
+    return verify(hash, data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }, signature);
+  }
+  if (scheme.startsWith('ecdsa-')) {
+    const size = curves[key.asymmetricKeyDetails?.namedCurve ?? ''];
+    if (key.asymmetricKeyType !== 'ec' || !size || !parseEcdsaSignature(signature, size)) return false;
+    return verify(hash, data, key, signature);
+  }
+  return key.asymmetricKeyType === 'ed25519' && signature.length === 64 && verify(null, data, key, signature);
 }
 
 /** undefined unless the octets are exactly what the key is written as: no other encoding, nothing behind it. */

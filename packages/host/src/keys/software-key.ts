@@ -60,16 +60,17 @@ async function signWith(
 ): Promise<Uint8Array> {
   if (!schemes.includes(scheme)) throw keysError('AOV-HOST-130', `this key cannot sign with ${scheme}`);
   const hash = scheme === 'ed25519' ? null : scheme.slice(scheme.lastIndexOf('-') + 1);
+  // For ECDSA the key alone: the signature is DER then, and Node need not find out that an object around it is no key.
   const input: SignKeyObjectInput = scheme.startsWith('rsa-pss')
     ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
     : scheme.startsWith('rsa')
       ? { key, padding: constants.RSA_PKCS1_PADDING }
-      : { key, dsaEncoding: 'der' };
+      : { key };
   try {
     // With a callback, signing runs outside of the main thread: worth it for RSA, while on a curve the way there takes longer than signing.
     const signature = scheme.startsWith('rsa')
       ? await promisify<string | null, Uint8Array, SignKeyObjectInput, Buffer>(sign)(hash, data, input)
-      : sign(hash, data, input);
+      : sign(hash, data, key);
     return new Uint8Array(signature);
   } catch (error) {
     throw keysError('AOV-HOST-130', `signing with ${scheme} failed`, { cause: error });
