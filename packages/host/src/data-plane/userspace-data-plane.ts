@@ -37,6 +37,7 @@ import {
   counter,
   makeShared,
   sharedCounters,
+  type WorkerCommand,
   type WorkerMessage,
 } from './worker-protocol.ts';
 
@@ -180,16 +181,19 @@ export class UserspaceDataPlane implements DataPlane {
         const row = this.#freeRow();
         this.#counters.fill(0, childCounterIndex(row, 0), childCounterIndex(row + 1, 0));
         this.#rows.set(spiIn, row);
+        const flow: WorkerCommand[] = [];
         if (!this.#workersListen) {
           this.#workersListen = true;
           this.#watch?.close();
           this.#watch = undefined;
-          if (this.#socket) await this.#giveSocketToWorkers();
+          if (this.#socket) flow.push(this.#flowCommand());
         }
-        // The receiver first: as soon as the peer hears from a pair it may answer on it.
-        await this.#receiver.send({ kind: 'install', spiIn, row, suite, esn, sa: inbound }, buffersOf(inbound));
-        await this.#transmitter.send({ kind: 'install', spiIn, row, suite, esn, sa: outbound }, buffersOf(outbound));
-        if (child.sendNow) await this.#transmitter.send({ kind: 'use', spiIn });
+        const install = { kind: 'install', spiIn, row, suite, esn } as const;
+        const use = child.sendNow ? ([{ kind: 'use', spiIn }] as const) : [];
+        // The receiver first: as soon as the peer hears from a pair it may answer on it. What it hears before its own command keeps until then.
+        const receiver = this.#receiver.send(...flow, { ...install, sa: inbound });
+        const transmitter = this.#transmitter.send(...flow, { ...install, sa: outbound }, ...use);
+        await Promise.all([receiver, transmitter]);
       } catch (error) {
         // Buffers that were handed on are empty here; the worker overwrote them.
         wipe(inbound.encryptionKey, inbound.integrityKey, outbound.encryptionKey, outbound.integrityKey);
@@ -276,13 +280,16 @@ export class UserspaceDataPlane implements DataPlane {
   }
 
   async #giveSocketToWorkers(): Promise<void> {
+    const command = this.#flowCommand();
+    await this.#receiver.send(command);
+    await this.#transmitter.send(command);
+  }
+
+  #flowCommand(): WorkerCommand {
     const { fd, segmentation, local, tcp } = this.#socket!;
     // A packet pair knows its other end.
     const remote = tcp ? new Uint8Array(0) : this.#remoteName.slice();
-    const flow = { fd, remote, family: local.family, pathMtu: this.#pathMtu, segmentation };
-    const command = { kind: 'flow', ...flow } as const;
-    await this.#receiver.send(command);
-    await this.#transmitter.send(command);
+    return { kind: 'flow', fd, remote, family: local.family, pathMtu: this.#pathMtu, segmentation };
   }
 
   async #openTcp(remote: IpAddress, remotePort: number, name: Uint8Array): Promise<OuterSocket> {
@@ -395,8 +402,4 @@ function ownBuffer(octets: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(new ArrayBuffer(octets.length));
   copy.set(octets);
   return copy;
-}
-
-function buffersOf(sa: EspSa): ArrayBuffer[] {
-  return [sa.encryptionKey.buffer as ArrayBuffer, sa.integrityKey.buffer as ArrayBuffer];
 }

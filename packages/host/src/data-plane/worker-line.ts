@@ -7,6 +7,7 @@ import { dataPlaneError } from './data-plane-error.ts';
 import {
   clockOffsetHere,
   controlWords,
+  type DirectedSa,
   type Numbered,
   type WorkerCommand,
   type WorkerMessage,
@@ -61,16 +62,20 @@ export class WorkerLine {
     });
   }
 
-  /** Resolves when the worker has carried it out. Buffers in `transfer` are gone afterwards. */
-  send(command: WorkerCommand, transfer: readonly ArrayBuffer[] = []): Promise<void> {
-    if (this.#ended) return Promise.reject(dataPlaneError('closed', 'the data plane has ended'));
-    const id = ++this.#lastId;
-    const done = new Promise<void>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    const numbered: Numbered = { id, command };
-    this.#port.postMessage(numbered, [...transfer]);
-    Atomics.add(this.#words, this.#commandIndex, 1);
+  /**
+   * Resolves when the worker has carried out these commands in their order; a failed one does not stop those behind it. They are posted before this
+   * returns, and the worker is woken once. Keys are moved to it, not copied.
+   */
+  async send(...commands: readonly WorkerCommand[]): Promise<void> {
+    if (this.#ended) throw dataPlaneError('closed', 'the data plane has ended');
+    const done = commands.map((command) => {
+      const numbered: Numbered = { id: ++this.#lastId, command };
+      this.#port.postMessage(numbered, command.kind === 'install' ? keyBuffers(command.sa) : []);
+      return new Promise<void>((resolve, reject) => this.#waiting.set(numbered.id, { resolve, reject }));
+    });
+    Atomics.add(this.#words, this.#commandIndex, commands.length);
     wakeEventfd(this.#wakeFd);
-    return done;
+    await Promise.all(done);
   }
 
   /** Gets the worker out of its sleep, to see that it shall stop. */
@@ -97,6 +102,10 @@ export class WorkerLine {
     this.#waiting.clear();
     closeDescriptor(this.#wakeFd);
   }
+}
+
+function keyBuffers({ encryptionKey, integrityKey }: DirectedSa): ArrayBuffer[] {
+  return [encryptionKey.buffer as ArrayBuffer, integrityKey.buffer as ArrayBuffer];
 }
 
 /** A worker does not inherit the compile cache of the main thread; without it every start strips the types of all its sources anew. */
