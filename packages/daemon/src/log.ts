@@ -1,4 +1,5 @@
 import type { DaemonEvent, LogLevel } from '@aovpn/api';
+import type { Later } from './later.ts';
 
 export type LogLine = Extract<DaemonEvent, { readonly kind: 'log' }>;
 
@@ -24,6 +25,8 @@ export interface LogOptions {
   readonly write: (line: string) => void;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
+  /** When lines are written, with the time at which they were said; an error, and everything before it, is written at once. Left out: all are. */
+  readonly later?: Later;
 }
 
 /** The daemon's log: stderr, a ring in memory, and whoever follows. Callers never hand it a secret. */
@@ -53,14 +56,29 @@ export class Log {
     this.write('debug', text, connection);
   }
 
-  write(level: LogLevel, text: string, connection?: string): void {
-    const now = this.#options.clock();
-    if (!this.#admit(level, text, connection, now)) return;
-    this.#put(level, text, connection, now);
+  /** `at`: when it was said, if not now; milliseconds since the epoch. */
+  write(level: LogLevel, text: string, connection?: string, at = this.#options.clock()): void {
+    this.inOrder(() => {
+      if (this.#admit(level, text, connection, at)) this.#put(level, text, connection, at);
+    });
+    if (level === 'error') this.flush();
+  }
+
+  /** Writes what has been said and is not written yet. */
+  flush(): void {
+    this.#options.later?.flush();
+  }
+
+  /** Does what may say something, in its place among what has been said. */
+  inOrder(job: () => void): void {
+    const { later } = this.#options;
+    if (later) later.do(job);
+    else job();
   }
 
   /** What is still known, oldest first. */
   recent(connection?: string): readonly LogLine[] {
+    this.flush();
     return this.#ring.filter((line) => connection === undefined || line.connection === connection);
   }
 

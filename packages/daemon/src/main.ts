@@ -23,6 +23,7 @@ import { AccessDesk, type AccessFacts } from './access-desk.ts';
 import { DaemonError } from './daemon-error.ts';
 import { Daemon } from './daemon.ts';
 import { blockEarly, releaseAll } from './early-block.ts';
+import { Later } from './later.ts';
 import { Log } from './log.ts';
 import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxFilters, linuxPlatform } from './platform.ts';
@@ -49,6 +50,8 @@ export async function main(args: readonly string[]): Promise<void> {
   if (options.task === 'help') return void process.stdout.write(helpText);
   if (options.task === 'version') return void process.stdout.write(`aovpnd ${version}\n`);
   const journal = isJournalStream() ? openJournal() : undefined;
+  const later = new Later();
+  process.on('exit', () => later.flush());
   const log = new Log({
     level: options.logLevel,
     format: options.logFormat,
@@ -56,6 +59,7 @@ export async function main(args: readonly string[]): Promise<void> {
     ...(journal && { send: (fields) => journal.send(fields) }),
     write: (line) => process.stderr.write(line),
     clock: Date.now,
+    later,
   });
   let lock: InstanceLock | undefined;
   try {

@@ -35,10 +35,16 @@ export class MessageTrace {
   }
 
   record(connection: string, record: MessageRecord, path: OuterPath | undefined): void {
+    const { log, clock } = this.#options;
+    const now = clock();
+    log.inOrder(() => this.#take(connection, record, path, now));
+  }
+
+  #take(connection: string, record: MessageRecord, path: OuterPath | undefined, now: number): void {
     const { header, ...rest } = record;
     const message: TraceMessage = {
       kind: 'message',
-      at: new Date(this.#options.clock()).toISOString(),
+      at: new Date(now).toISOString(),
       connection,
       ...(path && {
         local: place(path.local, path.localPort),
@@ -50,11 +56,12 @@ export class MessageTrace {
     const ring = this.#ring(connection);
     this.#keep(ring, message);
     for (const follower of this.#followers) follower(message);
-    this.#logExchange(ring, message);
+    this.#logExchange(ring, message, now);
   }
 
   /** What is still known, oldest first. */
   recent(connection?: string): readonly TraceMessage[] {
+    this.#options.log.flush();
     const rings = connection === undefined ? [...this.#rings.values()] : [this.#rings.get(connection)];
     const messages = rings.flatMap((ring) => ring?.messages.map(({ message }) => message) ?? []);
     return messages.toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
@@ -89,7 +96,7 @@ export class MessageTrace {
       ring.octets -= ring.messages.shift()!.octets;
   }
 
-  #logExchange(ring: Ring, message: TraceMessage): void {
+  #logExchange(ring: Ring, message: TraceMessage, now: number): void {
     const { exchange, response, outcome, direction } = message;
     if (exchange === undefined || outcome === 'dropped' || outcome === 'fragment') return;
     const asker = (direction === 'out') === !response ? 'ours' : 'theirs';
@@ -110,7 +117,7 @@ export class MessageTrace {
     const text = exchangeLine(asked.message, message, asked.again);
     // A probe and its answer say nothing but that both are there.
     const isProbe = asked.message.payloads.length === 0 && message.payloads.length === 0;
-    this.#options.log.write(isProbe ? 'debug' : 'info', text, message.connection);
+    this.#options.log.write(isProbe ? 'debug' : 'info', text, message.connection, now);
   }
 }
 

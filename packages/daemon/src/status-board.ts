@@ -20,6 +20,7 @@ export class StatusBoard {
   readonly #sources: StatusSources;
   readonly #moments = new Map<string, ConnectionMoments>();
   readonly #published = new Map<string, string>();
+  readonly #toPublish = new Set<string>();
   readonly #subscribers = new Set<(event: DaemonEvent) => void>();
 
   constructor(sources: StatusSources) {
@@ -58,11 +59,18 @@ export class StatusBoard {
     });
   }
 
-  /** Tells the status of a connection, if it differs from what was told last. */
+  /** Tells the status of a connection, if it differs from what was told last, once the event loop has done what came in. */
   publish(name: string): void {
     const connection = this.#sources.connection(name);
     if (!connection) return;
     this.#moment(name, connection);
+    if (this.#toPublish.has(name)) return;
+    this.#toPublish.add(name);
+    setImmediate(() => this.#publish(name));
+  }
+
+  #publish(name: string): void {
+    this.#toPublish.delete(name);
     void this.status(name).then(
       (status) => {
         if (!status) return;

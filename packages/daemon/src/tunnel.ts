@@ -340,7 +340,8 @@ export class Tunnel {
           return { kind: 'gateway-verdict', request: action.request, verdict };
         });
       case 'answered':
-        return this.#report({ kind: 'answered' });
+        // The gateway waits for our next message; nobody for this.
+        return void setImmediate(() => this.#report({ kind: 'answered' }));
       case 'eap':
         return this.#answer(run, async () => {
           const event = await run.eap.handle(action.action);
@@ -445,10 +446,12 @@ export class Tunnel {
     const kernelEsp = dataPlane.kind === 'kernel';
     const network = { device, mtu, gateway, kernelEsp, configuration, selectors: this.#selectors, facts };
     this.#enqueue(async () => {
-      await this.#plane!.setInnerAddresses(configuration.addresses.map(({ address }: IpPrefix) => address));
-      if (this.#over) return;
       this.#planApplied = true;
-      await this.#ports.applyPlan(network);
+      // The data plane takes its addresses while routes and names are put into force.
+      await allOf(
+        this.#plane!.setInnerAddresses(configuration.addresses.map(({ address }: IpPrefix) => address)),
+        this.#ports.applyPlan(network),
+      );
       if (this.#over) return;
       this.#network = network;
       this.#watch.start();
@@ -539,6 +542,11 @@ async function within(milliseconds: number, promise: Promise<unknown>): Promise<
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Waits for all of them, whatever becomes of one. @throws what one was rejected with */
+async function allOf(...promises: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises)) if (result.status === 'rejected') throw result.reason;
 }
 
 /** Whether routes, names and the device stay as they are. */
