@@ -1,5 +1,5 @@
 import { sameAddress, type IpAddress, type IpPrefix } from '@aovpn/bytes';
-import { toHostFacts, type Network } from '@aovpn/host';
+import { toHostFacts, type Network, type NetworkFacts } from '@aovpn/host';
 import type { TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
 import { rangeToPrefixes } from '@aovpn/bytes';
 import {
@@ -53,6 +53,8 @@ const repairRest = 200;
 /** After a failure, milliseconds; doubled each time. */
 const firstRetry = 1000;
 const longestRetry = 60_000;
+/** Facts that were read ahead are used for so long, milliseconds: a handshake takes less, a person who is asked for a password more. */
+const aheadPatience = 5_000;
 /** systemd-resolved asks as a user of its own. */
 const resolvedUser = 'systemd-resolve';
 
@@ -65,6 +67,8 @@ export class PlanKeeper {
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
   #cleared = false;
+  /** What the plan of the next tunnel will ask of the machine; thrown away when anything is told to have changed. */
+  #ahead: { readonly facts: Promise<NetworkFacts>; readonly at: number } | undefined;
 
   constructor(options: PlanKeeperOptions) {
     this.#options = options;
@@ -80,12 +84,24 @@ export class PlanKeeper {
     return this.#live.has(name);
   }
 
+  /** A tunnel is about to come up: what can be made and read before it is there is made and read now, and nobody waits for it then. */
+  expect(): void {
+    const { network, mark } = this.#options;
+    network.expectPlan(mark);
+    const facts = network.networkFacts();
+    // They are read anew then, and it is told.
+    facts.catch(() => {});
+    this.#ahead = { facts, at: performance.now() };
+  }
+
   /** Takes a tunnel in. @throws {HostError} {DaemonError} AOV-DAEMON-565, and then the tunnel is not in */
   async add(name: string, tunnel: TunnelNetwork): Promise<void> {
     if (this.#options.isBrought(name)) await this.#judgeAddresses(tunnel);
     this.#live.set(name, tunnel);
+    const ahead = this.#ahead && performance.now() - this.#ahead.at < aheadPatience ? this.#ahead.facts : undefined;
+    this.#ahead = undefined;
     try {
-      await this.refresh();
+      await this.#refresh(await ahead?.catch(() => undefined));
     } catch (error) {
       this.#live.delete(name);
       await this.refresh().catch((second: unknown) =>
@@ -112,7 +128,7 @@ export class PlanKeeper {
   /** Opens LockDown of a profile for its gateway at these places, before the first packet goes there. @throws {HostError} */
   async reach(name: string, places: readonly GatewayEndpoint[]): Promise<void> {
     const { lockdown, intents } = this.#options;
-    if (lockdown.aim(name, places) && intents().get(name)?.lockdown) await this.refresh();
+    if (lockdown.aim(name, places) && intents().get(name)?.lockdown) await this.#refresh();
   }
 
   /** Opens LockDown for the daemon's own questions to these name servers. @throws {HostError} */
@@ -127,10 +143,13 @@ export class PlanKeeper {
 
   /** Compiles from the facts of this moment and applies. @throws {HostError} */
   async refresh(): Promise<void> {
-    const mine = this.#turn.then(
-      () => this.#apply(),
-      () => this.#apply(),
-    );
+    this.#ahead = undefined;
+    await this.#refresh();
+  }
+
+  async #refresh(known?: NetworkFacts): Promise<void> {
+    const apply = (): Promise<void> => this.#apply(known);
+    const mine = this.#turn.then(apply, apply);
     this.#turn = mine.catch(() => {});
     try {
       await mine;
@@ -218,12 +237,12 @@ export class PlanKeeper {
 
   /** The plan that would be in force if a profile were another one; nothing is changed. */
   async preview(changed: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[]): Promise<Plan> {
-    return await this.#compile(changed, assumed);
+    return await this.#compile(changed, assumed, await this.#options.network.networkFacts());
   }
 
-  async #apply(): Promise<void> {
+  async #apply(known?: NetworkFacts): Promise<void> {
     const { network, traffic, lockdown, intents, log } = this.#options;
-    const plan = await this.#compile(intents());
+    const plan = await this.#compile(intents(), [], known ?? (await network.networkFacts()));
     const before = this.#plan;
     // First: what it lets through is no way past it before there are routes, and what it refuses must not wait for them.
     await lockdown.apply(plan.lockdown);
@@ -240,8 +259,8 @@ export class PlanKeeper {
     this.#options.onApplied(plan);
   }
 
-  async #compile(known: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[] = []): Promise<Plan> {
-    const { network, mark, lockdown, facts } = this.#options;
+  async #compile(known: ReadonlyMap<string, Intent>, assumed: readonly LiveTunnel[], networkFacts: NetworkFacts): Promise<Plan> {
+    const { mark, lockdown, facts } = this.#options;
     const tunnels = [...assumed];
     for (const [name, tunnel] of this.#live) {
       const intent = known.get(name);
@@ -252,7 +271,7 @@ export class PlanKeeper {
     }
     const live = new Set(tunnels.map(({ intent }) => intent.name));
     const idle = [...known.values()].filter(({ name }) => !live.has(name));
-    const host = toHostFacts(await network.networkFacts(), mark);
+    const host = toHostFacts(networkFacts, mark);
     const resolver = host.resolver === 'systemd-resolved' ? userId(resolvedUser) : undefined;
     const resolverUsers = resolver === undefined ? [] : [{ from: resolver, to: resolver }];
     return compilePlan({ tunnels, idle, host: { ...host, resolverUsers }, ...lockdown.facts, ...(await facts(known)) });

@@ -96,7 +96,7 @@ export class Tunnels {
   open(action: Action<'open'>): void {
     const { name, attempt } = action;
     const { platform, plans, desk, trust, tickets, log, trace, candidates, profiles } = this.#options;
-    platform.network.expectPlan(outerMark);
+    plans.expect();
     const context: AttemptContext = {
       platform,
       plans,

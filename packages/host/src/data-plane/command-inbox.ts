@@ -47,9 +47,9 @@ export class CommandInbox {
       const received = receiveMessageOnPort(this.#port);
       if (!received) return;
       this.#taken = (this.#taken + 1) | 0;
-      const { id, command } = received.message;
+      const { id, commands } = received.message;
       try {
-        perform(command);
+        for (const command of commands) perform(command);
         this.post({ kind: 'done', id });
       } catch (error) {
         this.post({ kind: 'done', id, problem: error instanceof Error ? error.message : 'unknown' });

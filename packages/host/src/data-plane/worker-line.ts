@@ -7,7 +7,6 @@ import { dataPlaneError } from './data-plane-error.ts';
 import {
   clockOffsetHere,
   controlWords,
-  type DirectedSa,
   type Numbered,
   type WorkerCommand,
   type WorkerMessage,
@@ -63,19 +62,18 @@ export class WorkerLine {
   }
 
   /**
-   * Resolves when the worker has carried out these commands in their order; a failed one does not stop those behind it. They are posted before this
-   * returns, and the worker is woken once. Keys are moved to it, not copied.
+   * Resolves when the worker has carried out these commands in their order; behind one that fails it leaves the others out. They are on their way when
+   * this returns. Keys are moved to the worker, not copied.
    */
-  async send(...commands: readonly WorkerCommand[]): Promise<void> {
-    if (this.#ended) throw dataPlaneError('closed', 'the data plane has ended');
-    const done = commands.map((command) => {
-      const numbered: Numbered = { id: ++this.#lastId, command };
-      this.#port.postMessage(numbered, command.kind === 'install' ? keyBuffers(command.sa) : []);
-      return new Promise<void>((resolve, reject) => this.#waiting.set(numbered.id, { resolve, reject }));
-    });
-    Atomics.add(this.#words, this.#commandIndex, commands.length);
+  send(...commands: readonly WorkerCommand[]): Promise<void> {
+    if (this.#ended) return Promise.reject(dataPlaneError('closed', 'the data plane has ended'));
+    const id = ++this.#lastId;
+    const done = new Promise<void>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const numbered: Numbered = { id, commands };
+    this.#port.postMessage(numbered, commands.flatMap(keyBuffers));
+    Atomics.add(this.#words, this.#commandIndex, 1);
     wakeEventfd(this.#wakeFd);
-    await Promise.all(done);
+    return done;
   }
 
   /** Gets the worker out of its sleep, to see that it shall stop. */
@@ -104,7 +102,9 @@ export class WorkerLine {
   }
 }
 
-function keyBuffers({ encryptionKey, integrityKey }: DirectedSa): ArrayBuffer[] {
+function keyBuffers(command: WorkerCommand): ArrayBuffer[] {
+  if (command.kind !== 'install') return [];
+  const { encryptionKey, integrityKey } = command.sa;
   return [encryptionKey.buffer as ArrayBuffer, integrityKey.buffer as ArrayBuffer];
 }
 

@@ -45,11 +45,11 @@ export type WorkerCommand =
 
 export interface Numbered {
   readonly id: number;
-  readonly command: WorkerCommand;
+  readonly commands: readonly WorkerCommand[];
 }
 
 export type WorkerMessage =
-  /** The command is carried out. */
+  /** The commands of that number are carried out, unless there was a problem. */
   | { readonly kind: 'done'; readonly id: number; readonly problem?: string }
   | { readonly kind: 'ike'; readonly datagram: Uint8Array; readonly from: Uint8Array; readonly at: number }
   | { readonly kind: 'rekey-needed'; readonly spiIn: number; readonly why: 'sequence' | 'bytes' }

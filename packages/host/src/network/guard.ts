@@ -18,7 +18,7 @@ import { SysError } from '../sys/index.ts';
 export interface Guard {
   /** Nothing is done when it is in force already. @throws {HostError} AOV-HOST-605, AOV-HOST-606, AOV-HOST-608 */
   apply(tunnels: Plan['tunnels']): Promise<void>;
-  /** A tunnel is about to come up: its tables are made before anybody waits for them. */
+  /** A tunnel is about to come up: its tables and its setting of the kernel are made before anybody waits for them. */
   prepare(mark: number): void;
   /** It is going to be removed by other means; nothing of ours is under way any more. */
   forget(): Promise<void>;
@@ -86,6 +86,7 @@ export function openGuard(runDirectory: string): Guard {
       // What fails here fails again, and is told, when it is needed.
       void inTurn(async () => {
         if (standing || isSpoilt) return;
+        sysctls.set(sourceMark, '1');
         await replace(printWaitingGuard(mark), nothing, guardShape({ waiting: mark }));
         const timer = setTimeout(() => {
           void inTurn(async () => (standing?.sets === nothing ? await apply([]) : undefined)).catch(() => undefined);
