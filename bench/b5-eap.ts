@@ -11,7 +11,7 @@ import { radiusCode } from '../lab/relay/radius-packet.ts';
 import { radiusServer } from '../lab/server/freeradius.ts';
 import { users } from '../lab/stage.ts';
 import { firstIkeDatagram } from './first-datagram.ts';
-import { lastInstallation, nextConnected } from './handshake-end.ts';
+import { lastInstallation, nextConnected, nextInstalled } from './handshake-end.ts';
 import { peerName } from './machine.ts';
 import { connection } from './rivals.ts';
 import type { Measurement, Row } from './row.ts';
@@ -78,12 +78,13 @@ export const eapHandshakes: readonly Row[] = handshakes.map(({ id, name, wish, c
             measure: async () => {
               const since = Date.now();
               await product.up(connection);
-              const up = await nextConnected(product.daemon, since);
+              const installed = await nextInstalled(product.daemon, since);
+              await nextConnected(product.daemon, since);
               const first = await firstIkeDatagram(capture, since);
               await down(stage);
               // The daemon writes so many lines of one kind in ten seconds and no more.
               await sleep(800);
-              return up - first;
+              return installed - first;
             },
           },
           {

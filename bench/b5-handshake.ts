@@ -1,8 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { network } from '../lab/network.ts';
 import { firstIkeDatagram } from './first-datagram.ts';
-import { lastInstallation, nextConnected } from './handshake-end.ts';
+import { lastInstallation, nextConnected, nextInstalled } from './handshake-end.ts';
 import { connection, rivalRow } from './rivals.ts';
 import type { Row } from './row.ts';
+
+/** The daemon writes so many lines of one kind in ten seconds and no more. */
+const restMs = 400;
+const perSecond = 1000;
 
 export const handshake: Row = {
   id: 'B5',
@@ -21,12 +26,12 @@ export const handshake: Row = {
           const since = Date.now();
           await product.up(connection);
           // Asking for the status every few milliseconds would be work for the daemon in the middle of its handshake.
-          const up = await nextConnected(product.daemon, since);
+          const installed = await nextInstalled(product.daemon, since);
+          await nextConnected(product.daemon, since);
           const first = await firstIkeDatagram(capture, since);
           await rivals.oursDown();
-          // The daemon writes so many lines of one kind in ten seconds and no more.
-          await sleep(400);
-          return up - first;
+          await sleep(restMs);
+          return installed - first;
         },
         async () => {
           const since = Date.now();
@@ -36,6 +41,48 @@ export const handshake: Row = {
           await rivals.charonDown();
           return installed - first;
         },
+      );
+    }),
+};
+
+/** The same for whoever uses the tunnel: addresses and routes are in force on both sides of it, or nothing comes back. */
+export const usable: Row = {
+  id: 'B5-usable',
+  what: `the same, first datagram → first answer through the tunnel to a program that sends ${perSecond} datagrams a second`,
+  unit: 'ms',
+  better: 'less',
+  aim: { of: 'ratio', limit: 1 },
+  p95: { of: 'ratio', limit: 1 },
+  rounds: 20,
+  prepare: () =>
+    rivalRow(async (rivals) => {
+      const { world, product } = rivals.stage;
+      const capture = await world.capture();
+      const measure = async (connect: () => Promise<unknown>, disconnect: () => Promise<void>): Promise<number> => {
+        const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, perSecond);
+        await sleep(100);
+        if ((await flow.look()).received > 0) throw new Error('answers come without a tunnel');
+        const since = Date.now();
+        await connect();
+        const first = await firstIkeDatagram(capture, since);
+        const { firstAnswerAt } = await flow.stop(100);
+        if (firstAnswerAt === undefined) throw new Error('no answer came through the tunnel');
+        await disconnect();
+        await sleep(restMs);
+        return firstAnswerAt - first;
+      };
+      const up = async (): Promise<void> => {
+        const since = Date.now();
+        await product.up(connection);
+        await nextConnected(product.daemon, since);
+      };
+      return rivals.sides(
+        () => measure(up, () => rivals.oursDown()),
+        () =>
+          measure(
+            () => rivals.charonUp(),
+            () => rivals.charonDown(),
+          ),
       );
     }),
 };

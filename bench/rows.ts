@@ -15,7 +15,7 @@ import { cost } from './b3-cost.ts';
 import { loss } from './b4-loss.ts';
 import { smallPackets } from './b4-small-packets.ts';
 import { eapHandshakes, peapConversation } from './b5-eap.ts';
-import { handshake } from './b5-handshake.ts';
+import { handshake, usable } from './b5-handshake.ts';
 import { coldConnect } from './b6-cold-connect.ts';
 import { roaming } from './b7-roaming.ts';
 import { rekey } from './b8-rekey.ts';
@@ -30,6 +30,7 @@ export const rows: readonly Row[] = [
   smallPackets,
   loss,
   handshake,
+  usable,
   ...eapHandshakes,
   peapConversation,
   coldConnect,

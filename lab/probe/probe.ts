@@ -51,6 +51,8 @@ export interface FlowReport {
   /** Longest time between two answers, and when it ended, since the start. */
   readonly longestGapMs: number;
   readonly longestGapAtMs: number;
+  /** When the first answer came, milliseconds since the epoch; undefined: none has. */
+  readonly firstAnswerAt?: number;
   /** Median round trip. */
   readonly medianMs: number;
 }
@@ -69,6 +71,7 @@ interface Flow {
     highest: number;
     gap: number;
     gapAt: number;
+    firstAt: number | undefined;
     start: number;
     trips: number[];
   };
@@ -173,6 +176,7 @@ function startFlow(request: Extract<ProbeRequest, { op: 'flow-start' }>): unknow
     highest: -1,
     gap: 0,
     gapAt: 0,
+    firstAt: undefined,
     start: performance.now(),
     trips: [],
   };
@@ -181,6 +185,7 @@ function startFlow(request: Extract<ProbeRequest, { op: 'flow-start' }>): unknow
     const number = message.readUInt32BE(0);
     if (state.received.has(number)) return void state.duplicated++;
     state.received.add(number);
+    state.firstAt ??= performance.timeOrigin + now;
     if (number < state.highest) state.reordered++;
     state.highest = Math.max(state.highest, number);
     if (now - state.last > state.gap) {
@@ -231,6 +236,7 @@ function report({ state }: Flow): FlowReport {
     refused: state.refused,
     longestGapMs: Math.round(state.gap),
     longestGapAtMs: Math.round(state.gapAt),
+    ...(state.firstAt !== undefined && { firstAnswerAt: state.firstAt }),
     medianMs: trips[Math.floor(trips.length / 2)] ?? 0,
   };
 }

@@ -445,6 +445,8 @@ export class Tunnel {
     const { device, mtu } = plane;
     const kernelEsp = dataPlane.kind === 'kernel';
     const network = { device, mtu, gateway, kernelEsp, configuration, selectors: this.#selectors, facts };
+    // Its CHILD_SA is in the data plane now; routes and names follow.
+    this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);
     this.#enqueue(async () => {
       this.#planApplied = true;
       // The data plane takes its addresses while routes and names are put into force.
@@ -458,7 +460,6 @@ export class Tunnel {
       const { allowedFamilies } = configuration;
       if (allowedFamilies?.length === 1)
         this.#ports.log.info(`the gateway hands out IPv${allowedFamilies[0]} addresses only`, name);
-      this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);
       this.#report({ kind: 'established' });
     });
   }
