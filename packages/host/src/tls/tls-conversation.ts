@@ -174,17 +174,19 @@ export class TlsConversation {
   /** Undefined when the server is believed, or has shown nothing yet that could be. */
   async #judgeServer(): Promise<TlsFailure | undefined> {
     const { offer, trust, judge } = this.#options;
-    let certificates = receivedCertificates(this.#socket);
+    // Node describes each certificate at length, so the others are asked for only where they are needed.
+    const [shown] = receivedCertificates(this.#socket, 'first');
     if (offer && this.#socket.isSessionReused()) {
       // Possession of the session's secret is the proof, and our side of it was remembered with this chain. Node shows none now.
-      const isOther = certificates.length > 0 && !sameOctets(certificates[0], offer.certificates[0]);
+      const isOther = shown !== undefined && !sameOctets(shown, offer.certificates[0]);
       if (isOther) return unbelievable('the resumed session is of another server');
       this.#believed = offer.certificates;
       this.#server = offer.server;
       return undefined;
     }
-    if (certificates.length === 0) return this.#secure ? unbelievable('the RADIUS server showed no certificate') : undefined;
-    if (sameOctets(certificates[0], this.#believed?.[0])) return undefined;
+    if (!shown) return this.#secure ? unbelievable('the RADIUS server showed no certificate') : undefined;
+    if (sameOctets(shown, this.#believed?.[0])) return undefined;
+    let certificates = receivedCertificates(this.#socket);
     // Until the server has refused an offered session, the connection shows the certificate of that one, without its issuers. It
     // is judged like any other; what the connection shows at its end is compared once more.
     if (offer && sameOctets(certificates[0], offer.certificates[0]))
@@ -219,7 +221,7 @@ export class TlsConversation {
       this.#sessions = this.#sessions.filter((session) => !sessions.includes(session));
       for (const session of sessions) session.fill(0);
     }
-    const [shown] = receivedCertificates(this.#socket);
+    const [shown] = receivedCertificates(this.#socket, 'first');
     const isBelieved = this.#believed !== undefined && (sameOctets(shown, this.#believed[0]) || (resumed && shown === undefined));
     if (!this.#server || !isBelieved) {
       this.#failure = unbelievable('the RADIUS server has exchanged its certificate');

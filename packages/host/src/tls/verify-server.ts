@@ -98,12 +98,12 @@ export async function verifyServer(question: ServerQuestion, judge: ServerJudge)
 }
 
 /**
- * What the server sent, DER, leaf first; empty before it has. Not `getPeerX509Certificate`: on a client that takes the
+ * What the server sent, DER, leaf first, all of it or the leaf alone; empty before it has. Not `getPeerX509Certificate`: on a client that takes the
  * certificate away from the connection, so that a second call answers with the next one.
  */
-export function receivedCertificates(socket: TLSSocket): Uint8Array[] {
+export function receivedCertificates(socket: TLSSocket, which: 'first' | 'all' = 'all'): Uint8Array[] {
   const found: Uint8Array[] = [];
-  let next: Partial<DetailedPeerCertificate> | undefined = socket.getPeerCertificate(true);
+  let next: Partial<DetailedPeerCertificate> | undefined = socket.getPeerCertificate(which === 'all');
   // Node strings them together by issuer, and closes a self-signed one in a circle.
   while (next?.raw && found.length < certificateCount) {
     const der = new Uint8Array(next.raw);

@@ -13,6 +13,12 @@ const signatureLimit = 64;
 
 type Purposes = readonly string[] | 'any';
 
+/**
+ * Issuers by the certificates that they have been seen to have signed. Both stay read where they come again (a gateway shows the same ones at every
+ * handshake), and a signature that was good stays good; time, revocation, names and the like are judged anew each time.
+ */
+const signedBy = new WeakMap<ParsedCertificate, WeakSet<ParsedCertificate>>();
+
 export interface PathRequest {
   /** As received, leaf first; the others in any order, needed or not. */
   readonly certificates: readonly ParsedCertificate[];
@@ -73,10 +79,14 @@ function* candidatePaths(request: PathRequest): Generator<ParsedCertificate[]> {
   let signatures = 0;
   const hasSigned = (issuer: ParsedCertificate, certificate: ParsedCertificate): boolean => {
     if (++signatures > signatureLimit) return false;
+    if (signedBy.get(certificate)?.has(issuer) === true) return true;
+    if (!certificate.x509.checkIssued(issuer.x509)) return false;
     // A weak key is refused before it is used: a crafted one may be costly.
-    return weaknessOf(issuer.key) === undefined
-      ? certificate.x509.checkIssued(issuer.x509) && certificate.x509.verify(issuer.key)
-      : certificate.x509.checkIssued(issuer.x509);
+    if (weaknessOf(issuer.key) !== undefined) return true;
+    if (!certificate.x509.verify(issuer.key)) return false;
+    const issuers = signedBy.get(certificate) ?? new WeakSet();
+    signedBy.set(certificate, issuers.add(issuer));
+    return true;
   };
   function* extend(path: ParsedCertificate[]): Generator<ParsedCertificate[]> {
     const last = path.at(-1)!;

@@ -79,6 +79,25 @@ suite('gateway certificate: accepted', () => {
     const stranger = pki.issue('stranger', { extensions: authority });
     await accepted([leaf, stranger, root, middle]);
   });
+  test('what was read and seen to be signed before says nothing about the time, nor about another signature', async () => {
+    let now = new Date();
+    const verifier = createGatewayVerifier({
+      anchors: [root.der],
+      revocation: 'off',
+      now: () => now,
+      fetch: () => Promise.reject(new Error('nothing may be fetched')),
+    });
+    const ask = (first: Uint8Array): Promise<GatewayVerdict> =>
+      verifier.verify({ certificates: [first, middle.der], identity: fqdn, names: [name] });
+    for (let i = 0; i < 2; i++) assert.ok((await ask(leaf.der)).accepted);
+    const forged = leaf.der.slice();
+    forged[forged.length - 1]! ^= 1;
+    assert.equal((await ask(forged)).accepted, false);
+    now = new Date(Date.now() + 21 * day);
+    const late = await ask(leaf.der);
+    assert.equal(!late.accepted && late.reason, 'expired');
+  });
+
   test('an intermediate as anchor', () => accepted([leaf], { anchors: [middle] }));
   test('the gateway certificate itself as anchor', () => accepted([leaf], { anchors: [leaf] }));
   test('IKE intermediate beside serverAuth, and alone', async () => {
