@@ -118,7 +118,11 @@ export function openNetwork(options: NetworkOptions = {}): Network {
           throw error;
         }
       }),
-    expectPlan: (mark) => guard.prepare(mark),
+    expectPlan: (mark) => {
+      guard.prepare(mark);
+      // What fails here fails again, and is told, when it is needed.
+      resolver.expect().catch(() => undefined);
+    },
     networkFacts: async () => {
       const [physical, networkManager] = await Promise.all([resolver.physical(), readNetworkManagerDomains()]);
       const network = readPhysicalNetwork(socket);

@@ -11,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HostError } from '../host-error.ts';
 import { networkCure } from '../network/errors.ts';
@@ -24,7 +25,8 @@ interface Journal {
     | { readonly kind: 'file'; readonly text: string; readonly mode: number }
     | { readonly kind: 'link'; readonly target: string; readonly text: string }
     | { readonly kind: 'absent' };
-  readonly written: string;
+  /** Undefined: it was written ahead, and nothing of ours is in the place yet, or only just. */
+  readonly written?: string;
 }
 
 export interface ResolvConfPlace {
@@ -53,6 +55,27 @@ export function readOriginal(place: ResolvConfPlace): { readonly text: string; r
 }
 
 /**
+ * Writes down what is in the place before anybody waits for its being taken over: syncing takes its time, here in a thread of its own. The place itself
+ * is not touched. What fails here fails again, and is told, when it is needed. Not to be called again before it is done.
+ */
+export async function writeAhead(place: ResolvConfPlace): Promise<void> {
+  const path = journalPath(place);
+  const now = readPlace(place.resolvConf);
+  if (readJournal(place) || (now.kind === 'file' && isOurs(now.text))) return;
+  await mkdir(place.stateDirectory, { recursive: true, mode: 0o700 });
+  const file = await open(`${path}.ahead`, 'w', 0o600);
+  try {
+    await file.writeFile(textOf({ version: 1, path: place.resolvConf, original: now }));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  // It may have been taken over meanwhile.
+  if (readJournal(place)) await rm(`${path}.ahead`, { force: true });
+  else renameSync(`${path}.ahead`, path);
+}
+
+/**
  * Puts our configuration in the place of the machine's. Called again it changes what we wrote; a file that somebody else has put there
  * meanwhile becomes the new original.
  * @returns whether anything was written
@@ -66,10 +89,24 @@ export function takeOver(place: ResolvConfPlace, configuration: ResolvConf): boo
     if (ours && now.text === written) return false;
     const known = readJournal(place);
     const original: Journal['original'] = ours ? (known?.original ?? { kind: 'absent' }) : now;
-    writeJournal(place, { version: 1, path: place.resolvConf, original, written });
+    const isAhead = known !== undefined && known.written === undefined && samePlace(known.original, original);
+    const journal = { version: 1, path: place.resolvConf, original, written } as const;
+    if (!isAhead) writeJournal(place, journal);
     // Syncing takes its time on a busy disk: what a DHCP client writes meanwhile is not to be lost.
     const isAsItWas = (): boolean => tries >= mostTries || samePlace(readPlace(place.resolvConf), now);
-    if (put(place.resolvConf, written, 0o644, isAsItWas)) return true;
+    if (!put(place.resolvConf, written, 0o644, isAsItWas)) continue;
+    if (isAhead) setImmediate(() => complete(place, journal));
+    return true;
+  }
+}
+
+/** Once it is known what we wrote, what somebody else adds to it can be told apart. Until then, and where this fails, our file counts as ours alone. */
+function complete(place: ResolvConfPlace, journal: Journal): void {
+  try {
+    const known = readJournal(place);
+    if (known && known.written === undefined && isTaken(place)) writeJournal(place, journal);
+  } catch {
+    // The original is safe.
   }
 }
 
@@ -97,8 +134,9 @@ export function giveBack(place: ResolvConfPlace): 'nothing' | 'restored' | 'kept
     );
     return 'restored';
   }
-  let done: 'restored' | 'kept' = 'restored';
-  if (ours && now.text === journal.written) restore(place.resolvConf, journal.original);
+  let done: 'nothing' | 'restored' | 'kept' = 'restored';
+  if (!ours && journal.written === undefined) done = 'nothing';
+  else if (ours && (journal.written === undefined || now.text === journal.written)) restore(place.resolvConf, journal.original);
   else if (ours) put(place.resolvConf, withoutOurLines(now.text, journal), 0o644);
   else done = 'kept';
   removeJournal(place);
@@ -112,7 +150,7 @@ export function isTaken(place: ResolvConfPlace): boolean {
 }
 
 function withoutOurLines(text: string, journal: Journal): string {
-  const servers = parseResolvConf(journal.written).nameservers.map((address) => `nameserver ${address.bytes.join('.')}`);
+  const servers = parseResolvConf(journal.written ?? '').nameservers.map((address) => `nameserver ${address.bytes.join('.')}`);
   const before =
     journal.original.kind === 'absent' ? [] : journal.original.text.split('\n').filter((line) => /^\s*nameserver\s/.test(line));
   const rest = text.split('\n').filter((line) => line !== marker && !servers.includes(line.trim()));
@@ -245,7 +283,7 @@ function isJournal(value: unknown): value is Journal {
   if (
     version !== 1 ||
     typeof path !== 'string' ||
-    typeof written !== 'string' ||
+    (written !== undefined && typeof written !== 'string') ||
     typeof original !== 'object' ||
     original === null
   )
@@ -260,16 +298,19 @@ function writeJournal(place: ResolvConfPlace, journal: Journal): void {
   const path = journalPath(place);
   try {
     mkdirSync(place.stateDirectory, { recursive: true, mode: 0o700 });
-    writeSynced(`${path}.new`, `${JSON.stringify(journal, undefined, 2)}\n`, 0o600);
+    writeSynced(`${path}.new`, textOf(journal), 0o600);
     renameSync(`${path}.new`, path);
   } catch (error) {
     throw new HostError('AOV-HOST-312', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-312'), error);
   }
 }
 
+function textOf(journal: Journal): string {
+  return `${JSON.stringify(journal, undefined, 2)}\n`;
+}
+
 function removeJournal(place: ResolvConfPlace): void {
-  rmSync(journalPath(place), { force: true });
-  rmSync(`${journalPath(place)}.new`, { force: true });
+  for (const end of ['', '.new', '.ahead']) rmSync(`${journalPath(place)}${end}`, { force: true });
 }
 
 function writeSynced(path: string, text: string, mode: number): void {

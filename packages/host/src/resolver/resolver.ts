@@ -7,7 +7,7 @@ import { readLinks } from '../network/kernel-network.ts';
 import type { RouteSocket } from '../network/route-socket.ts';
 import { decideResolver, networkManagerHeader, type ResolverDecision } from './decide-resolver.ts';
 import { readRcManager, standAside, standsAside } from './network-manager.ts';
-import { giveBack, isTaken, readOriginal, takeOver, type ResolvConfPlace } from './resolv-conf-journal.ts';
+import { giveBack, isTaken, readOriginal, takeOver, writeAhead, type ResolvConfPlace } from './resolv-conf-journal.ts';
 import { parseResolvConf, type ResolvConf } from './resolv-conf.ts';
 import { findResolvconf, putRecord, readOurRecord, removeRecord } from './resolvconf-record.ts';
 import { arrangeResolvedLinks } from './resolved-links.ts';
@@ -41,6 +41,8 @@ export interface ResolverReport {
 /** Puts name rules in force, through systemd-resolved or our own stub. */
 export interface Resolver {
   physical(): Promise<PhysicalResolver>;
+  /** Name rules are about to come: what can be written down before is written down now. */
+  expect(): Promise<void>;
   /** Idempotent; an empty DnsPlan gives everything back. @throws {HostError} AOV-HOST-310 to 313 */
   apply(dns: DnsPlan): Promise<ResolverReport>;
   counts(): ReturnType<StubResolver['counts']> | undefined;
@@ -98,6 +100,8 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
   };
   /** What was last decided; an answer of the bus takes milliseconds that a connection would have to wait. */
   let decision: ResolverDecision | undefined;
+  /** One at a time: it has one file. */
+  let ahead: Promise<void> | undefined;
   const decide = async (): Promise<ResolverDecision> => {
     const { text, link } = readOriginal(options);
     const [resolvedRunning, rcManager] = await Promise.all([
@@ -215,6 +219,12 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
         search,
         linkDomains: state.domains.filter(({ index }) => !ours.has(index)),
       };
+    },
+    expect: async () => {
+      const { owner, keeper } = decision ?? (await decide());
+      if (owner !== 'stub' || keeper === 'resolvconf') return;
+      ahead ??= writeAhead(options).finally(() => (ahead = undefined));
+      await ahead;
     },
     apply: async (dns) => {
       const done: string[] = [];

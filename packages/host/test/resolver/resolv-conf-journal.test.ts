@@ -4,6 +4,7 @@ import fs, {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -14,10 +15,11 @@ import fs, {
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, mock, suite, test } from 'node:test';
 import { parseAddress } from '@aovpn/bytes';
 import { HostError } from '../../src/host-error.ts';
-import { giveBack, isTaken, readOriginal, takeOver } from '../../src/resolver/resolv-conf-journal.ts';
+import { giveBack, isTaken, readOriginal, takeOver, writeAhead } from '../../src/resolver/resolv-conf-journal.ts';
 
 const original = 'nameserver 192.168.1.1\nsearch home.example\n';
 const ours = { nameservers: [parseAddress('127.0.0.96')!], search: ['corp.example'], options: [] };
@@ -132,6 +134,68 @@ suite('resolv.conf taken over and given back', () => {
     writeFileSync(place.resolvConf, original, { mode: 0o640 });
     assert.equal(giveBack(place), 'kept');
     assert.equal(text(), original);
+  });
+
+  suite('with a journal that was written ahead', () => {
+    const journal = (): string => join(place.stateDirectory, 'resolv-conf.journal');
+    const written = (): unknown => (JSON.parse(readFileSync(journal(), 'utf8')) as { readonly written?: unknown }).written;
+
+    test('it is on the disk before the place is touched, and nothing is synced for it when it is', async () => {
+      await writeAhead(place);
+      assert.equal(text(), original);
+      const before = statSync(journal()).ino;
+      takeOver(place, ours);
+      assert.equal(statSync(journal()).ino, before);
+      assert.equal(isTaken(place), true);
+    });
+
+    test('a crash right behind the taking over loses nothing', async () => {
+      await writeAhead(place);
+      takeOver(place, ours);
+      assert.equal(written(), undefined);
+      assert.equal(readOriginal(place).text, original);
+      assert.equal(giveBack(place), 'restored');
+      assert.equal(text(), original);
+      await nextTurn();
+      assert.equal(existsSync(journal()), false, 'what was given back is not written down again');
+    });
+
+    test('afterwards it says what we wrote: somebody’s lines in our file stay', async () => {
+      await writeAhead(place);
+      takeOver(place, ours);
+      await nextTurn();
+      assert.equal(written(), text());
+      writeFileSync(place.resolvConf, `${text()}options rotate\n`);
+      giveBack(place);
+      assert.match(text(), /options rotate/);
+    });
+
+    test('another file that came meanwhile is the original', async () => {
+      await writeAhead(place);
+      writeFileSync(place.resolvConf, 'nameserver 192.168.9.9\n');
+      takeOver(place, ours);
+      assert.equal(giveBack(place), 'restored');
+      assert.equal(text(), 'nameserver 192.168.9.9\n');
+    });
+
+    test('a place that was never taken is left alone, and the journal goes', async () => {
+      await writeAhead(place);
+      assert.equal(giveBack(place), 'nothing');
+      assert.equal(text(), original);
+      assert.equal(existsSync(journal()), false);
+    });
+
+    test('a place that is taken meanwhile keeps its journal', async () => {
+      const ahead = writeAhead(place);
+      takeOver(place, ours);
+      await ahead;
+      assert.equal(written(), text());
+      await writeAhead(place);
+      assert.equal(written(), text());
+      giveBack(place);
+      assert.equal(text(), original);
+      assert.deepEqual(readdirSync(place.stateDirectory), []);
+    });
   });
 
   test('our file without its journal, or with one that is broken, loses our lines', () => {
