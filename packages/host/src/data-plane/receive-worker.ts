@@ -2,4 +2,6 @@ import { workerData } from 'node:worker_threads';
 import { Receiver } from './receiver.ts';
 import type { WorkerSetup } from './worker-protocol.ts';
 
-new Receiver(workerData as WorkerSetup).run();
+const receiver = new Receiver(workerData as WorkerSetup);
+receiver.rehearse();
+receiver.run();

@@ -19,6 +19,7 @@ import { readErrorQueue } from './error-queue.ts';
 import { CipherScratch } from './esp-cipher.ts';
 import { InboundSa } from './inbound-sa.ts';
 import { PacketMemory } from './packet-memory.ts';
+import { rehearsalLength, rehearsalSa } from './rehearsal.ts';
 import { childCounterIndex, childRow, counter, sharedCounters, type WorkerCommand, type WorkerSetup } from './worker-protocol.ts';
 
 /** Datagrams in memory at the same time; those of a joined packet stay there until it is written. */
@@ -81,6 +82,13 @@ export class Receiver {
       memory.setSize(message + 24, 1);
       memory.setPointer(message + 32, this.#controls + i * controlLength);
     }
+  }
+
+  /** Before {@link run}; see {@link rehearsalSa}. */
+  rehearse(): void {
+    const pair = new InboundSa(rehearsalSa(), this.#memory, this.#scratch);
+    pair.open(this.#earlySlot, rehearsalLength);
+    pair.free();
   }
 
   run(): void {

@@ -16,6 +16,7 @@ import { CipherScratch } from './esp-cipher.ts';
 import { OutboundSa } from './outbound-sa.ts';
 import { PacketMemory } from './packet-memory.ts';
 import { SendBatch, type SendTarget } from './send-batch.ts';
+import { rehearsalLength, rehearsalSa } from './rehearsal.ts';
 import { Segmenter } from './segmenter.ts';
 import {
   GSO_ECN,
@@ -84,6 +85,13 @@ export class Transmitter {
       pathError: (code) => this.#pathError(code),
     });
     this.#segmenter = new Segmenter(this.#memory, (at, length) => this.#seal(at, length));
+  }
+
+  /** Before {@link run}; see {@link rehearsalSa}. */
+  rehearse(): void {
+    const pair = new OutboundSa(rehearsalSa(), this.#memory, this.#scratch);
+    pair.seal(this.#input, rehearsalLength, this.#output);
+    pair.free();
   }
 
   run(): void {
