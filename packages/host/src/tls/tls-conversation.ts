@@ -4,6 +4,7 @@ import {
   connect,
   createSecureContext,
   type ConnectionOptions,
+  type SecureContext,
   type SecureContextOptions,
   type TLSSocket,
   type TLSSocketOptions,
@@ -30,12 +31,27 @@ export interface ConversationOptions {
   readonly channel: TlsChannel;
   readonly trust: TlsServerTrust;
   readonly keying: TlsKeying;
+  /** From {@link openTlsContext}, for the same credential. */
+  readonly context: SecureContext;
   /** Shown if the server asks; undefined: none is. */
   readonly credential: Credential | undefined;
   /** A session to offer; its chain has been judged anew. */
   readonly offer: (RememberedSession & { readonly server: Omit<VerifiedServer, 'channel' | 'resumed'> }) | undefined;
   readonly judge: ServerJudge;
   readonly onServer: ((server: VerifiedServer) => void) | undefined;
+}
+
+/** What OpenSSL needs to know before a connection: the key among it, so it takes a while. @throws {Error} where the key is gone, or OpenSSL does not take it */
+export function openTlsContext(credential: Credential | undefined): SecureContext {
+  const settings: SecureContextOptions = {
+    minVersion: 'TLSv1.2',
+    maxVersion: 'TLSv1.3',
+    // The server is judged below, never by OpenSSL. Left out, Node loads all of its own roots, which takes 30 ms the first time.
+    ca: [],
+    // strongSwan's TLS server does not know RFC 5746. What that guards against is renegotiation, and there is none here.
+    secureOptions: constants.SSL_OP_LEGACY_SERVER_CONNECT | constants.SSL_OP_NO_RENEGOTIATION,
+  };
+  return credential ? credential.secureContext(settings) : createSecureContext(settings);
 }
 
 /** One TLS connection as client, over octets that somebody else carries. */
@@ -62,20 +78,12 @@ export class TlsConversation {
     this.#wire = new Wire(() => {
       this.#news++;
     });
-    const { credential, offer } = options;
+    const { context, credential, offer } = options;
     this.#sessions = offer ? [...offer.sessions] : [];
     const offered = this.#sessions.pop();
-    const settings: SecureContextOptions = {
-      minVersion: 'TLSv1.2',
-      maxVersion: 'TLSv1.3',
-      // The server is judged below, never by OpenSSL. Left out, Node loads all of its own roots, which takes 30 ms the first time.
-      ca: [],
-      // strongSwan's TLS server does not know RFC 5746. What that guards against is renegotiation, and there is none here.
-      secureOptions: constants.SSL_OP_LEGACY_SERVER_CONNECT | constants.SSL_OP_NO_RENEGOTIATION,
-    };
     const connection: ConnectionOptions & TLSSocketOptions = {
       socket: this.#wire,
-      secureContext: credential ? credential.secureContext(settings) : createSecureContext(settings),
+      secureContext: context,
       ...(offered && { session: offered }),
       // RFC 9190 §5.4: the only word on revocation that needs no network.
       requestOCSP: true,

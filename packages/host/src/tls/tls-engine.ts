@@ -1,3 +1,4 @@
+import type { SecureContext } from 'node:tls';
 import type { EapAction, EapEvent, TlsChannel, TlsFailure } from '@aovpn/eap';
 import { HostError } from '../host-error.ts';
 import type { Credential } from '../keys/credential.ts';
@@ -5,7 +6,7 @@ import { AnchorStore } from '../trust/anchor-store.ts';
 import type { RevocationChecker, RevocationPolicy } from '../trust/revocation.ts';
 import { overwrite, SessionCache, type SessionScope, type TlsSessionCache } from './session-cache.ts';
 import { serverMemory } from './server-memory.ts';
-import { TlsConversation, type ConversationOptions } from './tls-conversation.ts';
+import { openTlsContext, TlsConversation, type ConversationOptions } from './tls-conversation.ts';
 import { verifyServer, type ServerJudge, type TrustQuestion, type VerifiedServer } from './verify-server.ts';
 
 export interface TlsEngineOptions {
@@ -53,6 +54,8 @@ class Engine implements TlsEngine {
   /** The start that counts, until the channel is closed: a person may take a while to give a PIN. */
   readonly #starts = new Map<TlsChannel, TlsStart>();
   readonly #rootsDigest: string;
+  /** What was opened before a server waits: for the certificate of a file, or for none. */
+  readonly #contexts = new Map<Credential | undefined, SecureContext>();
 
   constructor(options: TlsEngineOptions) {
     this.#options = options;
@@ -62,6 +65,14 @@ class Engine implements TlsEngine {
     const now = options.now ?? ((): Date => new Date());
     this.#judge = { roots, now, ...(askTrust && { askTrust }), ...(revocation && { revocation }) };
     this.#sessions = options.sessions instanceof SessionCache ? options.sessions : undefined;
+    const { credential } = options;
+    // A token may want its PIN first.
+    if (credential?.onToken) return;
+    try {
+      this.#contexts.set(credential, openTlsContext(credential));
+    } catch {
+      // Tried again, and told, when a server asks for TLS.
+    }
   }
 
   async handle(action: TlsAction): Promise<EapEvent | undefined> {
@@ -113,13 +124,15 @@ class Engine implements TlsEngine {
       if (offer) overwrite(offer);
       return failedOutput(action.request, { reason: 'protocol', detail: 'TLS was given up before it began' });
     }
+    const shown = action.clientCertificate ? credential : undefined;
     let conversation: TlsConversation;
     try {
       conversation = new TlsConversation({
         channel: action.channel,
         trust: action.trust,
         keying: action.keying,
-        credential: action.clientCertificate ? credential : undefined,
+        context: this.#contexts.get(shown) ?? openTlsContext(shown),
+        credential: shown,
         offer,
         judge: this.#judge,
         onServer,

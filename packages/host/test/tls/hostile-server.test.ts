@@ -12,7 +12,7 @@ import { createTlsEngine, type TlsEngine } from '../../src/tls/tls-engine.ts';
 import { authority, rsaKey, server as serverExtensions, TestPki } from '../trust/test-pki.ts';
 import { AnchorStore } from '../../src/trust/anchor-store.ts';
 import { createRevocationChecker } from '../../src/trust/revocation.ts';
-import { TlsConversation } from '../../src/tls/tls-conversation.ts';
+import { openTlsContext, TlsConversation } from '../../src/tls/tls-conversation.ts';
 import { handle, handshake, TestServer, type TestServerOptions } from './tls-server.ts';
 
 const pki = new TestPki();
@@ -124,6 +124,7 @@ suite('a TLS server with tickets without end', () => {
       socket.on('data', (data) => arrived.push(new Uint8Array(data)));
       await once(socket, 'connect');
       const conversation = new TlsConversation({
+        context: openTlsContext(undefined),
         channel: 'outer',
         trust,
         keying: peap,
