@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { formatAddress } from '@aovpn/bytes';
 import type { EncryptedServer } from '@aovpn/policy';
@@ -111,16 +111,14 @@ export class TlsLine {
   }
 
   #shakeHands(): void {
-    const secure = connect({
-      socket: this.#socket,
-      servername: this.#server.name,
-      ALPNProtocols: ['dot'],
-      minVersion: 'TLSv1.2',
-      ca: [],
-      // It is judged below, before anything is written.
-      rejectUnauthorized: false,
-      checkServerIdentity: () => undefined,
-    });
+    const { name } = this.#server;
+    let secure: TLSSocket;
+    try {
+      secure = this.#connect(name);
+    } catch (error) {
+      this.#fail('AOV-HOST-342', 'gateway', `${name}: ${error instanceof Error ? error.message : String(error)}`);
+      return;
+    }
     this.#secure = secure;
     secure.on('error', (error) => this.#broken(error));
     secure.on('close', () => this.#fail('AOV-HOST-341', 'gateway', 'it ended the connection'));
@@ -129,6 +127,20 @@ export class TlsLine {
         (failure) => this.#judged(failure),
         (error: unknown) => this.#fail('AOV-HOST-345', 'gateway', error instanceof Error ? error.message : String(error)),
       );
+    });
+  }
+
+  #connect(name: string): TLSSocket {
+    return connect({
+      socket: this.#socket,
+      // An address is no server name (RFC 6066 §3).
+      servername: isIP(name) === 0 ? name : '',
+      ALPNProtocols: ['dot'],
+      minVersion: 'TLSv1.2',
+      ca: [],
+      // It is judged below, before anything is written.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
     });
   }
 

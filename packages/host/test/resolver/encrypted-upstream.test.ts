@@ -328,6 +328,20 @@ inOwnNamespace(import.meta.url, () => {
       assert.equal(await lookUp(), '10.0.0.1');
     });
 
+    test('names that are no server names: an address that the certificate names, and a name that no certificate can have', async () => {
+      await fresh();
+      const byAddress = pki.issue('address', { issuer: root, extensions: [...forServer, `subjectAltName=IP:${place}`] });
+      const seen = await serve(says(1), byAddress);
+      configure([encrypted({ name: place })]);
+      assert.equal(await lookUp(), '10.0.0.1');
+      assert.deepEqual(seen.names, [false]);
+      for (const odd of ['_dns.example', 'a'.repeat(63), '1.2.3', `${'x.'.repeat(120)}example`]) {
+        configure([encrypted({ name: odd })]);
+        assert.equal(await lookUp(), 'rcode 2', odd);
+        assert.ok(stateOf().failure, odd);
+      }
+    });
+
     test('where the settings permit, clear servers answer when no encrypted one does, and not before', async () => {
       await fresh();
       const seen = await serve(says(1));
