@@ -494,6 +494,35 @@ inOwnNamespace(import.meta.url, () => {
       assert.equal(cut[2]! & 0x02, 0x02);
     });
 
+    test('whatever a proven resolver sends, a client gets an answer to its own question or is told that there is none', async () => {
+      await fresh();
+      // Numerical Recipes' generator: the same octets each time.
+      let seed = 7;
+      const next = (below: number): number => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) % below;
+      let honest = false;
+      await serve((question, reply, socket) => {
+        if (honest) return says(1)(question, reply, socket);
+        const answer = frame(answerTo(bare(question), [10, 0, 0, 1]));
+        for (let i = next(4); i > 0; i--) answer[next(answer.length)] = next(256);
+        const noise = Uint8Array.from({ length: next(300) }, () => next(256));
+        const all = [answer, noise, frame(question), answer].slice(next(4));
+        for (const part of all) socket.write(part.subarray(0, next(3) === 0 ? next(part.length + 1) : part.length));
+        socket.end();
+      });
+      for (let i = 0; i < 150; i++) {
+        // Whatever was learnt of the server is forgotten, or it would be left alone.
+        configure([encrypted()]);
+        const asked = query(`n${i}.example`, i);
+        const answer = await ask(asked);
+        assert.ok(answer, 'the client was told something');
+        assert.deepEqual([answer[0], answer[1]], [i >> 8, i & 0xff]);
+        if (answer.length > 12) assert.deepEqual(answer.subarray(12, asked.length), asked.subarray(12));
+      }
+      honest = true;
+      configure([encrypted()]);
+      assert.equal(await lookUp(), '10.0.0.1');
+    });
+
     test('a change of the rules loses no question that is under way', async () => {
       await fresh();
       let go: (() => void) | undefined;
