@@ -11,14 +11,25 @@ export interface GuestResult {
 }
 
 export const resultMark = '@@result ';
+/** Before the exit status, when all is done. */
+export const exitMark = '@@exit ';
+/** Before the name, in JSON, of a test that begins now. */
+export const beginMark = '@@begin ';
 
-/** Reporter of `node --test` that writes a line of JSON for every test, for whoever reads the guest's serial line. */
+/**
+ * Reporter of `node --test` that writes a line of JSON for every test, for whoever reads the guest's serial line. It also tells the end itself: a guest that
+ * has slept has lost its root (Linux does not bring a 9P device back), and no process of it can end any more.
+ */
 export default async function* report(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const open: string[] = [];
   for await (const event of source) {
     if (event.type === 'test:start') {
       open.length = event.data.nesting;
       open[event.data.nesting] = event.data.name;
+    } else if (event.type === 'test:dequeue') {
+      yield `${beginMark}${JSON.stringify(event.data.name)}\n`;
+    } else if (event.type === 'test:summary' && event.data.file === undefined) {
+      yield `${exitMark}${event.data.success ? 0 : 1}\n`;
     } else if (event.type === 'test:stderr' || event.type === 'test:stdout') {
       yield event.data.message;
     } else if (event.type === 'test:pass' || event.type === 'test:fail') {

@@ -1,4 +1,4 @@
-import { resultMark, type GuestResult } from './guest-reporter.ts';
+import { beginMark, resultMark, type GuestResult } from './guest-reporter.ts';
 import { runInGuest } from './virtual-machine.ts';
 
 export interface LaneOptions {
@@ -7,6 +7,8 @@ export interface LaneOptions {
   /** Only tests whose full name this regular expression finds; default all. */
   readonly only?: string;
   readonly onResult: (result: GuestResult) => void;
+  /** The name of a test that begins, without those of its suites. */
+  readonly onBegin?: (name: string) => void;
   /** What tests say beside their results. */
   readonly onText?: (line: string) => void;
   readonly timeoutMs: number;
@@ -36,7 +38,7 @@ export async function runLane(options: LaneOptions): Promise<LaneReport> {
     argv: [
       'node',
       '--test',
-      '--test-concurrency=1',
+      '--test-isolation=none',
       '--test-force-exit',
       `--test-timeout=${stuckAfter}`,
       '--test-reporter=./lab/kernel/guest-reporter.ts',
@@ -45,6 +47,7 @@ export async function runLane(options: LaneOptions): Promise<LaneReport> {
     ],
     onLine: (line) => {
       if (line.startsWith(resultMark)) take(JSON.parse(line.slice(resultMark.length)) as GuestResult);
+      else if (line.startsWith(beginMark)) options.onBegin?.(JSON.parse(line.slice(beginMark.length)) as string);
       else options.onText?.(line);
     },
     timeoutMs: options.timeoutMs,
@@ -52,14 +55,16 @@ export async function runLane(options: LaneOptions): Promise<LaneReport> {
   const ran = counts.passed + counts.failed + counts.skipped;
   const orderly = end.status === 0 || (end.status === 1 && counts.failed > 0);
   if (!orderly || ran === 0) {
-    const what = end.timedOut
-      ? `was killed after ${Math.round(end.seconds)} s`
-      : `ended with ${end.status ?? 'nothing said'} after ${ran} tests`;
+    const what = end.dead
+      ? 'showed no more life, and was killed'
+      : end.timedOut
+        ? `was killed after ${Math.round(end.seconds)} s`
+        : `ended with ${end.status ?? 'nothing said'}`;
     take({
       name: 'the guest',
       outcome: 'failed',
       milliseconds: Math.round(end.seconds * 1000),
-      why: `it ${what}\n${end.console}`,
+      why: `it ${what}, after ${ran} tests\n${end.console}`,
     });
   }
   return { ...counts, seconds: end.seconds };

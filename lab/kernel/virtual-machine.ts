@@ -1,15 +1,30 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { currentRelease } from '../../release/current-release.ts';
+import { exitMark } from './guest-reporter.ts';
 
 const repositoryRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
-/** Where `scripts/start.mjs` lays down what Debian's meta-package of its newest kernel stands for. */
-const kernelDirectory = path.join(repositoryRoot, '.build/debian/linux-image-amd64');
+/** Where `scripts/start.mjs` lays down what Debian's meta-package of its newest kernel stands for. The guest mounts parts of it before a link would lead anywhere. */
+const kernelDirectory = realIfThere(path.join(repositoryRoot, '.build/debian/linux-image-amd64'));
+const emulator = 'qemu-system-x86_64';
+/** A guest that has not said even that it lives for so many milliseconds is dead: it speaks every ten seconds. */
+const deadAfter = 180_000;
 /** What a kernel needs before it can see the shared root; the rest it loads from there by itself. */
 const firstModules = ['virtio_pci', '9pnet_virtio', '9p', 'overlay'];
 
@@ -27,6 +42,8 @@ export interface GuestEnd {
   /** Exit status of the command; undefined: it never ended. */
   readonly status: number | undefined;
   readonly timedOut: boolean;
+  /** It was killed because it no longer showed any life. */
+  readonly dead: boolean;
   /** The end of what kernel and command said on the console. */
   readonly console: string;
   readonly seconds: number;
@@ -35,9 +52,10 @@ export interface GuestEnd {
 /**
  * Boots Debian's own kernel in QEMU with the root of this machine inside, read-only, and everything that is written kept in the guest's memory.
  * It has no network card: nothing of the guest can reach this machine's network. QEMU ends with this process, however that ends.
- * @throws {Error} when the kernel or QEMU is not there
+ * @throws {Error} with what to do, when the kernel or an emulator is not there
  */
 export async function runInGuest(options: GuestOptions): Promise<GuestEnd> {
+  mustHaveEmulator();
   const release = prepareKernel();
   const directory = mkdtempSync(path.join(tmpdir(), 'aovpn-guest-'));
   const started = performance.now();
@@ -51,27 +69,39 @@ export async function runInGuest(options: GuestOptions): Promise<GuestEnd> {
   try {
     const log = path.join(directory, 'console');
     makeInitramfs(directory, release, options.argv);
-    child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(directory, release, options)], {
+    child = spawn('setpriv', ['--pdeathsig', 'KILL', emulator, ...qemuArguments(directory, release, options)], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let said = '';
     child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));
     let status: number | undefined;
+    let dead = false;
+    const pulse = watchPulse(path.join(directory, 'pulse'), () => {
+      dead = true;
+      kill();
+    });
     createInterface({ input: child.stdout! }).on('line', (line) => {
-      const end = /^@@exit (\d+)/.exec(line);
-      if (end) status = Number(end[1]);
-      else options.onLine(line);
+      if (!line.startsWith(exitMark)) return options.onLine(line);
+      status ??= Number(line.slice(exitMark.length));
+      kill();
     });
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
       kill();
     }, options.timeoutMs);
-    await new Promise<void>((resolve, reject) => child!.once('error', reject).once('close', () => resolve())).finally(() =>
-      clearTimeout(timer),
-    );
+    await new Promise<void>((resolve, reject) => child!.once('error', reject).once('close', () => resolve())).finally(() => {
+      clearTimeout(timer);
+      clearInterval(pulse);
+    });
     const seconds = (performance.now() - started) / 1000;
-    return { status, timedOut, console: `${said}${existsSync(log) ? readFileSync(log, 'utf8').slice(-20_000) : ''}`, seconds };
+    return {
+      status,
+      timedOut,
+      dead,
+      console: `${said}${existsSync(log) ? readFileSync(log, 'utf8').slice(-20_000) : ''}`,
+      seconds,
+    };
   } finally {
     process.off('exit', remove);
     remove();
@@ -85,6 +115,36 @@ export function kernelRelease(): string {
   if (release === undefined)
     throw new Error(`Debian's kernel is not unpacked in ${kernelDirectory}: npm run test:kernel does that`);
   return release;
+}
+
+/** Calls back once a file no longer grows, as it does while the guest lives. */
+function watchPulse(file: string, isDead: () => void): NodeJS.Timeout {
+  let size = 0;
+  let since = performance.now();
+  return setInterval(() => {
+    const now = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (now !== size) since = performance.now();
+    else if (performance.now() - since > deadAfter) isDead();
+    size = now;
+  }, 1000);
+}
+
+function mustHaveEmulator(): void {
+  // The guest's programs are this machine's.
+  if (process.arch !== 'x64') throw new Error(`the kernel lane needs an x86-64 machine, and this one is ${process.arch}`);
+  for (const [program, name] of [
+    [emulator, 'qemu-system-x86'],
+    ['/bin/busybox', 'busybox-static'],
+  ] as const) {
+    const { error } = spawnSync(program, ['--help'], { stdio: 'ignore' });
+    if (error) throw new Error(`${program} does not start (${error.message}); it is in Debian's package ${name}`);
+  }
+  const accelerators = spawnSync(emulator, ['-accel', 'help'], { encoding: 'utf8' }).stdout;
+  if (!/^tcg$/m.test(accelerators)) throw new Error(`${emulator} was built without TCG, its emulator; it has: ${accelerators}`);
+}
+
+function realIfThere(file: string): string {
+  return existsSync(file) ? realpathSync(file) : file;
 }
 
 /** A package leaves the index of modules to its installation; here it is made on first use. */
@@ -103,8 +163,15 @@ function qemuArguments(directory: string, release: string, { memoryMb = 2048 }: 
   const without = '-nodefaults -no-reboot -display none -monitor none -nic none';
   const share = '-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap';
   return `${machine} ${without} ${share}`.split(' ').concat(
-    // The first port is the kernel's console, the second one what the command says.
-    ['-serial', `file:${path.join(directory, 'console')}`, '-serial', 'stdio'],
+    // The first port is the kernel's console, the second one what the command says, the third one a sign of life.
+    [
+      '-serial',
+      `file:${path.join(directory, 'console')}`,
+      '-serial',
+      'stdio',
+      '-serial',
+      `file:${path.join(directory, 'pulse')}`,
+    ],
     ['-kernel', path.join(kernelDirectory, 'boot', `vmlinuz-${release}`), '-initrd', path.join(directory, 'initramfs')],
     // An emulated timer on a busy machine may look broken to the kernel, which then gives up.
     ['-append', 'console=ttyS0 quiet panic=-1 random.trust_cpu=on no_timer_check'],
@@ -193,10 +260,9 @@ stty -F /dev/ttyS1 raw -echo
   echo 'ip link set lo up'
   echo 'modprobe tun'
   echo 'exec 3>/dev/ttyS1'
+  echo 'while :; do echo; sleep 10; done > /dev/ttyS2 &'
   printf '%s >&3\\n' "$(cat /command)"
-  echo 'echo "@@exit $?" >&3'
-  echo 'sleep 0.1'
-  echo 'echo o > /proc/sysrq-trigger'
+  echo 'echo "${exitMark}$?" >&3'
   echo 'sleep 60'
 } > /root/run/guest.sh
 exec switch_root /root /bin/sh /run/guest.sh
