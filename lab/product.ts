@@ -40,7 +40,7 @@ function interpreterOptions(file: string): readonly string[] {
       .split('\n', 1)[0]!
       .split(' ')
       .filter((word) => word.startsWith('--'))
-      // With a small young generation Node crashes at most starts under emulation; see kernel/guest-flags.cjs.
+      // With a small young generation Node crashes at most starts under emulation; see kernel/guest-preload.cjs.
       .filter((word) => process.env['AOVPN_LAB_ESP'] !== 'kernel' || !word.startsWith('--max-semi-space-size'))
   );
 }

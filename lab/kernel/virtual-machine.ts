@@ -190,6 +190,7 @@ function makeInitramfs(directory: string, release: string, argv: readonly string
   const names = modules.map((module) => path.basename(module)).join(' ');
   writeFileSync(path.join(root, 'init'), firstScript(names, release), { mode: 0o755 });
   writeFileSync(path.join(root, 'command'), `${argv.map(quoted).join(' ')}\n`);
+  packSources(directory, path.join(root, 'sources.tar'));
   const packed = spawnSync(
     'sh',
     ['-euc', 'cd "$1" && find . | /bin/busybox cpio -o -H newc > "$2"', 'sh', root, path.join(directory, 'initramfs')],
@@ -198,6 +199,19 @@ function makeInitramfs(directory: string, release: string, argv: readonly string
     },
   );
   if (packed.status !== 0) throw new Error(`cpio: ${packed.error?.message ?? packed.stderr}`);
+}
+
+/** Sources without types (see guest-preload.cjs); in one file, because many small ones are slow to read over 9P. */
+function packSources(directory: string, archive: string): void {
+  const sources = path.join(directory, 'sources');
+  const writer = path.join(repositoryRoot, 'lab/kernel/write-sources.ts');
+  for (const [program, ...args] of [
+    [process.execPath, '--no-warnings', writer, repositoryRoot, sources],
+    ['/bin/busybox', 'tar', '-cf', archive, '-C', sources, '.'],
+  ] as const) {
+    const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${program}: ${error?.message ?? stderr}`);
+  }
 }
 
 /** The first modules and what they need, needs first (modules.dep(5)). */
@@ -236,13 +250,14 @@ mount -t devtmpfs devtmpfs /dev
 for module in ${modules}; do insmod /modules/$module || echo "first modules: $module"; done
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=1048576,cache=loose host /lower
 mount -t tmpfs -o size=75% tmpfs /upper
-mkdir /upper/files /upper/work
+mkdir /upper/files /upper/work /upper/sources
+tar -xf /sources.tar -C /upper/sources
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /root
 mount -t tmpfs -o mode=755 tmpfs /root/run
 mount -t tmpfs -o mode=1777 tmpfs /root/tmp
 # A checkout may lie there.
 mkdir -p ${inRoot(quoted(repositoryRoot))}
-mount --bind /lower${quoted(repositoryRoot)} ${inRoot(quoted(repositoryRoot))}
+mount -t overlay -o lowerdir=/upper/sources:/lower${quoted(repositoryRoot)} overlay ${inRoot(quoted(repositoryRoot))}
 mount -t proc proc /root/proc
 mount -t sysfs sysfs /root/sys
 mount -t devtmpfs devtmpfs /root/dev
@@ -256,7 +271,7 @@ stty -F /dev/ttyS1 raw -echo
 {
   echo "cd ${quoted(repositoryRoot)}"
   echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=20 AOVPN_LAB_RELEASE=${currentRelease()}'
-  echo "export NODE_OPTIONS='--require ${repositoryRoot}/lab/kernel/guest-flags.cjs'"
+  echo "export NODE_OPTIONS='--require ${repositoryRoot}/lab/kernel/guest-preload.cjs'"
   echo 'ip link set lo up'
   echo 'modprobe tun'
   echo 'exec 3>/dev/ttyS1'
