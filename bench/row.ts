@@ -13,8 +13,8 @@ export interface Row {
   readonly figure?: 'median' | 'worst';
   /** Rounds unless told otherwise. */
   readonly rounds: number;
-  /** Makes what the measurements need. Whatever it made is removed by disposing of the result; a failure leaves nothing either. */
-  prepare(): Promise<Measurement>;
+  /** Makes what the measurements of so many rounds need. Whatever it made is removed by disposing of the result; a failure leaves nothing either. */
+  prepare(rounds: number): Promise<Measurement>;
 }
 
 /** `ratio`: ours by the best peer's; `value`: ours in the row's unit. The limit itself counts as met. */

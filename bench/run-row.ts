@@ -3,7 +3,7 @@ import type { Row } from './row.ts';
 
 /** Measures a row: in each round every side once, so that what else the machine does meets all of them alike. */
 export async function runRow(row: Row, rounds: number, progress: (text: string) => void): Promise<readonly Result[]> {
-  await using measurement = await row.prepare();
+  await using measurement = await row.prepare(rounds);
   const samples = measurement.sides.map((): number[] => []);
   const missing = measurement.sides.map((side) => side.missing);
   for (let round = 0; round < rounds; round++) {
