@@ -3,6 +3,7 @@ import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:
 import path from 'node:path';
 import process from 'node:process';
 import { build, type BuildOptions } from 'esbuild';
+import { builtinModules } from './builtin.ts';
 import { licensesOf } from './license.ts';
 import { findPrograms, placement } from './place.ts';
 
@@ -31,7 +32,7 @@ export async function buildRelease(root: string, directory: string): Promise<voi
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    plugins: [placement],
+    plugins: [placement, builtinModules],
     splitting: true,
     chunkNames: 'lib/[name]-[hash]',
     outExtension: { '.js': '.js' },

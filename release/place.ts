@@ -32,13 +32,15 @@ export function findPrograms(root: string): readonly string[] {
 export const placement: Plugin = {
   name: 'placement',
   setup(bundler) {
-    bundler.onLoad({ filter: sources }, ({ path: file }) => {
+    bundler.onLoad({ filter: sources, namespace: 'file' }, ({ path: file }) => {
       const text = readFileSync(file, 'utf8');
       const contents = text.replaceAll(named, (_, place: string) => `new URL('${placeOf(place, file)}', import.meta.url)`);
       if (left.test(contents)) throw new Error(`${file}: a release has no place for this use of import.meta`);
-      if (file.endsWith('.ts')) return { contents, loader: 'ts' };
-      // What people start: its first line stays the first.
-      return { contents: contents.replace('\n', `\nimport '../../../release/fault.ts';\n`), loader: 'js' };
+      const isMain = file.endsWith('/src/main.ts');
+      return {
+        contents: isMain ? `import '../../../release/fault.ts';\n${contents}` : contents,
+        loader: file.endsWith('.ts') ? 'ts' : 'js',
+      };
     });
     // What koffi's own JavaScript does is search for this file, in places that are not the release's.
     bundler.onResolve({ filter: /^koffi$/ }, () => ({ path: 'koffi', namespace: 'library', sideEffects: false }));

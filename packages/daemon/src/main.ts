@@ -29,6 +29,7 @@ import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxFilters, linuxPlatform } from './platform.ts';
 import { removeProxyNotice } from './proxy-publisher.ts';
 import { createRouter } from './router.ts';
+import { keepMemorySmall } from './memory-return.ts';
 import { keepServiceStatus } from './service-status.ts';
 import { SettingsFile } from './settings-file.ts';
 import { messageOf } from './problem-error.ts';
@@ -133,6 +134,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     await listen(path.basename(defaultSocketPath), 'everybody');
     notifyService('READY=1');
     keepServiceStatus(daemon);
+    keepMemorySmall(daemon);
     keepServiceWatchdog();
     log.info('ready');
     log.info(`${await asked} received`);

@@ -81,7 +81,7 @@ export { watchClock, type ClockJump } from './clock/watch-clock.ts';
 export { watchSleep } from './logind/watch-sleep.ts';
 export { readPlatformFacts } from './platform/read-platform-facts.ts';
 export { stackOf } from './platform/stack-trace.ts';
-export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';
+export { returnFreeMemory, setNoNewPrivileges, setUndumpable } from './sys/process.ts';
 export { describeEnrolled, type EnrolledCertificate } from './enrol/describe-enrolled.ts';
 export { enrolledFile } from './enrol/enrolled-file.ts';
 export { obtainCertificate, type CertificateObtained, type CertificateWanted } from './enrol/obtain-certificate.ts';

@@ -156,7 +156,10 @@ export class UserspaceDataPlane implements DataPlane {
       const opened = openTunDevice(device, mtu, this.#allowed.device);
       this.#device = opened;
       const command = { kind: 'device', fd: opened.fd, mtu, offload: opened.offload } as const;
-      await Promise.all([this.#receiver.send(command), this.#transmitter.send(command)]);
+      // Workers may be starting still, which takes longer than a handshake: they find it before whatever is sent to them later.
+      Promise.all([this.#receiver.send(command), this.#transmitter.send(command)]).catch((error: unknown) =>
+        this.#fail('workerFailed', error instanceof Error ? error.message : String(error)),
+      );
     });
   }
 

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DaemonEvent } from '@aovpn/api';
+import { keepMemorySmall } from '../src/memory-return.ts';
+
+test('memory is given back once, when connections have come to rest', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let watcher: ((event: DaemonEvent) => void) | undefined;
+  let times = 0;
+  const daemon = { subscribe: (one: (event: DaemonEvent) => void) => ((watcher = one), () => (watcher = undefined)) };
+  const end = keepMemorySmall(daemon, () => times++);
+  t.mock.timers.tick(1000);
+  watcher!({ kind: 'removed', name: 'corp' } as DaemonEvent);
+  t.mock.timers.tick(1000);
+  assert.equal(times, 0, 'something has just happened');
+  t.mock.timers.tick(1000);
+  assert.equal(times, 1);
+  t.mock.timers.tick(1_000_000);
+  assert.equal(times, 1, 'no timer runs while nothing happens');
+  watcher!({ kind: 'removed', name: 'corp' } as DaemonEvent);
+  end();
+  t.mock.timers.tick(10_000);
+  assert.equal(times, 1);
+  assert.equal(watcher, undefined);
+});
