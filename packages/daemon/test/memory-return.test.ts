@@ -10,14 +10,14 @@ test('memory is given back once, when connections have come to rest', (t) => {
   const daemon = { subscribe: (one: (event: DaemonEvent) => void) => ((watcher = one), () => (watcher = undefined)) };
   const end = keepMemorySmall(daemon, () => times++);
   t.mock.timers.tick(1000);
-  watcher!({ kind: 'removed', name: 'corp' } as DaemonEvent);
+  watcher!({ kind: 'removed', name: 'corp' });
   t.mock.timers.tick(1000);
   assert.equal(times, 0, 'something has just happened');
   t.mock.timers.tick(1000);
   assert.equal(times, 1);
   t.mock.timers.tick(1_000_000);
   assert.equal(times, 1, 'no timer runs while nothing happens');
-  watcher!({ kind: 'removed', name: 'corp' } as DaemonEvent);
+  watcher!({ kind: 'removed', name: 'corp' });
   end();
   t.mock.timers.tick(10_000);
   assert.equal(times, 1);
