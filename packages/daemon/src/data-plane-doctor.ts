@@ -10,6 +10,6 @@ export function checkDataPlane(planes: Pick<DataPlanes, 'kernelSupport'>, wishes
     name: 'data plane',
     verdict: 'failed',
     found: `the settings ask for the kernel, but: ${why}`,
-    cure: 'Load the modules (modprobe xfrm_interface esp4 esp6 xfrm_user), or leave data-plane at "auto".',
+    cure: 'Load the modules (modprobe -a xfrm_interface esp4 esp6 xfrm_user; without xfrm_interface: ip_vti ip6_vti), or leave data-plane at "auto".',
   };
 }

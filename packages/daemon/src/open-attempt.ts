@@ -1,9 +1,9 @@
-import type { DataPlaneOptions, Transport } from '@aovpn/esp';
+import type { DataPlaneOptions } from '@aovpn/esp';
 import type { RevocationChecker, TrustQuestion } from '@aovpn/host';
 import type { IkeSaConfig } from '@aovpn/ike';
 import { parseAddress } from '@aovpn/bytes';
 import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/supervisor';
-import { chooseDataPlane, type DataPlaneChoice } from './choose-data-plane.ts';
+import { chooseDataPlane, type DataPlaneChoice, type DataPlaneNeeds } from './choose-data-plane.ts';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './platform-port.ts';
 import type { Log } from './log.ts';
@@ -34,6 +34,8 @@ export interface AttemptContext {
   readonly device: string;
   /** Other tunnels are there. */
   readonly beside: boolean;
+  /** Another tunnel's packets are moved by the kernel. */
+  readonly besideKernel: boolean;
   readonly planes: WarmPlanes;
   /** `SO_MARK` of our outer packets. */
   readonly mark: number;
@@ -64,7 +66,11 @@ export function makeAttempt(
   const { passwords, sessions } = keepsakes;
   const userName = (): string => used.settings.userName ?? used.credentials.userName ?? '';
   const ticketKey = (): string => `${used.sessionKey} ${userName()}`;
-  const dataPlane = planeFor(first, platform, place.transport);
+  const dataPlane = planeFor(first, platform, {
+    transport: place.transport,
+    path: { family: place.address.family, mtu: platform.dataPlanes.pathMtu(place.address, settings.gatewayPort) },
+    besideKernel: context.besideKernel,
+  });
   log.info(`data plane: ${dataPlane.kind} (${dataPlane.why})`, name);
   return new Tunnel(
     {
@@ -142,10 +148,10 @@ export function isReady(candidate: Candidate | undefined): candidate is Ready {
 export function planeFor(
   { compiled, settings }: Pick<Ready, 'compiled' | 'settings'>,
   { dataPlanes }: Pick<Platform, 'dataPlanes'>,
-  transport: Transport,
+  needs: Omit<DataPlaneNeeds, 'proposals'>,
 ): DataPlaneChoice {
-  const needs = { proposals: compiled.config.childProposals, transport };
-  return chooseDataPlane(settings.dataPlane, needs, () => dataPlanes.kernelSupport());
+  const proposals = compiled.config.childProposals;
+  return chooseDataPlane(settings.dataPlane, { ...needs, proposals }, () => dataPlanes.kernelSupport());
 }
 
 export function planeOptions(

@@ -50,7 +50,8 @@ export class Tunnels {
     const { platform, candidates, profiles } = this.#options;
     this.#planes.keep(names, begun, (name) => {
       const candidate = candidates.get(name);
-      if (!isReady(candidate) || planeFor(candidate, platform, 'udp').kind !== 'userspace') return undefined;
+      const needs = { transport: 'udp', besideKernel: this.#isBesideKernel(name) } as const;
+      if (!isReady(candidate) || planeFor(candidate, platform, needs).kind !== 'userspace') return undefined;
       return planeOptions(candidate.settings, { device: deviceNameOf(name, profiles()), mark: outerMark });
     });
   }
@@ -109,6 +110,7 @@ export class Tunnels {
       revocation: this.#revocation,
       device: deviceNameOf(name, profiles()),
       beside: [...this.#tunnels.keys()].some((other) => other !== name),
+      besideKernel: this.#isBesideKernel(name),
       planes: this.#planes,
       mark: outerMark,
     };
@@ -161,6 +163,10 @@ export class Tunnels {
         log.warn(`keys are no longer handed to process ${peer.pid}`);
       };
     };
+  }
+
+  #isBesideKernel(name: string): boolean {
+    return [...this.#tunnels].some(([other, { tunnel }]) => other !== name && tunnel.dataPlane.kind === 'kernel');
   }
 
   #of({ name, attempt }: { readonly name: string; readonly attempt: number }): Tunnel | undefined {

@@ -87,7 +87,7 @@ export type DataPlaneEvent =
   | { readonly kind: 'fatal'; readonly code: string; readonly what: string };
 
 export interface DataPlaneOptions {
-  /** Name of the TUN or xfrm device, at most 15 characters. */
+  /** Name of the TUN, xfrm or VTI device, at most 15 characters. */
   readonly device: string;
   /** Inner MTU in octets, 1280 or more. */
   readonly mtu: number;
@@ -108,7 +108,7 @@ export interface DataPlane {
   /**
    * Opens the outer flow to the gateway. Called again it moves the flow to the local address that the kernel picks now; while that is the
    * address it has, the local port stays, and a TCP connection that is alive stays. SAs stay in any case, also when the transport changes.
-   * A plane that cannot do TCP rejects.
+   * A plane that cannot do TCP, or cannot follow to the other family, rejects, and stays where it was.
    */
   connect(remote: IpAddress, remotePort: number, transport?: Transport): Promise<OuterPath>;
   /** Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. */

@@ -72,6 +72,7 @@ export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOption
 export { createRevocationChecker, type RevocationChecker, type RevocationPolicy } from './trust/revocation.ts';
 export { openKernelDataPlane } from './data-plane/kernel-data-plane.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
+export { readPathMtu } from './data-plane/outer-socket.ts';
 export { readKernelPlaneSupport, type KernelPlaneSupport } from './xfrm/kernel-plane-support.ts';
 export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
 export { createTlsSessionCache, type TlsSessionCache } from './tls/session-cache.ts';

@@ -6,6 +6,7 @@ import { canary, network } from '../../../lab/network.ts';
 import { patience } from '../../../lab/patience.ts';
 import type { WirePacket } from '../../../lab/pcap.ts';
 import type { Product } from '../../../lab/product.ts';
+import type { Stage } from '../../../lab/stage.ts';
 import type { World } from '../../../lab/world.ts';
 
 /** SPIs of a host's SAs, as its kernel lists them, in one line. */
@@ -19,8 +20,10 @@ export async function kernelSpis(host: Host): Promise<string> {
 
 /** All of the kernel's IPsec on a host, devices included; empty: nothing. */
 export async function ipsecLeft(host: Host): Promise<string> {
-  const script = 'ip xfrm state; ip xfrm policy; ip -o link show type xfrm';
-  return (await host.exec(['sh', '-c', script])).trim();
+  // The kernel has a VTI device of its own for each family, once it has had any.
+  const devices = ['xfrm', 'vti', 'vti6'].map((kind) => `ip -o link show type ${kind}`).join('; ');
+  const script = `ip xfrm state; ip xfrm policy; (${devices}) | grep -vE ': ip6?_vti0'`;
+  return (await host.exec(['sh', '-c', `${script} || true`])).trim();
 }
 
 /** Waits until a host has no SA, policy or device of the kernel's IPsec any more. */
@@ -59,13 +62,21 @@ export async function echoes(world: World, action: () => Promise<void>): Promise
   }
 }
 
+/** Both families go through the tunnel. */
+export async function intranet({ world, product }: Pick<Stage, 'world' | 'product'>): Promise<void> {
+  for (const address of [network.corp.web4, `[${network.corp.web6}]`])
+    await withKernelState(world.client, product, async () => {
+      assert.match((await world.application.fetch(`http://${address}/`)).body, new RegExp(canary));
+    });
+}
+
 /** A failure comes with what the kernel has (without keys) and what the daemon said last. */
-export async function withKernelState(host: Host, product: Product, action: () => Promise<void>): Promise<void> {
+async function withKernelState(host: Host, product: Product, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
     const script =
-      'ip -s xfrm state; ip xfrm policy; grep -v "[^0-9]0$" /proc/net/xfrm_stat; ip route get 10.20.0.80; ip -s link show type xfrm; ip addr';
+      'ip -s xfrm state; ip xfrm policy; grep -v "[^0-9]0$" /proc/net/xfrm_stat; ip route get 10.20.0.80; ip -s -d link; ip addr';
     const seen = (await host.run(['sh', '-c', script])).stdout
       .replaceAll(/0x[0-9a-f]{24,}/g, '…')
       .replaceAll(/(?: [0-9a-f]{8}){3,} ?\n/g, '');

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { canary, network } from '../../../lab/network.ts';
+import { network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { installed } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
-import { assertOnlyTunnel, changes, echoes, ipsecLeft, kernelSpis, nothingLeft, withKernelState } from './kernel-tunnel.ts';
+import { assertOnlyTunnel, changes, echoes, intranet, ipsecLeft, kernelSpis, nothingLeft } from './kernel-tunnel.ts';
 
 const name = 'kernel';
 
@@ -16,13 +16,6 @@ suite('strongSwan', { concurrency: 1 }, () => {
     stage = await Stage.set();
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
-
-  const intranet = async (): Promise<void> => {
-    for (const address of [network.corp.web4, `[${network.corp.web6}]`])
-      await withKernelState(stage.world.client, stage.product, async () => {
-        assert.match((await stage.world.application.fetch(`http://${address}/`)).body, new RegExp(canary));
-      });
-  };
 
   for (const outside of ['v4', 'v6'] as const) {
     test(`certificate, ${outside} outside, IPv4 and IPv6 inside, ESN, kernel data plane`, async () => {
@@ -34,7 +27,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
         const connection = await product.waitForState(name, 'up');
         assert.equal(connection.dataPlane?.kind, 'kernel', connection.dataPlane?.why);
         assert.equal(connection.crypto?.child, 'AES-GCM-16-256 / ESN');
-        await intranet();
+        await intranet(stage);
         assert.equal((await world.application.fetch(`http://${network.corp.web4}/bytes/300000`)).octets, 300_000);
         assertOnlyTunnel(await capture.stop());
         const { traffic } = (await product.connection(name))!;
@@ -58,7 +51,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
       try {
         const { crypto, dataPlane } = await product.waitForState(name, 'up');
         assert.deepEqual([crypto?.child, dataPlane?.kind], [child, 'kernel']);
-        await intranet();
+        await intranet(stage);
       } finally {
         await stage.strike(name);
       }
@@ -73,13 +66,30 @@ suite('strongSwan', { concurrency: 1 }, () => {
     try {
       const { crypto, dataPlane } = await product.waitForState(name, 'up');
       assert.deepEqual([crypto?.child, dataPlane?.kind], ['AES-GCM-16-128 / ESN', 'userspace']);
-      await intranet();
+      await intranet(stage);
       await world.gateway.rekey('child');
       await sleep(1000);
-      await intranet();
+      await intranet(stage);
     } finally {
       await stage.strike(name);
       await product.settings('');
+    }
+  });
+
+  test('a way too narrow for IPv6 in the kernel’s ESP: the userspace plane, which cuts outside', async () => {
+    const { world, product } = stage;
+    const { device, home } = network.client;
+    const route = `route replace default via ${home.router4} dev ${device}`;
+    await world.client.ip(`${route} mtu 1300`);
+    await product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
+    try {
+      const { dataPlane } = await product.waitForState(name, 'up');
+      assert.equal(dataPlane?.kind, 'userspace', dataPlane?.why);
+      assert.match(dataPlane.why, /the way to the gateway carries 1300 octets/);
+      await intranet(stage);
+    } finally {
+      await world.client.ip(route);
+      await stage.strike(name);
     }
   });
 
@@ -89,7 +99,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
     await product.put(name, mschapv2Profile(), stage.user());
     try {
       assert.equal((await product.waitForState(name, 'up')).dataPlane?.kind, 'kernel');
-      await intranet();
+      await intranet(stage);
     } finally {
       await stage.strike(name);
       await world.gateway.configure({ authentication: ['pubkey'] });
@@ -139,7 +149,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
       for (const to of ['away', 'home'] as const) {
         await world.moveClient(to);
         await changes('gateway’s view', '', async () => ((await world.gateway.sas()).includes(network.client[to].v4) ? to : ''));
-        await intranet();
+        await intranet(stage);
       }
       const report = await flow.stop(2000);
       assert.ok(report.received > report.sent / 2, JSON.stringify(report));
@@ -152,14 +162,14 @@ suite('strongSwan', { concurrency: 1 }, () => {
       await world.client.exec(['ip', 'xfrm', 'policy', 'flush']);
       await changes('policies', '', policies);
       await world.application.fetchUntil(`http://${network.corp.web4}/`);
-      await intranet();
+      await intranet(stage);
       const before = await kernelSpis(world.client);
       await world.client.exec(['ip', 'xfrm', 'state', 'flush']);
       await changes('SPIs', before, async () => {
         const now = await kernelSpis(world.client);
         return now === '' ? before : now;
       });
-      await intranet();
+      await intranet(stage);
     });
   });
 
@@ -178,7 +188,7 @@ suite('strongSwan', { concurrency: 1 }, () => {
     await nothingLeft(world.client);
     await product.start();
     await product.waitForState(name, 'up');
-    await intranet();
+    await intranet(stage);
     await product.remove(name);
   });
 });

@@ -1,62 +1,53 @@
-import { concat, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
+import { wipe, type IpAddress } from '@aovpn/bytes';
 import {
-  classifyDatagram,
   innerMtu,
   natKeepalive,
-  nonEspMarkerLength,
   type ChildSaInstall,
   type DataPlane,
   type DataPlaneEvent,
   type DataPlaneOptions,
   type DataPlaneStats,
-  type EspTransform,
   type EspSa,
-  type OpenDataPlane,
   type OuterPath,
   type Transport,
 } from '@aovpn/esp';
-import { deleteLinkRequest } from '../network/kernel-network.ts';
-import { openRouteSocket, type RouteRequest, type RouteSocket } from '../network/route-socket.ts';
-import {
-  closeDescriptor,
-  constant,
-  decodeSocketAddress,
-  encodeSocketAddress,
-  libc,
-  openFile,
-  socketAddressCapacity,
-  SysError,
-  watchReadable,
-  type Watch,
-} from '../sys/index.ts';
-import { admitRequests, guardRequests, readTurnedAway } from '../xfrm/device-guard.ts';
-import { newDeviceRequest, readRefusals, setJoinedPackets, withoutLinkLocal, type DeviceRefusals } from '../xfrm/xfrm-device.ts';
+import { openRouteSocket, type RouteSocket } from '../network/route-socket.ts';
+import { closeDescriptor, constant, openFile, SysError } from '../sys/index.ts';
+import type { TunnelTag } from '../xfrm/tunnel-tag.ts';
+import type { DeviceRefusals } from '../xfrm/xfrm-device.ts';
 import { watchXfrm, type XfrmWatch } from '../xfrm/watch-xfrm.ts';
-import { ourInterfaceIds } from '../xfrm/xfrm-number.ts';
+import { ourNumbers } from '../xfrm/xfrm-number.ts';
 import { openXfrmSocket, type XfrmSocket } from '../xfrm/xfrm-socket.ts';
 import { readXfrmStatistics, type XfrmStatistics } from '../xfrm/xfrm-statistic.ts';
 import { XfrmRefusal, XfrmTunnel } from '../xfrm/xfrm-tunnel.ts';
 import { checkChild, spiText } from './check-child.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 import { dataPlaneErrors } from './errors.ts';
-import { openIcmpErrorSocket, type IcmpErrorSocket } from './icmp-error-socket.ts';
-import { openOuterSocket, probeRoute, type OuterSocket } from './outer-socket.ts';
-import { checkDevice } from './tun-device.ts';
+import type { PathError } from './icmp-error-socket.ts';
+import { KernelDevice } from './kernel-device.ts';
+import { KernelFlow } from './kernel-flow.ts';
+import { probeRoute } from './outer-socket.ts';
 
-/** A replaced socket is listened to for so long: what was on the way to it still arrives. */
-const retireMs = 3000;
 const troubleInterval = 1000;
 const noRefusals: DeviceRefusals = { noState: 0, tooBig: 0 };
 
 const openPlanes = new Set<KernelDataPlane>();
 let watchingExit = false;
 
-/** Opens a data plane whose packets never leave the kernel. */
-export const openKernelDataPlane: OpenDataPlane = (options, onEvent) =>
-  new Promise((resolve) => resolve(new KernelDataPlane(options, onEvent)));
+/**
+ * Opens a data plane whose packets never leave the kernel.
+ * @param by what ties packets, policies and SAs to the tunnel: an XFRM interface, or on kernels without it a mark
+ */
+export function openKernelDataPlane(
+  options: DataPlaneOptions,
+  onEvent: (event: DataPlaneEvent) => void,
+  by: TunnelTag['by'] = 'interface',
+): Promise<DataPlane> {
+  return new Promise((resolve) => resolve(new KernelDataPlane(options, onEvent, by)));
+}
 
 /**
- * ESP in UDP by the kernel's IPsec (XFRM) behind an XFRM interface. This process reads IKE from the socket, out of which the kernel takes ESP by
+ * ESP in UDP by the kernel's IPsec (XFRM) behind a device of its own. This process reads IKE from the socket, out of which the kernel takes ESP by
  * itself, sends keepalives, and hears of expiring SAs.
  */
 class KernelDataPlane implements DataPlane {
@@ -65,25 +56,17 @@ class KernelDataPlane implements DataPlane {
   readonly #xfrm: XfrmSocket;
   readonly #routes: RouteSocket;
   readonly #tunnel: XfrmTunnel;
-  readonly #interfaceId: number;
+  readonly #device: KernelDevice;
+  readonly #flow: KernelFlow;
   readonly #watch: XfrmWatch;
   readonly #statisticsFd: number;
   readonly #atFirst: XfrmStatistics;
-  readonly #retiring = new Map<number, { readonly watch: Watch; readonly timer: NodeJS.Timeout }>();
   readonly #told = new Set<number>();
-  #device: number | undefined;
-  #path: OuterPath | undefined;
   #pathMtu = 0;
-  #socket: OuterSocket | undefined;
-  #socketWatch: Watch | undefined;
-  #errors: IcmpErrorSocket | undefined;
-  #remoteName: Uint8Array = new Uint8Array();
   #keepalive: NodeJS.Timeout | undefined;
-  #sentAt = 0;
   #packetsSent = 0;
   #packetsReceived = 0;
   #lastInboundAt: number | undefined;
-  #malformed = 0;
   #noSa = 0;
   #outsidePolicy = 0;
   #refusals: DeviceRefusals = noRefusals;
@@ -92,7 +75,7 @@ class KernelDataPlane implements DataPlane {
   #failed = false;
 
   /** @throws {HostError} AOV-HOST-215 */
-  constructor(options: DataPlaneOptions, onEvent: (event: DataPlaneEvent) => void) {
+  constructor(options: DataPlaneOptions, onEvent: (event: DataPlaneEvent) => void, by: TunnelTag['by']) {
     this.#options = options;
     this.#onEvent = onEvent;
     const opened: { close(): void }[] = [];
@@ -101,16 +84,19 @@ class KernelDataPlane implements DataPlane {
       opened.push(this.#xfrm);
       this.#routes = openRouteSocket();
       opened.push(this.#routes);
-      this.#interfaceId = nextInterfaceId();
-      this.#tunnel = new XfrmTunnel(this.#xfrm, this.#interfaceId, options.mark, options.copyDscp);
+      const tag = nextTag(by);
+      this.#tunnel = new XfrmTunnel(this.#xfrm, tag, options.mark, options.copyDscp);
+      this.#device = new KernelDevice(this.#routes, options, tag);
+      this.#flow = new KernelFlow(options.mark, {
+        ike: (datagram, from, fromPort) => this.#tell({ kind: 'ike', datagram, from, fromPort, at: performance.now() }),
+        pathError: (error) => this.#pathError(error),
+      });
       this.#watch = watchXfrm(this.#tunnel, {
         expired: (spiIn, why) => this.#askForRekey(spiIn, why),
         lost: (spiIn) => this.#askForRekey(spiIn, 'sequence'),
         policiesGone: () => this.#restorePolicies(),
         deviceGone: (index) => {
-          if (index !== this.#device) return;
-          this.#device = undefined;
-          this.#fail('deviceGone', `device ${options.device} was removed`);
+          if (this.#device.isGone(index)) this.#fail('deviceGone', `device ${options.device} was removed`);
         },
       });
     } catch (error) {
@@ -130,57 +116,25 @@ class KernelDataPlane implements DataPlane {
   connect(remote: IpAddress, remotePort: number, transport: Transport = 'udp'): Promise<OuterPath> {
     return this.#now(() => {
       if (transport === 'tcp') throw dataPlaneError('tcpFailed', 'the kernel’s ESP cannot go over TCP');
-      const { mark } = this.#options;
-      const route = probeRoute(remote, remotePort, mark);
-      const old = this.#socket;
-      const stays = old && sameAddress(old.local, route.local);
-      const socket = stays ? old : openOuterSocket(route, mark, false);
-      if (!stays) {
-        const encapsulates = takeEspOut(socket.fd, true);
-        if (encapsulates !== undefined) {
-          closeDescriptor(socket.fd);
-          throw dataPlaneError('socketFailed', `setsockopt UDP_ENCAP: ${encapsulates}`);
-        }
-        const watch = this.#socketWatch;
-        if (old && watch) this.#retire(old.fd, watch);
-        this.#socket = socket;
-        this.#socketWatch = this.#listen(socket.fd);
-      }
-      this.#remoteName = encodeSocketAddress(remote, remotePort);
-      const path = { local: socket.local, localPort: socket.localPort, remote, remotePort };
-      this.#path = path;
+      const route = probeRoute(remote, remotePort, this.#options.mark);
+      this.#device.checkFamily(remote.family);
+      const path = this.#flow.connect(route, remote, remotePort);
       this.#pathMtu = route.pathMtu;
       this.#move(path);
       this.#fitPath();
-      this.#watchErrors(path);
+      this.#flow.watchErrors();
       this.#armKeepalive();
       return path;
     });
   }
 
   sendIke(datagram: Uint8Array): void {
-    if (this.#closed || !this.#socket) return;
-    const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);
-    // The first try may only tell of an ICMP error for something sent earlier.
-    if (this.#sendTo(octets) < 0) this.#sendTo(octets);
+    if (!this.#closed) this.#flow.sendIke(datagram);
   }
 
   openDevice(): Promise<void> {
     return this.#now(() => {
-      if (this.#device !== undefined) return;
-      const { device, mtu } = this.#options;
-      checkDevice(device, mtu);
-      const [answer] = this.#routes.request([newDeviceRequest(device, mtu, this.#interfaceId)]);
-      if (!answer!.ok) {
-        if (answer!.code === 'EPERM') throw dataPlaneError('notPermitted', `making network device ${device}: ${answer!.said}`);
-        throw dataPlaneError('deviceFailed', `making network device ${device}: ${answer!.said}`);
-      }
-      // Asked in the namespace in which the device was made.
-      const index = libc.interfaceIndex(device);
-      this.#device = index;
-      // A kernel without IPv6 refuses, and has nothing to leave out.
-      this.#routes.request([withoutLinkLocal(index)]);
-      this.#mustRoute('guarding the device', guardRequests(index));
+      this.#device.open();
       this.#fitPath();
     });
   }
@@ -188,12 +142,7 @@ class KernelDataPlane implements DataPlane {
   setInnerAddresses(addresses: readonly IpAddress[]): Promise<void> {
     return this.#now(() => {
       this.#tunnel.setAddresses(addresses);
-      // Removing what was admitted before fails the first time.
-      if (this.#device !== undefined) {
-        const [, , ...admit] = this.#routes.request(admitRequests(this.#device, addresses));
-        const refused = admit.find((answer) => !answer.ok);
-        if (refused && !refused.ok) throw dataPlaneError('kernelRefused', `admitting inner addresses: ${refused.said}`);
-      }
+      this.#device.admit(addresses);
     });
   }
 
@@ -203,7 +152,7 @@ class KernelDataPlane implements DataPlane {
     return this.#now(() => {
       try {
         const transform = checkChild(child, inbound, outbound, (spi) => this.#tunnel.has(spi));
-        if (!this.#path) throw dataPlaneError('closed', 'the data plane is not connected yet');
+        if (!this.#flow.path) throw dataPlaneError('closed', 'the data plane is not connected yet');
         this.#tunnel.install({ spiIn: inbound.spi, spiOut: outbound.spi, transform, esn: child.esn }, inbound, outbound);
         if (child.sendNow) this.#use(inbound.spi);
       } catch (error) {
@@ -255,7 +204,7 @@ class KernelDataPlane implements DataPlane {
       dropped: {
         replay: sum('replayed'),
         authentication,
-        malformed: this.#malformed + Math.max(0, drops.protocol - this.#atFirst.protocol - authentication),
+        malformed: this.#flow.malformed + Math.max(0, drops.protocol - this.#atFirst.protocol - authentication),
         unknownSpi: drops.noState - this.#atFirst.noState,
         policy: this.#outsidePolicy + this.#turnedAway() + drops.noPolicy - this.#atFirst.noPolicy,
         noSa: this.#noSa,
@@ -277,20 +226,13 @@ class KernelDataPlane implements DataPlane {
     openPlanes.delete(this);
     clearTimeout(this.#keepalive);
     this.#watch.close();
-    this.#errors?.close();
-    this.#socketWatch?.close();
-    for (const [fd, { watch, timer }] of this.#retiring) {
-      clearTimeout(timer);
-      watch.close();
-      closeDescriptor(fd);
-    }
     try {
       this.#tunnel.clear();
-      if (this.#device !== undefined) this.#routes.request([deleteLinkRequest(this.#device)]);
+      this.#device.remove();
     } catch {
-      // What is left is found by its interface id at the next start.
+      // What is left is found by its tag at the next start.
     }
-    if (this.#socket) closeDescriptor(this.#socket.fd);
+    this.#flow.close();
     closeDescriptor(this.#statisticsFd);
     this.#xfrm.close();
     this.#routes.close();
@@ -311,6 +253,7 @@ class KernelDataPlane implements DataPlane {
   /** Half moved is worse than gone: the tunnel is made anew then. */
   #move(path: OuterPath): void {
     try {
+      this.#device.follow(path.local);
       this.#tunnel.move(path);
     } catch (error) {
       this.#fail('kernelRefused', error instanceof Error ? error.message : String(error));
@@ -324,34 +267,31 @@ class KernelDataPlane implements DataPlane {
     this.#fitPath();
   }
 
-  /** ICMP says that the path carries less; the kernel has taken note of it for its routes already. */
-  #narrow(mtu: number): void {
-    if (mtu >= this.#pathMtu) return;
-    this.#pathMtu = mtu;
-    this.#fitPath();
+  #pathError({ code, mtu }: PathError): void {
+    if (this.#closed) return;
+    if (mtu !== undefined) {
+      // The kernel has taken note of it for its routes already.
+      if (mtu >= this.#pathMtu) return;
+      this.#pathMtu = mtu;
+      return this.#fitPath();
+    }
+    const now = performance.now();
+    if (now - this.#lastTroubleAt < troubleInterval) return;
+    this.#lastTroubleAt = now;
+    this.#tell({ kind: 'path-error', code });
   }
 
-  #carries(transform: EspTransform): number {
-    return innerMtu(this.#pathMtu, this.#path!.local.family, transform);
-  }
-
-  /** Where the path carries less than the device promises, packets come to the kernel's IPsec one at a time. */
   #fitPath(): void {
-    const { device, mtu } = this.#options;
+    const { fd, path } = this.#flow;
     const transform = this.#tunnel.current?.transform;
-    if (this.#device === undefined || !this.#path || !this.#socket || !transform) return;
-    setJoinedPackets(this.#socket.fd, device, this.#carries(transform) >= mtu);
-  }
-
-  #mustRoute(what: string, requests: readonly RouteRequest[]): void {
-    for (const answer of this.#routes.request(requests))
-      if (!answer.ok) throw dataPlaneError('kernelRefused', `${what}: ${answer.said}`);
+    if (fd === undefined || !path || !transform) return;
+    this.#device.fit(fd, innerMtu(this.#pathMtu, path.local.family, transform));
   }
 
   /** The device counts what it cannot send in one number: while no SA sends it is for want of one, else for the packet's address. */
   #countRefusals(): void {
-    if (this.#device === undefined || this.#closed || this.#failed) return;
-    const seen = readRefusals(this.#routes, this.#device);
+    if (this.#closed || this.#failed) return;
+    const seen = this.#device.refusals();
     if (!seen) return;
     const more = seen.noState - this.#refusals.noState;
     if (this.#tunnel.current) this.#outsidePolicy += more;
@@ -360,75 +300,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   #turnedAway(): number {
-    return this.#device === undefined || this.#closed || this.#failed ? 0 : readTurnedAway(this.#routes, this.#device);
-  }
-
-  #listen(fd: number): Watch {
-    const buffer = new Uint8Array(65536);
-    const name = new Uint8Array(socketAddressCapacity);
-    const nameLength = new Uint32Array(1);
-    return watchReadable(fd, () => {
-      for (let i = 0; i < 64 && !this.#closed; i++) {
-        nameLength[0] = name.length;
-        const at = [libc.addressOf(buffer), libc.addressOf(name), libc.addressOf(nameLength)] as const;
-        const length = libc.recvfrom(fd, at[0], buffer.length, constant.MSG_DONTWAIT, at[1], at[2]);
-        if (length < 0) return;
-        const kind = classifyDatagram(buffer, 0, length);
-        if (kind === 'esp' && this.#retiring.has(fd)) {
-          this.#passOn(buffer, length);
-          continue;
-        }
-        // What looks like ESP comes this way only when it is too short to be it.
-        if (kind === 'malformed' || kind === 'esp') this.#malformed++;
-        if (kind !== 'ike') continue;
-        const from = decodeSocketAddress(name);
-        const datagram = buffer.slice(nonEspMarkerLength, length);
-        if (from) this.#tell({ kind: 'ike', datagram, from: from.address, fromPort: from.port, at: performance.now() });
-      }
-    });
-  }
-
-  /** What is under way to it comes to us from now on, and waits in its buffer while the SAs move. */
-  #retire(fd: number, watch: Watch): void {
-    takeEspOut(fd, false);
-    const timer = setTimeout(() => {
-      this.#retiring.delete(fd);
-      watch.close();
-      closeDescriptor(fd);
-    }, retireMs);
-    timer.unref();
-    this.#retiring.set(fd, { watch, timer });
-  }
-
-  /** ESP that was under way to an earlier address of ours goes to the SAs where they are now: one replay window for both. */
-  #passOn(octets: Uint8Array, length: number): void {
-    if (!this.#socket || !this.#path) return;
-    const own = encodeSocketAddress(this.#path.local, this.#path.localPort);
-    const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;
-    libc.sendto(this.#socket.fd, libc.addressOf(octets), length, flags, libc.addressOf(own), own.length);
-  }
-
-  #watchErrors({ local, localPort, remotePort }: OuterPath): void {
-    this.#errors?.close();
-    try {
-      this.#errors = openIcmpErrorSocket({ family: local.family, localPort, remotePort }, ({ code, mtu }) => {
-        if (mtu !== undefined) return this.#narrow(mtu);
-        const now = performance.now();
-        if (now - this.#lastTroubleAt < troubleInterval) return;
-        this.#lastTroubleAt = now;
-        this.#tell({ kind: 'path-error', code });
-      });
-    } catch {
-      // Without CAP_NET_RAW there are no hints, and a dead path is found by liveness checks alone.
-      this.#errors = undefined;
-    }
-  }
-
-  #sendTo(octets: Uint8Array): number {
-    const name = this.#remoteName;
-    const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;
-    this.#sentAt = performance.now();
-    return libc.sendto(this.#socket!.fd, libc.addressOf(octets), octets.length, flags, libc.addressOf(name), name.length);
+    return this.#closed || this.#failed ? 0 : this.#device.turnedAway();
   }
 
   /** RFC 3948 §4: a keepalive when nothing else was sent for that long. */
@@ -440,7 +312,8 @@ class KernelDataPlane implements DataPlane {
       if (this.#closed || this.#failed) return;
       const { gone } = this.#tunnel;
       const sent = this.#tunnel.pairs.reduce((total, pair) => total + this.#tunnel.counters(pair).packetsOut, gone.packetsOut);
-      if (sent === this.#packetsSent && performance.now() - this.#sentAt >= period - 1) this.#sendTo(Uint8Array.of(natKeepalive));
+      if (sent === this.#packetsSent && performance.now() - this.#flow.sentAt >= period - 1)
+        this.#flow.send(Uint8Array.of(natKeepalive));
       this.#packetsSent = sent;
       this.#armKeepalive();
     }, period);
@@ -472,20 +345,13 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
-let lastInterfaceId = 0;
+let lastNumber = 0;
 
 /** Of no other plane of this process. Those that a killed one left are cleared away before the first. */
-function nextInterfaceId(): number {
-  const { first, last } = ourInterfaceIds;
-  lastInterfaceId = lastInterfaceId >= last - first ? 1 : lastInterfaceId + 1;
-  return first + lastInterfaceId - 1;
-}
-
-/** Whether the kernel takes ESP out of a socket. Undefined when done, else the errno's name. */
-function takeEspOut(fd: number, does: boolean): string | undefined {
-  const value = new Int32Array([does ? constant.UDP_ENCAP_ESPINUDP : 0]);
-  const set = libc.setsockopt(fd, constant.SOL_UDP, constant.UDP_ENCAP, libc.addressOf(value), 4);
-  return set < 0 ? new SysError('', -set).code : undefined;
+function nextTag(by: TunnelTag['by']): TunnelTag {
+  const { first, last } = ourNumbers;
+  lastNumber = lastNumber >= last - first ? 1 : lastNumber + 1;
+  return { by, id: first + lastNumber - 1 };
 }
 
 function takeOver(sa: EspSa): EspSa {

@@ -95,3 +95,12 @@ export function probeRoute(remote: IpAddress, remotePort: number, mark: number):
     closeDescriptor(fd);
   }
 }
+
+/** Octets of an IP packet that the way to a gateway carries, as far as the kernel knows now; undefined where there is none. */
+export function readPathMtu(remote: IpAddress, remotePort: number, mark: number): number | undefined {
+  try {
+    return probeRoute(remote, remotePort, mark).pathMtu;
+  } catch {
+    return undefined;
+  }
+}

@@ -244,9 +244,12 @@ export function removeKernelRouteRequest(route: KernelRoute): RouteRequest {
   return { type: nl.RTM_DELROUTE, flags: 0, fixed, attributes };
 }
 
+/** What our data planes make. */
+const deviceKinds: ReadonlySet<string> = new Set(['tun', 'xfrm', 'vti', 'vti6']);
+
 /** Whether a link is one of ours by name and kind; a network card that somebody named like this is not. */
 export function isOurs({ name, kind }: Link): boolean {
-  return name.startsWith(devicePrefix) && (kind === 'tun' || kind === 'xfrm');
+  return name.startsWith(devicePrefix) && deviceKinds.has(kind ?? '');
 }
 
 function decodeLink({ type, body }: NetlinkMessage): Link | undefined {

@@ -1,13 +1,22 @@
-import { parseAddress, wipe } from '@aovpn/bytes';
+import { parseAddress, wipe, type IpAddress, type IpFamily } from '@aovpn/bytes';
 import { espSuites, espTransform, type EspSuite } from '@aovpn/esp';
-import { openRouteSocket } from '../network/route-socket.ts';
+import { deleteLinkRequest } from '../network/kernel-network.ts';
+import { openRouteSocket, type RouteRequest, type RouteSocket } from '../network/route-socket.ts';
 import { check, closeDescriptor, constant, libc, openFile, openUdpSocket, setOption } from '../sys/index.ts';
 import { guardRequests } from './device-guard.ts';
 import { algorithmAttributes } from './xfrm-algorithm.ts';
 import { newDeviceRequest } from './xfrm-device.ts';
-import { newState, putPolicy, replayState } from './xfrm-message.ts';
-import { ourInterfaceIds } from './xfrm-number.ts';
+import { newState, putPolicy, replayState, type NewState } from './xfrm-message.ts';
+import type { TunnelTag } from './tunnel-tag.ts';
+import { newVtiRequest } from './vti-device.ts';
+import { ourNumbers } from './xfrm-number.ts';
 import { openXfrmSocket } from './xfrm-socket.ts';
+
+const deviceName = 'aovtry0';
+const ends = {
+  4: { source: parseAddress('192.0.2.1')!, destination: parseAddress('192.0.2.2')! },
+  6: { source: parseAddress('2001:db8::1')!, destination: parseAddress('2001:db8::2')! },
+} as const;
 
 /** Whether this kernel can be the data plane, found out by doing all of it once. */
 export interface KernelPlaneSupport {
@@ -16,6 +25,10 @@ export interface KernelPlaneSupport {
   readonly why: string;
   /** ESP suites that the kernel has; all of ours as a rule. */
   readonly suites: readonly EspSuite[];
+  /** What ties packets to a tunnel: an XFRM interface where the kernel has one, else a mark. */
+  readonly by: TunnelTag['by'];
+  /** Families outside: ESP in UDP over IPv6 is of Linux 5.8. */
+  readonly families: readonly IpFamily[];
 }
 
 /**
@@ -31,7 +44,13 @@ export function readKernelPlaneSupport(): KernelPlaneSupport {
     away = true;
     return tryHere();
   } catch (error) {
-    return { works: false, why: error instanceof Error ? error.message : String(error), suites: [] };
+    return {
+      works: false,
+      why: error instanceof Error ? error.message : String(error),
+      suites: [],
+      by: 'interface',
+      families: [],
+    };
   } finally {
     // Nothing else of this thread runs meanwhile. Were there no way back, nothing of ours would work any more: then the process must end.
     if (away) check('setns', libc.setns(home, constant.CLONE_NEWNET));
@@ -40,15 +59,20 @@ export function readKernelPlaneSupport(): KernelPlaneSupport {
 }
 
 function tryHere(): KernelPlaneSupport {
-  const name = 'aovtry0';
-  const id = ourInterfaceIds.last;
+  const id = ourNumbers.last;
   const routes = openRouteSocket();
+  let by: TunnelTag['by'] = 'interface';
   try {
-    must('making an XFRM interface', routes.request([newDeviceRequest(name, 1400, id)]));
-    must('guarding a device', routes.request(guardRequests(libc.interfaceIndex(name))));
+    const [answer] = routes.request([newDeviceRequest(deviceName, 1400, id)]);
+    if (!answer!.ok) {
+      by = 'mark';
+      tryVti(routes, id, answer!.said);
+    }
+    must('guarding a device', routes.request(guardRequests(libc.interfaceIndex(deviceName))));
   } finally {
     routes.close();
   }
+  const tag = { by, id };
   const fd = openUdpSocket(4);
   try {
     setOption(fd, constant.SOL_UDP, constant.UDP_ENCAP, constant.UDP_ENCAP_ESPINUDP);
@@ -57,15 +81,9 @@ function tryHere(): KernelPlaneSupport {
   }
   const xfrm = openXfrmSocket();
   try {
-    const ends = {
-      source: parseAddress('192.0.2.1')!,
-      sourcePort: 4500,
-      destination: parseAddress('192.0.2.2')!,
-      destinationPort: 4500,
-    };
     let spi = 0x1000;
     let lastNo = '';
-    const suites = espSuites.filter((suite) => {
+    const takes = (suite: EspSuite, ends: Pick<NewState, 'source' | 'destination'>): boolean => {
       const transform = espTransform(suite)!;
       const keys = {
         // Not of one octet: 3DES wants keys that differ.
@@ -74,24 +92,47 @@ function tryHere(): KernelPlaneSupport {
       };
       const algorithms = algorithmAttributes(transform, keys);
       const limits = { softBytes: undefined, softPackets: undefined };
-      const common = { interfaceId: id, mark: 1, copyDscp: false, esn: true, replay: replayState(), ...limits };
-      const [problem] = xfrm.request([newState({ ...ends, ...common, spi: ++spi, algorithms })]);
+      const ports = { sourcePort: 4500, destinationPort: 4500 };
+      const common = { tag, mark: 1, copyDscp: false, esn: true, replay: replayState(), ...limits };
+      const [problem] = xfrm.request([newState({ ...ends, ...ports, ...common, spi: ++spi, algorithms })]);
       wipe(...algorithms.map(([, octets]) => octets));
       if (problem !== undefined) lastNo = `${transform.name}: ${problem}`;
       return problem === undefined;
-    });
+    };
+    const suites = espSuites.filter((suite) => takes(suite, ends[4]));
     if (suites.length === 0) throw new Error(`the kernel takes no ESP SA (${lastNo})`);
     const inner = parseAddress('10.0.0.1')!;
-    const [refused] = xfrm.request([putPolicy({ direction: 'in', family: 4, inner, interfaceId: id })]);
+    const [refused] = xfrm.request([putPolicy({ direction: 'in', family: 4, inner, tag })]);
     if (refused !== undefined) throw new Error(`the kernel takes no IPsec policy (${refused})`);
     const missing = espSuites.length - suites.length;
-    return {
-      works: true,
-      why: `the kernel has ESP, XFRM interfaces and ESP in UDP${missing === 0 ? '' : `, without ${missing} of ${espSuites.length} suites (${lastNo})`}`,
-      suites,
+    const without = missing === 0 ? '' : `, without ${missing} of ${espSuites.length} suites (${lastNo})`;
+    const found = {
+      interface: 'the kernel has ESP, XFRM interfaces and ESP in UDP',
+      mark: 'policies with marks: this kernel has ESP and ESP in UDP, but no XFRM interface',
     };
+    const families = ([4, 6] as const).filter((family) => takes(suites[0]!, ends[family]));
+    return { works: true, why: `${found[by]}${without}`, suites, by, families };
   } finally {
     xfrm.close();
+  }
+}
+
+/** Both kinds of VTI device: the family outside decides which one a tunnel gets. A kernel without IPv6 needs one only. */
+function tryVti(routes: RouteSocket, id: number, noInterface: string): void {
+  const make = (local: IpAddress): RouteRequest => newVtiRequest(deviceName, 1400, id, local);
+  for (const local of hasSix() ? [ends[6].source, ends[4].source] : [ends[4].source]) {
+    const [answer] = routes.request([make(local)]);
+    if (!answer!.ok) throw new Error(`making an XFRM interface: ${noInterface}; making a VTI device instead: ${answer!.said}`);
+    if (local.family === 6) routes.request([deleteLinkRequest(libc.interfaceIndex(deviceName))]);
+  }
+}
+
+function hasSix(): boolean {
+  try {
+    closeDescriptor(openUdpSocket(6));
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,7 +1,8 @@
 import { wipe } from '@aovpn/bytes';
 import { SysError } from '../sys/index.ts';
 import { algorithmsOf, decodePolicy, decodeState, deleteState } from './xfrm-message.ts';
-import { isOurInterfaceId, XFRM_MSG_GETPOLICY, XFRM_MSG_GETSA } from './xfrm-number.ts';
+import { isOurTag } from './tunnel-tag.ts';
+import { XFRM_MSG_GETPOLICY, XFRM_MSG_GETSA } from './xfrm-number.ts';
 import { openXfrmSocket, type XfrmSocket } from './xfrm-socket.ts';
 
 export interface XfrmCleanUpReport {
@@ -10,7 +11,7 @@ export interface XfrmCleanUpReport {
   readonly problems: readonly string[];
 }
 
-/** Removes SAs and policies of ours from the kernel, whoever left them: they are known by their interface id. */
+/** Removes SAs and policies of ours from the kernel, whoever left them: they are known by their interface id or mark. */
 export function cleanUpXfrm(): XfrmCleanUpReport {
   let socket: XfrmSocket;
   try {
@@ -24,7 +25,7 @@ export function cleanUpXfrm(): XfrmCleanUpReport {
     const policies = socket
       .dump(XFRM_MSG_GETPOLICY)
       .map(decodePolicy)
-      .filter((policy) => isOurInterfaceId(policy?.interfaceId));
+      .filter((policy) => isOurTag(policy?.tag));
     const states = socket
       .dump(XFRM_MSG_GETSA)
       .map((body) => {
@@ -32,7 +33,7 @@ export function cleanUpXfrm(): XfrmCleanUpReport {
         if (state) wipe(...algorithmsOf(state).map(([, octets]) => octets));
         return state;
       })
-      .filter((state) => isOurInterfaceId(state?.interfaceId));
+      .filter((state) => isOurTag(state?.tag));
     const answers = [
       ...socket.request(policies.map((policy) => policy!.remove)).map((code) => code && `IPsec policy: ${code}`),
       ...socket.request(states.map((state) => deleteState(state!))).map((code) => code && `IPsec SA: ${code}`),

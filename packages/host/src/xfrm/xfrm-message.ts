@@ -1,6 +1,7 @@
 import { addressFromBytes, type IpAddress, type IpFamily } from '@aovpn/bytes';
 import { constant, littleEndian } from '../sys/index.ts';
-import { decodeAttributes, readU32, u32, viewOf, type Attribute } from '../network/rtnetlink.ts';
+import { decodeAttributes, u32, viewOf, type Attribute } from '../network/rtnetlink.ts';
+import { readTag, stateTagAttributes, tagAttribute, type TunnelTag } from './tunnel-tag.ts';
 import * as nl from './xfrm-number.ts';
 
 /** Messages of the kernel's IPsec (<linux/xfrm.h>) as values: fixed parts by their offsets, attributes behind them. */
@@ -17,6 +18,7 @@ export interface XfrmRequest {
 export interface StateAddress {
   readonly destination: IpAddress;
   readonly spi: number;
+  readonly tag: TunnelTag | undefined;
 }
 
 /** Both ends of an SA and their UDP ports. */
@@ -29,7 +31,7 @@ export interface StateEnds {
 
 export interface NewState extends StateEnds {
   readonly spi: number;
-  readonly interfaceId: number;
+  readonly tag: TunnelTag;
   /** Of outer packets; 0 for none. Inbound states have none. */
   readonly mark: number;
   /** Whether outer packets show the DSCP of inner ones; ECN is the kernel's own affair. */
@@ -47,10 +49,7 @@ export interface NewState extends StateEnds {
 }
 
 /** What the kernel says of a state. */
-export interface KernelState {
-  readonly spi: number;
-  readonly destination: IpAddress;
-  readonly interfaceId: number | undefined;
+export interface KernelState extends StateAddress {
   readonly bytes: number;
   readonly packets: number;
   /** Seconds of the clock on the wall; 0 for never. */
@@ -90,7 +89,7 @@ export function sequencesOf(replay: Uint8Array | undefined): { readonly sent: nu
   return { sent: word(12) * 2 ** 32 + word(4), received: word(16) * 2 ** 32 + word(8) };
 }
 
-/** A new SA: tunnel mode, ESP in UDP (RFC 3948), carrying both families, found by the interface id alone. */
+/** A new SA: tunnel mode, ESP in UDP (RFC 3948), carrying both families, found by the tunnel's tag alone. */
 export function newState(state: NewState): XfrmRequest {
   const fixed = new Uint8Array(stateLength);
   const view = viewOf(fixed);
@@ -113,7 +112,7 @@ export function newState(state: NewState): XfrmRequest {
     ...state.algorithms,
     [nl.XFRMA_ENCAP, encapsulation],
     [nl.XFRMA_REPLAY_ESN_VAL, state.replay],
-    [nl.XFRMA_IF_ID, u32(state.interfaceId)],
+    tagAttribute(state.tag),
   ];
   if (!state.copyDscp) attributes.push([nl.XFRMA_SA_EXTRA_FLAGS, u32(nl.XFRM_SA_XFLAG_DONT_ENCAP_DSCP)]);
   if (state.mark !== 0) attributes.push([nl.XFRMA_SET_MARK, u32(state.mark)]);
@@ -122,11 +121,11 @@ export function newState(state: NewState): XfrmRequest {
 }
 
 export function deleteState(state: StateAddress): XfrmRequest {
-  return { type: nl.XFRM_MSG_DELSA, flags: 0, fixed: stateId(state), attributes: [] };
+  return { type: nl.XFRM_MSG_DELSA, flags: 0, fixed: stateId(state), attributes: stateTagAttributes(state.tag) };
 }
 
 export function getState(state: StateAddress): XfrmRequest {
-  return { type: nl.XFRM_MSG_GETSA, flags: 0, fixed: stateId(state), attributes: [] };
+  return { type: nl.XFRM_MSG_GETSA, flags: 0, fixed: stateId(state), attributes: stateTagAttributes(state.tag) };
 }
 
 /** What a packet must be, and what becomes of it. */
@@ -135,7 +134,7 @@ export interface Policy {
   readonly family: IpFamily;
   /** Our inner address: the source of outbound packets, the destination of inbound ones; undefined: any. */
   readonly inner: IpAddress | undefined;
-  readonly interfaceId: number;
+  readonly tag: TunnelTag;
   /** Which SA an outbound packet takes; inbound: any of ours. */
   readonly state?: { readonly source: IpAddress; readonly destination: IpAddress; readonly spi: number };
 }
@@ -165,10 +164,7 @@ export function putPolicy(policy: Policy): XfrmRequest {
     type: nl.XFRM_MSG_UPDPOLICY,
     flags: 0,
     fixed,
-    attributes: [
-      [nl.XFRMA_TMPL, template],
-      [nl.XFRMA_IF_ID, u32(policy.interfaceId)],
-    ],
+    attributes: [[nl.XFRMA_TMPL, template], tagAttribute(policy.tag)],
   };
 }
 
@@ -176,7 +172,7 @@ export function deletePolicy(policy: Policy): XfrmRequest {
   const fixed = new Uint8Array(policyIdLength);
   fixed.set(selector(policy), 0);
   fixed[60] = nl.direction[policy.direction];
-  return { type: nl.XFRM_MSG_DELPOLICY, flags: 0, fixed, attributes: [[nl.XFRMA_IF_ID, u32(policy.interfaceId)]] };
+  return { type: nl.XFRM_MSG_DELPOLICY, flags: 0, fixed, attributes: [tagAttribute(policy.tag)] };
 }
 
 export function decodeState(body: Uint8Array): KernelState | undefined {
@@ -198,7 +194,7 @@ export function decodeExpire(body: Uint8Array): { readonly state: KernelState; r
 }
 
 /** Which state XFRM_MSG_DELSA is about. */
-export function decodeDeletedState(body: Uint8Array): StateAddress | undefined {
+export function decodeDeletedState(body: Uint8Array): Omit<StateAddress, 'tag'> | undefined {
   if (body.length < stateIdLength) return undefined;
   return readId(body, 0, viewOf(body).getUint16(20, littleEndian));
 }
@@ -206,14 +202,13 @@ export function decodeDeletedState(body: Uint8Array): StateAddress | undefined {
 /** A policy as the kernel told it: enough to know whose it is and to remove it. */
 export function decodePolicy(
   body: Uint8Array,
-): { readonly interfaceId: number | undefined; readonly remove: XfrmRequest } | undefined {
+): { readonly tag: TunnelTag | undefined; readonly remove: XfrmRequest } | undefined {
   if (body.length < policyLength) return undefined;
-  const interfaceId = readU32(decodeAttributes(body, policyLength).get(nl.XFRMA_IF_ID));
+  const tag = readTag(decodeAttributes(body, policyLength));
   const fixed = new Uint8Array(policyIdLength);
   fixed.set(body.subarray(0, selectorLength), 0);
   fixed[60] = body[160]!;
-  const attributes: Attribute[] = interfaceId === undefined ? [] : [[nl.XFRMA_IF_ID, u32(interfaceId)]];
-  return { interfaceId, remove: { type: nl.XFRM_MSG_DELPOLICY, flags: 0, fixed, attributes } };
+  return { tag, remove: { type: nl.XFRM_MSG_DELPOLICY, flags: 0, fixed, attributes: tag ? [tagAttribute(tag)] : [] } };
 }
 
 /** Algorithms of a state as the kernel says them, keys included, to be overwritten after use. */
@@ -231,7 +226,7 @@ function stateOf(body: Uint8Array, attributes: ReadonlyMap<number, Uint8Array>):
   const lastUsed = attributes.get(nl.XFRMA_LASTUSED);
   return {
     ...readId(body, at.id, view.getUint16(at.family, littleEndian)),
-    interfaceId: readU32(attributes.get(nl.XFRMA_IF_ID)),
+    tag: readTag(attributes),
     bytes: big(at.used),
     packets: big(at.used + 8),
     lastUsed: lastUsed && lastUsed.length >= 8 ? Number(viewOf(lastUsed).getBigUint64(0, littleEndian)) : 0,
@@ -272,7 +267,7 @@ function setLifetime(view: DataView, offset: number, softBytes: number | undefin
   view.setBigUint64(offset + 24, nl.XFRM_INF, littleEndian);
 }
 
-function readId(body: Uint8Array, offset: number, family: number): StateAddress {
+function readId(body: Uint8Array, offset: number, family: number): Omit<StateAddress, 'tag'> {
   const length = family === constant.AF_INET ? 4 : 16;
   return { destination: addressFromBytes(body.slice(offset, offset + length)), spi: viewOf(body).getUint32(offset + 16) };
 }

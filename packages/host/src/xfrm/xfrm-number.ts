@@ -24,6 +24,7 @@ export const XFRMA_LTIME_VAL = 9;
 export const XFRMA_LASTUSED = 15;
 export const XFRMA_ALG_AEAD = 18;
 export const XFRMA_ALG_AUTH_TRUNC = 20;
+export const XFRMA_MARK = 21;
 export const XFRMA_REPLAY_ESN_VAL = 23;
 export const XFRMA_SA_EXTRA_FLAGS = 24;
 export const XFRMA_SET_MARK = 29;
@@ -43,12 +44,17 @@ export const IFLA_STATS64 = 23;
 export const IFLA_INFO_DATA = 2;
 export const IFLA_XFRM_IF_ID = 2;
 
-/**
- * Our own choice: every SA, policy and device of ours carries an interface id of this range ("av" in ASCII), by which they are found again with
- * no memory of what ran before.
- */
-export const ourInterfaceIds = { first: 0x6176_0001, last: 0x6176_ffff } as const;
+/** <linux/if_tunnel.h> */
+export const IFLA_VTI_IKEY = 2;
+export const IFLA_VTI_OKEY = 3;
+export const IFLA_VTI_LOCAL = 4;
 
-export function isOurInterfaceId(id: number | undefined): boolean {
-  return id !== undefined && id >= ourInterfaceIds.first && id <= ourInterfaceIds.last;
+/**
+ * Our own choice: every SA, policy and device of ours carries a number of this range ("av" in ASCII), as its interface id or as its mark, by which
+ * they are found again with no memory of what ran before.
+ */
+export const ourNumbers = { first: 0x6176_0001, last: 0x6176_ffff } as const;
+
+export function isOurNumber(id: number): boolean {
+  return id >= ourNumbers.first && id <= ourNumbers.last;
 }

@@ -18,6 +18,7 @@ import {
   type StateAddress,
   type XfrmRequest,
 } from './xfrm-message.ts';
+import { sameTag, type TunnelTag } from './tunnel-tag.ts';
 import * as nl from './xfrm-number.ts';
 import type { XfrmSocket } from './xfrm-socket.ts';
 
@@ -42,12 +43,12 @@ export interface PairCounters {
 const totals = ['bytesIn', 'bytesOut', 'packetsIn', 'packetsOut', 'replayed', 'unauthentic'] as const;
 
 /**
- * The states and policies of one tunnel in the kernel. Everything carries the tunnel's interface id. Inbound policies name our inner addresses
+ * The states and policies of one tunnel in the kernel. Everything carries the tunnel's tag. Inbound policies name our inner addresses
  * and accept what any of our SAs brought; outbound ones name the one SA that sends: during a rekey they are replaced in one step.
  */
 export class XfrmTunnel {
   readonly #socket: XfrmSocket;
-  readonly #interfaceId: number;
+  readonly #tag: TunnelTag;
   readonly #mark: number;
   readonly #copyDscp: boolean;
   readonly #pairs = new Map<number, XfrmPair>();
@@ -56,9 +57,9 @@ export class XfrmTunnel {
   #current: XfrmPair | undefined;
   readonly #gone = { bytesIn: 0, bytesOut: 0, packetsIn: 0, packetsOut: 0, replayed: 0, unauthentic: 0 };
 
-  constructor(socket: XfrmSocket, interfaceId: number, mark: number, copyDscp = false) {
+  constructor(socket: XfrmSocket, tag: TunnelTag, mark: number, copyDscp = false) {
     this.#socket = socket;
-    this.#interfaceId = interfaceId;
+    this.#tag = tag;
     this.#mark = mark;
     this.#copyDscp = copyDscp;
   }
@@ -81,7 +82,7 @@ export class XfrmTunnel {
   }
 
   /** The pair that a state of the kernel belongs to. */
-  pairOf({ destination, spi }: StateAddress): { readonly pair: XfrmPair; readonly inbound: boolean } | undefined {
+  pairOf({ destination, spi }: Omit<StateAddress, 'tag'>): { readonly pair: XfrmPair; readonly inbound: boolean } | undefined {
     const path = this.#path;
     if (!path) return undefined;
     for (const pair of this.#pairs.values()) {
@@ -107,7 +108,7 @@ export class XfrmTunnel {
         } finally {
           wipe(...algorithms.map(([, octets]) => octets));
         }
-        made.push(deleteState(stateAddress(direction, pair, path)));
+        made.push(deleteState(this.#address(direction, pair, path)));
       }
     } catch (error) {
       this.#socket.request(made);
@@ -135,7 +136,7 @@ export class XfrmTunnel {
     }
     this.#add(this.counters(pair));
     this.#pairs.delete(spiIn);
-    this.#socket.request([deleteState(stateAddress('out', pair, path)), deleteState(stateAddress('in', pair, path))]);
+    this.#socket.request([deleteState(this.#address('out', pair, path)), deleteState(this.#address('in', pair, path))]);
   }
 
   /** @throws {XfrmRefusal} */
@@ -173,8 +174,8 @@ export class XfrmTunnel {
 
   counters(pair: XfrmPair): PairCounters {
     const path = this.#mustPath();
-    const inbound = this.#read(stateAddress('in', pair, path));
-    const outbound = this.#read(stateAddress('out', pair, path));
+    const inbound = this.#read(this.#address('in', pair, path));
+    const outbound = this.#read(this.#address('out', pair, path));
     return {
       spiIn: pair.spiIn,
       bytesIn: inbound?.bytes ?? 0,
@@ -190,7 +191,7 @@ export class XfrmTunnel {
   /** Whether the kernel still has both states of a pair. */
   isWhole(pair: XfrmPair): boolean {
     const path = this.#mustPath();
-    return (['in', 'out'] as const).every((direction) => this.#read(stateAddress(direction, pair, path)) !== undefined);
+    return (['in', 'out'] as const).every((direction) => this.#read(this.#address(direction, pair, path)) !== undefined);
   }
 
   /** Removes everything, without asking whether it is there. */
@@ -207,7 +208,7 @@ export class XfrmTunnel {
     const policies = this.#outbound(this.#addresses);
     this.#path = path;
     const moves = this.pairs.flatMap((pair) =>
-      directions.map((direction) => ({ direction, pair, was: stateAddress(direction, pair, old) })),
+      directions.map((direction) => ({ direction, pair, was: this.#address(direction, pair, old) })),
     );
     if (moves.length === 0) return;
     // Packets that find a policy and no state for it would have the kernel ask other IKE daemons for one.
@@ -229,7 +230,7 @@ export class XfrmTunnel {
   /** What an ended state was, at other ends. Holds its keys. */
   #successor(direction: 'in' | 'out', pair: XfrmPair, path: OuterPath, was: KernelState | undefined): XfrmRequest {
     const replay = was?.attributes.get(nl.XFRMA_REPLAY_ESN_VAL);
-    if (!was || !replay || was.interfaceId !== this.#interfaceId) throw new XfrmRefusal('ending an SA', 'ESRCH');
+    if (!was || !replay || !sameTag(was.tag, this.#tag)) throw new XfrmRefusal('ending an SA', 'ESRCH');
     const algorithms = algorithmsOf(was);
     if (algorithms.length === 0 || algorithms.some(([, octets]) => hasNoKey(octets)))
       throw new XfrmRefusal('reading an SA', 'EPERM');
@@ -255,7 +256,7 @@ export class XfrmTunnel {
       sourcePort: source.port,
       destination: destination.address,
       destinationPort: destination.port,
-      interfaceId: this.#interfaceId,
+      tag: this.#tag,
       mark: inward ? 0 : this.#mark,
       copyDscp: this.#copyDscp,
       esn: pair.esn,
@@ -267,13 +268,13 @@ export class XfrmTunnel {
   }
 
   #inbound(addresses: readonly IpAddress[]): Policy[] {
-    return addresses.map((inner) => ({ direction: 'in', family: inner.family, inner, interfaceId: this.#interfaceId }));
+    return addresses.map((inner) => ({ direction: 'in', family: inner.family, inner, tag: this.#tag }));
   }
 
   /** What is passed on to others behind this machine has their addresses by then. */
   #forward(addresses: readonly IpAddress[]): Policy[] {
     const families = [...new Set<IpFamily>(addresses.map(({ family }) => family))];
-    return families.map((family) => ({ direction: 'fwd', family, inner: undefined, interfaceId: this.#interfaceId }));
+    return families.map((family) => ({ direction: 'fwd', family, inner: undefined, tag: this.#tag }));
   }
 
   #outbound(addresses: readonly IpAddress[]): Policy[] {
@@ -281,7 +282,12 @@ export class XfrmTunnel {
     const pair = this.#current;
     if (!path || !pair) return [];
     const state = { source: path.local, destination: path.remote, spi: pair.spiOut };
-    return addresses.map((inner) => ({ direction: 'out', family: inner.family, inner, interfaceId: this.#interfaceId, state }));
+    return addresses.map((inner) => ({ direction: 'out', family: inner.family, inner, tag: this.#tag, state }));
+  }
+
+  #address(direction: 'in' | 'out', pair: XfrmPair, path: OuterPath): StateAddress {
+    const [destination, spi] = direction === 'in' ? [path.local, pair.spiIn] : [path.remote, pair.spiOut];
+    return { destination, spi, tag: this.#tag };
   }
 
   /** Without its keys. */
@@ -294,7 +300,7 @@ export class XfrmTunnel {
   #readWithKeys(address: StateAddress): KernelState | undefined {
     const body = this.#socket.get(getState(address));
     const state = body && decodeState(body);
-    return state?.interfaceId === this.#interfaceId ? state : undefined;
+    return sameTag(state?.tag, this.#tag) ? state : undefined;
   }
 
   #add(counters: PairCounters): void {
@@ -321,10 +327,6 @@ export class XfrmRefusal extends Error {
     this.name = 'XfrmRefusal';
     this.code = code;
   }
-}
-
-function stateAddress(direction: 'in' | 'out', pair: XfrmPair, path: OuterPath): StateAddress {
-  return direction === 'in' ? { destination: path.local, spi: pair.spiIn } : { destination: path.remote, spi: pair.spiOut };
 }
 
 /** The key is at the end; a kernel that hides it says zeroes. */

@@ -27,6 +27,8 @@ export interface PlaneTraits {
   readonly longTransfer: number;
   /** MTU of an outer IPv4 path that is too narrow for the device's packets, and that the plane copes with. */
   readonly narrowPath: number;
+  /** Its device has the outer address of ours: there is one tunnel from each, and none changes between IPv4 and IPv6 outside. */
+  readonly tied?: true;
 }
 
 /** What every data plane must do, with real packets between two network namespaces. Needs root. */
@@ -127,6 +129,13 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
         assert.equal(followed.localPort, toB.localPort);
         await transfer;
 
+        if (traits.tied) {
+          await assert.rejects(
+            a.at((plane) => plane.connect(outer.b[6], 9)),
+            refusedWith('AOV-HOST-215'),
+          );
+          return await exchangeTcp(world.a, inner.a[6], inner.b[6], 200_000);
+        }
         // And to the other family.
         const six = await b.at((plane) => plane.connect(outer.a[6], 9));
         const onSix = await a.at((plane) => plane.connect(outer.b[6], six.localPort));
@@ -484,8 +493,15 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
 
     test('when the gateway’s port is closed, a path error tells so', async () => {
       const closed = await openStation(open, world.a, { device: 'tun9' });
-      try {
+      if (traits.tied) {
         await closed.at((plane) => plane.connect(outer.b[4], 4999));
+        await assert.rejects(
+          closed.at((plane) => plane.openDevice()),
+          refusedWith('AOV-HOST-204'),
+        );
+      }
+      try {
+        await closed.at((plane) => plane.connect(outer.b[traits.tied ? 6 : 4], 4999));
         await closed.at((plane) => plane.openDevice());
         await closed.plane.setInnerAddresses([address('10.77.1.9')]);
         await closed.plane.installChild(makeChild(aesGcm128).a);

@@ -8,21 +8,24 @@ import {
   decodeEndedState,
   decodeExpire,
   decodeState,
+  deletePolicy,
   deleteState,
   newState,
   type NewState,
   replayState,
   sequencesOf,
 } from '../../src/xfrm/xfrm-message.ts';
-import { isOurInterfaceId, ourInterfaceIds } from '../../src/xfrm/xfrm-number.ts';
+import { isOurTag, readTag } from '../../src/xfrm/tunnel-tag.ts';
+import { ourNumbers } from '../../src/xfrm/xfrm-number.ts';
 
+const tag = { by: 'interface', id: ourNumbers.first } as const;
 const wanted: NewState = {
   source: parseAddress('192.0.2.1')!,
   sourcePort: 4500,
   destination: parseAddress('192.0.2.2')!,
   destinationPort: 4501,
   spi: 0xc0ffee01,
-  interfaceId: ourInterfaceIds.first,
+  tag,
   mark: 7,
   copyDscp: false,
   esn: true,
@@ -38,13 +41,30 @@ const body = encodeMessage(request.type, 0, 1, request.fixed, request.attributes
 suite('messages of the kernel’s IPsec', () => {
   test('an SA is read as it was written', () => {
     assert.deepEqual(
-      [request.fixed.length, deleteState({ destination: parseAddress('fd00::1')!, spi: 1 }).fixed.length],
+      [request.fixed.length, deleteState({ destination: parseAddress('fd00::1')!, spi: 1, tag }).fixed.length],
       [224, 24],
     );
     const state = decodeState(body)!;
     assert.equal(formatAddress(state.destination), '192.0.2.2');
-    assert.deepEqual([state.spi, state.interfaceId, state.bytes, state.packets], [0xc0ffee01, ourInterfaceIds.first, 0, 0]);
-    assert.ok(isOurInterfaceId(state.interfaceId) && !isOurInterfaceId(4) && !isOurInterfaceId(undefined));
+    assert.deepEqual([state.spi, state.tag, state.bytes, state.packets], [0xc0ffee01, tag, 0, 0]);
+    assert.ok(isOurTag(state.tag) && !isOurTag({ ...tag, id: 4 }) && !isOurTag(undefined));
+  });
+
+  test('by a mark: the kernel is asked with it, all its bits count, and it is ours only then', () => {
+    const byMark = { by: 'mark', id: ourNumbers.first } as const;
+    const mark = Uint8Array.of(1, 0, 0x76, 0x61, 0xff, 0xff, 0xff, 0xff);
+    const state = { destination: parseAddress('192.0.2.2')!, spi: 1 };
+    assert.deepEqual(deleteState({ ...state, tag: byMark }).attributes, [[21, mark]]);
+    assert.deepEqual(deleteState({ ...state, tag }).attributes, []);
+    const policy = { direction: 'in', family: 4, inner: undefined } as const;
+    assert.deepEqual(deletePolicy({ ...policy, tag: byMark }).attributes, [[21, mark]]);
+    const marked = newState({ ...wanted, tag: byMark });
+    const octets = encodeMessage(marked.type, 0, 1, marked.fixed, marked.attributes).subarray(16);
+    assert.deepEqual(decodeState(octets)!.tag, byMark);
+    assert.ok(isOurTag(byMark));
+    // Somebody else's, which happens to have our number in some of its bits.
+    mark[7] = 0;
+    assert.equal(readTag(new Map([[21, mark]])), undefined);
   });
 
   test('the DSCP of inner packets stays inside, unless the setting says otherwise', () => {
@@ -68,14 +88,14 @@ suite('messages of the kernel’s IPsec', () => {
     view.setUint32(4, 0xffff_ff00, true);
     view.setUint32(12, 2, true);
     // As the kernel tells it: who it was, then the state as an attribute beside the others.
-    const { fixed } = deleteState({ destination: parseAddress('192.0.2.2')!, spi: 0xc0ffee01 });
+    const { fixed } = deleteState({ destination: parseAddress('192.0.2.2')!, spi: 0xc0ffee01, tag });
     const told = encodeMessage(17, 0, 1, fixed, [
       ...request.attributes.filter(([type]) => type !== 23),
       [23, replay],
       [6, request.fixed],
     ]);
     const ended = decodeEndedState(told.subarray(16))!;
-    assert.deepEqual([ended.spi, ended.interfaceId], [0xc0ffee01, ourInterfaceIds.first]);
+    assert.deepEqual([ended.spi, ended.tag], [0xc0ffee01, tag]);
     assert.equal(sequencesOf(ended.attributes.get(23)).sent, 2 * 2 ** 32 + 0xffff_ff00);
     assert.equal(decodeEndedState(encodeMessage(17, 0, 1, fixed, []).subarray(16)), undefined);
     assert.deepEqual(sequencesOf(undefined), { sent: 0, received: 0 });

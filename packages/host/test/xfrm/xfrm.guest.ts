@@ -7,14 +7,14 @@ import { readKernelPlaneSupport } from '../../src/xfrm/kernel-plane-support.ts';
 import { watchXfrm } from '../../src/xfrm/watch-xfrm.ts';
 import { cleanUpXfrm } from '../../src/xfrm/xfrm-clean-up.ts';
 import { newDeviceRequest } from '../../src/xfrm/xfrm-device.ts';
-import { ourInterfaceIds } from '../../src/xfrm/xfrm-number.ts';
+import { ourNumbers } from '../../src/xfrm/xfrm-number.ts';
 import { openXfrmSocket } from '../../src/xfrm/xfrm-socket.ts';
 import { XfrmTunnel } from '../../src/xfrm/xfrm-tunnel.ts';
 import { Inbox } from '../data-plane/inbox.ts';
 import { UdpPeer } from '../data-plane/inner-traffic.ts';
 import { address, inner, inside, ip, makeNetWorld, outer, run, type NetWorld } from '../data-plane/net-world.ts';
 
-const id = ourInterfaceIds.first + 0x700;
+const id = ourNumbers.first + 0x700;
 const sa = (spi: number): EspSa => ({ spi, encryptionKey: new Uint8Array(randomBytes(20)), integrityKey: new Uint8Array() });
 
 suite('the kernel’s IPsec', { concurrency: 1 }, () => {
@@ -36,7 +36,7 @@ suite('the kernel’s IPsec', { concurrency: 1 }, () => {
     const asked = new Inbox<string>();
     const { xfrm, routes, tunnel, watch } = await inside(world.a, () => {
       const socket = openXfrmSocket();
-      const own = new XfrmTunnel(socket, id, 0);
+      const own = new XfrmTunnel(socket, { by: 'interface', id }, 0);
       const news = {
         expired: (spi: number, why: string) => asked.put(`${spi} ${why}`),
         lost: (spi: number) => asked.put(`${spi} lost`),
