@@ -66,11 +66,13 @@ export function makeAttempt(
   const { passwords, sessions } = keepsakes;
   const userName = (): string => used.settings.userName ?? used.credentials.userName ?? '';
   const ticketKey = (): string => `${used.sessionKey} ${userName()}`;
-  const dataPlane = planeFor(first, platform, {
-    transport: place.transport,
-    path: { family: place.address.family, mtu: platform.dataPlanes.pathMtu(place.address, settings.gatewayPort) },
-    besideKernel: context.besideKernel,
-  });
+  const choosePlane = (): DataPlaneChoice =>
+    planeFor(first, platform, {
+      transport: place.transport,
+      path: { family: place.address.family, mtu: platform.dataPlanes.pathMtu(place.address, settings.gatewayPort) },
+      besideKernel: context.besideKernel,
+    });
+  const dataPlane = choosePlane();
   log.info(`data plane: ${dataPlane.kind} (${dataPlane.why})`, name);
   return new Tunnel(
     {
@@ -87,6 +89,10 @@ export function makeAttempt(
       crypto: platform.crypto,
       openDataPlane: dataPlane.kind === 'userspace' ? context.planes.taking(name) : platform.dataPlanes.kernel,
       log,
+      mustChangePlane() {
+        const now = dataPlane.kind === 'kernel' ? choosePlane() : dataPlane;
+        return now.kind === dataPlane.kind ? undefined : now.why;
+      },
       renew() {
         const now = latest();
         if (!isReady(now) || now.tunnelKey !== tunnelKey) return undefined;

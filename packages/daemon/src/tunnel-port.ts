@@ -33,6 +33,8 @@ export interface TunnelOptions {
 export interface TunnelPorts extends EapPorts {
   readonly crypto: MachineCrypto;
   readonly openDataPlane: OpenDataPlane;
+  /** Why the data plane cannot go on where the machine is now; undefined: it can. */
+  mustChangePlane(): string | undefined;
   /** Another IKE SA begins in the place of the one in use: profile and credentials as they are now; undefined: those from before stay. */
   renew(): IkeSaConfig | undefined;
   /** Gets what only a person can give (a password, a PIN) before anything is sent: gateways do not wait for people. */

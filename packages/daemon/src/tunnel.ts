@@ -115,6 +115,11 @@ export class Tunnel {
   /** Binds the outer flow to whatever the network is now, and tells the machine. */
   async move(transport: Transport = this.#transport): Promise<void> {
     if (this.#over || !this.#plane) return;
+    const change = this.#ports.mustChangePlane();
+    if (change !== undefined) {
+      this.#ports.log.info(`here the tunnel needs the other data plane: ${change}`, this.#options.name);
+      return this.#report({ kind: 'cannot-move' });
+    }
     this.#transport = transport;
     const before = this.#path;
     let path: OuterPath;

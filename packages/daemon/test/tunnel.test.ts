@@ -39,7 +39,7 @@ function makePlane(fails: Partial<Record<keyof DataPlane, Error>> = {}) {
   return { plane, calls };
 }
 
-function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem) {
+function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem, needsOther?: string) {
   const reports: TunnelReport[] = [];
   const lines: string[] = [];
   const { promise: ended, resolve } = Promise.withResolvers<Extract<TunnelReport, { readonly kind: 'ended' }>>();
@@ -64,6 +64,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem)
     keepTicket: unasked,
     verifyGateway: unasked,
     renew: () => undefined,
+    mustChangePlane: () => needsOther,
     prepare: () => Promise.resolve(missing),
     answerSecret: unasked,
     secretAccepted: unasked,
@@ -132,6 +133,21 @@ suite('tunnel', () => {
       reports.map(({ kind }) => kind),
       ['ending', 'ended'],
     );
+  });
+
+  test('where its data plane cannot go on, it does not move there: it must be made anew', async () => {
+    const fake = makePlane();
+    const { tunnel, reports, lines, ended } = makeTunnel(fake, undefined, 'the way is narrow');
+    tunnel.open();
+    await until(() => fake.calls.includes('sendIke'));
+    await tunnel.move();
+    assert.deepEqual(
+      [reports.map(({ kind }) => kind), fake.calls.filter((call) => call === 'connect').length],
+      [['cannot-move'], 1],
+    );
+    assert.ok(lines.some((line) => line.includes('the way is narrow')));
+    tunnel.close(false, 'test');
+    await ended;
   });
 
   test("a machine without TUN fails before anything is sent, with the host's own code and cure", async () => {

@@ -91,6 +91,22 @@ suite('strongSwan', { concurrency: 1 }, () => {
       await world.client.ip(route);
       await stage.strike(name);
     }
+    // The same on the way: into a network that is so narrow.
+    await product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
+    const plane = async (): Promise<string> => (await product.connection(name))?.dataPlane?.kind ?? 'kernel';
+    try {
+      await product.waitForState(name, 'up');
+      assert.equal(await plane(), 'kernel');
+      await world.client.ip(`link set ${device} mtu 1300`);
+      await world.moveClient('away');
+      await changes('data plane', 'kernel', plane);
+      await product.waitForState(name, 'up');
+      await intranet(stage);
+    } finally {
+      await world.client.ip(`link set ${device} mtu 1500`);
+      await world.moveClient('home');
+      await stage.strike(name);
+    }
   });
 
   test('user name and password (EAP-MSCHAPv2)', async () => {
