@@ -6,6 +6,7 @@ import { fromHex, wipe } from '@aovpn/bytes';
 import {
   describeEnrolled,
   readSecretFile,
+  pendingFile,
   readSystemdCredential,
   type CertificateObtained,
   type CertificateWanted,
@@ -103,12 +104,18 @@ export class Enrolments {
       await this.look();
       const entry = this.#get(name);
       if (!secret && !entry.hasSecret) throw new DaemonError('AOV-DAEMON-573', name);
-      await entry.running;
+      const before = entry.last;
       await this.#run(name, entry, 'enrol', secret);
+      const status = this.#status(name, entry);
+      // What a person tried by hand says nothing about what is done without that person.
+      if (secret && status.problem && entry.last?.outcome !== 'pending') {
+        entry.last = before;
+        this.#arm(name, entry);
+      }
+      return status;
     } finally {
       if (secret) wipe(secret);
     }
-    return this.#status(name, this.#get(name));
   }
 
   /** @throws {DaemonError} AOV-DAEMON-570, AOV-DAEMON-571 */
@@ -116,7 +123,6 @@ export class Enrolments {
     await this.look();
     const entry = this.#get(name);
     if (!entry.certificate || entry.certificate.notAfter <= Date.now()) throw new DaemonError('AOV-DAEMON-571', name);
-    await entry.running;
     await this.#run(name, entry, 'renew');
     return this.#status(name, this.#get(name));
   }
@@ -140,7 +146,7 @@ export class Enrolments {
       this.#entries.delete(name);
     }
     for (const [name, settings] of wanted) {
-      const { basis, hasSecret } = await this.#sources(settings);
+      const { basis, hasSecret } = await this.#sources(name, settings);
       const entry = this.#entries.get(name) ?? newEntry(settings, basis);
       if (entry.basis !== basis) entry.last = undefined;
       Object.assign(entry, { settings, basis, hasSecret });
@@ -162,7 +168,7 @@ export class Enrolments {
   }
 
   /** What there is to enrol with, and a digest of it. */
-  async #sources(settings: EnrolmentSettings): Promise<{ readonly basis: string; readonly hasSecret: boolean }> {
+  async #sources(name: string, settings: EnrolmentSettings): Promise<{ readonly basis: string; readonly hasSecret: boolean }> {
     const { secretFile, secretCredential, certificate, key, ca } = settings;
     const directory = process.env['CREDENTIALS_DIRECTORY'];
     const secrets = [
@@ -170,10 +176,10 @@ export class Enrolments {
       secretCredential && directory && path.join(directory, secretCredential),
     ];
     const marks = await Promise.all([...secrets, ...[key, ca].map((file) => file && this.#path(file))].map(markOf));
-    return {
-      basis: JSON.stringify([settings, marks]),
-      hasSecret: marks.slice(0, secrets.length).some((mark) => mark !== undefined),
-    };
+    const secret = marks.slice(0, secrets.length).some((mark) => mark !== undefined);
+    // Polling by SCEP takes the key of the request and nothing else.
+    const polls = settings.protocol === 'scep' && (await markOf(pendingFile(this.#options.directory, name))) !== undefined;
+    return { basis: JSON.stringify([settings, marks]), hasSecret: secret || polls };
   }
 
   #plan({ certificate, hasSecret, settings, last }: Entry): EnrolmentPlan {
@@ -215,6 +221,8 @@ export class Enrolments {
   }
 
   async #run(name: string, entry: Entry, how: 'enrol' | 'renew', secret?: Uint8Array): Promise<void> {
+    // One after the other: they write the same files.
+    while (entry.running) await entry.running;
     clearTimeout(entry.timer);
     const run = this.#try(name, entry, how, secret).catch((error: unknown): CertificateObtained => {
       const { message, code } = problemOfError(error);
@@ -248,6 +256,8 @@ export class Enrolments {
         ...(keyType !== undefined && { key: keyType }),
         how,
         weak: allowWeak,
+        // Another secret is for another request.
+        anew: given !== undefined,
         ...(secret && { secret: { userName, octets: secret } }),
         ...(certificate !== undefined &&
           how === 'enrol' && {
@@ -292,6 +302,7 @@ export class Enrolments {
       onChange();
     } else {
       const { last } = entry;
+      if (outcome.kind === 'pending') entry.hasSecret ||= entry.settings.protocol === 'scep';
       const result = outcome.kind === 'pending' ? ('pending' as const) : outcome.failure;
       entry.last = {
         at: Date.now(),

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { enrolledFile, type CertificateObtained, type CertificateWanted } from '@aovpn/host';
+import { enrolledFile, pendingFile, type CertificateObtained, type CertificateWanted } from '@aovpn/host';
 import { Authority } from '../../../lab/pki/authority.ts';
 import { DaemonError } from '../src/daemon-error.ts';
 import { checkEnrolments } from '../src/enrolment-doctor.ts';
@@ -20,6 +20,8 @@ suite('enrolments', () => {
   let asked: (CertificateWanted & { readonly text: string | undefined })[];
   let answers: (CertificateObtained | 'issue')[];
   let changes: number;
+  let active = 0;
+  let atOnce: number;
   let logged: string[];
   let enrolments: Enrolments;
   const basic: EnrolmentSettings = { ...defaultEnrolmentSettings, url: 'https://est.example/', caFingerprint: '00'.repeat(32) };
@@ -35,6 +37,7 @@ suite('enrolments', () => {
     asked = [];
     answers = [];
     changes = 0;
+    atOnce = 0;
     logged = [];
     const log = (level: string, text: string): void => void logged.push(`${level} ${text}`);
     enrolments = new Enrolments({
@@ -45,6 +48,9 @@ suite('enrolments', () => {
       usedBy: () => ['corp'],
       obtain: async (wanted) => {
         asked.push({ ...wanted, text: wanted.secret && Buffer.from(wanted.secret.octets).toString() });
+        atOnce = Math.max(atOnce, ++active);
+        await sleep(1);
+        active--;
         const answer = answers.shift() ?? { kind: 'failed', failure: 'unreachable', detail: 'no answer was prepared' };
         if (answer !== 'issue') return answer;
         issue();
@@ -147,6 +153,39 @@ suite('enrolments', () => {
     assert.equal(asked[0]?.text, 'by hand');
     assert.ok(octets.every((octet) => octet === 0));
     assert.equal(enrolments.hasExpired('machine'), false);
+  });
+
+  test('a secret that a person gave and that was refused is told to that person, and stops nothing', async () => {
+    issue();
+    await enrolments.look();
+    answers = [{ kind: 'failed', failure: 'secret-refused', detail: 'HTTP 401' }];
+    const told = await enrolments.enrol('machine', new TextEncoder().encode('mistyped'));
+    assert.equal(told.problem?.code, 'AOV-SUPERVISOR-362');
+    assert.equal(asked[0]?.anew, true);
+    assert.deepEqual([state().state, state().problem], ['valid', undefined]);
+  });
+
+  test('what is pending by SCEP is polled without a secret, also after a restart; by EST it is not', async () => {
+    mkdirSync(enrolledDirectory(directory), { recursive: true });
+    writeFileSync(pendingFile(enrolledDirectory(directory), 'machine'), 'a key');
+    await enrolments.look();
+    assert.equal(state().problem?.code, 'AOV-SUPERVISOR-366');
+    settings = new Map([['machine', { ...basic, protocol: 'scep' }]]);
+    answers = [{ kind: 'pending' }];
+    await enrolments.look();
+    await until(() => state().state === 'pending');
+    assert.deepEqual([asked[0]?.anew, asked[0]?.secret], [false, undefined]);
+    assert.equal(state().problem?.code, 'AOV-SUPERVISOR-368');
+    assert.equal(state().next?.what, 'enrol');
+  });
+
+  test('who asks several times at once is served one after the other', async () => {
+    issue();
+    await enrolments.look();
+    answers = ['issue', 'issue', 'issue'];
+    await Promise.all([1, 2, 3].map(() => enrolments.renew('machine')));
+    assert.equal(asked.length, 3);
+    assert.equal(atOnce, 1);
   });
 
   test('a file that cannot be used is told, and nothing overwrites it but a person', async () => {

@@ -84,5 +84,5 @@ export { readPlatformFacts } from './platform/read-platform-facts.ts';
 export { stackOf } from './platform/stack-trace.ts';
 export { returnFreeMemory, setNoNewPrivileges, setUndumpable } from './sys/process.ts';
 export { describeEnrolled, type EnrolledCertificate } from './enrol/describe-enrolled.ts';
-export { enrolledFile } from './enrol/enrolled-file.ts';
+export { enrolledFile, pendingFile } from './enrol/enrolled-file.ts';
 export { obtainCertificate, type CertificateObtained, type CertificateWanted } from './enrol/obtain-certificate.ts';

@@ -21,7 +21,7 @@ export function enrolledFile(directory: string, name: string): string {
 }
 
 /** Where the key of a request is that the authority has not decided on. */
-function pendingFile(directory: string, name: string): string {
+export function pendingFile(directory: string, name: string): string {
   return path.join(directory, `${name}.pending`);
 }
 

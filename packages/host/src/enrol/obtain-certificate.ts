@@ -28,6 +28,8 @@ export interface CertificateWanted {
   readonly key?: EnrolmentKey;
   /** `renew`: with the enrolled certificate, which is there; its names stay. */
   readonly how: 'enrol' | 'renew';
+  /** A request that the authority has not decided on is given up. */
+  readonly anew: boolean;
   /** SCEP: DES, 3DES and SHA-1 will do in answers. */
   readonly weak: boolean;
   /** To enrol with: overwritten by the caller afterwards. */
@@ -70,7 +72,7 @@ async function ask(wanted: CertificateWanted, signal: AbortSignal): Promise<Issu
   const { directory, name, how, secret } = wanted;
   const enrolled = how === 'renew' ? await readEnrolled(directory, name) : undefined;
   if (how === 'renew' && !enrolled) throw new EnrolError('host', 'there is no certificate to renew');
-  const pending = await readPending(directory, name).catch(() => undefined);
+  const pending = wanted.anew ? undefined : await readPending(directory, name).catch(() => undefined);
   const shared = {
     url: new URL(wanted.url),
     names: wanted.names,

@@ -79,6 +79,7 @@ suite('EST', () => {
     },
     how: 'enrol',
     weak: false,
+    anew: false,
     secret: { userName: `m${count}`, octets: new TextEncoder().encode(secret) },
     ...more,
   });

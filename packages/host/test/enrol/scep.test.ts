@@ -42,6 +42,7 @@ const wantedFrom = (url: string, fingerprint: Uint8Array, more: Partial<Certific
   },
   how: 'enrol',
   weak: false,
+  anew: false,
   secret: { userName: '', octets: new TextEncoder().encode(secret) },
   ...more,
 });
