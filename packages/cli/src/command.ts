@@ -34,7 +34,7 @@ export interface PositionalSpec {
   readonly name: string;
   readonly optional?: boolean;
   readonly many?: boolean;
-  readonly complete?: 'file' | 'connection' | 'shell';
+  readonly complete?: 'file' | 'connection' | 'enrolment' | 'shell';
 }
 
 export interface Invocation {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
 import type { EnrolmentStatus } from '@aovpn/api';
+import { completionScript } from '../src/print/completion.ts';
 import { enrolmentText } from '../src/print/enrolment.ts';
+import { program } from '../src/program.ts';
 import { statusText } from '../src/print/status.ts';
 import type { Terminal } from '../src/terminal.ts';
 import { fakeDaemon } from './fake-daemon.ts';
@@ -91,6 +93,12 @@ test('certificate list and renew, as JSON', async () => {
   const { socketPath } = daemon;
   const list = await aovpn(['certificate', 'list', '--json'], { socketPath });
   assert.deepEqual(JSON.parse(list.stdout), [valid]);
+  assert.equal((await aovpn(['certificate', 'list', '--names'], { socketPath })).stdout, 'machine\n');
   const renew = await aovpn(['certificate', 'renew', 'machine', '--json'], { socketPath });
   assert.deepEqual([JSON.parse(renew.stdout), renew.exitCode], [valid, 0]);
+});
+
+test('completion offers the names of enrolments where one is wanted', () => {
+  assert.match(completionScript.bash(program), /^ +"certificate renew"\*\).*aovpn certificate list --names/m);
+  assert.match(completionScript.fish(program), /from renew' -a '\(aovpn certificate list --names/);
 });

@@ -13,11 +13,12 @@ export const certificateList: Command = {
     'One for each table [enrol."NAME"] of aovpn.toml. For which certificate a connection uses, and why: aovpn explain certificate.',
   ],
   positionals: [],
-  options: [json],
+  options: [json, { name: 'names', summary: 'print the names only, one a line' }],
   examples: [],
   async run({ client, options, terminal }) {
     const all = await client.call('GET /v1/enrolments');
     if (options['json'] === true) terminal.out(JSON.stringify(all, null, 2));
+    else if (options['names'] === true) for (const { name } of all) terminal.out(name);
     else if (all.length === 0) terminal.out('no certificate is had from an enrolment server; see docs/certificates.md');
     else terminal.out(all.map((one) => enrolmentText(one, terminal, Date.now())).join('\n\n'));
     return ExitCode.done;
@@ -31,7 +32,7 @@ export const certificateEnrol: Command = {
     'Makes a new key on this machine and asks the enrolment server of [enrol."NAME"] for its certificate. They take the place of those that are there, once they are whole.',
     'The daemon enrols by itself when there is no certificate and the settings name a secret, and renews by itself; this is for a secret that is not in the settings, and for trying again now.',
   ],
-  positionals: [{ name: 'NAME' }],
+  positionals: [{ name: 'NAME', complete: 'enrolment' }],
   options: [
     { name: 'secret', summary: 'ask for the secret; where standard input is no terminal it is the first line of it' },
     json,
@@ -59,7 +60,7 @@ export const certificateRenew: Command = {
   description: [
     'The daemon does so by itself before the certificate ends (renew-before). The connections that use it go on; the new one speaks for this machine at their next authentication.',
   ],
-  positionals: [{ name: 'NAME' }],
+  positionals: [{ name: 'NAME', complete: 'enrolment' }],
   options: [json],
   examples: [],
   async run(invocation) {

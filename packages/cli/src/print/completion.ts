@@ -4,10 +4,14 @@ import { globalOptions } from './help.ts';
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 
-/** A completion script for one shell, made from the same values as `--help`. Connection names are asked of the daemon. */
+/** A completion script for one shell, made from the same values as `--help`. Names are asked of the daemon. */
 export const completionScript: Record<Shell, (commands: readonly Command[]) => string> = { bash, zsh, fish };
 
-const listNames = 'aovpn profile list --names 2>/dev/null';
+/** What lists the names that may stand there. */
+const lists = {
+  connection: 'aovpn profile list --names 2>/dev/null',
+  enrolment: 'aovpn certificate list --names 2>/dev/null',
+} as const;
 
 function bash(commands: readonly Command[]): string {
   return [
@@ -64,8 +68,8 @@ function fish(commands: readonly Command[]): string {
       );
     }
     const positional = command.positionals[0];
-    if (positional?.complete === 'connection')
-      lines.push(`complete -c aovpn -n '__fish_seen_subcommand_from ${seen}' -a '(${listNames})'`);
+    if (positional?.complete === 'connection' || positional?.complete === 'enrolment')
+      lines.push(`complete -c aovpn -n '__fish_seen_subcommand_from ${seen}' -a '(${lists[positional.complete]})'`);
     if (positional?.complete === 'shell')
       lines.push(`complete -c aovpn -n '__fish_seen_subcommand_from ${seen}' -a '${shells.join(' ')}'`);
     if (completesFile(positional)) lines.push(`complete -c aovpn -n '__fish_seen_subcommand_from ${seen}' -F`);
@@ -74,8 +78,9 @@ function fish(commands: readonly Command[]): string {
 }
 
 function bashPositional(positional: PositionalSpec): string {
-  if (positional.complete === 'connection') return ` $(${listNames})`;
-  return positional.complete === 'shell' ? ` ${shells.join(' ')}` : '';
+  const { complete } = positional;
+  if (complete === 'connection' || complete === 'enrolment') return ` $(${lists[complete]})`;
+  return complete === 'shell' ? ` ${shells.join(' ')}` : '';
 }
 
 function completesFile(positional: PositionalSpec | undefined): boolean {
