@@ -108,7 +108,7 @@ suite('main/enrolment', () => {
 
   test('its certificate nears its end: the daemon renews it, again and again, and no packet of the tunnel is lost', async (t) => {
     const { world, product } = stage;
-    est.conduct({ lifetimeSeconds: 18, secrets: [{ user: 'laptop', secret: 'short' }] });
+    est.conduct({ lifetimeSeconds: 18 * patience, secrets: [{ user: 'laptop', secret: 'short' }] });
     const short = await product.aovpn(['certificate', 'enrol', 'machine', '--secret'], { input: 'short\n' });
     assert.equal(short.status, 0, short.stdout + short.stderr);
     const first = await list();

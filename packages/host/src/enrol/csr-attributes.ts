@@ -32,7 +32,7 @@ const hashes: Readonly<Record<string, 'sha256' | 'sha384' | 'sha512'>> = {
 /** Of attributes, and of extensions. */
 const countLimit = 64;
 
-/** Reads `CsrAttrs` (RFC 7030 §4.5.2, RFC 8951 §3.2). @throws {CertificateError} when it is no DER of that shape */
+/** Reads `CsrAttrs` (RFC 7030 §4.5.2, RFC 8951 §4). @throws {CertificateError} when it is no DER of that shape */
 export function readCsrAttributes(der: Uint8Array): CsrAttributes {
   const outer = decoded(der);
   if (outer.offset !== der.length || !(outer.result instanceof asn1js.Sequence))

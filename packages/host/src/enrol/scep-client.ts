@@ -51,7 +51,7 @@ const attribute = {
 } as const;
 const messageType = { certRep: '3', renewalReq: '17', pkcsReq: '19', certPoll: '20' } as const;
 const status = { success: '0', failure: '2', pending: '3' } as const;
-/** §3.2.1.4.5 */
+/** §3.2.1 */
 const failures: Readonly<Record<string, string>> = {
   '0': 'badAlg: an algorithm that it does not know or want',
   '1': 'badMessageCheck: the signature could not be checked',
@@ -114,13 +114,13 @@ export async function enrolByScep(request: ScepRequest): Promise<Issue> {
   return { kind: 'issued', key, certificates: chain };
 }
 
-/** Words of `GetCACaps` (§3.5.2), in lower case. */
+/** Words of `GetCACaps` (§3.5), in lower case. */
 async function readCapabilities(request: ScepRequest): Promise<ReadonlySet<string>> {
   const answer = await get(request, 'GetCACaps');
   if (answer.status !== 200) throw unexpected(answer, 'it was asked what it can do');
   const words = Buffer.from(answer.body.subarray(0, 4096)).toString('latin1').toLowerCase().split(/\s+/);
   const capabilities = new Set(words);
-  // §3.5.2: the standard includes these.
+  // §3.5: the standard includes these.
   if (capabilities.has('scepstandard')) for (const word of ['aes', 'postpkioperation', 'sha-256']) capabilities.add(word);
   const missing = ['aes', 'sha-256'].filter((word) => !capabilities.has(word));
   if (missing.length > 0 && !request.weak)
