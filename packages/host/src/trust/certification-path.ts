@@ -10,6 +10,8 @@ import { strongAlgorithm, weaknessOf } from './signature-algorithm.ts';
 const depthLimit = 8;
 /** Signatures that may be checked while looking for a path: a bound on what a hostile set of certificates can cost. */
 const signatureLimit = 64;
+/** Paths from one leaf that are remembered. */
+const agreedLimit = 4;
 
 type Purposes = readonly string[] | 'any';
 
@@ -18,6 +20,9 @@ type Purposes = readonly string[] | 'any';
  * handshake), and a signature that was good stays good; time, revocation, names and the like are judged anew each time.
  */
 const signedBy = new WeakMap<ParsedCertificate, WeakSet<ParsedCertificate>>();
+
+/** Paths that pkijs has found in order, by their leaf; it looks at nothing but their certificates and the time, and the time is looked at here as well. */
+const agreed = new WeakMap<ParsedCertificate, (readonly ParsedCertificate[])[]>();
 
 export interface PathRequest {
   /** As received, leaf first; the others in any order, needed or not. */
@@ -213,7 +218,11 @@ function allows(extendedKeyUsage: readonly string[], purposes: Purposes): boolea
 
 /** pkijs' validation of exactly this path. It gets the issuers from us, so it can neither search nor loop. */
 async function secondOpinion(path: readonly ParsedCertificate[], now: Date): Promise<Problem | undefined> {
-  if (path.length < 2) return undefined;
+  const [leaf] = path;
+  if (!leaf || path.length < 2) return undefined;
+  const known = agreed.get(leaf) ?? [];
+  if (known.some((other) => other.length === path.length && other.every((certificate, i) => certificate === path[i])))
+    return undefined;
   const certificates = path.map((certificate) => certificate.pki);
   const engine = new CertificateChainValidationEngine({
     trustedCerts: certificates.slice(-1),
@@ -226,5 +235,7 @@ async function secondOpinion(path: readonly ParsedCertificate[], now: Date): Pro
     },
   });
   const verdict = await engine.verify();
-  return verdict.result ? undefined : { reason: 'untrusted', detail: `certification path: ${verdict.resultMessage}` };
+  if (!verdict.result) return { reason: 'untrusted', detail: `certification path: ${verdict.resultMessage}` };
+  agreed.set(leaf, [path, ...known].slice(0, agreedLimit));
+  return undefined;
 }

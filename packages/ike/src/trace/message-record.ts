@@ -22,6 +22,7 @@ export interface MessageRecord {
   readonly attempt?: number;
   /** Of an answer: milliseconds since the request was sent for the first time. */
   readonly tookMs?: number;
+  /** Put into words when somebody looks: the peer waits for what the same step sends. */
   readonly payloads: readonly DescribedPayload[];
 }
 
@@ -46,7 +47,9 @@ export function recordSent(header: IkeHeader, payloads: readonly Payload[], data
     outcome: 'sent',
     header: recordHeader(header),
     octets: datagrams.map(({ length }) => length),
-    payloads: describePayloads(payloads),
+    get payloads() {
+      return describePayloads(payloads);
+    },
   };
 }
 
@@ -75,7 +78,9 @@ export function recordReceived(
     octets: [datagram.length],
     ...(more.why !== undefined && { why: more.why }),
     ...(more.tookMs !== undefined && { tookMs: more.tookMs }),
-    payloads: describePayloads(more.payloads ?? []),
+    get payloads() {
+      return describePayloads(more.payloads ?? []);
+    },
   };
 }
 
