@@ -14,7 +14,7 @@ const stubAddress = '127.0.0.96';
 
 export const nameTrigger: Row = {
   id: 'B11',
-  what: 'question for a name of AutoTrigger → answer through the tunnel that it brings up, beside our handshake (as in B5) and one such question through the tunnel',
+  what: 'question for a name of AutoTrigger → answer through the tunnel that it brings up, beside our handshake, names in force, and one such question through the tunnel',
   unit: 'ms',
   better: 'less',
   aim: { of: 'ratio', limit: 1.3 },
