@@ -7,6 +7,7 @@ import { formatAddress } from '@aovpn/bytes';
 import type { EncryptedResolverState, NetworkFacts } from '@aovpn/host';
 import type { Intent } from '@aovpn/policy';
 import {
+  approachingConnections,
   isSettled,
   reviewProfile,
   startSupervisor,
@@ -655,8 +656,8 @@ export class Daemon {
     if ([...changed].some((name) => after.connections.get(name)?.phase.kind === 'up')) this.enrolments.wayFound();
     if (changed.size > 0) this.#triggers.settle();
     this.#files?.pace();
-    const { awaited, begun } = this.#triggers.expected();
-    if (!this.#stopping) this.tunnels.expect(awaited, begun);
+    const { begun, next } = approachingConnections(after);
+    if (!this.#stopping) this.tunnels.expect(this.#triggers.expected(), next, begun);
     this.#heedPortal();
   }
 

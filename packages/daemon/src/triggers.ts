@@ -85,18 +85,16 @@ export class Triggers {
     );
   }
 
-  /** Connections that a trigger may bring up at any moment, and those that are being brought up. */
-  expected(): { readonly awaited: readonly string[]; readonly begun: readonly string[] } {
+  /** Connections that a trigger may bring up at any moment. */
+  expected(): readonly string[] {
     const awaited: string[] = [];
-    const begun: string[] = [];
     const readiness = this.readiness();
     for (const { spec, phase } of this.#options.state().connections.values()) {
       const { name, automatic, triggers, nameTriggers } = spec;
       if (automatic || triggers.length + nameTriggers.length === 0) continue;
-      if (phase.kind === 'opening' || phase.kind === 'resolving') begun.push(name);
-      else if (phase.kind === 'idle' && readiness.get(name)?.kind === 'ready') awaited.push(name);
+      if (phase.kind === 'idle' && readiness.get(name)?.kind === 'ready') awaited.push(name);
     }
-    return { awaited, begun };
+    return awaited;
   }
 
   close(): void {

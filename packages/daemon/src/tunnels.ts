@@ -45,10 +45,13 @@ export class Tunnels {
     this.#planes = new WarmPlanes(options.platform.dataPlanes.userspace);
   }
 
-  /** What takes longest is ready for these connections, and for no others: something may bring them up, and will wait for it, or has `begun` to. */
-  expect(names: readonly string[], begun: readonly string[]): void {
+  /**
+   * What takes longest is ready for these connections, and for no others: those that a trigger may bring up, for which somebody will wait then; else the
+   * first of those that may come up next; and those that have `begun` to.
+   */
+  expect(awaited: readonly string[], next: readonly string[], begun: readonly string[]): void {
     const { platform, candidates, profiles } = this.#options;
-    this.#planes.keep(names, begun, (name) => {
+    this.#planes.keep(awaited, next, begun, (name) => {
       const candidate = candidates.get(name);
       const needs = { transport: 'udp', besideKernel: this.#isBesideKernel(name) } as const;
       if (!isReady(candidate) || planeFor(candidate, platform, needs).kind !== 'userspace') return undefined;

@@ -24,13 +24,25 @@ export class WarmPlanes {
   }
 
   /**
-   * Opens those for `wanted`, the first ones of them; closes all others but those for `begun`: they are about to be taken.
+   * Opens those for `wanted`, the first ones of them, and where none is open the first that there can be one for of `next`; closes all others but those
+   * for `begun`: they are about to be taken.
    * @param optionsOf undefined: none for this connection
    */
-  keep(wanted: readonly string[], begun: readonly string[], optionsOf: (name: string) => DataPlaneOptions | undefined): void {
-    for (const name of this.#warm.keys()) if (!wanted.includes(name) && !begun.includes(name)) void this.#drop(name);
-    for (const name of wanted) {
-      if (this.#warm.size >= most) return;
+  keep(
+    wanted: readonly string[],
+    next: readonly string[],
+    begun: readonly string[],
+    optionsOf: (name: string) => DataPlaneOptions | undefined,
+  ): void {
+    const staying = new Set([...wanted, ...next, ...begun]);
+    for (const name of this.#warm.keys()) if (!staying.has(name)) void this.#drop(name);
+    this.#openSome(wanted, most, optionsOf);
+    this.#openSome(next, 1, optionsOf);
+  }
+
+  #openSome(names: readonly string[], limit: number, optionsOf: (name: string) => DataPlaneOptions | undefined): void {
+    for (const name of names) {
+      if (this.#warm.size >= limit) return;
       const options = this.#warm.has(name) ? undefined : optionsOf(name);
       if (options) this.#warm.set(name, this.#begin(options));
     }

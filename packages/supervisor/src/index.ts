@@ -9,7 +9,14 @@ export type { Problem, ProblemRow, Retry, Side } from './problem.ts';
 export { startSupervisor, stepSupervisor } from './step.ts';
 export { nameReadiness } from './name-readiness.ts';
 export { supervisorTimes } from './turn.ts';
-export { isSettled, unwantedConnections, viewConnection, viewSupervisor, type ConnectionView } from './view.ts';
+export {
+  approachingConnections,
+  isSettled,
+  unwantedConnections,
+  viewConnection,
+  viewSupervisor,
+  type ConnectionView,
+} from './view.ts';
 export { compileIkeConfig, type CompiledIkeConfig } from './compile-ike-config.ts';
 export { defaultConnectionSettings, type ConnectionSettings } from './connection-settings.ts';
 export { gatewayNamesOf, reviewProfile } from './review-profile.ts';

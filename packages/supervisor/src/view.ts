@@ -36,6 +36,18 @@ export function unwantedConnections({ connections }: SupervisorState): ReadonlyS
   );
 }
 
+/** Connections that are coming up; and while none is up, those that a person, a timer or the network may bring up next. */
+export function approachingConnections({ connections }: SupervisorState): {
+  readonly begun: readonly string[];
+  readonly next: readonly string[];
+} {
+  const all = [...connections.values()];
+  const named = (kinds: readonly Phase['kind'][]): readonly string[] =>
+    all.filter(({ phase }) => kinds.includes(phase.kind)).map(({ spec }) => spec.name);
+  const isAnyUp = all.some(({ phase }) => phase.kind === 'up');
+  return { begun: named(['resolving', 'opening']), next: isAnyUp ? [] : named(['idle', 'waiting', 'offline']) };
+}
+
 /** Whether every connection is where it is to be: up, or at rest. None waits for anything. */
 export function isSettled({ connections }: SupervisorState): boolean {
   return [...connections.values()].every(({ phase }) => phase.kind === 'idle' || (phase.kind === 'up' && !phase.trouble));
