@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -52,6 +52,11 @@ suite('the release', () => {
       stderr.split('\n').every((line) => line.length < 400),
       'no line of a log is a whole program',
     );
+  });
+
+  test('no source keeps memory by a statement without effect, which a bundler drops (keepUntilHere does)', () => {
+    for (const name of globSync('packages/*/src/**/*.ts'))
+      assert.doesNotMatch(readFileSync(name, 'utf8'), /^\s*void [\w.#]+;$/m, name);
   });
 
   test('brings the licence text of every package that is in it', () => {
