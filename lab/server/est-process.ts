@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { EstServer, type EstConduct, type EstServerOptions } from '../../packages/host/testkit/est-server.ts';
 
-export interface EstProcessSettings extends Pick<EstServerOptions, 'authority' | 'server' | 'host' | 'port'> {
+export interface EstProcessSettings extends Pick<EstServerOptions, 'authority' | 'server' | 'directory' | 'host' | 'port'> {
   /** A file with JSON of EstConduct. */
   readonly conduct: string;
 }

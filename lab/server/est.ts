@@ -35,6 +35,8 @@ export class EstLab {
     const settings: EstProcessSettings = {
       authority: { certificatePem, keyPem },
       server: { certificatePem: server.chainPem, keyPem: server.keyPem },
+      // It goes with the world.
+      directory: '/run',
       host: address,
       port,
       conduct: conductFile,

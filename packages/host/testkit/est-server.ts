@@ -29,6 +29,8 @@ export interface EstConduct {
 export interface EstServerOptions {
   readonly authority: AuthorityFiles;
   readonly server: { readonly certificatePem: string; readonly keyPem: string };
+  /** For files; they stay when the process is killed. */
+  readonly directory?: string;
   readonly host: string;
   readonly port: number;
   readonly conduct: () => EstConduct;
@@ -52,7 +54,7 @@ export class EstServer {
 
   private constructor(options: EstServerOptions) {
     this.#options = options;
-    this.#authority = new OpensslAuthority(options.authority);
+    this.#authority = new OpensslAuthority(options.authority, options.directory);
     const { certificatePem: cert, keyPem: key } = options.server;
     this.#server = createServer(
       {

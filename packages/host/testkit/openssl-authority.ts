@@ -16,11 +16,13 @@ export interface AuthorityFiles {
 
 /** Issues certificates for requests with `openssl ca`, which checks that the request is signed by its key and takes its names over: an encoder that is not ours. */
 export class OpensslAuthority {
-  readonly #directory = mkdtempSync(path.join(tmpdir(), 'aovpn-ca-'));
+  readonly #directory: string;
   readonly #files: AuthorityFiles;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(files: AuthorityFiles) {
+  /** @param below where its files are, in a directory of their own, until it is disposed of */
+  constructor(files: AuthorityFiles, below = tmpdir()) {
+    this.#directory = mkdtempSync(path.join(below, 'aovpn-ca-'));
     this.#files = files;
     const at = (name: string): string => path.join(this.#directory, name);
     writeFileSync(at('ca.pem'), files.certificatePem);
