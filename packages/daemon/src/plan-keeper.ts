@@ -84,10 +84,15 @@ export class PlanKeeper {
     return this.#live.has(name);
   }
 
+  get #fresh(): Promise<NetworkFacts> | undefined {
+    return this.#ahead && performance.now() - this.#ahead.at < aheadPatience ? this.#ahead.facts : undefined;
+  }
+
   /** A tunnel is about to come up: what can be made and read before it is there is made and read now, and nobody waits for it then. */
   expect(): void {
     const { network, mark } = this.#options;
     network.expectPlan(mark);
+    if (this.#fresh) return;
     const facts = network.networkFacts();
     // They are read anew then, and it is told.
     facts.catch(() => {});
@@ -98,7 +103,7 @@ export class PlanKeeper {
   async add(name: string, tunnel: TunnelNetwork): Promise<void> {
     if (this.#options.isBrought(name)) await this.#judgeAddresses(tunnel);
     this.#live.set(name, tunnel);
-    const ahead = this.#ahead && performance.now() - this.#ahead.at < aheadPatience ? this.#ahead.facts : undefined;
+    const ahead = this.#fresh;
     this.#ahead = undefined;
     try {
       await this.#refresh(await ahead?.catch(() => undefined));

@@ -73,6 +73,8 @@ export class Tunnels {
   }
 
   async resolve({ name, attempt, servers }: Action<'resolve'>): Promise<void> {
+    // While name servers are asked.
+    this.#options.plans.expect();
     const answers = await Promise.all(
       servers.map(async (server) => {
         try {
