@@ -1,4 +1,5 @@
 import { createPrivateKey } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandFailed, type ExecResult, type Host } from '../host.ts';
@@ -8,11 +9,16 @@ import type { Issued } from '../pki/authority.ts';
 import { repository } from '../product.ts';
 import type { Running } from '../running.ts';
 
+/** `eap-tls`: its own EAP server, which wants an RSA key. */
+export type LibreswanAuthentication = 'certificate' | 'eap-tls';
+
 /** What the gateway offers and demands. Proposals in Libreswan's words, such as `aes_gcm256` or `aes256-sha2_256`. */
 export interface LibreswanOptions {
   readonly certificate: Issued;
   /** Accepted issuers of clients, and of the gateway itself. */
   readonly authorities: readonly string[];
+  /** Default `certificate`. */
+  readonly authentication?: LibreswanAuthentication;
   /** Outer address of the gateway; the inner addresses are of the same family: a connection of Libreswan 4 has one. */
   readonly family?: 4 | 6;
   readonly ike?: string;
@@ -119,14 +125,10 @@ conn ${connection}
     ikev2=insist
     left=${six ? network.gateway.v6 : network.gateway.v4}
     leftid=@${network.gateway.name}
-    leftcert=gateway
-    leftsendcert=always
     leftsubnet=${six ? '::/0' : '0.0.0.0/0'}
     leftmodecfgserver=yes
     leftupdown=/bin/true
     right=%any
-    rightid=%fromcert
-    rightca=%same
     rightaddresspool=${six ? network.pool.range6 : network.pool.range4}
     rightmodecfgclient=yes
     modecfgdns=${six ? network.corp.dns6 : network.corp.dns4}
@@ -135,7 +137,7 @@ conn ${connection}
     mobike=yes
     fragmentation=yes
     rekey=no
-    authby=${authentication(options.certificate)}
+${authentication(options)}
     ike=${options.ike ?? 'aes_gcm256-sha2_256;dh19,aes256-sha2_256;dh19'}
     esp=${options.esp ?? 'aes_gcm256,aes_gcm128'}
     esn=${options.esn ?? 'either'}
@@ -145,12 +147,21 @@ conn ${connection}
 }
 
 /** With both kinds allowed pluto 4.10 signs as RSA whatever its key is (RFC 7427), and what it sends is no signature. Clients must have the same kind. */
-function authentication({ keyPem }: Issued): string {
+function authentication({ authentication: how, certificate }: LibreswanOptions): string {
+  const own = ['leftcert=gateway', 'leftsendcert=always'];
+  const words = {
+    certificate: [...own, 'rightid=%fromcert', 'rightca=%same', `authby=${kindOfKey(certificate)}`],
+    'eap-tls': [...own, 'authby=rsa-sha2', 'leftauth=rsasig', 'leftautheap=tls', 'rightauth=eaponly', 'rightautheap=tls'],
+  }[how ?? 'certificate'];
+  return words.map((word) => `    ${word}`).join('\n');
+}
+
+function kindOfKey({ keyPem }: Issued): string {
   return createPrivateKey(keyPem).asymmetricKeyType === 'ec' ? 'ecdsa' : 'rsa-sha2';
 }
 
 /** Certificates and key of the gateway, where Libreswan looks for them: a store of NSS. */
-async function fillStore(host: Host, { certificate, authorities }: LibreswanOptions): Promise<void> {
+async function fillStore(host: Host, { certificate, authorities, authentication: how }: LibreswanOptions): Promise<void> {
   const database = `sql:${nssDirectory}`;
   host.write('/run/import/gateway.pem', certificate.chainPem);
   host.write('/run/import/gateway.key', certificate.keyPem, 0o600);
@@ -172,4 +183,10 @@ async function fillStore(host: Host, { certificate, authorities }: LibreswanOpti
     host.write(`/run/import/ca-${index}.pem`, authority);
     await host.exec(['certutil', '-A', '-d', database, '-n', `ca-${index}`, '-t', 'CT,,', '-i', `/run/import/ca-${index}.pem`]);
   }
+  // Of TLS 1.3 it takes the keys by the label of TLS 1.2 (RFC 5216 instead of RFC 9190), so that no client agrees with it.
+  if (how === 'eap-tls')
+    appendFileSync(
+      host.file(`${nssDirectory}/pkcs11.txt`),
+      '\nlibrary=\nname=Policy\nNSS=flags=policyOnly,moduleDB\nconfig="allow=tls-version-max=tls1.2"\n',
+    );
 }

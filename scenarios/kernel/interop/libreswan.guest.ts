@@ -1,11 +1,11 @@
-// In the kernel lane: our daemon on the kernel's IPsec against Libreswan's pluto. Libreswan 4.10 has one address family to a connection and knows no
-// EAP that we speak as a client without a server's certificate in it; what it can do is here.
+// In the kernel lane: our daemon on the kernel's IPsec against Libreswan's pluto. Of EAP it has TLS alone, and a connection of it has one inner address family.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Libreswan } from '../../../lab/gateway/libreswan.ts';
+import type { ConnectionStatus } from '@aovpn/api';
+import { Libreswan, type LibreswanOptions } from '../../../lab/gateway/libreswan.ts';
 import { canary, network } from '../../../lab/network.ts';
-import { certificateProfile } from '../../../lab/profile-xml.ts';
+import { certificateProfile, eapTlsProfile } from '../../../lab/profile-xml.ts';
 import type { Product } from '../../../lab/product.ts';
 import type { KeyKind } from '../../../lab/pki/authority.ts';
 import { World } from '../../../lab/world.ts';
@@ -25,24 +25,30 @@ suite('Libreswan', { concurrency: 1 }, () => {
   });
   after(async () => await world?.close());
 
-  const start = async (family: 4 | 6, key: KeyKind): Promise<void> => {
+  const start = async (family: 4 | 6, key: KeyKind, more: Partial<LibreswanOptions> = {}): Promise<void> => {
     gateway = await Libreswan.start(world.gatewayHost, {
       certificate: world.pki.gateway('good', key),
       authorities: [world.pki.root.certificatePem],
       family,
+      ...more,
     });
   };
   const credentials = (key: KeyKind): Parameters<Product['put']>[2] => {
     const machine = world.pki.machine(key);
     return { certificatePem: machine.chainPem, keyPem: machine.keyPem, gatewayCaPem: world.pki.root.certificatePem };
   };
-  const up = async (outside: 'v4' | 'v6', key: KeyKind): Promise<string | undefined> => {
-    await product.put(name, certificateProfile({ servers: `${outside}.${network.gateway.name}` }), credentials(key));
+  /** Puts a profile in place and waits for its tunnel. */
+  const connect = async (xml: string, put: Parameters<Product['put']>[2]): Promise<ConnectionStatus> => {
+    await product.put(name, xml, put);
     const connection = await product.waitForState(name, 'up').catch((error: unknown) => {
       throw new Error(`${String(error)}\n${gateway!.log().slice(-6000)}`);
     });
     assert.equal(connection.dataPlane?.kind, 'kernel');
-    return connection.crypto?.child;
+    return connection;
+  };
+  const up = async (outside: 'v4' | 'v6', key: KeyKind): Promise<string | undefined> => {
+    const xml = certificateProfile({ servers: `${outside}.${network.gateway.name}` });
+    return (await connect(xml, credentials(key))).crypto?.child;
   };
   /** A failure comes with what both sides said last. */
   const told = async (action: Promise<unknown>): Promise<void> => {
@@ -95,6 +101,23 @@ suite('Libreswan', { concurrency: 1 }, () => {
       assert.ok(report.received > report.sent / 2, JSON.stringify(report));
       await told(echoes(world, async () => await sleep(1000)));
     });
+  });
+
+  test('user certificate (EAP-TLS), TLS by NSS', async () => {
+    await start(4, 'rsa2048', { authentication: 'eap-tls' });
+    const root = world.pki.root.certificatePem;
+    world.client.write(`/etc/aovpn/profiles.d/${name}.radius-ca.pem`, root);
+    const { chainPem, keyPem } = world.pki.user('rsa2048');
+    const radius = { names: network.gateway.name, roots: [] };
+    try {
+      const xml = eapTlsProfile({ servers: `v4.${network.gateway.name}`, radius });
+      const { crypto } = await connect(xml, { certificatePem: chainPem, keyPem, gatewayCaPem: root });
+      assert.match(crypto?.radius?.tls?.version ?? '', /1\.2/);
+      await told(intranet(network.corp.web4));
+    } finally {
+      await product.remove(name);
+      await gateway?.stop();
+    }
   });
 
   suite('IPv6', { concurrency: 1 }, () => {
