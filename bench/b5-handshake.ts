@@ -63,13 +63,18 @@ export const usable: Row = {
         await sleep(100);
         if ((await flow.look()).received > 0) throw new Error('answers come without a tunnel');
         const since = Date.now();
-        await connect();
-        const first = await firstIkeDatagram(capture, since);
-        const { firstAnswerAt } = await flow.stop(100);
-        if (firstAnswerAt === undefined) throw new Error('no answer came through the tunnel');
-        await disconnect();
-        await sleep(restMs);
-        return firstAnswerAt - first;
+        try {
+          await connect();
+          const first = await firstIkeDatagram(capture, since);
+          for (let turn = 0; turn < 50 && (await flow.look()).received === 0; turn++) await sleep(100);
+          const { firstAnswerAt } = await flow.look();
+          if (firstAnswerAt === undefined) throw new Error('no answer came through the tunnel');
+          return firstAnswerAt - first;
+        } finally {
+          await flow.stop(0);
+          await disconnect();
+          await sleep(restMs);
+        }
       };
       const up = async (): Promise<void> => {
         const since = Date.now();
