@@ -7,8 +7,10 @@ const { fileURLToPath } = require('node:url');
 
 require('node:v8').setFlagsFromString('--no-wasm-tier-up');
 registerHooks({
-  load: (url, context, next) =>
-    url.startsWith('file:') && url.endsWith('.ts')
-      ? { format: 'module', source: readFileSync(fileURLToPath(url)), shortCircuit: true }
-      : next(url, context),
+  load(url, context, next) {
+    if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context);
+    const source = readFileSync(fileURLToPath(url), 'utf8');
+    // The last line is write-sources.ts' mark.
+    return source.endsWith('\n//# without types\n') ? { format: 'module', source, shortCircuit: true } : next(url, context);
+  },
 });

@@ -66,7 +66,10 @@ suite('what runs in a guest', () => {
     assert.ok(!existsSync(path.join(to, 'packages/some/node_modules')));
     const preload = ['--require', repository('lab/kernel/guest-preload.cjs')];
     assert.deepEqual(node(...preload, written), ['typed']);
-    // Nobody there takes types out.
-    assert.deepEqual(node(...preload, path.join(from, 'packages/some/one.ts')), []);
+    // Taken as it is, whatever it is; a file that came another way loses its types as everywhere.
+    const broken = path.join(to, 'broken.ts');
+    writeFileSync(broken, `${source}\n//# without types\n`);
+    assert.deepEqual(node(...preload, broken), []);
+    assert.deepEqual(node(...preload, path.join(from, 'packages/some/one.ts')), ['typed']);
   });
 });
