@@ -708,16 +708,27 @@ async function rekeyUnderLoad(world: NetWorld, a: Station, b: Station, times: nu
   echo.socket.on('message', (octets, from) => echo.socket.send(octets, from.port, from.address));
   const sender = await UdpPeer.open(world.a, inner.a[4]);
   const back = new Set<number>();
-  sender.socket.on('message', (octets) => back.add(octets.readUInt32BE(0)));
+  let greeted = false;
+  sender.socket.on('message', (octets) => {
+    if (octets.length === 1) greeted = true;
+    else back.add(octets.readUInt32BE(0));
+  });
   let child = makeChild(aesGcm128);
   await b.plane.installChild(child.b);
   await a.plane.installChild(child.a);
+  // The way outside is there once its ends know each other's link address; until then the kernel keeps what it has room for.
+  await until('the first datagram is back', async () => {
+    sender.socket.send(Uint8Array.of(1), 7100, formatAddress(inner.b[4]));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return greeted;
+  });
   const errorsBefore = await errorsOf(a, b);
   let sent = 0;
   const enough = new AbortController();
   const flow = (async () => {
     while (!enough.signal.aborted) {
-      for (let i = 0; i < 20; i++) {
+      // Not more than the receive buffers of the two programs hold: what they drop is no matter of the plane.
+      for (let i = 0; i < 20 && sent - back.size < 150; i++) {
         const octets = Buffer.alloc(200);
         octets.writeUInt32BE(sent++, 0);
         sender.socket.send(octets, 7100, formatAddress(inner.b[4]));
@@ -733,7 +744,8 @@ async function rekeyUnderLoad(world: NetWorld, a: Station, b: Station, times: nu
     await a.plane.installChild(next.a);
     await b.plane.useChild(next.b.inbound.spi);
     // The delete of the old pair comes after what was on the way.
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    const onTheWay = sent;
+    await until('what was on the way is back', () => back.size >= onTheWay, 3000).catch(() => undefined);
     await a.plane.removeChild(oldA);
     await b.plane.removeChild(oldB);
     child = next;

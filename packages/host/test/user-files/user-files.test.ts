@@ -167,8 +167,8 @@ suite('files of a user', { skip: process.getuid?.() === 0 ? false : 'root is nee
     open();
     await until(() => names().length === 1, 'the first answer');
     for (let i = 0; i < 10_000; i++) writeFileSync(path.join(place, `p${i}.xml`), '');
-    await until(() => refused.length > 0, 'too many');
-    assert.match(refused[0]!, /more than 1000 entries/);
+    // While they are written it may look already, and count fewer.
+    await until(() => refused.some((why) => why.includes('more than 1000 entries')), 'too many');
     assert.deepEqual(names(), ['Good.xml']);
     for (const name of readdirSync(place)) if (name !== 'Good.xml') unlinkSync(path.join(place, name));
     put('Good.xml', '<VPNProfile />');
