@@ -76,6 +76,39 @@ suite('strongSwan', { concurrency: 1 }, () => {
     }
   });
 
+  test('a way too narrow for IPv6 in the kernel’s ESP: the userspace plane, which cuts outside', async () => {
+    const { world, product } = stage;
+    const { device, home } = network.client;
+    const route = `route replace default via ${home.router4} dev ${device}`;
+    await world.client.ip(`${route} mtu 1300`);
+    await product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
+    try {
+      const { dataPlane } = await product.waitForState(name, 'up');
+      assert.equal(dataPlane?.kind, 'userspace', dataPlane?.why);
+      assert.match(dataPlane.why, /the way to the gateway carries 1300 octets/);
+      await intranet(stage);
+    } finally {
+      await world.client.ip(route);
+      await stage.strike(name);
+    }
+    // The same on the way: into a network that is so narrow.
+    await product.put(name, certificateProfile({ servers: `v4.${network.gateway.name}` }), stage.machine());
+    const plane = async (): Promise<string> => (await product.connection(name))?.dataPlane?.kind ?? 'kernel';
+    try {
+      await product.waitForState(name, 'up');
+      assert.equal(await plane(), 'kernel');
+      await world.client.ip(`link set ${device} mtu 1300`);
+      await world.moveClient('away');
+      await changes('data plane', 'kernel', plane);
+      await product.waitForState(name, 'up');
+      await intranet(stage);
+    } finally {
+      await world.client.ip(`link set ${device} mtu 1500`);
+      await world.moveClient('home');
+      await stage.strike(name);
+    }
+  });
+
   test('user name and password (EAP-MSCHAPv2)', async () => {
     const { world, product } = stage;
     await world.gateway.configure({ authentication: ['eap-mschapv2'] });
