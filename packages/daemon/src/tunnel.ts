@@ -345,8 +345,8 @@ export class Tunnel {
           return { kind: 'gateway-verdict', request: action.request, verdict };
         });
       case 'answered':
-        // The gateway waits for our next message; nobody for this.
-        return void setImmediate(() => this.#report({ kind: 'answered' }));
+        // At once: another place's answer to a probe may be read next, and must not win any more.
+        return this.#report({ kind: 'answered' });
       case 'eap':
         return this.#answer(run, async () => {
           const event = await run.eap.handle(action.action);
