@@ -9,6 +9,7 @@ import type { Running } from '../running.ts';
 export interface OpenIkedOptions {
   readonly certificate: Issued;
   readonly authority: string;
+  /** Of the outer and the inner addresses; default 4. */
   readonly family?: 4 | 6;
   readonly ikesa?: string;
   /**
@@ -16,8 +17,10 @@ export interface OpenIkedOptions {
    * the best that it can do.
    */
   readonly childsa?: string;
-  /** A user for EAP-MSCHAPv2, instead of certificates. */
+  /** A user for EAP-MSCHAPv2, instead of certificates; it proves itself by an RSA key then. */
   readonly user?: { readonly name: string; readonly password: string };
+  /** The same key for everybody, instead of certificates. */
+  readonly sharedKey?: string;
 }
 
 const installed = repository('.build/debian/openiked/usr/sbin');
@@ -69,19 +72,18 @@ export class OpenIked {
 }
 
 function ikedConf(options: OpenIkedOptions): string {
+  const { user, sharedKey } = options;
   const six = options.family === 6;
-  const any = six ? '::/0' : '0.0.0.0/0';
-  const pool = six ? network.pool.prefix6 : network.pool.prefix4;
   const words = [
-    `ikev2 "corp" passive esp from ${any} to dynamic`,
+    `ikev2 "corp" passive esp from ${six ? '::/0' : '0.0.0.0/0'} to dynamic`,
     `local ${six ? network.gateway.v6 : network.gateway.v4} peer any`,
     `ikesa ${options.ikesa ?? 'enc aes-256-gcm prf hmac-sha2-256 group ecp256'}`,
     `childsa ${options.childsa ?? 'enc aes-256 auth hmac-sha1'}`,
     `srcid ${network.gateway.name}`,
-    ...(options.user ? ['eap "mschap-v2"'] : []),
-    `config address ${pool}`,
+    ...(user ? ['eap "mschap-v2"'] : []),
+    ...(sharedKey === undefined ? [] : [`psk "${sharedKey}"`]),
+    `config address ${six ? network.pool.prefix6 : network.pool.prefix4}`,
     `config name-server ${six ? network.corp.dns6 : network.corp.dns4}`,
   ];
-  const user = options.user ? `user "${options.user.name}" "${options.user.password}"\n` : '';
-  return `${user}${words.join(' \\\n    ')}\n`;
+  return `${user ? `user "${user.name}" "${user.password}"\n` : ''}${words.join(' \\\n    ')}\n`;
 }

@@ -28,6 +28,10 @@ const deadAfter = 180_000;
 /** What a kernel needs before it can see the shared root; the rest it loads from there by itself. */
 const firstModules = ['virtio_pci', '9pnet_virtio', '9p', 'overlay'];
 
+/** What the data planes need. The kernel would find all of it by itself, but one search after the other, while the daemon that asked for it stands still. */
+const espModules =
+  'tun xfrm_user xfrm_interface esp4 esp6 authenc echainiv seqiv gcm ctr cbc ghash-generic sha1-generic sha256-generic sha512-generic des-generic chacha20poly1305';
+
 export interface GuestOptions {
   /** What runs in the guest, in the directory of the repository, as root. Its standard output comes line by line. */
   readonly argv: readonly string[];
@@ -274,7 +278,7 @@ stty -F /dev/ttyS1 raw -echo
   echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=20 AOVPN_LAB_RELEASE=${currentRelease()}'
   echo "export NODE_OPTIONS='--require ${repositoryRoot}/lab/kernel/guest-preload.cjs'"
   echo 'ip link set lo up'
-  echo 'modprobe tun'
+  echo 'modprobe -aq ${espModules}'
   echo 'exec 3>/dev/ttyS1'
   echo 'while :; do echo; sleep 10; done > /dev/ttyS2 &'
   printf '%s >&3\\n' "$(cat /command)"

@@ -2,10 +2,12 @@
 // can install, so the profile asks for that and the settings allow it.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { OpenIked } from '../../../lab/gateway/openiked.ts';
+import type { ConnectionStatus } from '@aovpn/api';
+import { OpenIked, type OpenIkedOptions } from '../../../lab/gateway/openiked.ts';
 import { canary, network } from '../../../lab/network.ts';
-import { certificateProfile } from '../../../lab/profile-xml.ts';
+import { certificateProfile, mschapv2Profile, type ProfileOptions } from '../../../lab/profile-xml.ts';
 import type { Product } from '../../../lab/product.ts';
+import { type Credentials, users } from '../../../lab/stage.ts';
 import { World } from '../../../lab/world.ts';
 import { assertOnlyTunnel, changes, kernelSpis } from './kernel-tunnel.ts';
 
@@ -19,45 +21,111 @@ const suiteOfIts = {
   pfs: 'None',
 } as const;
 
+const sharedKey = 'Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6U';
+const weak = `[profile."${name}"]\nallow-weak = true\n`;
+
 suite('OpenIKED', { concurrency: 1 }, () => {
   let world: World;
   let product: Product;
-  let gateway: OpenIked;
+  let gateway: OpenIked | undefined;
   before(async () => {
     world = await World.create();
     product = world.product();
-    gateway = await OpenIked.start(world.gatewayHost, {
-      certificate: world.pki.gateway(),
-      authority: world.pki.root.certificatePem,
-    });
-    await product.settings(`[profile."${name}"]\nallow-weak = true\nchild-lifetime-megabytes = 1\n`);
+    await product.settings(weak);
     await product.start();
   });
   after(async () => await world?.close());
 
-  const intranet = async (): Promise<void> => {
-    assert.match((await world.application.fetch(`http://${network.corp.web4}/`)).body, new RegExp(canary));
-  };
-
-  test('certificate: a tunnel with AES-CBC-256 and HMAC-SHA1, the best that it can install on Linux', async () => {
-    const capture = await world.capture();
-    const machine = world.pki.machine();
-    const credentials = { certificatePem: machine.chainPem, keyPem: machine.keyPem, gatewayCaPem: world.pki.root.certificatePem };
-    const xml = certificateProfile({ servers: `v4.${network.gateway.name}`, suite: suiteOfIts });
-    await product.put(name, xml, credentials);
-    const connection = await product.waitForState(name, 'up').catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${gateway.log().slice(-6000)}`);
+  const start = async (options: Partial<OpenIkedOptions> = {}): Promise<void> => {
+    const { pki } = world;
+    gateway = await OpenIked.start(world.gatewayHost, {
+      certificate: pki.gateway(),
+      authority: pki.root.certificatePem,
+      ...options,
     });
+  };
+  const end = async (): Promise<void> => {
+    if ((await product.connection(name)) !== undefined) await product.remove(name);
+    await gateway?.stop();
+  };
+  /** Does something; a failure comes with what both sides said last. */
+  const told = async <T>(action: Promise<T>): Promise<T> => {
+    try {
+      return await action;
+    } catch (error) {
+      const ours = product.daemon.output().slice(-3000);
+      throw new Error(`${String(error)}\n${gateway!.log().slice(-6000)}\n${ours}`, { cause: error });
+    }
+  };
+  const up = async (xml: string, put: Credentials): Promise<ConnectionStatus> => {
+    await product.put(name, xml, put);
+    const connection = await told(product.waitForState(name, 'up'));
     assert.equal(connection.dataPlane?.kind, 'kernel');
     assert.match(connection.crypto?.child ?? '', /^AES-CBC-256 \/ HMAC-SHA1-96/);
-    await intranet();
-    assertOnlyTunnel(await capture.stop());
+    return connection;
+  };
+  const machine = (): Credentials => {
+    const { chainPem, keyPem } = world.pki.machine();
+    return { certificatePem: chainPem, keyPem, gatewayCaPem: world.pki.root.certificatePem };
+  };
+  const profile: ProfileOptions = { servers: `v4.${network.gateway.name}`, suite: suiteOfIts };
+  const intranet = async (): Promise<void> => {
+    assert.match((await told(world.application.fetch(`http://${network.corp.web4}/`))).body, new RegExp(canary));
+  };
+
+  suite('one tunnel', { concurrency: 1 }, () => {
+    before(async () => {
+      await start();
+      await product.settings(`${weak}child-lifetime-megabytes = 1\n`);
+    });
+    after(async () => {
+      await end();
+      await product.settings(weak);
+    });
+
+    test('certificate: a tunnel with AES-CBC-256 and HMAC-SHA1, the best that it can install on Linux', async () => {
+      const capture = await world.capture();
+      await up(certificateProfile(profile), machine());
+      await intranet();
+      assertOnlyTunnel(await capture.stop());
+    });
+
+    test('rekeys of the CHILD_SA by us, after a megabyte', async () => {
+      const before = await kernelSpis(world.client);
+      await told(world.application.fetch(`http://${network.corp.web4}/bytes/1500000`, { timeoutMs: 20_000 }));
+      await told(changes('SPIs', before, () => kernelSpis(world.client)));
+      await intranet();
+    });
   });
 
-  test('rekeys by us, after a megabyte', async () => {
-    const before = await kernelSpis(world.client);
-    await world.application.fetch(`http://${network.corp.web4}/bytes/1500000`, { timeoutMs: 20_000 });
-    await changes('SPIs', before, () => kernelSpis(world.client));
-    await intranet();
+  test('a shared key', async () => {
+    await start({ sharedKey });
+    world.client.write('/etc/aovpn/shared.key', `${sharedKey}\n`, 0o600);
+    await product.settings(
+      `${weak}shared-key-file = "shared.key"\nidentity = "laptop.corp.example"\ngateway-identity = "${network.gateway.name}"\n`,
+    );
+    try {
+      const { crypto } = await up(certificateProfile(profile), { gatewayCaPem: world.pki.root.certificatePem });
+      assert.equal(crypto?.authentication, 'shared key');
+      await intranet();
+    } finally {
+      await end();
+      await product.settings(weak);
+    }
+  });
+
+  test('user name and password (EAP-MSCHAPv2)', async () => {
+    const user = { name: 'alice', password: users.alice };
+    await start({ user, certificate: world.pki.gateway('good', 'rsa2048') });
+    try {
+      await up(mschapv2Profile(profile), {
+        userName: user.name,
+        password: user.password,
+        gatewayCaPem: world.pki.root.certificatePem,
+      });
+      await intranet();
+    } finally {
+      await end();
+    }
   });
 });
