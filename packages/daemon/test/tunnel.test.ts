@@ -10,6 +10,8 @@ import { Log } from '../src/log.ts';
 import { problemOfError } from '../src/problem-error.ts';
 import type { TunnelPorts, TunnelReport } from '../src/tunnel-port.ts';
 import { Tunnel } from '../src/tunnel.ts';
+import { Responder } from '../../ike/testkit/responder.ts';
+import { createTestCrypto } from '../../ike/testkit/test-crypto.ts';
 import { noTraffic } from './no-traffic.ts';
 
 const xml = `<VPNProfile><NativeProfile><Servers>vpn.example</Servers><NativeProtocolType>IKEv2</NativeProtocolType>
@@ -93,7 +95,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem,
       if (report.kind === 'ended') resolve(report);
     },
   );
-  return { tunnel, reports, lines, ended, tell: (event: DataPlaneEvent) => tell(event) };
+  return { tunnel, reports, lines, ended, config: compiled.config, tell: (event: DataPlaneEvent) => tell(event) };
 }
 
 async function until(isSo: () => boolean): Promise<void> {
@@ -107,6 +109,26 @@ suite('tunnel', () => {
     tunnel.open();
     await until(() => fake.calls.includes('sendIke'));
     assert.deepEqual(fake.calls.slice(0, 3), ['openDevice', 'connect', 'sendIke']);
+    tunnel.close(false, 'test');
+    await ended;
+  });
+
+  test('that the gateway has answered is told before anything else is read', async () => {
+    const fake = makePlane();
+    const { promise: answered, resolve } = Promise.withResolvers<readonly string[]>();
+    const plane: DataPlane = {
+      ...fake.plane,
+      sendIke: (datagram) =>
+        queueMicrotask(() => {
+          const responder = new Responder(createTestCrypto(), { ikeProposals: config.ikeProposals });
+          responder.receive(datagram);
+          tell({ kind: 'ike', datagram: responder.take()[0]!, from: gateway, fromPort: 4500, at: performance.now() });
+          resolve(reports.map(({ kind }) => kind));
+        }),
+    };
+    const { tunnel, reports, config, tell, ended } = makeTunnel({ plane });
+    tunnel.open();
+    assert.deepEqual(await answered, ['answered']);
     tunnel.close(false, 'test');
     await ended;
   });
