@@ -3,7 +3,7 @@
 // Idempotent: `npm ci` only when the lock file changed, Debian packages only when missing.
 import { createHash } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -39,7 +39,7 @@ function installNodeModules() {
 
 function installDebianPackages() {
   const list = JSON.parse(readFileSync(path.join(root, 'scripts', 'debian-packages.json'), 'utf8'));
-  const missing = list.filter((entry) => (entry.unpack ? !existsSync(unpacked(entry.package)) : !isInstalled(entry.package)));
+  const missing = list.filter((entry) => (entry.unpack ? !isUnpacked(entry) : !isInstalled(entry.package)));
   if (missing.length === 0) return;
   say('these Debian packages are missing and will be installed (the tests run against real gateways and resolvers):');
   for (const entry of missing) say(`  ${entry.package.padEnd(36)} ${entry.why}`);
@@ -66,13 +66,17 @@ function fetchPackages(entries, options) {
   }
   // Nor do they start at the next boot; where there is no systemd there is nothing to tell.
   for (const { service } of entries) if (service) spawnSync('systemctl', ['disable', '--quiet', service], { stdio: 'ignore' });
-  for (const { package: name, follow } of entries.filter((entry) => entry.unpack)) {
+  for (const { package: name, follow, libraries = [] } of entries.filter((entry) => entry.unpack)) {
     const directory = path.join(root, '.build', 'debian');
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    const real = follow === undefined ? name : dependencyOf(name, follow);
-    run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', real], { cwd: directory, ...options });
-    const [file] = readdirSync(directory).filter((entry) => entry.startsWith(`${real}_`) && entry.endsWith('.deb'));
-    run('dpkg-deb', ['-x', path.join(directory, file), unpacked(name)], options);
+    for (const real of [follow === undefined ? name : dependencyOf(name, follow), ...libraries]) {
+      run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', real], { cwd: directory, ...options });
+      // Of an earlier version there may be one, too.
+      const [file] = readdirSync(directory)
+        .filter((entry) => entry.startsWith(`${real}_`) && entry.endsWith('.deb'))
+        .toSorted((a, b) => statSync(path.join(directory, b)).ctimeMs - statSync(path.join(directory, a)).ctimeMs);
+      run('dpkg-deb', ['-x', path.join(directory, file), unpacked(name)], options);
+    }
   }
 }
 
@@ -98,6 +102,12 @@ function withoutServices(install) {
 
 function unpacked(name) {
   return path.join(root, '.build', 'debian', name);
+}
+
+/** With its libraries, which have to be of the same version: those that the machine has may be older or newer. */
+function isUnpacked({ package: name, libraries = [] }) {
+  const tree = unpacked(name);
+  return existsSync(tree) && libraries.every((library) => existsSync(path.join(tree, 'usr', 'share', 'doc', library)));
 }
 
 function isInstalled(name) {

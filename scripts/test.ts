@@ -22,7 +22,7 @@ const tests = spawnSync(
   process.execPath,
   [
     '--test',
-    '--test-concurrency=2',
+    '--test-concurrency=3',
     `--test-timeout=${stuckAfter}`,
     '--test-reporter=spec',
     ...(wanted.length > 0 ? wanted : globs),

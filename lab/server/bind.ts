@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
+import process from 'node:process';
 import type { Host } from '../host.ts';
 import type { Running } from '../running.ts';
+import { inUnpacked } from '../unpacked.ts';
 
 /** Debian's package, merely unpacked. */
-const named = new URL('../../.build/debian/bind9/usr/sbin/named', import.meta.url).pathname;
+const named = inUnpacked('bind9', 'usr/sbin/named');
+const libraryPath = ['x86_64', 'aarch64'].map((machine) => inUnpacked('bind9', `usr/lib/${machine}-linux-gnu`)).join(':');
 
 export interface BindZone {
   readonly name: string;
@@ -32,7 +35,10 @@ ${extra}
 ${clauses.join('\n')}
 `,
   );
-  const running = host.spawn([named, '-f', '-n', '1', '-c', '/run/named.conf'], { name: 'named' });
+  const running = host.spawn([named, '-f', '-n', '1', '-c', '/run/named.conf'], {
+    name: 'named',
+    env: { ...process.env, LD_LIBRARY_PATH: libraryPath },
+  });
   await running.saysWithin(/all zones loaded/, 20_000);
   return running;
 }

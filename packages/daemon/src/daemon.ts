@@ -640,8 +640,13 @@ export class Daemon {
   async #load(stored: StoredProfile, force: boolean): Promise<void> {
     const spec = await this.#candidates.load(stored, force);
     if (!spec) return;
-    // Before the profile: it must not connect where it is not needed.
-    this.#trusted.judge();
+    // Before the profile: it must not connect where it is not needed, and of a network that has just changed we hear a moment later.
+    try {
+      await this.#network.read();
+    } catch (error) {
+      this.log.error(`the network could not be looked at: ${messageOf(error)}`);
+      this.#trusted.judge();
+    }
     this.#loop.say({ kind: 'profile', spec });
   }
 

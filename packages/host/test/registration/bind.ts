@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { run, sh } from '../network/namespace.ts';
 
 /** Debian's package, installed or merely unpacked. */
-const unpacked = fileURLToPath(new URL('../../../../.build/debian/bind9/usr/sbin/named', import.meta.url));
-export const namedProgram = ['/usr/sbin/named', unpacked].find(existsSync);
+const tree = fileURLToPath(new URL('../../../../.build/debian/bind9/', import.meta.url));
+export const namedProgram = ['/usr/sbin/named', join(tree, 'usr/sbin/named')].find(existsSync);
+const libraryPath = ['x86_64', 'aarch64'].map((machine) => join(tree, `usr/lib/${machine}-linux-gnu`)).join(':');
 
 export interface Bind {
   log(): string;
@@ -48,7 +49,7 @@ export async function startBind({
   );
   const child: ChildProcess = spawn(namedProgram!, ['-f', '-n', '1', '-c', file], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...environment },
+    env: { ...process.env, LD_LIBRARY_PATH: libraryPath, ...environment },
   });
   let log = '';
   child.stderr!.on('data', (chunk: Buffer) => (log += chunk.toString()));
