@@ -38,12 +38,16 @@ export function startClose(turn: Turn): void {
   startDeleteIke(turn, currentOf(turn.sa));
 }
 
+/** Deletes an SA that the gateway may have and we have not, without waiting for an answer: until it finds out that we are gone it would keep it (RFC 7296 §2.21.2). */
+export function deleteUnanswered(turn: Turn): void {
+  sendLastWords(turn, ExchangeType.INFORMATIONAL, [deleteIke]);
+}
+
 export function processCloseDeadline(turn: Turn): void {
   const { phase } = turn.sa;
   if (phase.name !== 'closing-await-response' || phase.until > turn.now) return;
   // The window never became free: the peer may hear it nevertheless.
-  if (currentOf(turn.sa).outstanding?.conversation.kind !== 'delete-ike')
-    sendLastWords(turn, ExchangeType.INFORMATIONAL, [deleteIke]);
+  if (currentOf(turn.sa).outstanding?.conversation.kind !== 'delete-ike') deleteUnanswered(turn);
   finish(turn, phase.end);
 }
 

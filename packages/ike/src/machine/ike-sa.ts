@@ -2,7 +2,7 @@ import { processSigned } from './auth.ts';
 import { processInstalled } from './child-install.ts';
 import { wantChildRekey } from './child-rekey.ts';
 import type { ChildProposalConfig, IkeAction, IkeEvent, IkeProposalConfig, IkeSaConfig, Path } from './contract.ts';
-import { closeWith } from './delete.ts';
+import { closeWith, deleteUnanswered } from './delete.ts';
 import { processLivenessCheck, processStrangerAnswered, processTraffic } from './dpd.ts';
 import { processEapEvent } from './eap-round.ts';
 import { processVerdict } from './gateway-proof.ts';
@@ -80,23 +80,28 @@ function process(turn: Turn, event: IkeEvent): void {
   }
 }
 
-/** An SA that is not authenticated yet is dropped without a word; a made one says goodbye. */
+/** A made SA says goodbye, and one that only the gateway may have made already is deleted there; of any other nothing is said, as nobody has it. */
 function processClose(turn: Turn, why: string): void {
   const { name } = turn.sa.phase;
   switch (name) {
+    case 'auth-await-response':
+    case 'auth-await-verdict':
+      // With EAP still ahead it is not made.
+      if (turn.sa.config.auth.kind !== 'eap') deleteUnanswered(turn);
+      return finish(turn, { kind: 'closed', why });
+    case 'proof-await-response':
+    case 'resume-await-proof':
+      deleteUnanswered(turn);
+      return finish(turn, { kind: 'closed', why });
     case 'init-await-response':
     case 'init-await-better':
     case 'intermediate-await-response':
     case 'auth-await-puzzle':
     case 'resume-await-response':
-    case 'resume-await-proof':
     case 'auth-await-signature':
-    case 'auth-await-response':
-    case 'auth-await-verdict':
     case 'round-await-response':
     case 'eap-await-host':
     case 'eap-await-response':
-    case 'proof-await-response':
       return finish(turn, { kind: 'closed', why });
     case 'child-await-response':
     case 'child-await-install':

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { notify, pick, spiOctets } from '../../src/machine/pick.ts';
 import { assertSameChildren, lastHeard, outline } from '../../testkit/assertion.ts';
 import { createPair, established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
+import { reachState } from '../../testkit/reach-state.ts';
 import { certificateConfig } from '../../testkit/world.ts';
 
 suite('closing', () => {
@@ -54,6 +55,25 @@ suite('closing', () => {
     toResponder(silent);
     assert.equal(silent.responder.closed, true);
   });
+
+  for (const name of ['auth-await-response', 'auth-await-verdict', 'proof-await-response', 'resume-await-proof'] as const)
+    test(`${name}: what only the gateway has made is deleted there, and nothing is awaited`, () => {
+      const pair = reachState[name]();
+      pair.client.step({ kind: 'close', why: 'asked' });
+      assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
+      toResponder(pair);
+      assert.match(lastHeard(pair), /^37 request \d+: D$/);
+      assert.equal(pair.responder.closed, true);
+    });
+
+  for (const name of ['auth-await-signature', 'eap-await-host', 'eap-await-response', 'resume-await-response'] as const)
+    test(`${name}: nobody has made anything yet, and nothing is said`, () => {
+      const pair = reachState[name]();
+      pair.client.take();
+      pair.client.step({ kind: 'close', why: 'asked' });
+      assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
+      assert.deepEqual(pair.client.take(), []);
+    });
 
   test('twice is once', () => {
     const pair = established();
