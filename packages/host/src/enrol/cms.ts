@@ -104,6 +104,10 @@ export function encryptFor(recipient: ParsedCertificate, content: Uint8Array): U
  * @throws {CertificateError}
  */
 export function decryptWith(key: KeyObject, der: Uint8Array, weak: boolean): Uint8Array {
+  return decoding(() => decrypted(key, der, weak));
+}
+
+function decrypted(key: KeyObject, der: Uint8Array, weak: boolean): Uint8Array {
   const enveloped = readContent(der, oids.envelopedData, (schema) => new pkijs.EnvelopedData({ schema }));
   const transports = enveloped.recipientInfos.flatMap(({ value }) =>
     value instanceof pkijs.KeyTransRecipientInfo ? [value] : [],
@@ -202,6 +206,10 @@ export interface VerifiedMessage {
  * @throws {CertificateError}
  */
 export function verifyMessage(der: Uint8Array, known: readonly ParsedCertificate[], weak: boolean): VerifiedMessage {
+  return decoding(() => verified(der, known, weak));
+}
+
+function verified(der: Uint8Array, known: readonly ParsedCertificate[], weak: boolean): VerifiedMessage {
   const signed = readContent(der, oids.signedData, (schema) => new pkijs.SignedData({ schema }));
   const [info] = signed.signerInfos;
   if (!info || signed.signerInfos.length > 1) throw new CertificateError('a message with another number of signers than one');
@@ -245,12 +253,17 @@ export function verifyMessage(der: Uint8Array, known: readonly ParsedCertificate
 }
 
 function readContent<T>(der: Uint8Array, type: string, read: (schema: pkijs.SchemaType) => T): T {
+  const outer = asn1js.fromBER(der);
+  if (outer.offset !== der.length) throw new CertificateError('octets that are no CMS message');
+  const info = new pkijs.ContentInfo({ schema: outer.result });
+  if (info.contentType !== type) throw new CertificateError(`content of type ${info.contentType}`);
+  return read(info.content);
+}
+
+/** Somebody else's octets: what the libraries throw over them, wherever they do, is a fault of those. */
+function decoding<T>(read: () => T): T {
   try {
-    const outer = asn1js.fromBER(der);
-    if (outer.offset !== der.length) throw new CertificateError('octets that are no CMS message');
-    const info = new pkijs.ContentInfo({ schema: outer.result });
-    if (info.contentType !== type) throw new CertificateError(`content of type ${info.contentType}`);
-    return read(info.content);
+    return read();
   } catch (error) {
     if (error instanceof CertificateError) throw error;
     throw new CertificateError('a CMS message that cannot be decoded', { cause: error });
