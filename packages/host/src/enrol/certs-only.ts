@@ -12,23 +12,22 @@ const signedData = '1.2.840.113549.1.7.2';
  * @throws {CertificateError} when it is none, or holds none
  */
 export function readCertsOnly(der: Uint8Array): readonly ParsedCertificate[] {
-  let found: readonly unknown[];
   try {
     const outer = asn1js.fromBER(der);
     if (outer.offset !== der.length) throw new CertificateError('octets that are no PKCS#7');
     const content = new pkijs.ContentInfo({ schema: outer.result });
     if (content.contentType !== signedData) throw new CertificateError(`content of type ${content.contentType}`);
-    found = new pkijs.SignedData({ schema: content.content }).certificates ?? [];
+    const found = new pkijs.SignedData({ schema: content.content }).certificates ?? [];
+    if (found.length === 0) throw new CertificateError('PKCS#7 without a certificate');
+    if (found.length > certificateCount) throw new CertificateError(`${found.length} certificates`);
+    return found.map((one) => {
+      if (!(one instanceof pkijs.Certificate)) throw new CertificateError('a certificate of another kind than X.509');
+      return parseCertificate(new Uint8Array(one.toSchema().toBER()));
+    });
   } catch (error) {
     if (error instanceof CertificateError) throw error;
     throw new CertificateError('PKCS#7 that cannot be decoded', { cause: error });
   }
-  if (found.length === 0) throw new CertificateError('PKCS#7 without a certificate');
-  if (found.length > certificateCount) throw new CertificateError(`${found.length} certificates`);
-  return found.map((one) => {
-    if (!(one instanceof pkijs.Certificate)) throw new CertificateError('a certificate of another kind than X.509');
-    return parseCertificate(new Uint8Array(one.toSchema().toBER()));
-  });
 }
 
 /** Octets of base64 with line breaks anywhere, as EST sends everything (RFC 8951 §3.1). @throws {CertificateError} */
