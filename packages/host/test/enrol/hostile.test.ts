@@ -56,6 +56,14 @@ for (const [what, read] of readers) {
   });
 }
 
+test('a message in which any one tag says that parts of another kind follow', () => {
+  for (let at = 0; at < message.length; at++) {
+    const octets = Uint8Array.from(message);
+    octets[at] = 0x60;
+    onlyFails((changed) => verifyMessage(changed, [certificate], true), octets);
+  }
+});
+
 test('a message that was changed anywhere in what is signed is not believed', () => {
   const { content } = verifyMessage(message, [certificate], false);
   assert.ok(content);
