@@ -11,6 +11,8 @@ export interface ConfigurationOptions {
   readonly apps: AppStore;
   /** Settings are as they will be in force; before profiles and credentials are looked at. */
   readonly prepare: () => Promise<void>;
+  /** Before profiles come into force: of a network that has just changed we hear a moment later. */
+  readonly lookAtNetwork: () => Promise<void>;
   /** A profile came into force, was refused, or is gone. */
   readonly take: (change: StoreChange) => Promise<void>;
   /** Whether the credentials beside this profile, or its settings (`settingsChanged`), make it another one. */
@@ -46,10 +48,11 @@ export class Configuration {
 
   async #read(): Promise<void> {
     if (this.#closed) return;
-    const { settings, store, apps, prepare, take, load, onChanged, refreshPlan, log } = this.#options;
+    const { settings, store, apps, prepare, lookAtNetwork, take, load, onChanged, refreshPlan, log } = this.#options;
     const settingsChanged = await settings.reload();
     await prepare();
     const changes = settingsChanged ? await store.reconsider() : await store.scan();
+    if (changes.some(({ kind }) => kind === 'in-force')) await lookAtNetwork();
     for (const change of changes) await take(change);
     // Credentials beside profiles that did not change themselves.
     const taken = new Set(changes.flatMap((change) => (change.kind === 'in-force' ? [change.stored.name] : [])));

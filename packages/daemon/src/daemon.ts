@@ -320,6 +320,13 @@ export class Daemon {
       store: this.store,
       apps: this.apps,
       prepare: () => this.enrolments.look(),
+      lookAtNetwork: async () => {
+        try {
+          await this.#network.read();
+        } catch (error) {
+          log.error(`the network could not be looked at: ${messageOf(error)}`);
+        }
+      },
       take: (change) => this.#take(change),
       load: async (name, settingsChanged) => {
         const stored = this.store.get(name);
@@ -640,13 +647,8 @@ export class Daemon {
   async #load(stored: StoredProfile, force: boolean): Promise<void> {
     const spec = await this.#candidates.load(stored, force);
     if (!spec) return;
-    // Before the profile: it must not connect where it is not needed, and of a network that has just changed we hear a moment later.
-    try {
-      await this.#network.read();
-    } catch (error) {
-      this.log.error(`the network could not be looked at: ${messageOf(error)}`);
-      this.#trusted.judge();
-    }
+    // Before the profile: it must not connect where it is not needed.
+    this.#trusted.judge();
     this.#loop.say({ kind: 'profile', spec });
   }
 
