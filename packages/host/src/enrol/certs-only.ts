@@ -1,6 +1,6 @@
 import * as asn1js from 'asn1js';
 import * as pkijs from 'pkijs';
-import { CertificateError, parseCertificate, type ParsedCertificate } from '../trust/certificate.ts';
+import { CertificateError, decoding, parseCertificate, type ParsedCertificate } from '../trust/certificate.ts';
 
 /** Certificates in one answer. */
 const certificateCount = 32;
@@ -12,7 +12,7 @@ const signedData = '1.2.840.113549.1.7.2';
  * @throws {CertificateError} when it is none, or holds none
  */
 export function readCertsOnly(der: Uint8Array): readonly ParsedCertificate[] {
-  try {
+  return decoding('PKCS#7', () => {
     const outer = asn1js.fromBER(der);
     if (outer.offset !== der.length) throw new CertificateError('octets that are no PKCS#7');
     const content = new pkijs.ContentInfo({ schema: outer.result });
@@ -24,10 +24,7 @@ export function readCertsOnly(der: Uint8Array): readonly ParsedCertificate[] {
       if (!(one instanceof pkijs.Certificate)) throw new CertificateError('a certificate of another kind than X.509');
       return parseCertificate(new Uint8Array(one.toSchema().toBER()));
     });
-  } catch (error) {
-    if (error instanceof CertificateError) throw error;
-    throw new CertificateError('PKCS#7 that cannot be decoded', { cause: error });
-  }
+  });
 }
 
 /** Octets of base64 with line breaks anywhere, as EST sends everything (RFC 8951 §3.1). @throws {CertificateError} */

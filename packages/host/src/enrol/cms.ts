@@ -13,7 +13,7 @@ import {
 import { equal } from '@aovpn/bytes';
 import * as asn1js from 'asn1js';
 import * as pkijs from 'pkijs';
-import { CertificateError, type ParsedCertificate } from '../trust/certificate.ts';
+import { CertificateError, decoding, type ParsedCertificate } from '../trust/certificate.ts';
 import { weaknessOf } from '../trust/signature-algorithm.ts';
 import { issuerAndSerial } from './issuer-and-serial.ts';
 
@@ -104,7 +104,7 @@ export function encryptFor(recipient: ParsedCertificate, content: Uint8Array): U
  * @throws {CertificateError}
  */
 export function decryptWith(key: KeyObject, der: Uint8Array, weak: boolean): Uint8Array {
-  return decoding(() => decrypted(key, der, weak));
+  return decoding('a CMS message', () => decrypted(key, der, weak));
 }
 
 function decrypted(key: KeyObject, der: Uint8Array, weak: boolean): Uint8Array {
@@ -206,7 +206,7 @@ export interface VerifiedMessage {
  * @throws {CertificateError}
  */
 export function verifyMessage(der: Uint8Array, known: readonly ParsedCertificate[], weak: boolean): VerifiedMessage {
-  return decoding(() => verified(der, known, weak));
+  return decoding('a CMS message', () => verified(der, known, weak));
 }
 
 function verified(der: Uint8Array, known: readonly ParsedCertificate[], weak: boolean): VerifiedMessage {
@@ -258,16 +258,6 @@ function readContent<T>(der: Uint8Array, type: string, read: (schema: pkijs.Sche
   const info = new pkijs.ContentInfo({ schema: outer.result });
   if (info.contentType !== type) throw new CertificateError(`content of type ${info.contentType}`);
   return read(info.content);
-}
-
-/** Somebody else's octets: what the libraries throw over them, wherever they do, is a fault of those. */
-function decoding<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof CertificateError) throw error;
-    throw new CertificateError('a CMS message that cannot be decoded', { cause: error });
-  }
 }
 
 /** An OCTET STRING may come in parts. (That the library takes what is inside for ASN.1 as well, where it can, means nothing.) */

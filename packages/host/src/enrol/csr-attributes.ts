@@ -1,7 +1,7 @@
 import * as asn1js from 'asn1js';
 import * as pkijs from 'pkijs';
 import type { EnrolmentKey } from '@aovpn/policy';
-import { CertificateError } from '../trust/certificate.ts';
+import { CertificateError, decoding } from '../trust/certificate.ts';
 import { oid } from '../trust/oid.ts';
 
 /** What the server wants to find in a request. What is not understood is no reason to stop (RFC 7030 §4.5.2). */
@@ -34,7 +34,11 @@ const countLimit = 64;
 
 /** Reads `CsrAttrs` (RFC 7030 §4.5.2, RFC 8951 §4). @throws {CertificateError} when it is no DER of that shape */
 export function readCsrAttributes(der: Uint8Array): CsrAttributes {
-  const outer = decoded(der);
+  return decoding('CSR attributes', () => attributesOf(der));
+}
+
+function attributesOf(der: Uint8Array): CsrAttributes {
+  const outer = asn1js.fromBER(der);
   if (outer.offset !== der.length || !(outer.result instanceof asn1js.Sequence))
     throw new CertificateError('CSR attributes that cannot be decoded');
   const all = outer.result.valueBlock.value;
@@ -49,15 +53,6 @@ export function readCsrAttributes(der: Uint8Array): CsrAttributes {
     }
   }
   return found;
-}
-
-function decoded(der: Uint8Array): asn1js.FromBerResult {
-  try {
-    return asn1js.fromBER(der);
-  } catch (error) {
-    // Too deep, say.
-    throw new CertificateError('CSR attributes that cannot be decoded', { cause: error });
-  }
 }
 
 function ofType(type: string): Partial<CsrAttributes> {

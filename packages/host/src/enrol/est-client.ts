@@ -3,12 +3,12 @@ import type { CertificateNames, EnrolmentKey } from '@aovpn/policy';
 import { equal } from '@aovpn/bytes';
 import type { Credential } from '../keys/credential.ts';
 import { AnchorStore } from '../trust/anchor-store.ts';
-import { CertificateError, type ParsedCertificate } from '../trust/certificate.ts';
+import type { ParsedCertificate } from '../trust/certificate.ts';
 import { acceptCertificate, authoritiesOf, type Authorities } from './accept-certificate.ts';
 import { createCertificateRequest } from './certificate-request.ts';
 import { fromBase64, readCertsOnly } from './certs-only.ts';
 import { noAttributes, readCsrAttributes, type CsrAttributes } from './csr-attributes.ts';
-import { EnrolError } from './enrol-error.ts';
+import { EnrolError, usable } from './enrol-error.ts';
 import { exchange, serverWords, type Answer, type Exchange } from './http-exchange.ts';
 import { newKey } from './new-key.ts';
 import { namesOf } from './names-of.ts';
@@ -120,15 +120,6 @@ function certificatesOf({ body, contentType }: Answer): readonly ParsedCertifica
   if (!/^application\/pkcs7-mime\b/i.test(contentType))
     throw new EnrolError('unusable', `an answer of type "${contentType.slice(0, 80)}"`);
   return usable(() => readCertsOnly(fromBase64(Buffer.from(body).toString('latin1'))));
-}
-
-function usable<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    throw new EnrolError('unusable', error.message, { cause: error });
-  }
 }
 
 function refusal(answer: Answer, { secret, current }: EstRequest): EnrolError {

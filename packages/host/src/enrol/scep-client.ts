@@ -10,7 +10,7 @@ import { acceptCertificate, type Authorities } from './accept-certificate.ts';
 import { createCertificateRequest, nameOf, spkiOf } from './certificate-request.ts';
 import { readCertsOnly } from './certs-only.ts';
 import { decryptWith, encryptFor, signMessage, verifyMessage, type MessageSigner, type SignedAttribute } from './cms.ts';
-import { EnrolError } from './enrol-error.ts';
+import { EnrolError, usable } from './enrol-error.ts';
 import { exchange, serverWords, type Answer, type Exchange } from './http-exchange.ts';
 import type { Issue } from './issue.ts';
 import { namesOf } from './names-of.ts';
@@ -266,13 +266,4 @@ function issuerAndSubject({ subjectDn: issuer }: ParsedCertificate, subject: Uin
 
 function text(type: string, value: string): SignedAttribute {
   return { type, value: new asn1js.PrintableString({ value }) };
-}
-
-function usable<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    throw new EnrolError('unusable', error.message, { cause: error });
-  }
 }

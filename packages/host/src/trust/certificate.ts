@@ -60,6 +60,19 @@ export class CertificateError extends Error {
 }
 
 /**
+ * Somebody else's octets: what the libraries throw over them, wherever they do, is a fault of those. `what` cannot be decoded then.
+ * @throws {CertificateError}
+ */
+export function decoding<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CertificateError) throw error;
+    throw new CertificateError(`${what} that cannot be decoded`, { cause: error });
+  }
+}
+
+/**
  * Reads one DER certificate; both OpenSSL and pkijs must accept it, and nothing may follow it.
  * @throws {CertificateError}
  */
