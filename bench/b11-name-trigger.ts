@@ -3,7 +3,7 @@ import { network } from '../lab/network.ts';
 import { certificateProfile } from '../lab/profile-xml.ts';
 import { Stage } from '../lab/stage.ts';
 import { firstIkeDatagram } from './first-datagram.ts';
-import { nextConnected } from './handshake-end.ts';
+import { connect } from './handshake-time.ts';
 import type { Measurement, Row } from './row.ts';
 import { median } from './statistic.ts';
 
@@ -58,13 +58,12 @@ async function prepare(): Promise<Measurement> {
           kind: 'peer',
           measure: async () => {
             const since = Date.now();
-            await product.up(connection);
-            const up = await nextConnected(product.daemon, since);
+            const { connected } = await connect(product, connection);
             const first = await firstIkeDatagram(capture, since);
             const inside: number[] = [];
             for (let i = 0; i < 5; i++) inside.push(await ask());
             await down();
-            return up - first + median(inside);
+            return connected - first + median(inside);
           },
         },
       ],

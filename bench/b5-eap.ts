@@ -10,8 +10,7 @@ import { radiusName } from '../lab/pki/pki.ts';
 import { radiusCode } from '../lab/relay/radius-packet.ts';
 import { radiusServer } from '../lab/server/freeradius.ts';
 import { users } from '../lab/stage.ts';
-import { firstIkeDatagram } from './first-datagram.ts';
-import { lastInstallation, nextConnected, nextInstalled } from './handshake-end.ts';
+import { charonHandshake, ourHandshake } from './handshake-time.ts';
 import { peerName } from './machine.ts';
 import { connection } from './rivals.ts';
 import type { Measurement, Row } from './row.ts';
@@ -76,28 +75,21 @@ export const eapHandshakes: readonly Row[] = handshakes.map(({ id, name, wish, c
             name: 'ours',
             kind: 'ours',
             measure: async () => {
-              const since = Date.now();
-              await product.up(connection);
-              const installed = await nextInstalled(product.daemon, since);
-              await nextConnected(product.daemon, since);
-              const first = await firstIkeDatagram(capture, since);
+              const took = await ourHandshake(product, connection, capture);
               await down(stage);
               // The daemon writes so many lines of one kind in ten seconds and no more.
               await sleep(800);
-              return installed - first;
+              return took;
             },
           },
           {
             name: `${peerName('strongSwan')} charon`,
             kind: 'peer',
             measure: async () => {
-              const since = Date.now();
-              await peer.initiate();
-              const first = await firstIkeDatagram(capture, since);
-              const installed = lastInstallation(peer.log(), since);
+              const took = await charonHandshake(peer, capture);
               await peer.terminate();
               await world.gateway.quiet();
-              return installed - first;
+              return took;
             },
           },
         ],

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { network } from '../lab/network.ts';
 import { firstIkeDatagram } from './first-datagram.ts';
-import { lastInstallation, nextConnected, nextInstalled } from './handshake-end.ts';
+import { charonHandshake, connect, ourHandshake } from './handshake-time.ts';
 import { connection, rivalRow } from './rivals.ts';
 import type { Row } from './row.ts';
 
@@ -23,23 +23,15 @@ export const handshake: Row = {
       const capture = await world.capture();
       return rivals.sides(
         async () => {
-          const since = Date.now();
-          await product.up(connection);
-          // Asking for the status every few milliseconds would be work for the daemon in the middle of its handshake.
-          const installed = await nextInstalled(product.daemon, since);
-          await nextConnected(product.daemon, since);
-          const first = await firstIkeDatagram(capture, since);
+          const took = await ourHandshake(product, connection, capture);
           await rivals.oursDown();
           await sleep(restMs);
-          return installed - first;
+          return took;
         },
         async () => {
-          const since = Date.now();
-          await rivals.charonUp();
-          const first = await firstIkeDatagram(capture, since);
-          const installed = lastInstallation(rivals.charon.log(), since);
+          const took = await charonHandshake(rivals.charon, capture);
           await rivals.charonDown();
-          return installed - first;
+          return took;
         },
       );
     }),
@@ -58,13 +50,13 @@ export const usable: Row = {
     rivalRow(async (rivals) => {
       const { world, product } = rivals.stage;
       const capture = await world.capture();
-      const measure = async (connect: () => Promise<unknown>, disconnect: () => Promise<void>): Promise<number> => {
+      const measure = async (up: () => Promise<unknown>, down: () => Promise<void>): Promise<number> => {
         const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, perSecond);
         await sleep(100);
         if ((await flow.look()).received > 0) throw new Error('answers come without a tunnel');
         const since = Date.now();
         try {
-          await connect();
+          await up();
           const first = await firstIkeDatagram(capture, since);
           for (let turn = 0; turn < 50 && (await flow.look()).received === 0; turn++) await sleep(100);
           const { firstAnswerAt } = await flow.look();
@@ -72,17 +64,16 @@ export const usable: Row = {
           return firstAnswerAt - first;
         } finally {
           await flow.stop(0);
-          await disconnect();
+          await down();
           await sleep(restMs);
         }
       };
-      const up = async (): Promise<void> => {
-        const since = Date.now();
-        await product.up(connection);
-        await nextConnected(product.daemon, since);
-      };
       return rivals.sides(
-        () => measure(up, () => rivals.oursDown()),
+        () =>
+          measure(
+            () => connect(product, connection),
+            () => rivals.oursDown(),
+          ),
         () =>
           measure(
             () => rivals.charonUp(),

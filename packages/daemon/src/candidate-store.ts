@@ -39,7 +39,7 @@ import type { StoredProfile } from './profile-store.ts';
 import { tunnelParts, tunnelSettings } from './tunnel-key.ts';
 import type { PromptDesk } from './prompt-desk.ts';
 import { wantsSecret } from './secret-need.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 
 /** What is known of a profile that is in force, besides what it says. */
 export interface Candidate {

@@ -22,7 +22,7 @@ import type { Profile } from '@aovpn/profile';
 import { problemOfError } from './problem-error.ts';
 import { goesWithoutCertificate, loadKeyMaterial, type KeyMaterial } from './key-material.ts';
 import { radiusServerOf } from './secret-need.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 import { hostError, readTrustedFile } from './trusted-file.ts';
 
 /** Where the credentials of one profile are; undefined: there is none of that kind. */

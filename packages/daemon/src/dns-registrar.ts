@@ -13,7 +13,7 @@ import {
 import { normaliseDomain, type DnsRegistration, type Plan } from '@aovpn/policy';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 
 export interface DnsRegistrarOptions {
   readonly network: Pick<Network, 'routeTo'>;

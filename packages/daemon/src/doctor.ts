@@ -23,7 +23,7 @@ import { outerMark } from './outer-mark.ts';
 import { checkPlatform } from './platform-doctor.ts';
 import { passwordStores, type PasswordPlaces } from './password-stores.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 import { checkTraffic } from './traffic-doctor.ts';
 
 const day = 86_400_000;

@@ -7,7 +7,7 @@ import { describeProof, whyNotAsked, type DnsRule, type EncryptedDnsFacts, type 
 import { buildQuery, encodeName } from './dns-question.ts';
 import type { Log } from './log.ts';
 import { readOwn } from './own-file.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 
 /**
  * What the policy room needs to know of encrypted resolvers that a gateway names; undefined: it names none.

@@ -1,2 +1,2 @@
 export { daemonErrors, type DaemonErrorCode } from './daemon-error.ts';
-export { profileSettingKeys } from './settings.ts';
+export { profileSettingKeys } from './profile-settings.ts';

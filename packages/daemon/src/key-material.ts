@@ -2,7 +2,7 @@ import path from 'node:path';
 import { loadCredential, loadRawKey, readPublicKeys, readSecretFile, type Credential, type RawKey } from '@aovpn/host';
 import type { SharedSecrets } from '@aovpn/supervisor';
 import type { CredentialPaths } from './credentials.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 import { hostError, readTrustedFile } from './trusted-file.ts';
 
 /** Keys that the settings name and ProfileXML has no word for. */

@@ -13,7 +13,7 @@ import type { PlanKeeper } from './plan-keeper.ts';
 import { problemOfError, ProblemError } from './problem-error.ts';
 import type { PromptDesk } from './prompt-desk.ts';
 import { passwordUserOf } from './secret-need.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 import type { TicketStore } from './ticket-store.ts';
 import type { TrustMemory } from './trust-memory.ts';
 import { Tunnel } from './tunnel.ts';

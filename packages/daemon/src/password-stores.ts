@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { HostError, openSecretServiceOf, readSecretFile, readSystemdCredential, writeFileAtomically } from '@aovpn/host';
 import { credentialEndings, type CredentialPaths, type CredentialStem } from './credentials.ts';
 import type { PasswordOptions, PasswordStore } from './passwords.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 import { userId } from './user-database.ts';
 
 export interface PasswordPlaces {

@@ -3,7 +3,7 @@ import { wipe } from '@aovpn/bytes';
 import { problem, type Problem } from '@aovpn/supervisor';
 import type { Log } from './log.ts';
 import type { PromptQuestion, PromptReply } from './prompt-desk.ts';
-import type { PasswordSourceName } from './settings.ts';
+import type { PasswordSourceName } from './profile-settings.ts';
 import { messageOf } from './problem-error.ts';
 
 /** A place that remembers passwords. */

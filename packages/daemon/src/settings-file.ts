@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { DaemonError } from './daemon-error.ts';
 import type { Log } from './log.ts';
-import { defaultSettings, formatFaults, maxSettingsBytes, parseSettings, type Settings } from './settings.ts';
+import { defaultSettings, maxSettingsBytes, parseSettings, type Settings } from './settings.ts';
+import { formatFaults } from './settings-fault.ts';
 
 /** aovpn.toml as it is in force: a bad new version leaves the old one. */
 export class SettingsFile {

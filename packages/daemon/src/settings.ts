@@ -1,7 +1,5 @@
-import { normaliseDomain } from '@aovpn/policy';
-import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { parse, TomlError } from 'smol-toml';
-import { dataPlaneWishes, type DataPlaneWish } from './choose-data-plane.ts';
+import { daemonSettingKeys, defaultDaemonSettings, type DaemonSettings } from './daemon-settings.ts';
 import {
   defaultEnrolmentSettings,
   enrolmentFault,
@@ -9,342 +7,44 @@ import {
   isEnrolmentName,
   type EnrolmentSettings,
 } from './enrolment-settings.ts';
-import { defaultPortalSettings, isUser, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
-import { encodeName } from './dns-question.ts';
+import { defaultPortalSettings, portalSettingKeys, type PortalSettings } from './portal-settings.ts';
+import { defaultProfileSettings, profileFaults, profileSettingKeys, type ProfileSettings } from './profile-settings.ts';
+import { placeOf, type SettingsFault } from './settings-fault.ts';
 import { defaultUserSettings, userSettingKeys, type UserSettings } from './user-settings.ts';
 
-/** Settings of one profile: what ProfileXML has no word for. Paths are as written, relative to the configuration directory. */
-export interface ProfileSettings extends ConnectionSettings {
-  readonly certificate?: string;
-  readonly key?: string;
-  /** Name of an `[enrol]` table, whose certificate is the client certificate. */
-  readonly enrolment?: string;
-  readonly pkcs12?: string;
-  readonly pkcs12PasswordFile?: string;
-  readonly gatewayCa?: string;
-  readonly radiusCa?: string;
-  readonly passwordFile?: string;
-  readonly sharedKeyFile?: string;
-  readonly ppkFile?: string;
-  /** Public keys of the gateway, in PEM. */
-  readonly gatewayKey?: string;
-  /** Our key speaks for itself, without a certificate. */
-  readonly rawKey?: boolean;
-  /** With it the machine authenticates before the user does. */
-  readonly machineCertificate?: string;
-  readonly machineKey?: string;
-  /** Encrypted resolvers of the gateway (RFC 9464): asked alone, with its clear ones behind them, or not at all. */
-  readonly encryptedDns: 'strict' | 'fallback' | 'off';
-  /** Who issues their certificates; the system's authorities without it. */
-  readonly dnsCa?: string;
-  /** TSIG key of dynamic DNS updates. */
-  readonly dnsUpdateKey?: string;
-  /** Kerberos key of dynamic DNS updates (GSS-TSIG). */
-  readonly dnsUpdateKeytab?: string;
-  /** Under which name RegisterDNS registers. */
-  readonly dnsUpdateName?: string;
-  readonly pkcs11Module?: string;
-  /** Label. */
-  readonly pkcs11Token?: string;
-  readonly pkcs11PinFile?: string;
-  readonly certificateDirectory?: string;
-  /** In the order in which they are asked. */
-  readonly passwordSources: readonly PasswordSourceName[];
-  /** Name among the credentials of systemd; `NAME.secret` without it. */
-  readonly passwordCredential?: string;
-  /** The user whose desktop keeps the password: name or number. */
-  readonly secretService?: string | number;
-  readonly radiusRevocation: 'off' | 'soft' | 'hard';
-  /** RFC 5998. */
-  readonly allowEapOnly: boolean;
-  readonly revocation: 'off' | 'soft' | 'hard';
-  /** Octets inside the tunnel. */
-  readonly mtu: number;
-  readonly dataPlane: DataPlaneWish;
-  readonly gatewayPort: number;
-  readonly tcpPort: number;
-  readonly keepaliveSeconds: number;
-  /** Whether outer packets show the DSCP of inner ones (RFC 2983). */
-  readonly copyDscp: boolean;
-  /** How a person's `down` ends by itself: not at all, at the next sign-in, or after so many milliseconds. */
-  readonly downEnds: 'up' | 'sign-in' | number;
-  /** Of a user's profile: whose traffic may use its tunnel; absent: the user's alone. */
-  readonly scope?: 'user' | 'machine';
-  /** Starts of applications of AppTrigger wait until the tunnel is up, for a few seconds. */
-  readonly triggerHold: boolean;
-  /** How long the tunnel stays after the last of them has ended. */
-  readonly triggerIdleMs: number;
-  /** A server that only the trusted network has; proven by one of the next two. */
-  readonly trustedBeacon?: { readonly host: string; readonly port: number };
-  /** SHA-256 of public keys, in base64. */
-  readonly trustedBeaconPins?: readonly string[];
-  readonly trustedBeaconCa?: string;
-  /** It asks for our certificate: the machine's, or else the profile's. */
-  readonly trustedBeaconCertificate?: boolean;
-  /** Names whose addresses go into the tunnel, and those that go beside it; lower case, no dot at the end. */
-  readonly includeNames: readonly string[];
-  readonly excludeNames: readonly string[];
-  /** How long an answer is believed at least. */
-  readonly nameRefreshSeconds: number;
-}
-
-/** Where passwords come from. */
-export const passwordSourceNames = ['file', 'credential', 'secret-service', 'prompt'] as const;
-export type PasswordSourceName = (typeof passwordSourceNames)[number];
-
-export interface Settings {
-  /** Members may read state. */
-  readonly group: string;
-  /** Members may also put connections up and down. */
-  readonly adminGroup?: string;
-  /** Who may answer prompts besides root: names or numbers of users. */
-  readonly promptUsers: readonly (string | number)[];
+/** What stands in aovpn.toml, table by table. */
+export interface Settings extends DaemonSettings {
   readonly portal: PortalSettings;
   readonly users: UserSettings;
   /** By name. */
   readonly enrolments: ReadonlyMap<string, EnrolmentSettings>;
-  /** Root may have the keys of connections, to read their messages. */
-  readonly allowKeyExport: boolean;
   of(profile: string): ProfileSettings;
   /** Worth telling, though nothing is wrong. */
   readonly notices: readonly string[];
 }
 
-/** Fits IPv6 outside with any cipher: 1500 − 40 (IPv6) − 8 (UDP) − at most 65 (ESP), rounded down. */
-const defaultMtu = 1380;
-
-export const defaultProfileSettings: ProfileSettings = {
-  ...defaultConnectionSettings,
-  // A person must find a telephone, and RADIUS servers with a second factor wait for it up to two minutes.
-  eapWaitMs: 180_000,
-  passwordSources: passwordSourceNames,
-  radiusRevocation: 'soft',
-  allowEapOnly: false,
-  revocation: 'soft',
-  mtu: defaultMtu,
-  dataPlane: 'auto',
-  encryptedDns: 'strict',
-  gatewayPort: 4500,
-  tcpPort: 4500,
-  keepaliveSeconds: 20,
-  copyDscp: false,
-  downEnds: 'up',
-  triggerHold: true,
-  triggerIdleMs: 300_000,
-  includeNames: [],
-  excludeNames: [],
-  nameRefreshSeconds: 60,
+/** In force when there is no settings file. */
+export const defaultSettings: Settings = {
+  ...defaultDaemonSettings,
+  portal: defaultPortalSettings,
+  users: defaultUserSettings,
+  enrolments: new Map(),
+  notices: [],
+  of: () => defaultProfileSettings,
 };
-
-/** One fault of the file, with its place; both numbers start at 1. */
-export interface SettingsFault {
-  readonly line: number;
-  readonly column: number;
-  readonly message: string;
-}
 
 export const maxSettingsBytes = 256 * 1024;
 
-type Reader = (value: unknown) => Partial<ProfileSettings> | string;
+type Table = Record<string, unknown>;
 
-const path =
-  (
-    field:
-      | 'certificate'
-      | 'key'
-      | 'pkcs12'
-      | 'pkcs12PasswordFile'
-      | 'gatewayCa'
-      | 'radiusCa'
-      | 'passwordFile'
-      | 'sharedKeyFile'
-      | 'ppkFile'
-      | 'gatewayKey'
-      | 'machineCertificate'
-      | 'machineKey'
-      | 'pkcs11Module'
-      | 'pkcs11PinFile'
-      | 'certificateDirectory'
-      | 'trustedBeaconCa'
-      | 'dnsCa'
-      | 'dnsUpdateKey'
-      | 'dnsUpdateKeytab',
-  ): Reader =>
-  (value) =>
-    typeof value === 'string' && value !== '' && !value.includes('\0') ? { [field]: value } : 'a path in quotes is wanted';
-const text =
-  (field: 'userName' | 'identity' | 'pkcs11Token' | 'passwordCredential' | 'ppkIdentity' | 'gatewayIdentity'): Reader =>
-  (value) =>
-    typeof value === 'string' && value !== '' && value.length <= 256 && !/\p{Cc}/u.test(value)
-      ? { [field]: value }
-      : 'a text of 1 to 256 printable characters in quotes is wanted';
-const flag =
-  (
-    field:
-      | 'allowWeak'
-      | 'allowEapOnly'
-      | 'triggerHold'
-      | 'trustedBeaconCertificate'
-      | 'rawKey'
-      | 'ppkRequired'
-      | 'childless'
-      | 'sessionResumption'
-      | 'redirect'
-      | 'copyDscp',
-  ): Reader =>
-  (value) =>
-    typeof value === 'boolean' ? { [field]: value } : 'true or false is wanted';
-const number =
-  (field: keyof ProfileSettings, from: number, to: number, factor = 1): Reader =>
-  (value) =>
-    Number.isInteger(value) && (value as number) >= from && (value as number) <= to
-      ? { [field]: (value as number) * factor }
-      : `a whole number from ${from} to ${to} is wanted`;
-
-const mostNames = 64;
-/** Host names only: there is no telling what `*.example.com` would be in addresses. */
-const names =
-  (field: 'includeNames' | 'excludeNames'): Reader =>
-  (value) => {
-    const wanted = `a list of at most ${mostNames} DNS names in quotes is wanted, without wildcards`;
-    if (!Array.isArray(value) || value.length > mostNames) return wanted;
-    const found = value.map((name: unknown) =>
-      typeof name === 'string' && encodeName(name) ? normaliseDomain(name) : undefined,
-    );
-    return found.every((name) => name !== undefined) ? { [field]: [...new Set(found)] } : wanted;
-  };
-
-const revocation =
-  (field: 'revocation' | 'radiusRevocation'): Reader =>
-  (value) =>
-    value === 'off' || value === 'soft' || value === 'hard' ? { [field]: value } : '"off", "soft" or "hard" is wanted';
-const sources: Reader = (value) => {
-  const isKnown = (name: unknown): name is PasswordSourceName => passwordSourceNames.some((known) => known === name);
-  if (!Array.isArray(value) || !value.every(isKnown) || new Set(value).size !== value.length)
-    return `a list of some of ${passwordSourceNames.map((name) => `"${name}"`).join(', ')} is wanted, each once`;
-  return { passwordSources: value };
-};
-
-const beacon: Reader = (value) => {
-  const read =
-    typeof value === 'string' ? /^(?:https:\/\/)?(\[[\da-f:.]+\]|[\w.-]{1,253})(?::(\d{1,5}))?\/?$/i.exec(value) : undefined;
-  const port = Number(read?.[2] ?? 443);
-  return read && port > 0 && port < 65_536
-    ? { trustedBeacon: { host: read[1]!.replaceAll(/^\[|\]$/g, ''), port } }
-    : 'a host in quotes is wanted, with a port if it is not 443: "beacon.corp.example:8443"';
-};
-const pins: Reader = (value) => {
-  const list: unknown[] = Array.isArray(value) ? value : [value];
-  const read = list.map((pin) => (typeof pin === 'string' ? /^sha256\/([\w+/]{43}=)$/.exec(pin)?.[1] : undefined));
-  return read.length > 0 && read.length <= 10 && read.every((pin) => pin !== undefined)
-    ? { trustedBeaconPins: read }
-    : 'pins of public keys are wanted: "sha256/" and 44 characters of base64 each';
-};
-
-function isDomain(name: unknown): name is string {
-  return (
-    typeof name === 'string' && /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(name)
-  );
+/** The keys of a table: each makes settings of its value, or says what is wanted in its place. */
+interface Keys<T> {
+  readonly [key: string]: (value: unknown) => Partial<T> | string;
 }
-
-/** Every key of a `[profile."NAME"]` table; docs/settings.md lists the same. */
-export const profileSettingKeys: { readonly [key: string]: Reader } = {
-  certificate: path('certificate'),
-  key: path('key'),
-  enrolment: (value) =>
-    typeof value === 'string' && isEnrolmentName(value)
-      ? { enrolment: value }
-      : 'the NAME of a table [enrol."NAME"] in quotes is wanted',
-  pkcs12: path('pkcs12'),
-  'pkcs12-password-file': path('pkcs12PasswordFile'),
-  'pkcs11-module': path('pkcs11Module'),
-  'pkcs11-token': text('pkcs11Token'),
-  'pkcs11-pin-file': path('pkcs11PinFile'),
-  'certificate-directory': path('certificateDirectory'),
-  'gateway-ca': path('gatewayCa'),
-  'radius-ca': path('radiusCa'),
-  'dns-update-key': path('dnsUpdateKey'),
-  'dns-update-keytab': path('dnsUpdateKeytab'),
-  'dns-update-name': (value) =>
-    typeof value === 'string' && value.includes('.') && normaliseDomain(value) !== undefined
-      ? { dnsUpdateName: value }
-      : 'a fully qualified DNS name in quotes is wanted',
-  'user-name': text('userName'),
-  'password-file': path('passwordFile'),
-  'password-sources': sources,
-  'shared-key-file': path('sharedKeyFile'),
-  'raw-key': flag('rawKey'),
-  'gateway-key': path('gatewayKey'),
-  'gateway-identity': text('gatewayIdentity'),
-  'machine-certificate': path('machineCertificate'),
-  'machine-key': path('machineKey'),
-  'ppk-file': path('ppkFile'),
-  'ppk-identity': text('ppkIdentity'),
-  'ppk-required': flag('ppkRequired'),
-  childless: flag('childless'),
-  'session-resumption': flag('sessionResumption'),
-  'password-credential': text('passwordCredential'),
-  'secret-service': (value) =>
-    isUser(value) ? { secretService: value } : 'the name of a user in quotes, or a number, is wanted',
-  identity: text('identity'),
-  revocation: revocation('revocation'),
-  'radius-revocation': revocation('radiusRevocation'),
-  'allow-weak': flag('allowWeak'),
-  'post-quantum': (value) =>
-    value === 'offer' || value === 'require' || value === 'off'
-      ? { postQuantum: value }
-      : '"offer", "require" or "off" is wanted',
-  redirect: flag('redirect'),
-  // It was for LockDown, before that was enforced.
-  'allow-unenforced': (value) => (typeof value === 'boolean' ? {} : 'true or false is wanted'),
-  'allow-eap-only': flag('allowEapOnly'),
-  mtu: number('mtu', 1280, 9000),
-  'down-ends': (value) => {
-    if (value === 'up' || value === 'sign-in') return { downEnds: value };
-    return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 31_536_000
-      ? { downEnds: (value as number) * 1000 }
-      : '"up", "sign-in" or a number of seconds from 1 to 31536000 is wanted';
-  },
-  scope: (value) => (value === 'user' || value === 'machine' ? { scope: value } : '"user" or "machine" is wanted'),
-  'trigger-hold': flag('triggerHold'),
-  'trigger-idle-seconds': number('triggerIdleMs', 0, 86_400, 1000),
-  'trusted-beacon': beacon,
-  'trusted-beacon-pin': pins,
-  'trusted-beacon-ca': path('trustedBeaconCa'),
-  'trusted-beacon-certificate': flag('trustedBeaconCertificate'),
-  'data-plane': (value) =>
-    dataPlaneWishes.some((wish) => wish === value)
-      ? { dataPlane: value as DataPlaneWish }
-      : '"auto", "kernel" or "userspace" is wanted',
-  'gateway-port': number('gatewayPort', 1, 65_535),
-  'encrypted-dns': (value) =>
-    value === 'strict' || value === 'fallback' || value === 'off'
-      ? { encryptedDns: value }
-      : '"strict", "fallback" or "off" is wanted',
-  'dns-ca': path('dnsCa'),
-  'dnssec-trust-anchors': (value) =>
-    // RFC 8598 §6: never for the root, nor for a top-level domain.
-    Array.isArray(value) && value.length <= 64 && value.every((name) => isDomain(name) && name.includes('.'))
-      ? { dnssecAnchors: value.map((name: string) => name.toLowerCase()) }
-      : 'a list of domain names in quotes is wanted, none of them a top-level domain',
-  tcp: (value) =>
-    value === 'fallback' || value === 'off' || value === 'only' ? { tcp: value } : '"fallback", "off" or "only" is wanted',
-  'tcp-port': number('tcpPort', 1, 65_535),
-  'include-names': names('includeNames'),
-  'exclude-names': names('excludeNames'),
-  'name-refresh-seconds': number('nameRefreshSeconds', 5, 3600),
-  'copy-dscp': flag('copyDscp'),
-  'keepalive-seconds': number('keepaliveSeconds', 5, 3600),
-  'dpd-seconds': number('dpdMs', 5, 3600, 1000),
-  'ike-lifetime-seconds': number('ikeLifetimeMs', 300, 7 * 86_400, 1000),
-  'child-lifetime-seconds': number('childLifetimeMs', 120, 2 * 86_400, 1000),
-  'child-lifetime-megabytes': number('childLifetimeBytes', 0, 1_000_000, 1_000_000),
-  'eap-wait-seconds': number('eapWaitMs', 30, 600, 1000),
-};
 
 /** Reads aovpn.toml. Unknown keys and wrong values are faults: a misspelt setting must not be silently without effect. */
 export function parseSettings(source: string): { readonly settings: Settings } | { readonly faults: readonly SettingsFault[] } {
-  let document: Record<string, unknown>;
+  let document: Table;
   try {
     document = parse(source);
   } catch (error) {
@@ -354,9 +54,11 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   }
   const faults: SettingsFault[] = [];
   const fault = (table: readonly string[], key: string | undefined, message: string): void => {
-    faults.push({ ...locate(source, table, key), message });
+    faults.push({ ...placeOf(source, table, key), message });
   };
-  let { group, adminGroup, promptUsers, allowKeyExport, portal, users } = defaultSettings;
+  let daemon = defaultDaemonSettings;
+  let portal = defaultPortalSettings;
+  let users = defaultUserSettings;
   const profiles = new Map<string, ProfileSettings>();
   const enrolments = new Map<string, EnrolmentSettings>();
   const notices: string[] = [];
@@ -369,9 +71,9 @@ export function parseSettings(source: string): { readonly settings: Settings } |
       );
     else if (!isTable(value))
       fault([], name, `"${name}" is a table: write [${name === 'profile' || name === 'enrol' ? `${name}."NAME"` : name}]`);
-    else if (name === 'daemon') readDaemon(value);
-    else if (name === 'portal') portal = { ...portal, ...readTable('portal', value, portalSettingKeys) };
-    else if (name === 'users') users = { ...users, ...readTable('users', value, userSettingKeys) };
+    else if (name === 'daemon') daemon = readTable([name], value, daemonSettingKeys, daemon);
+    else if (name === 'portal') portal = readTable([name], value, portalSettingKeys, portal);
+    else if (name === 'users') users = readTable([name], value, userSettingKeys, users);
     else if (name === 'enrol') for (const [enrolment, table] of Object.entries(value)) readEnrolment(enrolment, table);
     else for (const [profile, table] of Object.entries(value)) readProfile(profile, table);
   }
@@ -381,10 +83,7 @@ export function parseSettings(source: string): { readonly settings: Settings } |
   if (faults.length > 0) return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
   return {
     settings: {
-      group,
-      ...(adminGroup !== undefined && { adminGroup }),
-      promptUsers,
-      allowKeyExport,
+      ...daemon,
       portal,
       users,
       enrolments,
@@ -394,143 +93,39 @@ export function parseSettings(source: string): { readonly settings: Settings } |
     },
   };
 
-  function readDaemon(table: Record<string, unknown>): void {
-    for (const [key, value] of Object.entries(table)) {
-      switch (key) {
-        case 'group':
-          if (isGroup(value)) group = value;
-          else fault(['daemon'], key, 'group: the name of a group in quotes is wanted');
-          break;
-        case 'admin-group':
-          if (isGroup(value)) adminGroup = value;
-          else fault(['daemon'], key, 'admin-group: the name of a group in quotes is wanted');
-          break;
-        case 'prompt-users':
-          if (Array.isArray(value) && value.length <= 100 && value.every(isUser)) promptUsers = value;
-          else fault(['daemon'], key, 'prompt-users: a list of users, names in quotes or numbers, is wanted');
-          break;
-        case 'allow-key-export':
-          if (typeof value === 'boolean') allowKeyExport = value;
-          else fault(['daemon'], key, 'allow-key-export: true or false is wanted');
-          break;
-        default:
-          fault(['daemon'], key, `unknown key "${key}" in [daemon]; there are: ${daemonSettingKeys.join(', ')}`);
-      }
-    }
-  }
-
-  function readTable<T>(
-    name: string,
-    table: Record<string, unknown>,
-    keys: { readonly [key: string]: (value: unknown) => Partial<T> | string },
-  ): Partial<T> {
-    let found: Partial<T> = {};
+  function readTable<T>(place: readonly string[], table: Table, keys: Keys<T>, defaults: T): T {
+    let settings = defaults;
     for (const [key, value] of Object.entries(table)) {
       const reader = Object.hasOwn(keys, key) ? keys[key] : undefined;
       const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(keys).join(', ')}`;
-      if (typeof result === 'string') fault([name], key, `${key}: ${result}`);
-      else found = { ...found, ...result };
+      if (typeof result === 'string') fault(place, key, `${key}: ${result}`);
+      else settings = { ...settings, ...result };
     }
-    return found;
+    return settings;
   }
 
   function readEnrolment(enrolment: string, table: unknown): void {
     if (!isEnrolmentName(enrolment))
       return fault(['enrol'], enrolment, `"${enrolment}": a name of 1 to 64 letters, digits, "-", "_" and "." is wanted`);
     if (!isTable(table)) return fault(['enrol'], enrolment, `an enrolment is a table: [enrol."${enrolment}"]`);
-    const path = ['enrol', enrolment];
-    let settings = defaultEnrolmentSettings;
-    for (const [key, value] of Object.entries(table)) {
-      const reader = Object.hasOwn(enrolmentSettingKeys, key) ? enrolmentSettingKeys[key] : undefined;
-      const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(enrolmentSettingKeys).join(', ')}`;
-      if (typeof result === 'string') fault(path, key, `${key}: ${result}`);
-      else settings = { ...settings, ...result };
-    }
+    const place = ['enrol', enrolment];
+    const settings = readTable(place, table, enrolmentSettingKeys, defaultEnrolmentSettings);
     const [key, what] = (faults.length === 0 && enrolmentFault(settings)) || [];
-    if (what !== undefined) fault(path, key, what);
+    if (what !== undefined) fault(place, key, what);
     enrolments.set(enrolment, settings);
   }
 
   function readProfile(profile: string, table: unknown): void {
     if (!isTable(table)) return fault(['profile'], profile, `settings of a profile stand in a table: [profile."${profile}"]`);
-    let settings = defaultProfileSettings;
-    for (const [key, value] of Object.entries(table)) {
-      const reader = Object.hasOwn(profileSettingKeys, key) ? profileSettingKeys[key] : undefined;
-      const result = reader ? reader(value) : `unknown key; there are: ${Object.keys(profileSettingKeys).join(', ')}`;
-      if (key === 'allow-unenforced') notices.push(`[profile."${profile}"] allow-unenforced has no effect: LockDown is enforced`);
-      if (typeof result === 'string') fault(['profile', profile], key, `${key}: ${result}`);
-      else settings = { ...settings, ...result };
-    }
-    if (settings.enrolment !== undefined && (settings.certificate ?? settings.key ?? settings.pkcs12) !== undefined)
-      fault(['profile', profile], 'enrolment', 'enrolment stands in the place of certificate, key and pkcs12');
-    const proofs = [settings.trustedBeaconPins, settings.trustedBeaconCa].filter((proof) => proof !== undefined).length;
-    if (settings.trustedBeacon ? proofs !== 1 : proofs > 0)
-      fault(
-        ['profile', profile],
-        settings.trustedBeacon ? 'trusted-beacon' : settings.trustedBeaconPins ? 'trusted-beacon-pin' : 'trusted-beacon-ca',
-        'trusted-beacon and one of trusted-beacon-pin and trusted-beacon-ca belong together',
-      );
-    if (settings.trustedBeaconCertificate && !settings.trustedBeacon)
-      fault(['profile', profile], 'trusted-beacon-certificate', 'trusted-beacon-certificate needs a trusted-beacon');
+    const place = ['profile', profile];
+    const settings = readTable(place, table, profileSettingKeys, defaultProfileSettings);
+    for (const [key, what] of profileFaults(settings)) fault(place, key, what);
+    if (Object.hasOwn(table, 'allow-unenforced'))
+      notices.push(`[profile."${profile}"] allow-unenforced has no effect: LockDown is enforced`);
     profiles.set(profile, settings);
   }
 }
 
-/** In force when there is no settings file. */
-export const defaultSettings: Settings = {
-  group: 'aovpn',
-  promptUsers: [],
-  portal: defaultPortalSettings,
-  users: defaultUserSettings,
-  enrolments: new Map(),
-  allowKeyExport: false,
-  notices: [],
-  of: () => defaultProfileSettings,
-};
-
-/** Every key of the `[daemon]` table; docs/settings.md lists the same. */
-export const daemonSettingKeys: readonly string[] = ['group', 'admin-group', 'prompt-users', 'allow-key-export'];
-
-export function formatFaults(file: string, faults: readonly SettingsFault[]): string {
-  return faults.map(({ line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n');
-}
-
-function isGroup(value: unknown): value is string {
-  return typeof value === 'string' && /^[a-z_][a-z0-9_-]{0,31}$/i.test(value);
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
+function isTable(value: unknown): value is Table {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
-}
-
-/** Where a key of a table stands. The parser knows the places of what it cannot parse only, so this looks for the line. */
-function locate(source: string, table: readonly string[], key: string | undefined): Pick<SettingsFault, 'line' | 'column'> {
-  const lines = source.split('\n');
-  const unquote = (word: string): string => word.trim().replaceAll(/^["']|["']$/g, '');
-  const header = (line: string): string[] | undefined => {
-    const inner = /^\s*\[([^[\]]+)\]/.exec(line)?.[1];
-    return inner?.match(/"[^"]*"|'[^']*'|[^.\s]+/g)?.map(unquote);
-  };
-  const same = (a: readonly string[], b: readonly string[]): boolean =>
-    a.length === b.length && a.every((word, i) => word === b[i]);
-  let current: readonly string[] = [];
-  let tableLine = 1;
-  for (const [i, line] of lines.entries()) {
-    const opened = header(line);
-    if (opened) {
-      current = opened;
-      if (same(current.slice(0, table.length), table)) {
-        if (key === undefined) return { line: i + 1, column: line.indexOf('[') + 1 };
-        if (same(current, table)) tableLine = i + 1;
-      }
-      continue;
-    }
-    const word = /^\s*("[^"]*"|'[^']*'|[^\s=."']+)/.exec(line);
-    if (!word || word[0].trim().startsWith('#')) continue;
-    const name = unquote(word[1]!);
-    const wanted = key ?? table[0];
-    const where = key === undefined ? [] : table;
-    if (name === wanted && same(current, where)) return { line: i + 1, column: line.indexOf(word[1]!) + 1 };
-  }
-  return { line: tableLine, column: 1 };
 }

@@ -5,7 +5,7 @@ import { decideTrustedNetwork, wantsBeacon, type BeaconAnswer, type Intent, type
 import type { Log } from './log.ts';
 import type { ResolveAnswer } from './resolve-gateway.ts';
 import { readOwn } from './own-file.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 
 /** For the whole of a beacon's proof, milliseconds: connecting waits for it. */
 const patience = 4_000;

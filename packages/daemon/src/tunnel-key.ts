@@ -1,5 +1,5 @@
 import { withoutPositions, type Profile } from '@aovpn/profile';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 
 /** The parts of a profile that a running tunnel was made from; routes and names are put into force without a new tunnel. */
 export function tunnelParts(profile: Profile): unknown {

@@ -7,7 +7,7 @@ import { DaemonError } from './daemon-error.ts';
 import type { Log } from './log.ts';
 import { ownerMark } from './profiles.ts';
 import { ProfileStore } from './profile-store.ts';
-import type { ProfileSettings } from './settings.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 
 export interface UserStoreOptions {
   readonly configDir: string;

@@ -6,7 +6,7 @@ import { after, before, suite, test } from 'node:test';
 import { parseProfile } from '@aovpn/profile';
 import { reviewAuthentication } from '@aovpn/supervisor';
 import { authenticationFacts } from '../src/doctor.ts';
-import { defaultProfileSettings, type ProfileSettings } from '../src/settings.ts';
+import { defaultProfileSettings, type ProfileSettings } from '../src/profile-settings.ts';
 
 // Made by `openssl req -x509`; its key was thrown away.
 const root = `-----BEGIN CERTIFICATE-----

@@ -7,7 +7,7 @@ import type { Owner } from '@aovpn/api';
 import { Log } from '../src/log.ts';
 import { ProfileStore } from '../src/profile-store.ts';
 import { Profiles } from '../src/profiles.ts';
-import { defaultProfileSettings, type ProfileSettings } from '../src/settings.ts';
+import { defaultProfileSettings, type ProfileSettings } from '../src/profile-settings.ts';
 import { openUserStore, userStems } from '../src/user-store.ts';
 
 const alice: Owner = { uid: 1001, name: 'alice' };

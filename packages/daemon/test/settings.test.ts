@@ -3,7 +3,9 @@ import { suite, test } from 'node:test';
 import { enrolmentSettingKeys } from '../src/enrolment-settings.ts';
 import { portalSettingKeys } from '../src/portal-settings.ts';
 import { userSettingKeys } from '../src/user-settings.ts';
-import { daemonSettingKeys, defaultProfileSettings, parseSettings, profileSettingKeys, type Settings } from '../src/settings.ts';
+import { daemonSettingKeys } from '../src/daemon-settings.ts';
+import { defaultProfileSettings, profileSettingKeys } from '../src/profile-settings.ts';
+import { parseSettings, type Settings } from '../src/settings.ts';
 
 function faultsOf(source: string): string[] {
   const result = parseSettings(source);
@@ -93,7 +95,7 @@ pkcs11-token = "my card"
   });
 
   const cases: readonly (readonly [string, RegExp])[] = [
-    ['[daemon]\ngruop = "x"', /^2:1: unknown key "gruop"/],
+    ['[daemon]\ngruop = "x"', /^2:1: gruop: unknown key; there are: group, admin-group/],
     ['[daemon]\nallow-key-export = "yes"', /^2:1: allow-key-export: true or false/],
     ['[daemon]\nprompt-users = "jo"', /^2:1: prompt-users: a list of users/],
     ['[daemon]\nprompt-users = ["jo", -1]', /^2:1: prompt-users/],
@@ -186,7 +188,7 @@ pkcs11-token = "my card"
         ...Object.keys(portalSettingKeys),
         ...Object.keys(userSettingKeys),
         ...Object.keys(enrolmentSettingKeys),
-        ...daemonSettingKeys,
+        ...Object.keys(daemonSettingKeys),
       ]),
     );
   });

@@ -1,6 +1,5 @@
-import { createHash, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { CertificateNames, EnrolmentKey } from '@aovpn/policy';
-import { equal } from '@aovpn/bytes';
 import type { Credential } from '../keys/credential.ts';
 import { AnchorStore } from '../trust/anchor-store.ts';
 import type { ParsedCertificate } from '../trust/certificate.ts';
@@ -13,6 +12,7 @@ import { exchange, serverWords, type Answer, type Exchange } from './http-exchan
 import { newKey } from './new-key.ts';
 import { namesOf } from './names-of.ts';
 import type { Issue, ServerTrust } from './issue.ts';
+import { pinnedAuthority } from './pinned-authority.ts';
 
 export interface EstRequest {
   /** With the path to which operations are appended: `…/.well-known/est`, perhaps with a label (RFC 7030 §3.2.2). */
@@ -97,8 +97,7 @@ async function readAuthorities({ url, trust, signal }: EstRequest): Promise<Auth
   const all = certificatesOf(answer);
   const { fingerprint } = trust;
   if (fingerprint === undefined) return authoritiesOf(all);
-  const pinned = all.find(({ der }) => equal(createHash('sha256').update(der).digest(), fingerprint));
-  if (!pinned) throw new EnrolError('untrusted', "none of the authority's certificates has the fingerprint of ca-fingerprint");
+  const pinned = pinnedAuthority(all, fingerprint);
   return { anchors: [pinned], others: all.filter((one) => one !== pinned) };
 }
 

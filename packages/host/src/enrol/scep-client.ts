@@ -15,6 +15,7 @@ import { exchange, serverWords, type Answer, type Exchange } from './http-exchan
 import type { Issue } from './issue.ts';
 import { namesOf } from './names-of.ts';
 import { newKey } from './new-key.ts';
+import { pinnedAuthority } from './pinned-authority.ts';
 import { selfSigned } from './self-signed.ts';
 
 export interface ScepRequest {
@@ -146,8 +147,7 @@ async function readAuthority(request: ScepRequest): Promise<Authority> {
   const all = usable(() =>
     /^application\/x-x509-ca-cert\b/i.test(answer.contentType) ? [parseCertificate(answer.body)] : readCertsOnly(answer.body),
   );
-  const pinned = all.find(({ der }) => equal(createHash('sha256').update(der).digest(), request.fingerprint));
-  if (!pinned) throw new EnrolError('untrusted', "none of the authority's certificates has the fingerprint of ca-fingerprint");
+  const pinned = pinnedAuthority(all, request.fingerprint);
   const believed = below(pinned, all);
   const isAuthority = ({ basicConstraints }: ParsedCertificate): boolean => basicConstraints?.ca === true;
   const agents = believed.filter((one) => !isAuthority(one));
