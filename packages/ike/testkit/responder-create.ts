@@ -24,7 +24,8 @@ export class ResponderCreate {
 
   answer(ike: ResponderIke, { payloads }: Message): readonly Payload[] {
     // RFC 7296 §2.25.2: not on one that is being deleted, or has been replaced.
-    if (ike.deleting || (ike !== this.#responder.current && !this.#own.ikeRekeying)) return [notify(43)];
+    const rekeying = ike.outstanding?.about.kind === 'rekey-ike';
+    if (ike.deleting || (ike !== this.#responder.current && !rekeying)) return [notify(43)];
     const offered = pick(payloads, 'SA')!.proposals;
     return offered[0]?.protocol === 1 ? this.#answerIkeRekey(ike, payloads) : this.#answerChild(ike, payloads);
   }
@@ -34,7 +35,7 @@ export class ResponderCreate {
     const rekey = pickNotify(payloads, 16393);
     const old = rekey && [...this.#responder.children.values()].find(({ spiOut }) => spiOut === spiNumber(rekey.spi));
     if (rekey && !old) return [{ ...notify(44), protocol: 3, spi: rekey.spi }];
-    if (this.#own.ikeRekeying || (old && this.#own.deleting === old.spiIn)) return [notify(43)];
+    if (this.#own.isAsking('rekey-ike') || (old && this.#own.isDeleting(old.spiIn))) return [notify(43)];
     const ke = pick(payloads, 'KE');
     const chosen = selectChildProposal(this.#responder.childProposals, pick(payloads, 'SA')!.proposals, {
       ikeGroup: ike.suite.ke,
@@ -60,8 +61,8 @@ export class ResponderCreate {
         tsr,
       });
     });
-    if (old && this.#own.childRekeying === old.spiIn)
-      this.#own.childRival = { old: old.spiIn, lowest: lowerNonce(nonceI, nonceR), spiIn };
+    const asking = ike.outstanding?.about;
+    if (asking?.kind === 'rekey-child' && asking.old === old?.spiIn) asking.rival = lowerNonce(nonceI, nonceR);
     return [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
       { kind: 'NONCE', data: nonceR },
@@ -74,7 +75,7 @@ export class ResponderCreate {
 
   #answerIkeRekey(old: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
     const { crypto } = this.#responder;
-    if (this.#own.childRekeying !== undefined || this.#own.deleting !== undefined) return [notify(43)];
+    if (this.#own.isAsking('rekey-child') || this.#own.isAsking('delete-child')) return [notify(43)];
     const ke = pick(payloads, 'KE')!;
     const chosen = selectIkeProposal(this.#responder.ikeProposals, pick(payloads, 'SA')!.proposals, ke.group);
     if ('problem' in chosen) return [notify(14)];
@@ -91,7 +92,8 @@ export class ResponderCreate {
       made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
       made.identities = old.identities;
       this.#responder.ikes.push(made);
-      if (this.#own.ikeRekeying) this.#own.ikeRival = { lowest: lowerNonce(nonceI, nonceR), ike: made };
+      const asking = old.outstanding?.about;
+      if (asking?.kind === 'rekey-ike') asking.rival = lowerNonce(nonceI, nonceR);
     });
     return [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },

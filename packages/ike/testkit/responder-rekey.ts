@@ -1,10 +1,10 @@
 import { deriveChildKeys, deriveRekeyedIkeKeys } from '../src/crypto/keymat.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNotify, spiOctets } from '../src/machine/pick.ts';
-import type { Payload, TrafficSelector } from '../src/message/payload.ts';
+import type { Message, Payload, TrafficSelector } from '../src/message/payload.ts';
 import { acceptChildProposal, acceptIkeProposal, buildChildProposals, buildIkeProposals } from '../src/message/proposal.ts';
 import type { Responder } from './responder.ts';
 import { newSpi } from './responder-auth.ts';
-import { freshIke, type ResponderChild, type ResponderIke } from './responder-sa.ts';
+import { freshIke, type Asking, type ResponderChild, type ResponderIke } from './responder-sa.ts';
 
 const [CREATE, INFO, FOLLOWUP] = [36, 37, 44];
 
@@ -15,19 +15,26 @@ export interface ChildRekeyChange {
   readonly tsr?: readonly TrafficSelector[];
 }
 
-/** Rekeys and Deletes that the responder begins, and what it remembers of what the peer does to the same SA meanwhile (RFC 7296 §2.25). */
+/** Rekeys and Deletes that the responder begins. */
 export class ResponderRekey {
-  childRival: { readonly old: number; lowest: Uint8Array; spiIn: number } | undefined;
-  childRekeying: number | undefined;
-  ikeRival: { lowest: Uint8Array; ike: ResponderIke } | undefined;
-  ikeRekeying = false;
-  deleting: number | undefined;
   /** CHILD_SAs to be deleted when the window is free. */
   readonly #owed: number[] = [];
   readonly #responder: Responder;
 
   constructor(responder: Responder) {
     this.#responder = responder;
+  }
+
+  /** Whether a request about that is out. */
+  isAsking(kind: Asking['kind']): boolean {
+    return this.#responder.ikes.some(({ gone, outstanding }) => !gone && outstanding?.about.kind === kind);
+  }
+
+  /** Whether a CHILD_SA is on its way out. */
+  isDeleting(spiIn: number): boolean {
+    const deleting = ({ gone, outstanding }: ResponderIke): boolean =>
+      !gone && outstanding?.about.kind === 'delete-child' && outstanding.about.spiIn === spiIn;
+    return this.#owed.includes(spiIn) || this.#responder.ikes.some(deleting);
   }
 
   rekeyChild(old: ResponderChild, more: ChildRekeyChange = {}): void {
@@ -37,7 +44,7 @@ export class ResponderRekey {
     const pair = crypto.generateKeyPair(more.group ?? 31);
     const offered = buildChildProposals(this.#responder.childProposals, spiIn, true, 31);
     const ike = this.#responder.current;
-    this.childRekeying = old.spiIn;
+    const about: Asking = { kind: 'rekey-child', old: old.spiIn, rival: undefined };
     const payloads: Payload[] = [
       { ...notify(16393), protocol: 3, spi: spiOctets(old.spiIn) },
       { kind: 'SA', proposals: offered },
@@ -46,10 +53,7 @@ export class ResponderRekey {
       { kind: 'TSi', selectors: more.tsr ?? old.tsr },
       { kind: 'TSr', selectors: more.tsi ?? old.tsi },
     ];
-    this.#responder.request(CREATE, payloads, (message) => {
-      this.childRekeying = undefined;
-      const rival = this.childRival?.old === old.spiIn ? this.childRival : undefined;
-      this.childRival = undefined;
+    const done = (message: Message): void => {
       if (pickError(message.payloads)) return;
       const made = acceptChildProposal(offered, pick(message.payloads, 'SA')!.proposals);
       if ('problem' in made) throw new Error(made.problem);
@@ -69,10 +73,11 @@ export class ResponderRekey {
           tsr,
         });
         if (!this.#responder.tidy || this.#responder.ikes.every(({ gone }) => gone)) return;
-        const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+        const lost = about.rival && compareNonces(lowerNonce(nonceI, nonceR), about.rival) < 0;
         this.deleteChild(lost ? spiIn : old.spiIn);
       });
-    });
+    };
+    this.#responder.request(CREATE, payloads, done, about);
   }
 
   rekeyIke(group = 31): void {
@@ -82,16 +87,13 @@ export class ResponderRekey {
     const nonceI = crypto.random(32);
     const pair = crypto.generateKeyPair(group);
     const offered = buildIkeProposals(this.#responder.ikeProposals, spiI);
-    this.ikeRekeying = true;
+    const about: Asking = { kind: 'rekey-ike', rival: undefined };
     const payloads: Payload[] = [
       { kind: 'SA', proposals: offered },
       { kind: 'NONCE', data: nonceI },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
     ];
-    this.#responder.request(CREATE, payloads, (message) => {
-      const rival = this.ikeRival;
-      this.ikeRekeying = false;
-      this.ikeRival = undefined;
+    const done = (message: Message): void => {
       if (pickError(message.payloads)) return;
       const suite = acceptIkeProposal(offered, pick(message.payloads, 'SA')!.proposals);
       if ('problem' in suite) throw new Error(suite.problem);
@@ -103,26 +105,25 @@ export class ResponderRekey {
         const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, input);
         const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
         made.identities = old.identities;
-        const lost = rival && compareNonces(lowerNonce(nonceI, nonceR), rival.lowest) < 0;
+        const lost = about.rival && compareNonces(lowerNonce(nonceI, nonceR), about.rival) < 0;
         if (lost) this.#responder.ikes.splice(this.#responder.ikes.length - 1, 0, made);
         else this.#responder.ikes.push(made);
         if (this.#responder.tidy) this.deleteIke(lost ? made : old);
       });
-    });
+    };
+    this.#responder.request(CREATE, payloads, done, about);
   }
 
   deleteChild(spiIn: number): void {
     if (this.#responder.current.outstanding) return void this.#owed.push(spiIn);
-    this.deleting = spiIn;
-    this.#responder.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], () => {
-      this.deleting = undefined;
-      this.#responder.children.delete(spiIn);
-    });
+    const done = (): void => void this.#responder.children.delete(spiIn);
+    const about: Asking = { kind: 'delete-child', spiIn };
+    this.#responder.request(INFO, [{ kind: 'D', protocol: 3, spis: [spiOctets(spiIn)] }], done, about);
   }
 
   deleteIke(ike = this.#responder.current): void {
     ike.deleting = true;
-    this.#responder.request(INFO, [{ kind: 'D', protocol: 1, spis: [] }], () => (ike.gone = true), ike);
+    this.#responder.request(INFO, [{ kind: 'D', protocol: 1, spis: [] }], () => void (ike.gone = true), { kind: 'other' }, ike);
   }
 
   /** IKE_FOLLOWUP_KE requests for a rekey of ours, one after the other; `done` gets their secrets. */
@@ -135,28 +136,20 @@ export class ResponderRekey {
     if (method === undefined) return done(secrets);
     const pair = this.#responder.crypto.generateKeyPair(method);
     const link = pickNotify(payloads, 16441)!;
-    this.#responder.request(
-      FOLLOWUP,
-      [{ kind: 'KE', group: method, data: pair.publicValue }, notify(16441, link.data)],
-      (message) => {
-        if (pickError(message.payloads)) return;
-        const secret = this.#responder.crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
-        this.#followUp(rest, message.payloads, [...secrets, secret], done);
-      },
-    );
+    const next = (message: Message): void => {
+      if (pickError(message.payloads)) return;
+      const secret = this.#responder.crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
+      this.#followUp(rest, message.payloads, [...secrets, secret], done);
+    };
+    const asked: Payload[] = [{ kind: 'KE', group: method, data: pair.publicValue }, notify(16441, link.data)];
+    this.#responder.request(FOLLOWUP, asked, next);
   }
 
   /** What was being asked on an IKE SA that is gone is asked again, where it still matters. */
   abandon(ike: ResponderIke): void {
-    if (!ike.outstanding) return;
+    const about = ike.outstanding?.about;
     ike.outstanding = undefined;
-    const deleting = this.deleting;
-    this.childRekeying = undefined;
-    this.childRival = undefined;
-    this.ikeRekeying = false;
-    this.ikeRival = undefined;
-    this.deleting = undefined;
-    if (deleting !== undefined && !this.#responder.closed && !this.#responder.current.outstanding) this.deleteChild(deleting);
+    if (about?.kind === 'delete-child' && !this.#responder.closed) this.deleteChild(about.spiIn);
   }
 
   /** What had to wait for the window. */

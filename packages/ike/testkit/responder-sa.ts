@@ -27,11 +27,26 @@ export interface ResponderIke {
   /** The request that changed the keys, or its last fragment. */
   asked: Uint8Array | undefined;
   outstanding:
-    | { readonly messageId: number; readonly datagrams: readonly Uint8Array[]; readonly done: (message: Message) => void }
+    | {
+        readonly messageId: number;
+        readonly datagrams: readonly Uint8Array[];
+        readonly done: (message: Message) => void;
+        readonly about: Asking;
+      }
     | undefined;
   deleting: boolean;
   gone: boolean;
 }
+
+/**
+ * What a request of the responder is about, with the lower nonce of what the peer does to the very same SA meanwhile (RFC 7296 §2.8.1, §2.8.2).
+ * It is forgotten with the request: a rekey of what came of a rival is no rival.
+ */
+export type Asking =
+  | { readonly kind: 'rekey-child'; readonly old: number; rival: Uint8Array | undefined }
+  | { readonly kind: 'rekey-ike'; rival: Uint8Array | undefined }
+  | { readonly kind: 'delete-child'; readonly spiIn: number }
+  | { readonly kind: 'other' };
 
 /** The responder's view of one CHILD_SA. */
 export interface ResponderChild {

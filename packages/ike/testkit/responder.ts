@@ -13,7 +13,7 @@ import { ResponderInit } from './responder-init.ts';
 import type { ResponderOptions } from './responder-options.ts';
 import { grantTicket } from './responder-memory.ts';
 import { ResponderRekey, type ChildRekeyChange } from './responder-rekey.ts';
-import type { ResponderChild, ResponderIke } from './responder-sa.ts';
+import type { Asking, ResponderChild, ResponderIke } from './responder-sa.ts';
 import type { TestCrypto } from './test-crypto.ts';
 import { childProposals, ikeProposals } from './world.ts';
 
@@ -70,11 +70,17 @@ export class Responder {
   }
 
   /** Sends a request; `done` sees the answer. */
-  request(exchange: number, payloads: readonly Payload[], done: (message: Message) => void = () => {}, ike = this.current): void {
+  request(
+    exchange: number,
+    payloads: readonly Payload[],
+    done: (message: Message) => void = () => {},
+    about: Asking = { kind: 'other' },
+    ike = this.current,
+  ): void {
     if (ike.outstanding) throw new Error('the responder has a request out');
     const messageId = ike.nextRequest++;
     const datagrams = this.seal(ike, exchange, messageId, false, payloads);
-    ike.outstanding = { messageId, datagrams, done };
+    ike.outstanding = { messageId, datagrams, done, about };
     this.sent.push(...datagrams);
   }
 

@@ -319,6 +319,39 @@ suite('IKE SA rekeyed by both at once', () => {
     }
   }
 
+  /*
+   * CREATE_CHILD_SA SK1 { SAi, Ni1, KEi } --> X <-- CREATE_CHILD_SA SK1 { SAi, Ni2, KEi }
+   *                                             <-- CREATE_CHILD_SA SK1 { SAr, Nr1, KEr }
+   * CREATE_CHILD_SA SK2 { SAi, Ni3, KEi } -->
+   * CREATE_CHILD_SA SK1 { SAr, Nr2, KEr } --> (late)
+   * What is lower than Nr2 and Ni2 is compared within SK1 alone.
+   */
+  test('ours, which stays, is rekeyed again before the peer knows that its own has lost', () => {
+    const pair = established(quiet);
+    const { client, responder } = pair;
+    pair.clientCrypto.nonces.push(...[3, 4, 0].map((octet) => new Uint8Array(32).fill(octet)));
+    pair.responderCrypto.nonces.push(new Uint8Array(32).fill(1), new Uint8Array(32).fill(2));
+    client.step({ kind: 'rekey-ike' });
+    responder.rekeyIke();
+    const theirs = responder.take();
+    toResponder(pair);
+    client.receive(...theirs);
+    const late = client.take();
+    toClient(pair);
+    const deleteOld = client.take();
+    client.step({ kind: 'rekey-ike' });
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '36 request 0: SA NONCE KE');
+    responder.receive(...late, ...deleteOld);
+    talk(pair);
+    assertSameIke(pair);
+    client.advance(31_000);
+    talk(pair);
+    assertSameIke(pair);
+    assertSameChildren(pair);
+    assert.equal(client.sa.associations.length, 1);
+  });
+
   test('CHILD_SA rekey of the peer while we rekey the IKE SA: TEMPORARY_FAILURE', () => {
     const pair = established(quiet);
     pair.client.step({ kind: 'rekey-ike' });
