@@ -90,11 +90,16 @@ export async function openControlServer(options: ControlServerOptions): Promise<
   const peers = new WeakMap<Socket, Peer>();
   const limits = new PeerLimits(controlLimits);
   const deadlines = new WeakMap<Socket, NodeJS.Timeout>();
+  const lastLooks = new WeakMap<Socket, NodeJS.Immediate>();
   /** From now on the other side has so long for what is due of it; undefined: nothing is. */
   const expect = (socket: Socket, withinMs: number | undefined): void => {
     clearTimeout(deadlines.get(socket));
+    clearImmediate(lastLooks.get(socket));
     if (withinMs === undefined || socket.destroyed) return;
-    deadlines.set(socket, setTimeout(() => refuseSocket(socket, 'AOV-HOST-410', 408), withinMs).unref());
+    const refuse = (): void => refuseSocket(socket, 'AOV-HOST-410', 408);
+    // It may have come in time, and waits while this process stands still: it is read before the last look, which comes after the timers.
+    const timeIsUp = (): void => void lastLooks.set(socket, setImmediate(refuse));
+    deadlines.set(socket, setTimeout(timeIsUp, withinMs).unref());
   };
   const server = createServer({
     maxHeaderSize: controlLimits.headerBytes,

@@ -243,6 +243,26 @@ suite('control server', () => {
     }
   });
 
+  test('a request that came in time, while this process stood still, is answered', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const socket = connect(socketPath);
+      let said = '';
+      socket.on('data', (chunk: Buffer) => (said += chunk.toString()));
+      // Until the server has it.
+      await ask('GET', '/other');
+      // As behind a process that stood still, timers come first in the loop, and reading after them.
+      await new Promise<void>((next) => setImmediate(next));
+      socket.write('GET /v1/thing HTTP/1.1\r\nhost: x\r\n\r\n');
+      mock.timers.tick(6_000);
+      await until(() => said !== '');
+      assert.match(said, /^HTTP\/1\.1 200/);
+      socket.destroy();
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
   test('a reader that does not read is cut off, not waited for', async () => {
     const before = undone;
     const known = sinks.length;
