@@ -2,7 +2,7 @@ import { silenceMs, type DataPlaneStats } from '@aovpn/esp';
 
 /**
  * ICMP and the kernel may say that the path is broken; nothing of that is authenticated, so it is only a hint to ask the gateway
- * (RFC 7296 §2.4), and one that a stranger can give at most so often, milliseconds.
+ * (RFC 7296 §2.4), and one that a stranger can give at most so often, milliseconds. Of silence as often is told, whatever strangers say.
  */
 const hintInterval = 5_000;
 /** What left may be answered within this time; where nobody tells that something left, it is looked for this often. Milliseconds. */
@@ -17,6 +17,8 @@ export interface GatewayWatchPorts {
   readonly probe: () => Promise<boolean>;
   /** The gateway should be asked whether it is there. */
   readonly ask: () => void;
+  /** Packets leave, and none comes in. */
+  readonly unanswered: (lastInboundAt: number | undefined) => void;
   readonly answersStrangers: () => void;
 }
 
@@ -28,6 +30,7 @@ export class GatewayWatch {
   #startedAt: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #hintTaken = -Infinity;
+  #silenceTold = -Infinity;
   #packetsOut = 0;
   #probing = false;
 
@@ -57,8 +60,7 @@ export class GatewayWatch {
   }
 
   hint(): void {
-    // Once the gateway is being asked, another question would only put off the answer "it is gone".
-    if (this.#startedAt === undefined || this.silent || performance.now() - this.#hintTaken < hintInterval) return;
+    if (!this.#mayTell(this.#hintTaken)) return;
     this.#hintTaken = performance.now();
     this.#ports.ask();
   }
@@ -82,7 +84,15 @@ export class GatewayWatch {
   }
 
   #heedSilence(stats: DataPlaneStats | undefined): void {
-    if (performance.now() - (stats?.lastInboundAt ?? this.#startedAt ?? Infinity) > silenceMs) this.hint();
+    const now = performance.now();
+    if (now - (stats?.lastInboundAt ?? this.#startedAt ?? Infinity) <= silenceMs || !this.#mayTell(this.#silenceTold)) return;
+    this.#silenceTold = now;
+    this.#ports.unanswered(stats?.lastInboundAt);
+  }
+
+  /** Once the gateway is being asked, another question would only put off the answer "it is gone". */
+  #mayTell(toldAt: number): boolean {
+    return this.#startedAt !== undefined && !this.silent && performance.now() - toldAt >= hintInterval;
   }
 
   #look(): Promise<DataPlaneStats | undefined> {

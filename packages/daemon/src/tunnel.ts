@@ -69,6 +69,7 @@ export class Tunnel {
       stats: () => this.stats(),
       probe: () => ports.probeGateway(options.gateway, options.ports[this.#transport], this.#transport),
       ask: () => this.#feed({ kind: 'check-liveness' }),
+      unanswered: (lastInboundAt) => this.#feed({ kind: 'unanswered', lastInboundAt }),
       answersStrangers: () => this.#feed({ kind: 'gateway-answers-strangers' }),
     });
   }

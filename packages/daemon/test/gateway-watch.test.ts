@@ -5,11 +5,13 @@ import { noTraffic } from './no-traffic.ts';
 
 suite('a watch over the gateway', () => {
   let asked = 0;
+  const told: (number | undefined)[] = [];
   let looked = 0;
   let lastInboundAt: number | undefined;
   let now = 0;
   beforeEach(() => {
     asked = 0;
+    told.length = 0;
     looked = 0;
     lastInboundAt = undefined;
     now = 100_000;
@@ -30,6 +32,7 @@ suite('a watch over the gateway', () => {
       },
       probe: () => Promise.resolve(false),
       ask: () => asked++,
+      unanswered: (at) => told.push(at),
       answersStrangers: () => undefined,
     });
     watch.start();
@@ -49,17 +52,39 @@ suite('a watch over the gateway', () => {
     watch.close();
   });
 
-  test('what left and was answered within a second is no hint; what was not is one', async () => {
+  test('what left and was answered within a second is nothing; what was not is told, with the time of what came last', async () => {
     const watch = watched(false);
     await later(60_000);
     watch.unanswered();
     lastInboundAt = now + 200;
     await later(1_000);
-    assert.equal(asked, 0);
+    assert.deepEqual(told, []);
     await later(60_000);
     watch.unanswered();
     await later(1_000);
-    assert.equal(asked, 1);
+    assert.deepEqual(told, [lastInboundAt]);
+    assert.equal(asked, 0);
+    watch.close();
+  });
+
+  test('it is told every five seconds while it lasts, whatever the network says; not while the gateway is being asked', async () => {
+    const watch = watched(false);
+    await later(60_000);
+    for (let second = 0; second < 12; second++) {
+      watch.hint();
+      watch.unanswered();
+      await later(1_000);
+    }
+    assert.equal(told.length, 3);
+    assert.equal(asked, 3);
+    watch.silent = true;
+    for (let second = 0; second < 12; second++) {
+      watch.hint();
+      watch.unanswered();
+      await later(1_000);
+    }
+    assert.equal(told.length, 3);
+    assert.equal(asked, 3);
     watch.close();
   });
 
@@ -67,9 +92,9 @@ suite('a watch over the gateway', () => {
     const watch = watched(true);
     for (let second = 0; second < 6; second++) await later(1_000);
     assert.equal(looked > 5, true);
-    assert.equal(asked, 1);
+    assert.equal(told.length, 1);
     watch.close();
     await later(60_000);
-    assert.equal(asked, 1);
+    assert.equal(told.length, 1);
   });
 });

@@ -189,9 +189,7 @@ class KernelDataPlane implements DataPlane {
     const { gone } = this.#tunnel;
     const sum = (name: keyof typeof gone): number => children.reduce((total, child) => total + child[name], gone[name]);
     const packetsIn = sum('packetsIn');
-    const now = performance.now();
-    if (packetsIn > this.#packetsReceived) this.#lastInboundAt = now;
-    this.#packetsReceived = packetsIn;
+    this.#noteInbound(packetsIn);
     this.#countRefusals();
     const drops = readXfrmStatistics(this.#statisticsFd);
     const authentication = sum('unauthentic');
@@ -217,6 +215,12 @@ class KernelDataPlane implements DataPlane {
   close(): Promise<void> {
     this.#clear();
     return Promise.resolve();
+  }
+
+  /** The kernel tells no times, so that packets count as having come when they are first seen in its counters. */
+  #noteInbound(packetsIn: number): void {
+    if (packetsIn > this.#packetsReceived) this.#lastInboundAt = performance.now();
+    this.#packetsReceived = packetsIn;
   }
 
   /** At once and without waiting, so that it can also be the last thing that the process does. */
@@ -252,6 +256,10 @@ class KernelDataPlane implements DataPlane {
 
   /** Half moved is worse than gone: the tunnel is made anew then. */
   #move(path: OuterPath): void {
+    // What has come in until now came to the old ends, and is no sign that the gateway has followed.
+    this.#noteInbound(
+      this.#tunnel.pairs.reduce((total, pair) => total + this.#tunnel.counters(pair).packetsIn, this.#tunnel.gone.packetsIn),
+    );
     try {
       this.#device.follow(path.local);
       this.#tunnel.move(path);

@@ -433,6 +433,9 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
       ip('-n', world.a, 'route', 'replace', '10.99.0.2/32', 'dev', world.wireA, 'src', '10.99.0.8');
       const moved = await station.at((plane) => plane.connect(outer.b[4], 4500));
       assert.equal(formatAddress(moved.local), '10.99.0.8');
+      const movedAt = performance.now();
+      const { lastInboundAt } = await station.plane.stats();
+      assert.ok(lastInboundAt! <= movedAt, 'what came before the move is no sign of life at the new address');
       const toNew = (octets: Uint8Array): void => gateway.udp.send(octets, moved.local, moved.localPort);
       try {
         const underWay = gateway.seal(good(2));

@@ -5,6 +5,7 @@ import { lastCallMs, sleptMs, standbyMs } from './choice.ts';
 import { closeWith } from './delete.ts';
 import { factsOf } from './facts.ts';
 import { announcePath } from './mobike.ts';
+import { childRenewed } from './move-proof.ts';
 import { refreshKeys } from './resume.ts';
 import type { AfterInstall, ChildSa } from './state.ts';
 import { emit, findAssociation, info, update, want, type Turn } from './turn.ts';
@@ -27,6 +28,7 @@ export function processInstalled(turn: Turn, spiIn: number, problem: string | un
       return;
     case 'replace':
       setStage(turn, spiIn, { name: 'active' });
+      childRenewed(turn);
       if (findChild(turn, after.old)?.stage.name === 'replaced') replaceChild(turn, after.old!);
       emit(turn, { kind: 'rekeyed', what: 'child', facts: factsOf(turn.sa) });
       return;
@@ -68,6 +70,7 @@ function isSending({ stage }: ChildSa): boolean {
 
 function promote(turn: Turn, spiIn: number): void {
   useChild(turn, spiIn);
+  childRenewed(turn);
   emit(turn, { kind: 'rekeyed', what: 'child', facts: factsOf(turn.sa) });
 }
 

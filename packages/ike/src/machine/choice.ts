@@ -33,6 +33,10 @@ export const sleptMs = 1_000;
 export const formerMs = 30_000;
 /** How long the host may take to answer `ask-traffic` before a probe is sent anyway. */
 export const trafficAnswerMs = 1_000;
+/** After a move the host may still receive, and count, what was under way to the old address: no proof that the gateway follows. */
+export const underWayMs = 4_000;
+/** After a move, and after new CHILD_SAs: the gateway's ESP, where ours asks for it, is there within this time, or does not come. */
+export const carriesMs = 3_000;
 /** Wait after TEMPORARY_FAILURE or a refused rekey; up to half as much again is added at random, so that both sides do not meet again. */
 export const retryMs = 10_000;
 /** A CHILD_SA that is made from scratch and put off with TEMPORARY_FAILURE is asked for again after so long: nothing carries traffic meanwhile. */

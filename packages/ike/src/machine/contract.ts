@@ -225,6 +225,8 @@ export type IkeEvent =
   /** The outer flow now has these ends (already moved by the data plane). */
   | { readonly kind: 'path-changed'; readonly path: Path }
   | { readonly kind: 'check-liveness' }
+  /** ESP has left, and none has come in for seconds; a time of the same clock as `now`. */
+  | { readonly kind: 'unanswered'; readonly lastInboundAt: number | undefined }
   /** Answer to `probe-gateway`: something on the gateway's address answered a stranger's IKE_SA_INIT. Nothing of it is proven. */
   | { readonly kind: 'gateway-answers-strangers' }
   | { readonly kind: 'close'; readonly why: string };
@@ -277,7 +279,7 @@ export type IkeAction =
   /** First CHILD_SA is installed: the tunnel carries traffic. */
   | { readonly kind: 'established'; readonly configuration: TunnelConfiguration; readonly facts: IkeFacts }
   | { readonly kind: 'rekeyed'; readonly what: 'ike' | 'child'; readonly facts: IkeFacts }
-  /** The peer answered on the new path (MOBIKE or plain), or cannot move. */
+  /** The peer answered on the new path (MOBIKE or plain), or cannot move: it says so, or its ESP stays away for good. */
   | { readonly kind: 'moved' }
   | { readonly kind: 'cannot-move' }
   /** Liveness is in doubt: a request goes unanswered (true), or was answered after all (false). */

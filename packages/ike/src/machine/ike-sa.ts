@@ -10,6 +10,7 @@ import { freshAssociation, newIkeSpi } from './ike-rekey.ts';
 import { startInit } from './init.ts';
 import { Ke } from '../registry/transform.ts';
 import { processPathChanged } from './mobike.ts';
+import { processUnanswered } from './move-proof.ts';
 import { pump } from './pump.ts';
 import { processPuzzleSolved } from './puzzle.ts';
 import { processDatagram } from './receive.ts';
@@ -73,6 +74,8 @@ function process(turn: Turn, event: IkeEvent): void {
       return processPathChanged(turn, event.path);
     case 'check-liveness':
       return processLivenessCheck(turn);
+    case 'unanswered':
+      return processUnanswered(turn, event.lastInboundAt);
     case 'gateway-answers-strangers':
       return processStrangerAnswered(turn);
     case 'close':
@@ -132,6 +135,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
     phase: { name: 'open' },
     path,
     pathStale: false,
+    moveProof: undefined,
     associations: [],
     children: [],
     peerFollowUp: undefined,

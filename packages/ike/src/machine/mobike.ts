@@ -3,6 +3,7 @@ import type { Payload } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import type { Path } from './contract.ts';
+import { moveBegins, moveConfirmed } from './move-proof.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pickError } from './pick.ts';
 import { currentOf, emit, info, update, want, type Turn } from './turn.ts';
@@ -22,7 +23,10 @@ export function processPathChanged(turn: Turn, path: Path): void {
 
 /** Tells the gateway where we are now, if it can be told. */
 export function announcePath(turn: Turn): void {
-  if (turn.sa.peer.mobike) return want(turn, { kind: 'address' });
+  if (turn.sa.peer.mobike) {
+    moveBegins(turn);
+    return want(turn, { kind: 'address' });
+  }
   update(turn, { pathStale: false });
   emit(turn, { kind: 'cannot-move' });
 }
@@ -47,6 +51,7 @@ export function processAddressUpdated(turn: Turn, told: Path, payloads: readonly
     return emit(turn, { kind: 'cannot-move' });
   }
   update(turn, { peer: { ...turn.sa.peer, ...processNatDetection(turn, currentOf(turn.sa), payloads) } });
+  moveConfirmed(turn);
   emit(turn, { kind: 'moved' });
 }
 

@@ -6,6 +6,7 @@ import type { Identity, Payload, Proposal, TrafficSelector } from '../message/pa
 import type { AcceptedChild } from '../message/proposal.ts';
 import type { Reassembly } from '../message/reassembly.ts';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
+import type { MoveProof } from './move-proof.ts';
 import type {
   GatewayPlace,
   IkeEnd,
@@ -28,6 +29,8 @@ export interface IkeSa {
   readonly path: Path;
   /** The ends have changed since the gateway last confirmed them. */
   readonly pathStale: boolean;
+  /** We have moved, and no ESP has come to the new address yet. */
+  readonly moveProof: MoveProof | undefined;
   readonly associations: readonly Association[];
   readonly children: readonly ChildSa[];
   readonly peerFollowUp: PeerFollowUp | undefined;

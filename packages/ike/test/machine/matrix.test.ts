@@ -141,6 +141,7 @@ suite('every exchange type in every state', () => {
         { kind: 'child-installed', spiIn: 4711, problem: 'no' },
         { kind: 'traffic', lastInboundAt: client.now, children: [{ spiIn: 4711, bytesIn: 1, bytesOut: 1e12 }] },
         { kind: 'rekey-child', spiIn: 4711 },
+        { kind: 'unanswered', lastInboundAt: undefined },
       ];
       for (const event of events) client.step(event);
       assert.equal(client.phase, name);

@@ -121,7 +121,7 @@ export const ikeProblems = {
     13904,
     'network',
     'soon',
-    'The network changed and the gateway cannot follow (no MOBIKE)',
+    'The network changed and the gateway cannot follow (no MOBIKE, or none that its ESP heeds)',
     'Nothing to do: the connection is made anew. Switch MOBIKE on at the gateway to keep it through such changes.',
   ),
   // the gateway's certificate
