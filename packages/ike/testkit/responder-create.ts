@@ -1,6 +1,8 @@
-import { deriveChildKeys, deriveRekeyedIkeKeys } from '../src/crypto/keymat.ts';
+import { concat, equal } from '@aovpn/bytes';
+import { deriveChildKeys, deriveRekeyedIkeKeys, ppkConfirmation } from '../src/crypto/keymat.ts';
 import type { KeyPair } from '../src/crypto/port.ts';
-import { lowerNonce, notify, pick, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
+import type { NamedPpk } from '../src/machine/contract.ts';
+import { lowerNonce, notify, pick, pickAll, pickNotify, spiNumber, spiOctets } from '../src/machine/pick.ts';
 import type { Message, Payload } from '../src/message/payload.ts';
 import { selectChildProposal, selectIkeProposal } from '../src/message/proposal.ts';
 import type { Responder } from './responder.ts';
@@ -49,8 +51,9 @@ export class ResponderCreate {
     const spiIn = newSpi(this.#responder.crypto);
     const tsi = pick(payloads, 'TSi')!.selectors;
     const tsr = pick(payloads, 'TSr')!.selectors;
+    const ppk = this.#takePpk(ike, payloads, nonceI);
     const links = this.#additional.begin(chosen.additionalKe, (additionalSecrets) => {
-      const input = { nonceI, nonceR, sharedSecret, additionalSecrets };
+      const input = { nonceI, nonceR, sharedSecret, additionalSecrets, ppk: ppk?.key };
       const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, chosen.suite, input);
       this.#responder.children.set(spiIn, {
         spiIn,
@@ -69,8 +72,22 @@ export class ResponderCreate {
       ...(pair ? [{ kind: 'KE', group: pair.group, data: pair.publicValue } as const] : []),
       { kind: 'TSi', selectors: tsi },
       { kind: 'TSr', selectors: tsr },
+      ...(ppk ? [notify(16436, ppk.identity)] : []),
       ...links,
     ];
+  }
+
+  /** Of what the client offers the first that it has by that name and with that key (RFC 9867 §3.2). */
+  #takePpk(ike: ResponderIke, payloads: readonly Payload[], nonceI: Uint8Array): NamedPpk | undefined {
+    const { crypto, options } = this.#responder;
+    const offered = pickAll(payloads, 'N').filter(({ type }) => type === 16446);
+    return options.freshPpks?.find((ppk) => {
+      const expected = concat(
+        ppk.identity,
+        ppkConfirmation(crypto, ike.suite.prf, ppk.key, { nonceI, spiI: ike.spiI, spiR: ike.spiR }),
+      );
+      return offered.some(({ data }) => equal(data, expected));
+    });
   }
 
   #answerIkeRekey(old: ResponderIke, payloads: readonly Payload[]): readonly Payload[] {
@@ -86,8 +103,9 @@ export class ResponderCreate {
     const nonceR = crypto.random(32);
     const spis = { spiI: chosen.spi, spiR: crypto.random(8) };
     let made: ResponderIke | undefined;
+    const ppk = this.#takePpk(old, payloads, nonceI);
     const links = this.#additional.begin(chosen.additionalKe ?? [], (additionalSecrets) => {
-      const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
+      const input = { sharedSecret, additionalSecrets, ppk: ppk?.key, nonceI, nonceR, ...spis };
       const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, chosen, input);
       made = freshIke(spis, chosen, keys.responder, keys.initiator, keys, false);
       made.identities = old.identities;
@@ -99,6 +117,7 @@ export class ResponderCreate {
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
       { kind: 'NONCE', data: nonceR },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
+      ...(ppk ? [notify(16436, ppk.identity)] : []),
       ...links,
       ...(made && pickNotify(payloads, 16410) ? grantTicket(crypto, made, this.#responder.options.tickets) : []),
       ...(made ? crashTokenOf(crypto, made, this.#responder.options.crashSecret) : []),

@@ -1,4 +1,4 @@
-import type { ChildProposalConfig, IkeProposalConfig } from '../src/machine/contract.ts';
+import type { ChildProposalConfig, IkeProposalConfig, NamedPpk } from '../src/machine/contract.ts';
 import type { AuthAnnouncement } from '../src/message/auth-announcement.ts';
 import type { ConfigAttribute, Identity, Message, Payload, TrafficSelector } from '../src/message/payload.ts';
 import type { ResponderCredentials } from './responder-auth.ts';
@@ -39,6 +39,9 @@ export interface ResponderOptions {
   ppk?: { readonly identity: Uint8Array; readonly key: Uint8Array };
   /** RFC 9867: in IKE_INTERMEDIATE, for clients that can. */
   ppkEarly?: boolean;
+  /** RFC 9867 §3.2: what it has for CREATE_CHILD_SA, and whether it offers them in those of its own. */
+  freshPpks?: readonly NamedPpk[];
+  offersPpks?: boolean;
   /** RFC 6290: what tokens are made from. */
   crashSecret?: Uint8Array;
   /** RFC 5723: what it remembers of tickets, across restarts and IKE SAs. */

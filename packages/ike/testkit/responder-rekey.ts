@@ -1,4 +1,5 @@
-import { deriveChildKeys, deriveRekeyedIkeKeys } from '../src/crypto/keymat.ts';
+import { concat, equal } from '@aovpn/bytes';
+import { deriveChildKeys, deriveRekeyedIkeKeys, ppkConfirmation } from '../src/crypto/keymat.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNotify, spiOctets } from '../src/machine/pick.ts';
 import type { Message, Payload, TrafficSelector } from '../src/message/payload.ts';
 import { acceptChildProposal, acceptIkeProposal, buildChildProposals, buildIkeProposals } from '../src/message/proposal.ts';
@@ -52,6 +53,7 @@ export class ResponderRekey {
       { kind: 'KE', group: pair.group, data: pair.publicValue },
       { kind: 'TSi', selectors: more.tsr ?? old.tsr },
       { kind: 'TSr', selectors: more.tsi ?? old.tsi },
+      ...this.#offerPpks(ike, nonceI),
     ];
     const done = (message: Message): void => {
       if (pickError(message.payloads)) return;
@@ -60,7 +62,7 @@ export class ResponderRekey {
       const nonceR = pick(message.payloads, 'NONCE')!.data;
       const sharedSecret = made.ke === 0 ? undefined : crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data);
       this.#followUp(made.additionalKe, message.payloads, [], (additionalSecrets) => {
-        const input = { nonceI, nonceR, sharedSecret, additionalSecrets };
+        const input = { nonceI, nonceR, sharedSecret, additionalSecrets, ppk: this.#takenPpk(message.payloads) };
         const keys = deriveChildKeys(crypto, ike.suite.prf, ike.skD, made.suite, input);
         const tsr = pick(message.payloads, 'TSi')!.selectors;
         const tsi = pick(message.payloads, 'TSr')!.selectors;
@@ -92,6 +94,7 @@ export class ResponderRekey {
       { kind: 'SA', proposals: offered },
       { kind: 'NONCE', data: nonceI },
       { kind: 'KE', group: pair.group, data: pair.publicValue },
+      ...this.#offerPpks(old, nonceI),
     ];
     const done = (message: Message): void => {
       if (pickError(message.payloads)) return;
@@ -101,7 +104,7 @@ export class ResponderRekey {
       const sharedSecret = crypto.sharedSecret(pair, pick(message.payloads, 'KE')!.data)!;
       const spis = { spiI, spiR: suite.spi };
       this.#followUp(suite.additionalKe ?? [], message.payloads, [], (additionalSecrets) => {
-        const input = { sharedSecret, additionalSecrets, nonceI, nonceR, ...spis };
+        const input = { sharedSecret, additionalSecrets, ppk: this.#takenPpk(message.payloads), nonceI, nonceR, ...spis };
         const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, input);
         const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
         made.identities = old.identities;
@@ -112,6 +115,21 @@ export class ResponderRekey {
       });
     };
     this.#responder.request(CREATE, payloads, done, about);
+  }
+
+  /** Every PPK that it has for CREATE_CHILD_SA (RFC 9867 §3.2). */
+  #offerPpks({ suite, spiI, spiR }: ResponderIke, nonceI: Uint8Array): Payload[] {
+    const { crypto, options } = this.#responder;
+    const offered = options.offersPpks === true ? (options.freshPpks ?? []) : [];
+    return offered.map(({ identity, key }) =>
+      notify(16446, concat(identity, ppkConfirmation(crypto, suite.prf, key, { nonceI, spiI, spiR }))),
+    );
+  }
+
+  /** The key that the client's answer names. */
+  #takenPpk(payloads: readonly Payload[]): Uint8Array | undefined {
+    const named = pickNotify(payloads, 16436);
+    return named && this.#responder.options.freshPpks?.find(({ identity }) => equal(identity, named.data))?.key;
   }
 
   deleteChild(spiIn: number): void {

@@ -1,4 +1,4 @@
-import { concat, encodeUtf8 } from '@aovpn/bytes';
+import { concat, encodeUtf8, wipe } from '@aovpn/bytes';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
 import { encrRow, integRow, prfRow } from '../registry/transform-lookup.ts';
 import type { IkeCrypto } from './port.ts';
@@ -17,6 +17,8 @@ export interface IkeKeyInput {
   readonly sharedSecret: Uint8Array;
   /** Secrets of IKE_FOLLOWUP_KE exchanges, in order (RFC 9370 §2.2.4); for rekeys only. */
   readonly additionalSecrets?: readonly Uint8Array[] | undefined;
+  /** The PPK that both sides have for this rekey (RFC 9867 §3.2). */
+  readonly ppk?: Uint8Array | undefined;
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
   /** SPIs of the SA that is being made, 8 octets each. */
@@ -31,6 +33,8 @@ export interface ChildKeyInput {
   readonly sharedSecret?: Uint8Array | undefined;
   /** Those of the IKE_FOLLOWUP_KE exchanges after it, in order (RFC 9370 §2.2.4). */
   readonly additionalSecrets?: readonly Uint8Array[] | undefined;
+  /** The PPK that both sides have for this exchange (RFC 9867 §3.2). */
+  readonly ppk?: Uint8Array | undefined;
 }
 
 /** RFC 7296 §2.14: SKEYSEED = prf(Ni | Nr, g^ir). */
@@ -50,7 +54,7 @@ export function deriveNextIkeKeys(crypto: IkeCrypto, suite: IkeSuite, skD: Uint8
 
 /**
  * RFC 7296 §2.18, RFC 9370 §2.2.4: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr | SK(1) | … SK(n)) with the old SA's PRF; all that
- * follows with the new one's.
+ * follows with the new one's. With a PPK SK_d' stands for SK_d (RFC 9867 §3.2.1).
  */
 export function deriveRekeyedIkeKeys(
   crypto: IkeCrypto,
@@ -58,13 +62,9 @@ export function deriveRekeyedIkeKeys(
   suite: IkeSuite,
   input: IkeKeyInput,
 ): IkeKeys {
-  const skeyseed = crypto.prf(
-    old.prf,
-    old.skD,
-    input.sharedSecret,
-    input.nonceI,
-    input.nonceR,
-    ...(input.additionalSecrets ?? []),
+  const { sharedSecret, nonceI, nonceR, additionalSecrets = [] } = input;
+  const skeyseed = withPpk(crypto, old.prf, old.skD, input.ppk, (skD) =>
+    crypto.prf(old.prf, skD, sharedSecret, nonceI, nonceR, ...additionalSecrets),
   );
   return expandIkeKeys(crypto, suite, skeyseed, input);
 }
@@ -107,19 +107,26 @@ export function derivePpkIkeKeys(
   return expandIkeKeys(crypto, suite, prfPlus(crypto, suite.prf, ppk, skD, prfRow(suite.prf).length), input);
 }
 
-/** RFC 9867 §3.1: the first 8 octets of prf(PPK, Ni | Nr | SPIi | SPIr) show that two peers mean the same PPK by a name. */
+/** Octets of a PPK Confirmation. */
+export const ppkConfirmationLength = 8;
+
+/**
+ * Shows that two peers mean the same PPK by a name: the first 8 octets of prf(PPK, Ni | Nr | SPIi | SPIr) in IKE_INTERMEDIATE (RFC 9867 §3.1), of
+ * prf(PPK, Ni | SPIi | SPIr) in CREATE_CHILD_SA, where Nr is not known yet (§3.2).
+ * The SPIs are those of the IKE SA in which it is said.
+ */
 export function ppkConfirmation(
   crypto: IkeCrypto,
   prf: number,
   ppk: Uint8Array,
-  { nonceI, nonceR, spiI, spiR }: Omit<IkeKeyInput, 'sharedSecret'>,
+  { nonceI, nonceR, spiI, spiR }: Pick<IkeKeyInput, 'nonceI' | 'spiI' | 'spiR'> & { readonly nonceR?: Uint8Array },
 ): Uint8Array {
-  return crypto.prf(prf, ppk, nonceI, nonceR, spiI, spiR).slice(0, 8);
+  return crypto.prf(prf, ppk, nonceI, ...(nonceR ? [nonceR] : []), spiI, spiR).slice(0, ppkConfirmationLength);
 }
 
 /**
  * RFC 7296 §2.17, RFC 9370 §2.2.4: KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr [| SK(1) | … SK(n)]). `initiator` protects what the initiator of this exchange sends.
- * The encryption key of an AEAD ends in its salt (RFC 4106 §8.1, RFC 7634 §2).
+ * With a PPK SK_d' stands for SK_d (RFC 9867 §3.2.1). The encryption key of an AEAD ends in its salt (RFC 4106 §8.1, RFC 7634 §2).
  */
 export function deriveChildKeys(
   crypto: IkeCrypto,
@@ -130,7 +137,8 @@ export function deriveChildKeys(
 ): { readonly initiator: DirectionKeys; readonly responder: DirectionKeys } {
   const seed = concat(input.sharedSecret ?? new Uint8Array(0), input.nonceI, input.nonceR, ...(input.additionalSecrets ?? []));
   const [encryption, integrity] = keyLengths(esp);
-  const take = cutter(prfPlus(crypto, prf, skD, seed, 2 * (encryption + integrity)));
+  const length = 2 * (encryption + integrity);
+  const take = cutter(withPpk(crypto, prf, skD, input.ppk, (key) => prfPlus(crypto, prf, key, seed, length)));
   const initiator = { encryptionKey: take(encryption), integrityKey: take(integrity) };
   const responder = { encryptionKey: take(encryption), integrityKey: take(integrity) };
   return { initiator, responder };
@@ -194,6 +202,21 @@ function expandIkeKeys(
     skPi,
     skPr,
   };
+}
+
+/** RFC 9867 §3.2.1: SK_d' = prf+(PPK, SK_d), with the PRF of the IKE SA, and as long as SK_d. It is needed once. */
+function withPpk(
+  crypto: IkeCrypto,
+  prf: number,
+  skD: Uint8Array,
+  ppk: Uint8Array | undefined,
+  derive: (skD: Uint8Array) => Uint8Array,
+): Uint8Array {
+  if (!ppk) return derive(skD);
+  const mixed = prfPlus(crypto, prf, ppk, skD, skD.length);
+  const derived = derive(mixed);
+  wipe(mixed);
+  return derived;
 }
 
 /** Octets of an encryption key with its salt, and of an integrity key. */

@@ -23,6 +23,7 @@ import { closeWith } from './delete.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
 import { windowsError, windowsErrorOf } from './microsoft.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
+import { buildPpkAnswer, buildPpkOffer, ppkToOffer, readPpkAnswer, takePpkOffer } from './ppk.ts';
 import { isNarrowed, narrow } from './selector.ts';
 import type { AgreedChild, Association, ChildConversation, ChildSa } from './state.ts';
 import { currentOf, info, update, updateAssociation, updateConversation, want, type Turn } from './turn.ts';
@@ -91,7 +92,7 @@ export function completeChildRekey(
   agreed: AgreedChild,
   additionalSecrets: readonly Uint8Array[],
 ): void {
-  const { child, tsi, tsr, nonceR, sharedSecret } = agreed;
+  const { child, tsi, tsr, nonceR, sharedSecret, ppk } = agreed;
   const { rival, spiIn, nonce } = conversation;
   const old = findChild(turn, conversation.replaces);
   if (rival && compareNonces(lowerNonce(nonce, nonceR), rival.lowestNonce) < 0) {
@@ -113,7 +114,7 @@ export function completeChildRekey(
     tsi,
     tsr,
     ours: true,
-    keyInput: { nonceI: nonce, nonceR, sharedSecret, additionalSecrets },
+    keyInput: { nonceI: nonce, nonceR, sharedSecret, additionalSecrets, ppk: ppk?.key },
     sendNow: true,
     after: first ? { kind: 'establish' } : { kind: 'replace', old: conversation.replaces },
   });
@@ -178,6 +179,7 @@ function start(
     triedGroups: group === undefined ? triedGroups : [...triedGroups, group],
     tsi,
     tsr,
+    ppk: ppkToOffer(turn),
     putOff,
     rival: undefined,
   };
@@ -192,6 +194,7 @@ function start(
       ...(keyPair ? [{ kind: 'KE', group: keyPair.group, data: keyPair.publicValue } as const] : []),
       { kind: 'TSi', selectors: tsi },
       { kind: 'TSr', selectors: tsr },
+      ...buildPpkOffer(turn, conversation.ppk, conversation.nonce),
     ],
     conversation,
   );
@@ -216,13 +219,17 @@ function accept(
   if (!nonceR) return { problem: 'no usable nonce', spiOut };
   if (!isNarrowed(tsi, conversation.tsi) || !isNarrowed(tsr, conversation.tsr))
     return { problem: 'widened traffic selectors', spiOut };
-  if (child.ke === 0) return { child, tsi, tsr, nonceR, sharedSecret: undefined };
+  const ppk = readPpkAnswer(turn, conversation.ppk, payloads);
+  if (ppk === 'unknown') return { problem: 'a PPK that was not offered', spiOut };
+  if (child.ke === 0) return { child, tsi, tsr, nonceR, sharedSecret: undefined, ppk };
   const ke = pick(payloads, 'KE');
   if (!ke || !conversation.keyPair || ke.group !== child.ke || conversation.keyPair.group !== child.ke) {
     return { problem: `key exchange with group ${ke?.group ?? 0}, agreed was ${child.ke}`, spiOut };
   }
   const sharedSecret = turn.crypto.sharedSecret(conversation.keyPair, ke.data);
-  return sharedSecret ? { child, tsi, tsr, nonceR, sharedSecret } : { problem: 'the public value is not acceptable', spiOut };
+  return sharedSecret
+    ? { child, tsi, tsr, nonceR, sharedSecret, ppk }
+    : { problem: 'the public value is not acceptable', spiOut };
 }
 
 /** The peer ends a CREATE_CHILD_SA of ours with an error, at once or in an IKE_FOLLOWUP_KE. */
@@ -299,15 +306,28 @@ function respond(
   const sharedSecret = exchange?.sharedSecret;
   const spiIn = newSpi(turn);
   const nonceR = turn.crypto.random(nonceLength);
+  const ppk = takePpkOffer(turn, association, message.payloads);
   const payloads: Payload[] = [
     { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
     { kind: 'NONCE', data: nonceR },
     ...(exchange ? [{ kind: 'KE', group: chosen.ke, data: exchange.publicValue } as const] : []),
     { kind: 'TSi', selectors: tsr },
     { kind: 'TSr', selectors: tsi },
+    ...buildPpkAnswer(ppk),
   ];
   if (chosen.additionalKe.length > 0) {
-    const rekey = { kind: 'child', old: old.spiIn, spiIn, accepted: chosen, tsi, tsr, nonceI, nonceR, sharedSecret } as const;
+    const rekey = {
+      kind: 'child',
+      old: old.spiIn,
+      spiIn,
+      accepted: chosen,
+      tsi,
+      tsr,
+      nonceI,
+      nonceR,
+      sharedSecret,
+      ppk,
+    } as const;
     return { payloads: [...payloads, awaitFollowUp(turn, association, rekey, chosen.additionalKe)] };
   }
   installChild(turn, association, {
@@ -316,7 +336,7 @@ function respond(
     tsi,
     tsr,
     ours: false,
-    keyInput: { nonceI, nonceR, sharedSecret },
+    keyInput: { nonceI, nonceR, sharedSecret, ppk: ppk?.key },
     sendNow: false,
     after: {
       kind: 'answer',

@@ -48,11 +48,15 @@ export interface KeyAuthentication {
   readonly identity: Identity;
 }
 
-/** A post-quantum preshared key (RFC 8784). */
-export interface PostquantumKey {
+/** A post-quantum preshared key, and what both sides call it (RFC 8784). */
+export interface NamedPpk {
   /** PPK_ID: type and value as they go into N(PPK_IDENTITY). */
   readonly identity: Uint8Array;
   readonly key: Uint8Array;
+}
+
+/** The one that an IKE SA begins with. */
+export interface PostquantumKey extends NamedPpk {
   /** Without it there is no connection. */
   readonly required: boolean;
 }
@@ -222,6 +226,8 @@ export type IkeEvent =
     }
   | { readonly kind: 'rekey-child'; readonly spiIn: number }
   | { readonly kind: 'rekey-ike' }
+  /** There is another PPK than the one that the IKE SA was made with: for CREATE_CHILD_SA from now on (RFC 9867 §3.2). */
+  | { readonly kind: 'fresh-ppk'; readonly ppk: NamedPpk }
   /** The outer flow now has these ends (already moved by the data plane). */
   | { readonly kind: 'path-changed'; readonly path: Path }
   | { readonly kind: 'check-liveness' }

@@ -9,7 +9,7 @@ import { currentOf } from './turn.ts';
 
 /** Facts for people; never keys. */
 export function factsOf(sa: IkeSa): IkeFacts {
-  const { spiI, spiR, protection } = currentOf(sa);
+  const { spiI, spiR, protection, ppk } = currentOf(sa);
   const child =
     sa.children.find(({ stage }) => stage.name === 'active') ?? sa.children.find(({ stage }) => stage.name !== 'lingering');
   return {
@@ -19,7 +19,7 @@ export function factsOf(sa: IkeSa): IkeFacts {
     childSuite: child ? suiteName(child.suite) + (child.esn ? ' / ESN' : '') : '',
     gatewayIdentity: sa.gateway.identity,
     gatewaySubject: sa.gateway.subject,
-    authentication: sa.gateway.authentication + (sa.peer.ppkAgreed ? '; with PPK' : ''),
+    authentication: sa.gateway.authentication + (ppk ? '; with PPK' : ''),
     mobike: sa.peer.mobike,
     fragmentation: sa.peer.fragmentation,
     natLocal: sa.peer.natLocal,

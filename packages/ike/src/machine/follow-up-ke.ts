@@ -117,7 +117,7 @@ export function answerFollowUp(turn: Turn, association: Association, message: Me
     completePeerIkeRekey(turn, association, rekey, secrets);
     return [value];
   }
-  const { old, spiIn, accepted, tsi, tsr, nonceI, nonceR, sharedSecret } = rekey;
+  const { old, spiIn, accepted, tsi, tsr, nonceI, nonceR, sharedSecret, ppk } = rekey;
   if (findChild(turn, old)?.stage.name !== 'active') {
     wipe(sharedSecret, ...secrets);
     return [errorNotify({ kind: 'TEMPORARY_FAILURE' })];
@@ -129,7 +129,7 @@ export function answerFollowUp(turn: Turn, association: Association, message: Me
     tsi,
     tsr,
     ours: false,
-    keyInput: { nonceI, nonceR, sharedSecret, additionalSecrets: secrets },
+    keyInput: { nonceI, nonceR, sharedSecret, additionalSecrets: secrets, ppk: ppk?.key },
     sendNow: false,
     after: { kind: 'answer', exchange: type, association: association.id, messageId, replaces: old, payloads: [value] },
   });

@@ -11,12 +11,13 @@ import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import { expiryTime, rekeyTime, retryTime } from './child.ts';
 import { wantChildRekey } from './child-rekey.ts';
 import { formerMs, lastCallMs, nonceLength, refusalLimit, sleptMs, standbyMs } from './choice.ts';
-import type { IkeFailure } from './contract.ts';
+import type { IkeFailure, NamedPpk } from './contract.ts';
 import { closeWith, startDeleteIke } from './delete.ts';
 import { factsOf } from './facts.ts';
 import { learnCrashToken } from './crash.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
 import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce } from './pick.ts';
+import { buildPpkAnswer, buildPpkOffer, ppkToOffer, readPpkAnswer, takePpkOffer } from './ppk.ts';
 import type { AgreedIke, Association, IkeRekeyConversation, PeerIkeRekey, Protection } from './state.ts';
 import { learnTicket } from './ticket.ts';
 import {
@@ -69,12 +70,12 @@ export function completeIkeRekey(
   payloads: readonly Payload[],
 ): void {
   const old = currentOf(turn.sa);
-  const { suite, spiR, nonceR, sharedSecret } = agreed;
+  const { suite, spiR, nonceR, sharedSecret, ppk } = agreed;
   const spis = { spiI: conversation.spi, spiR };
-  const input = { sharedSecret, additionalSecrets, nonceI: conversation.nonce, nonceR, ...spis };
+  const input = { sharedSecret, additionalSecrets, ppk: ppk?.key, nonceI: conversation.nonce, nonceR, ...spis };
   const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, input);
   wipe(sharedSecret, ...additionalSecrets);
-  const id = addAssociation(turn, fresh(spis, true, protect(suite, keys, true)));
+  const id = addAssociation(turn, fresh(spis, true, protect(suite, keys, true), ppk ?? old.ppk));
   learnCrashToken(turn, id, payloads);
   const rival = conversation.rival && findAssociation(turn, conversation.rival.association);
   if (conversation.rival && rival?.role === 'rival') {
@@ -216,6 +217,7 @@ function start(turn: Turn, group: number, triedGroups: readonly number[]): void 
     nonce: turn.crypto.random(nonceLength),
     keyPair,
     triedGroups: [...triedGroups, group],
+    ppk: ppkToOffer(turn),
     rival: undefined,
   };
   sendRequest(
@@ -226,6 +228,7 @@ function start(turn: Turn, group: number, triedGroups: readonly number[]): void 
       { kind: 'SA', proposals: conversation.proposals },
       { kind: 'NONCE', data: conversation.nonce },
       { kind: 'KE', group, data: keyPair.publicValue },
+      ...buildPpkOffer(turn, conversation.ppk, conversation.nonce),
       ...(config.askTicket ? [notify(NotifyType.TICKET_REQUEST)] : []),
     ],
     conversation,
@@ -243,9 +246,11 @@ function accept(turn: Turn, conversation: IkeRekeyConversation, message: Message
   if (!nonceR || !isIkeSpi(suite.spi)) return { problem: 'no usable nonce or SPI' };
   if (!ke || ke.group !== suite.ke || suite.ke !== conversation.keyPair.group)
     return { problem: `key exchange with group ${ke?.group ?? 0}` };
+  const ppk = readPpkAnswer(turn, conversation.ppk, payloads);
+  if (ppk === 'unknown') return { problem: 'a PPK that was not offered' };
   const sharedSecret = turn.crypto.sharedSecret(conversation.keyPair, ke.data);
   if (!sharedSecret) return { problem: 'the public value is not acceptable' };
-  return { suite: ikeSuiteOf(suite), spiR: suite.spi.slice(), nonceR: nonceR.slice(), sharedSecret };
+  return { suite: ikeSuiteOf(suite), spiR: suite.spi.slice(), nonceR: nonceR.slice(), sharedSecret, ppk };
 }
 
 function respond(
@@ -277,20 +282,23 @@ function respond(
   const nonceR = turn.crypto.random(nonceLength);
   const spis = { spiI: chosen.spi.slice(), spiR: newIkeSpi(turn) };
   const lowestNonce = lowerNonce(nonceI, nonceR).slice();
+  const ppk = takePpkOffer(turn, old, asked);
   const payloads: Payload[] = [
     { kind: 'SA', proposals: [{ ...chosen.reply, spi: spis.spiR }] },
     { kind: 'NONCE', data: nonceR },
     { kind: 'KE', group: chosen.ke, data: exchange.publicValue },
+    ...buildPpkAnswer(ppk),
   ];
   if (chosen.additionalKe) {
-    const rekey = { kind: 'ike', suite: ikeSuiteOf(chosen), ...spis, nonceI: nonceI.slice(), nonceR, sharedSecret } as const;
+    const rekey = { kind: 'ike', suite: ikeSuiteOf(chosen), ...spis, nonceI: nonceI.slice(), nonceR, sharedSecret, ppk } as const;
     const link = awaitFollowUp(turn, old, rekey, chosen.additionalKe);
     return { association: undefined, lowestNonce, payloads: [...payloads, link] };
   }
-  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), chosen, { sharedSecret, nonceI, nonceR, ...spis });
+  const input = { sharedSecret, ppk: ppk?.key, nonceI, nonceR, ...spis };
+  const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), chosen, input);
   wipe(sharedSecret);
   return {
-    association: fresh(spis, false, protect(chosen, keys, false)),
+    association: fresh(spis, false, protect(chosen, keys, false), ppk ?? old.ppk),
     lowestNonce,
     payloads,
   };
@@ -298,11 +306,11 @@ function respond(
 
 /** The last of the peer's IKE_FOLLOWUP_KE requests: its IKE SA can be made. */
 export function completePeerIkeRekey(turn: Turn, old: Association, rekey: PeerIkeRekey, secrets: readonly Uint8Array[]): void {
-  const { suite, spiI, spiR, nonceI, nonceR, sharedSecret } = rekey;
-  const input = { sharedSecret, additionalSecrets: secrets, nonceI, nonceR, spiI, spiR };
+  const { suite, spiI, spiR, nonceI, nonceR, sharedSecret, ppk } = rekey;
+  const input = { sharedSecret, additionalSecrets: secrets, ppk: ppk?.key, nonceI, nonceR, spiI, spiR };
   const keys = deriveRekeyedIkeKeys(turn.crypto, keySource(old), suite, input);
   wipe(sharedSecret, ...secrets);
-  const made = fresh({ spiI, spiR }, false, protect(suite, keys, false));
+  const made = fresh({ spiI, spiR }, false, protect(suite, keys, false), ppk ?? old.ppk);
   addAssociation(turn, { ...made, role: 'successor', until: turn.now + standbyMs });
 }
 
@@ -344,6 +352,7 @@ function fresh(
   spis: { readonly spiI: Uint8Array; readonly spiR: Uint8Array },
   initiator: boolean,
   protection: Protection,
+  ppk: NamedPpk | undefined,
 ): Omit<Association, 'id'> {
   return {
     ...spis,
@@ -357,6 +366,7 @@ function fresh(
     answering: undefined,
     reassembly: emptyReassembly,
     crashToken: undefined,
+    ppk,
     until: undefined,
   };
 }
@@ -369,6 +379,7 @@ export function freshAssociation(spiI: Uint8Array): Omit<Association, 'id'> {
     spiR: new Uint8Array(8),
     initiator: true,
     protection: undefined,
+    ppk: undefined,
     nextRequest: 0,
     nextExpected: 0,
     outstanding: undefined,

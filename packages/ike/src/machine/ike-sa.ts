@@ -17,7 +17,7 @@ import { processDatagram } from './receive.ts';
 import { startResume } from './resume.ts';
 import type { IkeSa } from './state.ts';
 import { processTimer, settleTimers } from './timer.ts';
-import { addAssociation, finish, want, type MachineCrypto, type Turn } from './turn.ts';
+import { addAssociation, finish, update, want, type MachineCrypto, type Turn } from './turn.ts';
 
 export interface IkeStep {
   readonly sa: IkeSa;
@@ -70,6 +70,8 @@ function process(turn: Turn, event: IkeEvent): void {
       return turn.sa.phase.name === 'open' ? wantChildRekey(turn, event.spiIn) : undefined;
     case 'rekey-ike':
       return turn.sa.phase.name === 'open' ? want(turn, { kind: 'ike-rekey' }) : undefined;
+    case 'fresh-ppk':
+      return update(turn, { freshPpk: event.ppk });
     case 'path-changed':
       return processPathChanged(turn, event.path);
     case 'check-liveness':
@@ -139,6 +141,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
     associations: [],
     children: [],
     peerFollowUp: undefined,
+    freshPpk: undefined,
     wanted: [],
     peer: {
       plainRekeys: false,
@@ -151,7 +154,6 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
       childless: false,
       ppk: false,
       ppkEarly: false,
-      ppkAgreed: false,
       puzzle: undefined,
       natLocal: false,
       natRemote: false,

@@ -13,6 +13,7 @@ import type {
   IkeFailure,
   IkeSaConfig,
   IkeTimer,
+  NamedPpk,
   Path,
   SessionTicket,
   TunnelConfiguration,
@@ -34,6 +35,8 @@ export interface IkeSa {
   readonly associations: readonly Association[];
   readonly children: readonly ChildSa[];
   readonly peerFollowUp: PeerFollowUp | undefined;
+  /** Came while the IKE SA was there (RFC 9867 §3.2). */
+  readonly freshPpk: NamedPpk | undefined;
   /** What we would like to talk about when the window is free. */
   readonly wanted: readonly Wanted[];
   readonly peer: PeerFacts;
@@ -243,6 +246,8 @@ export interface Association {
   readonly reassembly: Reassembly;
   /** What the gateway would prove with that it has lost this IKE SA (RFC 6290). */
   readonly crashToken: Uint8Array | undefined;
+  /** What its SK_d was last mixed with, by itself or by the one that it was rekeyed from. */
+  readonly ppk: NamedPpk | undefined;
   /** When a successor takes over unasked, or a former one is forgotten. */
   readonly until: number | undefined;
   /** `until` was over once: it has the last seconds now. */
@@ -297,6 +302,8 @@ export interface ChildConversation {
   readonly triedGroups: readonly number[];
   readonly tsi: readonly TrafficSelector[];
   readonly tsr: readonly TrafficSelector[];
+  /** Offered to the peer (RFC 9867 §3.2). */
+  readonly ppk: NamedPpk | undefined;
   /** How often the peer has put it off, where it replaces nothing. */
   readonly putOff: number;
   /** SPIs that the peer has deleted meanwhile and that we do not know: one of them may be what its answer, still on its way, speaks of. */
@@ -312,6 +319,8 @@ export interface IkeRekeyConversation {
   readonly nonce: Uint8Array;
   readonly keyPair: KeyPair;
   readonly triedGroups: readonly number[];
+  /** Offered to the peer (RFC 9867 §3.2). */
+  readonly ppk: NamedPpk | undefined;
   /** The peer rekeyed the same IKE SA meanwhile (RFC 7296 §2.8.2). */
   readonly rival: { readonly association: number; readonly lowestNonce: Uint8Array } | undefined;
 }
@@ -336,6 +345,8 @@ export interface AgreedChild {
   readonly tsr: readonly TrafficSelector[];
   readonly nonceR: Uint8Array;
   readonly sharedSecret: Uint8Array | undefined;
+  /** The peer has it too (RFC 9867 §3.2). */
+  readonly ppk: NamedPpk | undefined;
 }
 
 /** What an answer to our rekey of the IKE SA settled. */
@@ -344,6 +355,8 @@ export interface AgreedIke {
   readonly spiR: Uint8Array;
   readonly nonceR: Uint8Array;
   readonly sharedSecret: Uint8Array;
+  /** The peer has it too (RFC 9867 §3.2). */
+  readonly ppk: NamedPpk | undefined;
 }
 
 /** A rekey of the peer that is answered and goes on in IKE_FOLLOWUP_KE exchanges. One at a time. */
@@ -368,6 +381,7 @@ export interface PeerChildRekey {
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
   readonly sharedSecret: Uint8Array | undefined;
+  readonly ppk: NamedPpk | undefined;
 }
 
 export interface PeerIkeRekey {
@@ -378,6 +392,7 @@ export interface PeerIkeRekey {
   readonly nonceI: Uint8Array;
   readonly nonceR: Uint8Array;
   readonly sharedSecret: Uint8Array;
+  readonly ppk: NamedPpk | undefined;
 }
 
 /** In order of urgency. */
@@ -450,7 +465,6 @@ export interface PeerFacts {
   readonly ppk: boolean;
   /** It mixes the PPK in before IKE_AUTH (RFC 9867). */
   readonly ppkEarly: boolean;
-  readonly ppkAgreed: boolean;
   /** It wants work before IKE_AUTH (RFC 8019 §7.2). */
   readonly puzzle: Puzzle | undefined;
   readonly natLocal: boolean;

@@ -3,7 +3,14 @@ import { createHmac } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { concat, equal, fromHex, toHex } from '@aovpn/bytes';
 import { deriveChildKeys, deriveIkeKeys, deriveRekeyedIkeKeys, sharedKeyAuth, signedOctets } from '@aovpn/ike';
-import { deriveNextIkeKeys, deriveResumedIkeKeys, mixPpk, prfPlus, resumedAuth } from '../../src/crypto/keymat.ts';
+import {
+  deriveNextIkeKeys,
+  deriveResumedIkeKeys,
+  mixPpk,
+  ppkConfirmation,
+  prfPlus,
+  resumedAuth,
+} from '../../src/crypto/keymat.ts';
 import { allSuites, crypto } from '../message/sample.ts';
 
 const sha1 = 2;
@@ -140,6 +147,24 @@ test('a PPK mixed into SK_d, SK_pi and SK_pr: prf(PPK, SK_x | 0x01) (RFC 8784 §
     const expected = createHmac('sha1', ppk).update(plain[name]).update(Uint8Array.of(1)).digest();
     assert.deepEqual(Buffer.from(mixed[name]), expected);
   }
+});
+
+// RFC 9867 has no vectors: its formulas are written out by hand here, with Node's own HMAC.
+test("a PPK in CREATE_CHILD_SA: SK_d' = prf(PPK, SK_d | 0x01) stands for SK_d, and the confirmation is without Nr (RFC 9867 §3.2)", () => {
+  const hmac = (secret: Uint8Array, ...data: readonly Uint8Array[]): Buffer =>
+    data.reduce((mac, octets) => mac.update(octets), createHmac('sha1', secret)).digest();
+  const { nonceI, nonceR, spiI, spiR, newSecret } = nist;
+  const [ppk, skD, more] = [Uint8Array.of(7, 7, 7), new Uint8Array(20).fill(1), new Uint8Array(32).fill(2)];
+  const mixed = hmac(ppk, skD, Uint8Array.of(1));
+  const input = { ...nist, sharedSecret: newSecret, additionalSecrets: [more], ppk };
+  const skeyseed = hmac(mixed, newSecret, nonceI, nonceR, more);
+  const rekeyed = deriveRekeyedIkeKeys(crypto, { prf: sha1, skD }, cbc128, input);
+  assert.deepEqual(Buffer.from(rekeyed.skD), hmac(skeyseed, nonceI, nonceR, spiI, spiR, Uint8Array.of(1)));
+  const child = deriveChildKeys(crypto, sha1, skD, { encr: 12, keyBits: 128, integ: 2 }, input);
+  const keymat = hmac(mixed, newSecret, nonceI, nonceR, more, Uint8Array.of(1));
+  assert.deepEqual(Buffer.from(child.initiator.encryptionKey), keymat.subarray(0, 16));
+  const confirmation = ppkConfirmation(crypto, sha1, ppk, { nonceI, spiI, spiR });
+  assert.deepEqual(Buffer.from(confirmation), hmac(ppk, nonceI, spiI, spiR).subarray(0, 8));
 });
 
 test('prf+ ends after 255 blocks (RFC 7296 §2.13)', () => {
