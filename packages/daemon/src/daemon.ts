@@ -647,6 +647,8 @@ export class Daemon {
   async #load(stored: StoredProfile, force: boolean): Promise<void> {
     const spec = await this.#candidates.load(stored, force);
     if (!spec) return;
+    const ppk = this.#candidates.get(stored.name)?.compiled?.config.ppk;
+    if (ppk) this.tunnels.get(stored.name)?.freshPpk(ppk);
     // Before the profile: it must not connect where it is not needed.
     this.#trusted.judge();
     this.#loop.say({ kind: 'profile', spec });

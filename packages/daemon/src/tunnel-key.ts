@@ -50,6 +50,10 @@ export function tunnelSettings(settings: ProfileSettings): Partial<ProfileSettin
     'includeNames',
     'excludeNames',
     'nameRefreshSeconds',
+    'ppkFile',
+    'ppkIdentity',
   ] satisfies (keyof ProfileSettings)[]);
-  return Object.fromEntries(Object.entries(settings).filter(([key]) => !elsewhere.has(key)));
+  const made = Object.fromEntries(Object.entries(settings).filter(([key]) => !elsewhere.has(key)));
+  // Another PPK is heeded while the tunnel runs; whether there is one at all is how strict we are.
+  return { ...made, ...(settings.ppkFile !== undefined && { ppkFile: '' }) };
 }

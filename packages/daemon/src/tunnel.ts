@@ -2,7 +2,7 @@ import { formatAddress, sameAddress, type IpPrefix } from '@aovpn/bytes';
 import { solvePuzzle, stackOf } from '@aovpn/host';
 import type { RadiusStatus } from '@aovpn/api';
 import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath, Transport } from '@aovpn/esp';
-import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
+import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, NamedPpk, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
 import { problem, problemOfEnd, problemOfHost, type Problem, type Redirect } from '@aovpn/supervisor';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
 import { GatewayWatch } from './gateway-watch.ts';
@@ -160,6 +160,11 @@ export class Tunnel {
 
   checkLiveness(): void {
     this.#feed({ kind: 'check-liveness' });
+  }
+
+  /** The PPK as it is now; in force with the next keys that are made, where the gateway has it too (RFC 9867 §3.2). */
+  freshPpk(ppk: NamedPpk): void {
+    this.#feed({ kind: 'fresh-ppk', ppk });
   }
 
   /** Asks for new keys before their time: of every pair of CHILD_SAs, then of the IKE SA. */

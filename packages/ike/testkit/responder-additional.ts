@@ -92,9 +92,4 @@ export class ResponderAdditional {
     pending.done(pending.secrets);
     return [value];
   }
-
-  /** The responder forgets what it was doing. */
-  forget(): void {
-    this.#pending = undefined;
-  }
 }

@@ -2,11 +2,13 @@
 // is offered it and takes what it knows.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { encodeUtf8 } from '@aovpn/bytes';
 import { network } from '../../../lab/network.ts';
 import { TestkitGateway } from '../../../lab/peer/testkit-gateway.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Product } from '../../../lab/product.ts';
 import { World } from '../../../lab/world.ts';
+import { fixedPpkIdentity } from '../../../packages/ike/src/machine/ppk.ts';
 import { hybridConfig } from '../../../packages/ike/testkit/world.ts';
 
 const name = 'quantum';
@@ -53,6 +55,51 @@ suite('ike/post-quantum', () => {
       await gateway.says(/^heard 44 request [^]*^heard 37 request/m);
       assert.equal((await big.stop()).lost, 0);
       await product.remove(name);
+    } finally {
+      await gateway.stop();
+    }
+  });
+
+  test('another PPK takes the place of the old one while the tunnel is up, and its next keys are made with it (RFC 9867)', async () => {
+    const { root } = world.pki;
+    const client = world.client;
+    const named = (id: string, key: string) => ({ identity: fixedPpkIdentity(encodeUtf8(id)), key: encodeUtf8(key) });
+    const [today, tomorrow] = ['Jm3v7Qd1xk2SgqT0nZ8yPw5LrB4cHf6U', 'q9Xe2Vb7Lw4Tz1Rk8Ns5Mj3Hc6Gf0YdQ'] as const;
+    const gateway = await TestkitGateway.start(world.gatewayHost, {
+      certificate: world.pki.gateway(),
+      authorities: [root.certificatePem],
+      options: { ppk: named('today', today), ppkEarly: true, freshPpks: [named('tomorrow', tomorrow)] },
+    });
+    try {
+      const issued = world.pki.machine();
+      client.write('/etc/aovpn/ppk.key', `${today}\n`, 0o600);
+      await product.settings(`[profile."${name}"]\nppk-file = "ppk.key"\nppk-identity = "today"\n`);
+      await product.put(name, certificateProfile({ names: {} }), {
+        certificatePem: issued.chainPem,
+        keyPem: issued.keyPem,
+        gatewayCaPem: root.certificatePem,
+      });
+      const up = await product.waitForState(name, 'up');
+      assert.match(up.crypto?.authentication ?? '', /with PPK$/);
+      const begun = gateway.count(/^heard 35 request/);
+      const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 100);
+      assert.equal((await product.aovpn(['rekey', name])).status, 0);
+      await gateway.says(/^heard 36 request [^]*^heard 36 request /m);
+      assert.equal(gateway.count(/^heard 36 request .*N16446/), 0, 'the same one is in its keys already');
+      client.write('/etc/aovpn/ppk.key', `${tomorrow}\n`, 0o600);
+      await product.settings(`[profile."${name}"]\nppk-file = "ppk.key"\nppk-identity = "tomorrow"\n`);
+      assert.equal((await product.aovpn(['rekey', name])).status, 0);
+      await gateway.says(/(^heard 36 request [^\n]*N16446[^]*){2}/m);
+      assert.equal((await product.aovpn(['rekey', name])).status, 0);
+      await gateway.says(/(^heard 36 request [^]*){6}/m);
+      assert.equal(gateway.count(/^heard 36 request .*N16446/), 2, 'now it is in the keys of the IKE SA');
+      const { sent, lost } = await flow.stop();
+      assert.ok(sent > 0);
+      assert.equal(lost, 0);
+      assert.equal(gateway.count(/^heard 35 request/), begun, 'the tunnel was not made anew');
+      assert.doesNotMatch(product.daemon.output(), new RegExp(`${today}|${tomorrow}`));
+      await product.remove(name);
+      await product.settings('');
     } finally {
       await gateway.stop();
     }

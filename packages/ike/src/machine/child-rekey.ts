@@ -247,7 +247,8 @@ export function processChildError(turn: Turn, conversation: ChildConversation, t
   } else if (
     (type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND) &&
     replaces !== undefined &&
-    postponeRekey(turn, replaces, false)
+    // RFC 9370 §2.2.4: not for ever, when the peer keeps losing what it began.
+    postponeRekey(turn, replaces, type === NotifyType.STATE_NOT_FOUND)
   ) {
     info(turn, 'it is asked for again later');
   } else if (

@@ -21,7 +21,7 @@ export const lingerMs = 5_000;
 /** How long the peer may take to delete what its rekey replaced, before we take over. */
 export const standbyMs = 30_000;
 /** How long the peer may take from one exchange of its rekey to the next (RFC 9370 §2.2.4). */
-export const followUpMs = 30_000;
+export const followUpMs = 20_000;
 /**
  * The peer gets so much more before anything is concluded from its silence: this machine may have slept through the time that it had, and the peer may
  * not even have our answer yet.

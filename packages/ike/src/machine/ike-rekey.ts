@@ -325,8 +325,8 @@ export function processIkeRekeyError(turn: Turn, conversation: IkeRekeyConversat
     const offered = turn.sa.config.ikeProposals.some(({ ke }) => ke.includes(group));
     if (offered && !triedGroups.includes(group)) return start(turn, group, triedGroups);
   }
-  const passing = type === NotifyType.TEMPORARY_FAILURE || type === NotifyType.STATE_NOT_FOUND;
-  const refusals = turn.sa.ikeRefusals + (passing ? 0 : 1);
+  // RFC 9370 §2.2.4: STATE_NOT_FOUND is borne for a few times, not for ever.
+  const refusals = turn.sa.ikeRefusals + (type === NotifyType.TEMPORARY_FAILURE ? 0 : 1);
   update(turn, { ikeRefusals: refusals, ikeRekeyAt: retryTime(turn) });
   if (refusals < refusalLimit && turn.now < turn.sa.ikeExpiresAt) return;
   const failure: IkeFailure =

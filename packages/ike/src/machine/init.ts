@@ -2,7 +2,7 @@ import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
 import type { KeyPair } from '../crypto/port.ts';
 import { deriveIkeKeys } from '../crypto/keymat.ts';
 import type { Puzzle } from '../crypto/puzzle.ts';
-import { decodeAuthAnnouncements } from '../message/auth-announcement.ts';
+import { decodeAuthAnnouncements, type AuthAnnouncement } from '../message/auth-announcement.ts';
 import { encodeMessage } from '../message/encode.ts';
 import type { DecodedHeader } from '../message/header.ts';
 import { openDatagram } from '../message/open.ts';
@@ -19,7 +19,7 @@ import type { IkeFailure } from './contract.ts';
 import { startIntermediate } from './intermediate.ts';
 import { recordReceived, recordSent } from '../trace/message-record.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
-import { notify, pick, pickError, pickNonce, pickNotify } from './pick.ts';
+import { notify, pick, pickAll, pickError, pickNonce, pickNotify } from './pick.ts';
 import { mixesPpkEarly } from './ppk.ts';
 import { askForSolution, readPuzzle } from './puzzle.ts';
 import { buildRedirectSupport, processInitRedirect } from './redirect.ts';
@@ -161,7 +161,6 @@ function processAnswer(turn: Turn, init: InitOffer, message: Message, datagram: 
 export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
   const { config, peer } = turn.sa;
   const hashes = pickNotify(payloads, NotifyType.SIGNATURE_HASH_ALGORITHMS);
-  const methods = pickNotify(payloads, NotifyType.SUPPORTED_AUTH_METHODS);
   const nat = processNatDetection(turn, currentOf(turn.sa), payloads);
   if (!nat) info(turn, 'the gateway does not detect NATs');
   update(turn, {
@@ -170,8 +169,7 @@ export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
       ...nat,
       fragmentation: config.fragmentation && pickNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined,
       hashes: hashes && readHashes(hashes.data),
-      // RFC 9593 §3.1: an empty one only says that the list comes later.
-      authMethods: methods && methods.data.length > 0 ? decodeAuthAnnouncements(methods.data) : undefined,
+      authMethods: readAuthMethods(payloads),
       multipleAuth: pickNotify(payloads, NotifyType.MULTIPLE_AUTH_SUPPORTED) !== undefined,
       childless: pickNotify(payloads, NotifyType.CHILDLESS_IKEV2_SUPPORTED) !== undefined,
       ppk: pickNotify(payloads, NotifyType.USE_PPK) !== undefined,
@@ -179,6 +177,15 @@ export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
       puzzle: readPuzzle(payloads),
     },
   });
+}
+
+/**
+ * Which methods the gateway understands (RFC 9593 §3.1); several notifications are one list. Undefined: it says nothing of them. An empty list only
+ * says that it comes in IKE_INTERMEDIATE, should there be one.
+ */
+export function readAuthMethods(payloads: readonly Payload[]): readonly AuthAnnouncement[] | undefined {
+  const lists = pickAll(payloads, 'N').filter(({ type }) => type === NotifyType.SUPPORTED_AUTH_METHODS);
+  return lists.length > 0 ? decodeAuthAnnouncements(concat(...lists.map(({ data }) => data))) : undefined;
 }
 
 function processCookie(turn: Turn, init: InitOffer, cookie: Uint8Array, puzzle: Puzzle | undefined): void {

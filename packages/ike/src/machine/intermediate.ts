@@ -7,6 +7,7 @@ import { ExchangeType } from '../registry/exchange.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { nameOfNotify } from '../registry/notify.ts';
 import { refuse } from './auth.ts';
+import { readAuthMethods } from './init.ts';
 import { pick, pickError } from './pick.ts';
 import { buildEarlyPpk, settleEarlyPpk } from './ppk.ts';
 import { startAuthSolved } from './puzzle.ts';
@@ -39,9 +40,16 @@ export function processIntermediate(turn: Turn, run: IntermediateRun, message: M
   if (run.keyPair && !mixKeyExchange(turn, run, run.keyPair, payloads))
     return refuse(turn, { kind: 'protocol', detail: 'IKE_INTERMEDIATE: the public value is not acceptable' });
   // What both have done in the exchange comes first, the PPK last (RFC 9867 §3.1).
+  learnAuthMethods(turn, payloads);
   const nonces = { nonceI: run.init.nonce, nonceR: run.nonceR };
   if (run.offersPpk && !settleEarlyPpk(turn, nonces, payloads)) return refuse(turn, { kind: 'not-supported', what: 'ppk' });
   next(turn, { ...run, saidByGateway }, run.rest);
+}
+
+/** The list that an empty one in IKE_SA_INIT promised (RFC 9593 §3.1). */
+function learnAuthMethods(turn: Turn, payloads: readonly Payload[]): void {
+  const authMethods = readAuthMethods(payloads);
+  if (authMethods) update(turn, { peer: { ...turn.sa.peer, authMethods } });
 }
 
 /** New keys from an additional key exchange. Returns false when the gateway's value is not acceptable. */

@@ -65,9 +65,9 @@ export const exchangeRules: readonly ExchangeRule[] = [
   rule('ike-sa-init', ExchangeType.IKE_SA_INIT, false, [maybe('PS'), ...sa], 'RFC 7296 §1.2, RFC 8019 §7.1'),
   rule('ike-sa-init', ExchangeType.IKE_SA_INIT, true, [...sa, requests], 'RFC 7296 §1.2'),
   rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, false, [one('KE')], 'RFC 9370 §2.2.2'),
-  rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, true, [one('KE')], 'RFC 9370 §2.2.2'),
+  rule('ike-intermediate', ExchangeType.IKE_INTERMEDIATE, true, [one('KE'), requests], 'RFC 9370 §2.2.2, RFC 9593 §3.1'),
   rule('ike-intermediate-ppk', ExchangeType.IKE_INTERMEDIATE, false, [], 'RFC 9867 §3.1'),
-  rule('ike-intermediate-ppk', ExchangeType.IKE_INTERMEDIATE, true, [], 'RFC 9867 §3.1'),
+  rule('ike-intermediate-ppk', ExchangeType.IKE_INTERMEDIATE, true, [requests], 'RFC 9867 §3.1, RFC 9593 §3.1'),
   rule(
     'ike-auth-first',
     ExchangeType.IKE_AUTH,

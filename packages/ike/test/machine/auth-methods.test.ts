@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { fromHex } from '@aovpn/bytes';
 import { chooseScheme, ownAnnouncements } from '../../src/crypto/auth-signature.ts';
-import { pickAll, pickNotify } from '../../src/machine/pick.ts';
-import { decodeAuthAnnouncements } from '../../src/message/auth-announcement.ts';
+import { notify, pickAll, pickNotify } from '../../src/machine/pick.ts';
+import { decodeAuthAnnouncements, encodeAuthAnnouncements } from '../../src/message/auth-announcement.ts';
+import type { Message, Payload } from '../../src/message/payload.ts';
 import { established } from '../../testkit/conversation.ts';
-import { certificateConfig } from '../../testkit/world.ts';
+import { certificateConfig, hybridConfig, sharedPpk } from '../../testkit/world.ts';
 
 const sha384 = fromHex('300a06082a8648ce3d040303');
 const announced = (algorithm?: Uint8Array) => [{ method: 14, certificateLink: 0, ...(algorithm && { algorithm }) }];
@@ -34,9 +35,51 @@ suite('announcing authentication methods (RFC 9593)', () => {
 
   test('nobody else hears of it', () => {
     assert.equal(pickNotify(established().responder.heard[1]!.payloads, 16443), undefined);
-    // An empty one says that the list comes later; then the hashes of RFC 7427 decide.
-    const { responder } = established(certificateConfig, { authMethods: [] });
-    assert.equal(pickNotify(responder.heard[1]!.payloads, 16443), undefined);
+  });
+
+  test('several notifications are one list', () => {
+    const split = (payloads: readonly Payload[], { header }: Message) =>
+      header.exchange === 34
+        ? [...payloads, ...[announced(sha384), announced()].map((list) => notify(16443, encodeAuthAnnouncements(list)))]
+        : payloads;
+    const { client } = established(certificateConfig, { impair: split });
+    assert.deepEqual(client.sa.peer.authMethods, [...announced(sha384), ...announced()]);
+  });
+
+  /*
+   * <-- IKE_SA_INIT { …, CERTREQ, N(SUPPORTED_AUTH_METHODS)() }
+   * <-- IKE_INTERMEDIATE SK { [KEr(1),] [N(PPK_IDENTITY),] CERTREQ, N(SUPPORTED_AUTH_METHODS)(…) }
+   */
+  test('an empty one says that the list comes in IKE_INTERMEDIATE, beside CERTREQ: it is taken from there, and ours goes to the gateway', () => {
+    const later = (payloads: readonly Payload[], { header }: Message): readonly Payload[] =>
+      header.exchange === 43
+        ? [
+            ...payloads,
+            { kind: 'CERTREQ', encoding: 4, authorities: new Uint8Array(20) },
+            notify(16443, encodeAuthAnnouncements(announced(sha384))),
+          ]
+        : payloads;
+    const { ikeProposals } = hybridConfig;
+    const ppk = { ...sharedPpk, required: true };
+    for (const [config, options] of [
+      [hybridConfig, { ikeProposals }],
+      [
+        { ...certificateConfig, ppk },
+        { ppk, ppkEarly: true },
+      ],
+    ] as const) {
+      const { client, responder } = established(config, { ...options, authMethods: [], impair: later });
+      assert.deepEqual(client.sa.peer.authMethods, announced(sha384));
+      const [, intermediate, auth] = responder.heard;
+      assert.equal(intermediate!.header.exchange, 43);
+      assert.ok(pickNotify(auth!.payloads, 16443));
+    }
+  });
+
+  test('an empty one without an IKE_INTERMEDIATE exchange: none is made for it, and the hashes of RFC 7427 decide', () => {
+    const { client, responder } = established(certificateConfig, { authMethods: [] });
+    assert.deepEqual(client.sa.peer.authMethods, []);
+    assert.equal(responder.heard[1]!.header.exchange, 35);
   });
 });
 

@@ -122,7 +122,7 @@ suite('IKE_FOLLOWUP_KE: what goes wrong', () => {
       during(44, () => [notify(47)]),
     );
     pair.client.step({ kind: 'rekey-child', spiIn: firstChild(pair) });
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 2; i++) {
       talk(pair);
       assert.equal(pair.client.phase, 'open');
       assert.equal(pair.client.children.size, 1);
@@ -134,6 +134,27 @@ suite('IKE_FOLLOWUP_KE: what goes wrong', () => {
     talk(pair);
     assert.equal(pair.client.count('install-child'), 2);
   });
+
+  for (const what of ['rekey-child', 'rekey-ike'] as const)
+    test(`STATE_NOT_FOUND again and again: the IKE SA is deleted (${what})`, () => {
+      const pair = established(
+        quiet,
+        // The peer itself does not know what it is asked to go on with.
+        during(36, (payloads) =>
+          payloads.map((p) => (p.kind === 'N' && p.type === 16441 ? notify(16441, new Uint8Array(8)) : p)),
+        ),
+      );
+      pair.client.step(what === 'rekey-ike' ? { kind: what } : { kind: what, spiIn: firstChild(pair) });
+      for (let i = 0; i < 3; i++) {
+        assert.equal(pair.client.end, undefined);
+        talk(pair);
+        pair.client.advance(15_000);
+      }
+      talk(pair);
+      assert.equal(pair.client.end?.kind, 'failed');
+      assert.ok(pair.responder.closed);
+      assert.equal(pair.responder.heard.filter(({ header }) => header.exchange === 44).length, 3);
+    });
 
   test('an answer without link: refused, like any other rekey', () => {
     const strip = (payloads: readonly Payload[]) => payloads.filter((p) => p.kind !== 'N' || p.type !== 16441);
@@ -178,7 +199,7 @@ suite('IKE_FOLLOWUP_KE: what goes wrong', () => {
     const pending = pair.client.sa.peerFollowUp!;
     assert.ok(pending.rekey.sharedSecret!.some((octet) => octet !== 0));
     pair.client.take();
-    pair.client.advance(31_000);
+    pair.client.advance(21_000);
     assert.equal(pair.client.sa.peerFollowUp, undefined);
     assert.ok(pending.rekey.sharedSecret!.every((octet) => octet === 0));
   });
