@@ -326,9 +326,11 @@ export class Tunnel {
     const isCurrent = run === this.#run;
     switch (action.kind) {
       case 'send':
-        if (this.#path && this.#ports.keyExport.isWanted(name))
-          this.#ports.keyExport.datagram(name, 'out', this.#path, action.datagram);
-        return this.#plane?.sendIke(action.datagram);
+        if (this.#path && this.#ports.keyExport.isWanted(name)) {
+          const path = action.to ? { ...this.#path, remote: action.to.address, remotePort: action.to.port } : this.#path;
+          this.#ports.keyExport.datagram(name, 'out', path, action.datagram);
+        }
+        return this.#plane?.sendIke(action.datagram, action.to);
       case 'sign':
         return this.#answer(run, async () => {
           const { request, scheme, data } = action;

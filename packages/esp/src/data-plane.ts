@@ -111,8 +111,11 @@ export interface DataPlane {
    * A plane that cannot do TCP, or cannot follow to the other family, rejects, and stays where it was.
    */
   connect(remote: IpAddress, remotePort: number, transport?: Transport): Promise<OuterPath>;
-  /** Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. */
-  sendIke(datagram: Uint8Array): void;
+  /**
+   * Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. `to`: from the same socket to somebody else than the gateway;
+   * in TCP there is nobody else.
+   */
+  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void;
   /** Makes the device, down and without addresses; the plan brings it up. */
   openDevice(): Promise<void>;
   /** Inner addresses that are ours: outbound packets from, and inbound packets to anything else are dropped as `policy`. Until the first call nothing passes. */

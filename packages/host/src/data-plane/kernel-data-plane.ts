@@ -128,8 +128,8 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
-  sendIke(datagram: Uint8Array): void {
-    if (!this.#closed) this.#flow.sendIke(datagram);
+  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void {
+    if (!this.#closed) this.#flow.sendIke(datagram, to);
   }
 
   openDevice(): Promise<void> {

@@ -99,17 +99,19 @@ export class KernelFlow {
     }
   }
 
-  sendIke(datagram: Uint8Array): void {
+  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void {
+    if (to && to.address.family !== this.#socket?.local.family) return;
     const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);
+    const name = to && encodeSocketAddress(to.address, to.port);
     // The first try may only tell of an ICMP error for something sent earlier.
-    if (this.send(octets) < 0) this.send(octets);
+    if (this.send(octets, name) < 0) this.send(octets, name);
   }
 
   /** A negative errno, or the number of octets. */
-  send(octets: Uint8Array): number {
+  send(octets: Uint8Array, name = this.#remoteName): number {
     if (!this.#socket) return 0;
     this.#sentAt = performance.now();
-    return sendTo(this.#socket.fd, octets, octets.length, this.#remoteName);
+    return sendTo(this.#socket.fd, octets, octets.length, name);
   }
 
   close(): void {

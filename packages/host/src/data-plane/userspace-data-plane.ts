@@ -136,11 +136,12 @@ export class UserspaceDataPlane implements DataPlane {
     });
   }
 
-  sendIke(datagram: Uint8Array): void {
+  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void {
     if (this.#closed || !this.#socket) return;
     if (this.#socket.tcp) return this.#socket.tcp.sendIke(datagram);
     const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);
-    const name = this.#remoteName;
+    if (to && to.address.family !== this.#socket.local.family) return;
+    const name = to ? encodeSocketAddress(to.address, to.port) : this.#remoteName;
     const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;
     const send = (): number =>
       libc.sendto(this.#socket!.fd, libc.addressOf(octets), octets.length, flags, libc.addressOf(name), name.length);

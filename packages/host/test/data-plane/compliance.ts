@@ -273,6 +273,20 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
       assert.ok(Math.abs(event.at - performance.now()) < 60_000);
     });
 
+    test('IKE goes to somebody else than the gateway where it is told to, from the same port, and only that once', async () => {
+      const other = await UdpPeer.open(world.b, outer.b[4]);
+      const { plane } = gateway.station;
+      plane.sendIke(Uint8Array.of(4, 3, 2), { address: outer.b[4], port: other.port });
+      const out = await other.received.take('an answer elsewhere');
+      assert.deepEqual([out.octets, out.from.port], [Uint8Array.of(0, 0, 0, 0, 4, 3, 2), gateway.planePort]);
+      // Of the other family there is nobody whom this socket could reach.
+      plane.sendIke(Uint8Array.of(1), { address: outer.b[6], port: other.port });
+      plane.sendIke(Uint8Array.of(5));
+      assert.deepEqual((await gateway.udp.received.take('an IKE message')).octets, Uint8Array.of(0, 0, 0, 0, 5));
+      assert.equal(other.received.size, 0);
+      other.close();
+    });
+
     test('IKE still passes once there is an SA', async () => {
       await gateway.install();
       gateway.station.plane.sendIke(new Uint8Array(3000).fill(7));

@@ -36,6 +36,12 @@ export interface Path {
   readonly remotePort: number;
 }
 
+/** Where a datagram goes to, or came from. */
+export interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
 /** How a key of ours proves who we are. */
 export interface KeyAuthentication {
   readonly kind: 'certificate';
@@ -254,7 +260,8 @@ export type GatewayRefusal =
   | 'malformed';
 
 export type IkeAction =
-  | { readonly kind: 'send'; readonly datagram: Uint8Array }
+  /** To the gateway, where `to` does not say that an answer goes back to where its request came from (RFC 7296 §2.11). */
+  | { readonly kind: 'send'; readonly datagram: Uint8Array; readonly to?: Endpoint }
   /** (Re)arms a timer; there is one of each name. */
   | { readonly kind: 'arm'; readonly timer: IkeTimer; readonly at: number }
   | { readonly kind: 'disarm'; readonly timer: IkeTimer }

@@ -3,6 +3,7 @@ import type { Message } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType } from '../registry/notify.ts';
 import { messageIdEnd } from './choice.ts';
+import type { Endpoint } from './contract.ts';
 import { notify } from './pick.ts';
 import type { Association } from './state.ts';
 import { debug, info, updateAssociation, type Turn } from './turn.ts';
@@ -33,7 +34,7 @@ export function isSync({ payloads }: Message): boolean {
  * It says which it will send and expect next; both sides go on with the higher of what they know. A request that would take us back is
  * an old one.
  */
-export function answerSync(turn: Turn, association: Association, { payloads }: Message): void {
+export function answerSync(turn: Turn, association: Association, { payloads }: Message, from: Endpoint | undefined): void {
   const [only] = payloads;
   if (only?.kind !== 'N') return;
   const reader = new Reader(only.data, 'message ID sync');
@@ -49,5 +50,5 @@ export function answerSync(turn: Turn, association: Association, { payloads }: M
   info(turn, `another member of the gateway has taken over: message IDs ${nextRequest} and ${willSend} are next`);
   updateAssociation(turn, association.id, { nextRequest, nextExpected: willSend, answer: undefined });
   const data = concat(nonce, new Writer(8).u32(next).u32(willSend).finish());
-  sendAside(turn, association.id, ExchangeType.INFORMATIONAL, 0, [notify(NotifyType.IKEV2_MESSAGE_ID_SYNC, data)]);
+  sendAside(turn, association.id, ExchangeType.INFORMATIONAL, 0, [notify(NotifyType.IKEV2_MESSAGE_ID_SYNC, data)], from);
 }

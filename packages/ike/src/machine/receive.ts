@@ -1,4 +1,4 @@
-import { equal, type IpAddress } from '@aovpn/bytes';
+import { equal, sameAddress, type IpAddress } from '@aovpn/bytes';
 import { decodeHeader, ikeHeaderLength, type DecodedHeader } from '../message/header.ts';
 import { openDatagram, type OpenOutcome } from '../message/open.ts';
 import { decodePayloads } from '../message/payload-chain.ts';
@@ -11,6 +11,7 @@ import { PayloadType } from '../registry/payload-type.ts';
 import { refuse } from './auth.ts';
 import { answerChildRekey, processChildResponse } from './child-rekey.ts';
 import { messageIdEnd } from './choice.ts';
+import type { Endpoint } from './contract.ts';
 import { closeWith, processChildrenDeleted } from './delete.ts';
 import { noteLife, processGoneHint, processProbeAnswer } from './dpd.ts';
 import { processProof } from './eap-proof.ts';
@@ -58,8 +59,10 @@ function judge(turn: Turn, datagram: Uint8Array, from: IpAddress, fromPort: numb
   }
   const gone = saysInvalidSpi(header, datagram);
   if (gone) return processCrashToken(turn, association, gone) ? undefined : processGoneHint(turn, association, header);
-  if (header.response) processResponseDatagram(turn, association, header, datagram);
-  else processRequestDatagram(turn, association, header, datagram);
+  if (header.response) return processResponseDatagram(turn, association, header, datagram);
+  const { remote, remotePort } = turn.sa.path;
+  const elsewhere = sameAddress(from, remote) && fromPort === remotePort ? undefined : { address: from, port: fromPort };
+  processRequestDatagram(turn, association, header, datagram, elsewhere);
 }
 
 function addresses({ spiI, spiR, initiator, protection }: Association, header: DecodedHeader): boolean {
@@ -88,25 +91,36 @@ function processResponseDatagram(turn: Turn, association: Association, header: D
   processResponse(turn, association.id, outstanding.conversation, opened.message, opened.authenticated);
 }
 
-function processRequestDatagram(turn: Turn, association: Association, header: DecodedHeader, datagram: Uint8Array): void {
+/**
+ * @param from where its answer goes if it is authentic (RFC 7296 §2.11); undefined: to the gateway. Our own requests go where they went before: only
+ *   MOBIKE changes that.
+ */
+function processRequestDatagram(
+  turn: Turn,
+  association: Association,
+  header: DecodedHeader,
+  datagram: Uint8Array,
+  from: Endpoint | undefined,
+): void {
   if (!hearsRequests(turn.sa.phase))
     return debug(turn, `a request (${nameOfExchange(header.exchange)}) before IKE_AUTH is done: ignored`);
   if (mayBeSync(turn, header)) {
     const opened = open(turn, association, datagram);
     if (opened && !('error' in opened) && isSync(opened.message)) {
       noteLife(turn);
-      return answerSync(turn, association, opened.message);
+      return answerSync(turn, association, opened.message, from);
     }
   }
   const { nextExpected, answer, answering } = association;
   if (header.messageId === nextExpected - 1 && answer?.messageId === header.messageId) {
-    return repeatAnswer(turn, association, datagram);
+    return repeatAnswer(turn, association, datagram, from);
   }
   if (header.messageId !== nextExpected || answering === nextExpected)
     return debug(turn, `request ${header.messageId} is not next: ignored`);
   const opened = open(turn, association, datagram);
   if (!opened) return;
   noteLife(turn);
+  updateAssociation(turn, association.id, { askedFrom: from });
   if (header.messageId >= messageIdEnd) return fail(turn, { kind: 'protocol', detail: 'the peer’s message IDs are used up' });
   if ('error' in opened) return refuseRequest(turn, association, opened.header, opened.error);
   processRequest(turn, association, opened.message);
@@ -152,7 +166,7 @@ function open(
 }
 
 /** The peer did not get our answer. Only an authentic repetition is answered, a fragmented one once (RFC 7383 §2.6.1). */
-function repeatAnswer(turn: Turn, association: Association, datagram: Uint8Array): void {
+function repeatAnswer(turn: Turn, association: Association, datagram: Uint8Array, from: Endpoint | undefined): void {
   const { protection, answer } = association;
   const outcome = openDatagram(turn.crypto, datagram, { suite: protection?.suite, keys: protection?.receive, reassembly: {} });
   const whole = (outcome.kind === 'message' && outcome.protected) || outcome.kind === 'refuse';
@@ -160,7 +174,7 @@ function repeatAnswer(turn: Turn, association: Association, datagram: Uint8Array
   if (!answer || (!whole && !firstFragment)) return;
   debug(turn, `the same request again, the same answer (${answer.messageId})`);
   emit(turn, { kind: 'message', record: recordReceived(datagram, 'repeated') });
-  transmitAgain(turn, answer.datagrams);
+  transmitAgain(turn, answer.datagrams, { to: from });
 }
 
 function processResponse(

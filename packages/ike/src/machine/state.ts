@@ -8,6 +8,7 @@ import type { Reassembly } from '../message/reassembly.ts';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
 import type { MoveProof } from './move-proof.ts';
 import type {
+  Endpoint,
   GatewayPlace,
   IkeEnd,
   IkeFailure,
@@ -241,6 +242,8 @@ export interface Association {
   readonly outstanding: Outstanding | undefined;
   /** The answer to the peer's last request, for its retransmissions. */
   readonly answer: { readonly messageId: number; readonly datagrams: readonly Uint8Array[] } | undefined;
+  /** Where the peer's last request came from, if not from where the gateway is for us. */
+  readonly askedFrom: Endpoint | undefined;
   /** The peer's request whose answer waits for the host. */
   readonly answering: number | undefined;
   readonly reassembly: Reassembly;

@@ -5,6 +5,7 @@ import { recordAgain, recordSent } from '../trace/message-record.ts';
 import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh, resumeTries } from './choice.ts';
 import { noteEapQuiet } from './eap-round.ts';
 import { fallBack } from './resume.ts';
+import type { Endpoint } from './contract.ts';
 import type { Association, Conversation } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
 
@@ -64,13 +65,20 @@ export function sendResponse(turn: Turn, id: number, exchange: number, messageId
   const datagrams = seal(turn, association, exchange, messageId, true, payloads);
   updateAssociation(turn, id, { answer: { messageId, datagrams }, answering: undefined, nextExpected: messageId + 1 });
   debug(turn, `${nameOfExchange(exchange)} response ${messageId}`);
-  transmit(turn, datagrams);
+  transmit(turn, datagrams, association.askedFrom);
 }
 
 /** An answer that stands outside of the window: message IDs stay as they are. */
-export function sendAside(turn: Turn, id: number, exchange: number, messageId: number, payloads: readonly Payload[]): void {
+export function sendAside(
+  turn: Turn,
+  id: number,
+  exchange: number,
+  messageId: number,
+  payloads: readonly Payload[],
+  to: Endpoint | undefined,
+): void {
   const association = findAssociation(turn, id);
-  if (association) transmit(turn, seal(turn, association, exchange, messageId, true, payloads));
+  if (association) transmit(turn, seal(turn, association, exchange, messageId, true, payloads), to);
 }
 
 /** A request that nobody waits for: the last words of an SA that ends now. */
@@ -110,13 +118,18 @@ export function hurry(turn: Turn, id: number): void {
 }
 
 /** The same octets as before. */
-export function transmitAgain(turn: Turn, datagrams: readonly Uint8Array[], attempt?: number): void {
+export function transmitAgain(
+  turn: Turn,
+  datagrams: readonly Uint8Array[],
+  { attempt, to }: { readonly attempt?: number; readonly to?: Endpoint | undefined } = {},
+): void {
   emit(turn, { kind: 'message', record: recordAgain(datagrams, attempt) });
-  transmit(turn, datagrams);
+  transmit(turn, datagrams, to);
 }
 
-function transmit(turn: Turn, datagrams: readonly Uint8Array[]): void {
-  for (const datagram of datagrams) emit(turn, { kind: 'send', datagram });
+/** @param to undefined: the gateway */
+function transmit(turn: Turn, datagrams: readonly Uint8Array[], to?: Endpoint): void {
+  for (const datagram of datagrams) emit(turn, { kind: 'send', datagram, ...(to && { to }) });
 }
 
 function retransmit(turn: Turn, id: number): void {
@@ -134,7 +147,7 @@ function retransmit(turn: Turn, id: number): void {
   const dueAt = exhausted ? Math.min(turn.now + interval, Math.max(outstanding.patientUntil, turn.now + 1)) : turn.now + interval;
   updateAssociation(turn, id, { outstanding: { ...outstanding, attempt, dueAt } });
   debug(turn, `retransmission ${attempt} of ${nameOfExchange(outstanding.exchange)} request ${outstanding.messageId}`);
-  transmitAgain(turn, outstanding.datagrams, attempt);
+  transmitAgain(turn, outstanding.datagrams, { attempt });
   if (association.role === 'current') noteEapQuiet(turn, outstanding.firstSentAt);
   const { liveness, phase } = turn.sa;
   if (association.role !== 'current' || phase.name !== 'open') return;

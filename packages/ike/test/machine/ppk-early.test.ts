@@ -115,6 +115,12 @@ suite('a PPK in IKE_INTERMEDIATE (RFC 9867)', () => {
     });
   }
 
+  test('whatever a later version says in USE_PPK_INT is passed over', () => {
+    const impair = (payloads: readonly Payload[]) =>
+      payloads.map((p) => (p.kind === 'N' && p.type === 16445 ? notify(16445, Uint8Array.of(1, 2, 3)) : p));
+    assertSameIke(established({ ...certificateConfig, ppk: required }, { ...early, impair }));
+  });
+
   test('USE_PPK_INT without IKE_INTERMEDIATE counts for nothing', () => {
     const strip = (payloads: readonly Payload[]) => payloads.filter((p) => p.kind !== 'N' || p.type !== 16438);
     const pair = createPair({ ...certificateConfig, ppk: required }, { ...early, impair: strip });
