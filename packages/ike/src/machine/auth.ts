@@ -112,7 +112,7 @@ export function childError(type: number, phase: string): IkeFailure {
 
 /** We do not accept the gateway: it is told (RFC 7296 §2.21.2), and nothing is awaited. */
 export function refuse(turn: Turn, failure: IkeFailure): void {
-  sendLastWords(turn, ExchangeType.INFORMATIONAL, [notify(NotifyType.AUTHENTICATION_FAILED)]);
+  sendLastWords(turn, currentOf(turn.sa), ExchangeType.INFORMATIONAL, [notify(NotifyType.AUTHENTICATION_FAILED)]);
   finish(turn, { kind: 'failed', failure });
 }
 

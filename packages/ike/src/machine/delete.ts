@@ -5,7 +5,7 @@ import { findChild, hasLivingChild, lingerChild, removeChild } from './child.ts'
 import { settleStandby } from './child-install.ts';
 import { closingMs, closingRetransmitMs, deleteLimit } from './choice.ts';
 import type { IkeEnd } from './contract.ts';
-import { deleteOfAssociation } from './ike-rekey.ts';
+import { deleteOfAssociation, isHeir } from './ike-rekey.ts';
 import { pickAll, spiNumber, spiOctets } from './pick.ts';
 import type { Association, ChildSa } from './state.ts';
 import {
@@ -35,12 +35,19 @@ export function closeWith(turn: Turn, end: IkeEnd): void {
 
 /** Sends the Delete of the whole SA as soon as the window is free. */
 export function startClose(turn: Turn): void {
+  deleteHeirs(turn);
   startDeleteIke(turn, currentOf(turn.sa));
 }
 
 /** Deletes an SA that the gateway may have and we have not, without waiting for an answer: until it finds out that we are gone it would keep it (RFC 7296 §2.21.2). */
 export function deleteUnanswered(turn: Turn): void {
-  sendLastWords(turn, ExchangeType.INFORMATIONAL, [deleteIke]);
+  sendLastWords(turn, currentOf(turn.sa), ExchangeType.INFORMATIONAL, [deleteIke]);
+  deleteHeirs(turn);
+}
+
+/** To a peer that takes its new IKE SA for the one in use already, the Delete of the old one is no goodbye. */
+function deleteHeirs(turn: Turn): void {
+  for (const heir of turn.sa.associations.filter(isHeir)) sendLastWords(turn, heir, ExchangeType.INFORMATIONAL, [deleteIke]);
 }
 
 export function processCloseDeadline(turn: Turn): void {

@@ -113,7 +113,7 @@ function step(turn: Turn, handshake: Handshake, run: EapRun, event: EapEvent): E
         update(turn, { phase: { name: 'eap-await-host', handshake, eap: next, until: turn.now } });
         // A last EAP packet, where the method has one, lets the gateway end its side at once.
         if (reply) {
-          sendLastWords(turn, ExchangeType.IKE_AUTH, [{ kind: 'EAP', packet: reply }]);
+          sendLastWords(turn, currentOf(turn.sa), ExchangeType.IKE_AUTH, [{ kind: 'EAP', packet: reply }]);
           fail(turn, { kind: 'eap', failure: action.failure });
         } else {
           refuse(turn, { kind: 'eap', failure: action.failure });

@@ -50,6 +50,8 @@ export function processIkeRekeyResponse(turn: Turn, conversation: IkeRekeyConver
   if (error && !pick(payloads, 'SA')) return processIkeRekeyError(turn, conversation, error.type, error.data);
   const agreed = accept(turn, conversation, message);
   if (!('problem' in agreed) && agreed.suite.additionalKe) {
+    // The peer has made nothing yet.
+    if (turn.sa.phase.name !== 'open') return;
     const link = readLink(payloads);
     if (link) return startFollowUp(turn, { kind: 'ike', conversation, agreed }, agreed.suite.additionalKe, link);
   }
@@ -100,7 +102,7 @@ export function answerIkeRekey(turn: Turn, association: Association, message: Me
   const busy =
     turn.sa.phase.name !== 'open' ||
     association.role !== 'current' ||
-    turn.sa.associations.some(({ role }) => role === 'successor' || role === 'rival') ||
+    turn.sa.associations.some(isHeir) ||
     conversation?.kind === 'child' ||
     conversation?.kind === 'follow-up' ||
     conversation?.kind === 'delete-child' ||
@@ -128,15 +130,21 @@ export function answerIkeRekey(turn: Turn, association: Association, message: Me
  * anything to take over.
  */
 export function deleteOfAssociation(turn: Turn, association: Association): boolean {
-  if (association.role === 'current') {
-    // RFC 7296 §2.25.2: our own rekey of it, if any, is forgotten.
-    const heir = turn.sa.associations.find(({ role }) => role === 'successor' || role === 'rival');
-    if (!heir) return false;
-    adopt(turn, heir.id);
-  }
+  // RFC 7296 §2.25.2: our own rekey of it, if any, is forgotten.
+  if (association.role === 'current' && !adoptHeir(turn)) return false;
   // Retransmissions of the Delete are still answered for a while.
   updateAssociation(turn, association.id, { role: 'former', outstanding: undefined, until: turn.now + formerMs });
   return true;
+}
+
+/**
+ * What the peer's rekey has made takes over: the peer has deleted the current IKE SA, or answers on it no more. In the latter case the new one may be
+ * all that it has left, after a Delete that did not get through. Returns whether there is one.
+ */
+export function adoptHeir(turn: Turn): boolean {
+  const heir = turn.sa.associations.find(isHeir);
+  if (heir) adopt(turn, heir.id);
+  return heir !== undefined;
 }
 
 /** Our Delete of an association was answered. */
@@ -166,7 +174,9 @@ function adopt(turn: Turn, id: number): void {
   const old = currentOf(turn.sa);
   const conversation = old.outstanding?.conversation;
   updateAssociation(turn, old.id, { role: 'former', outstanding: undefined, until: turn.now + formerMs });
+  const madeElsewhere = findAssociation(turn, id)?.madeElsewhere === true;
   updateAssociation(turn, id, { role: 'current', until: undefined });
+  if (madeElsewhere && turn.sa.peer.mobike) want(turn, { kind: 'address' });
   const { ikeRekeyMs } = turn.sa.config;
   update(turn, { ikeRekeyAt: rekeyTime(turn, ikeRekeyMs), ikeExpiresAt: expiryTime(turn, ikeRekeyMs), ikeRefusals: 0 });
   unwant(turn, ({ kind }) => kind === 'ike-rekey');
@@ -320,6 +330,7 @@ export function processIkeRekeyError(turn: Turn, conversation: IkeRekeyConversat
   const { rival, triedGroups } = conversation;
   const heir = rival && findAssociation(turn, rival.association);
   if (heir?.role === 'rival') return updateAssociation(turn, heir.id, { role: 'successor' });
+  if (turn.sa.phase.name !== 'open') return;
   if (type === NotifyType.INVALID_KE_PAYLOAD) {
     const group = data.length === 2 ? (data[0]! << 8) | data[1]! : 0;
     const offered = turn.sa.config.ikeProposals.some(({ ke }) => ke.includes(group));
@@ -391,6 +402,11 @@ export function freshAssociation(spiI: Uint8Array): Omit<Association, 'id'> {
     crashToken: undefined,
     until: undefined,
   };
+}
+
+/** Made by a rekey of the peer, and not in use yet. */
+export function isHeir({ role }: Association): boolean {
+  return role === 'successor' || role === 'rival';
 }
 
 function keySource({ protection }: Association): { readonly prf: number; readonly skD: Uint8Array } {

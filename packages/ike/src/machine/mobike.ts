@@ -3,10 +3,11 @@ import type { Payload } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType, nameOfNotify } from '../registry/notify.ts';
 import type { Path } from './contract.ts';
+import { isHeir } from './ike-rekey.ts';
 import { moveBegins, moveConfirmed } from './move-proof.ts';
 import { buildNatDetection, processNatDetection } from './natd.ts';
 import { notify, pickError } from './pick.ts';
-import { currentOf, emit, info, update, want, type Turn } from './turn.ts';
+import { currentOf, emit, info, update, updateAssociation, want, type Turn } from './turn.ts';
 import { retransmitNow, sendRequest } from './window.ts';
 
 /** MOBIKE (RFC 4555), as the initiator: we say where we are, the gateway follows. */
@@ -16,6 +17,7 @@ export function processPathChanged(turn: Turn, path: Path): void {
   const { name } = turn.sa.phase;
   if (name === 'ended') return;
   update(turn, { path, pathStale: true });
+  markHeirs(turn);
   // RFC 4555 §3.5: what is out goes out again from the new address; the update follows when the window is free.
   retransmitNow(turn);
   if (name === 'open') announcePath(turn);
@@ -45,6 +47,7 @@ export function startAddressUpdate(turn: Turn): void {
 export function processAddressUpdated(turn: Turn, told: Path, payloads: readonly Payload[]): void {
   if (!samePath(told, turn.sa.path)) return want(turn, { kind: 'address' });
   update(turn, { pathStale: false });
+  markHeirs(turn);
   const error = pickError(payloads);
   if (error) {
     info(turn, `the gateway does not follow: ${nameOfNotify(error.type)}`);
@@ -53,6 +56,13 @@ export function processAddressUpdated(turn: Turn, told: Path, payloads: readonly
   update(turn, { peer: { ...turn.sa.peer, ...processNatDetection(turn, currentOf(turn.sa), payloads) } });
   moveConfirmed(turn);
   emit(turn, { kind: 'moved' });
+}
+
+/** What the peer's rekey has made, or not yet, may know nothing of the move: told again when it takes over. */
+function markHeirs(turn: Turn): void {
+  for (const association of turn.sa.associations) {
+    if (isHeir(association)) updateAssociation(turn, association.id, { madeElsewhere: true });
+  }
 }
 
 function samePath(a: Path, b: Path): boolean {

@@ -23,9 +23,9 @@ export function pump(turn: Turn): void {
   if (name !== 'open' && name !== 'closing-await-response') return;
   if (currentOf(turn.sa).outstanding) return;
   if (name === 'closing-await-response') return startClose(turn);
-  // The peer is about to replace the current IKE SA: nothing new begins on it.
-  if (turn.sa.associations.some(({ role }) => role === 'successor')) return;
-  for (const kind of urgency) {
+  // The peer is about to replace the current IKE SA: nothing new begins on it. To do so it has to know where we are.
+  const isReplaced = turn.sa.associations.some(({ role }) => role === 'successor');
+  for (const kind of isReplaced ? (['address'] as const) : urgency) {
     const wish = turn.sa.wanted.find((other) => other.kind === kind);
     if (!wish || !mayStart(turn, wish)) continue;
     unwant(turn, (other) => other === wish && other.kind !== 'delete-child');

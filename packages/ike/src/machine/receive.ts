@@ -187,7 +187,8 @@ function processResponse(
   const association = findAssociation(turn, id)!;
   if (turn.sa.phase.name === 'closing-await-response') {
     if (conversation.kind === 'delete-ike' && association.role === 'current') finish(turn, turn.sa.phase.end);
-    return;
+    // What the peer has made for us is to be deleted, too.
+    if (!mayHaveMadeIke(conversation)) return;
   }
   switch (conversation.kind) {
     case 'init':
@@ -216,6 +217,11 @@ function processResponse(
     case 'address':
       return processAddressUpdated(turn, conversation.path, message.payloads);
   }
+}
+
+function mayHaveMadeIke(conversation: Conversation): boolean {
+  if (conversation.kind === 'follow-up') return conversation.rekey.kind === 'ike' && conversation.rest.length === 0;
+  return conversation.kind === 'ike-rekey';
 }
 
 function processAuthResponse(turn: Turn, message: Message): void {

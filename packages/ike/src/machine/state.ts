@@ -255,6 +255,8 @@ export interface Association {
   readonly until: number | undefined;
   /** `until` was over once: it has the last seconds now. */
   readonly lastCall?: true;
+  /** We have moved since the peer asked for it: it may have been made with our former address. */
+  readonly madeElsewhere?: true;
 }
 
 export interface Protection {

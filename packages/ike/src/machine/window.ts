@@ -4,6 +4,7 @@ import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
 import { recordAgain, recordSent } from '../trace/message-record.ts';
 import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh, resumeTries } from './choice.ts';
 import { noteEapQuiet } from './eap-round.ts';
+import { adoptHeir } from './ike-rekey.ts';
 import { fallBack } from './resume.ts';
 import type { Endpoint } from './contract.ts';
 import type { Association, Conversation } from './state.ts';
@@ -82,9 +83,8 @@ export function sendAside(
 }
 
 /** A request that nobody waits for: the last words of an SA that ends now. */
-export function sendLastWords(turn: Turn, exchange: number, payloads: readonly Payload[]): void {
-  const association = turn.sa.associations.find(({ role }) => role === 'current');
-  if (!association?.protection) return;
+export function sendLastWords(turn: Turn, association: Association, exchange: number, payloads: readonly Payload[]): void {
+  if (!association.protection) return;
   transmit(turn, seal(turn, association, exchange, association.nextRequest, false, payloads));
 }
 
@@ -188,9 +188,11 @@ function giveUp(turn: Turn, association: Association): void {
     case 'eap-await-response':
     case 'proof-await-response':
       return fail(turn, { kind: 'no-answer', phase: 'auth', seconds });
+    case 'open':
+      if (adoptHeir(turn)) return want(turn, { kind: 'liveness' });
+      return fail(turn, { kind: 'no-answer', phase: 'established', seconds });
     case 'child-await-response':
     case 'child-await-install':
-    case 'open':
       return fail(turn, { kind: 'no-answer', phase: 'established', seconds });
     case 'closing-await-response':
       return finish(turn, phase.end);

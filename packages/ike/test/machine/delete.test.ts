@@ -4,7 +4,7 @@ import { notify, pick, spiOctets } from '../../src/machine/pick.ts';
 import { assertSameChildren, lastHeard, outline } from '../../testkit/assertion.ts';
 import { createPair, established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
 import { reachState } from '../../testkit/reach-state.ts';
-import { certificateConfig } from '../../testkit/world.ts';
+import { certificateConfig, hybridConfig } from '../../testkit/world.ts';
 
 suite('closing', () => {
   /* INFORMATIONAL SK { D(IKE) } --> <-- INFORMATIONAL SK { } */
@@ -74,6 +74,66 @@ suite('closing', () => {
       assert.deepEqual(pair.client.end, { kind: 'closed', why: 'asked' });
       assert.deepEqual(pair.client.take(), []);
     });
+
+  /*
+   *      <-- CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> CREATE_CHILD_SA SK1 { SAr, Nr, KEr }
+   *      <-- INFORMATIONAL SK1 { D(IKE) } (lost)
+   * INFORMATIONAL SK2 { D(IKE) } -->
+   * INFORMATIONAL SK1 { D(IKE) } -->
+   */
+  test('what the peer’s rekey has made is deleted, too', () => {
+    const pair = established();
+    pair.responder.rekeyIke();
+    toClient(pair);
+    toResponder(pair);
+    pair.responder.take();
+    pair.client.step({ kind: 'close', why: 'asked' });
+    talk(pair);
+    assert.equal(pair.client.end?.kind, 'closed');
+    assert.equal(pair.responder.closed, true);
+  });
+
+  /*
+   * CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> <-- CREATE_CHILD_SA SK1 { SAr, Nr, KEr }
+   * INFORMATIONAL SK1 { D(IKE) }         -->
+   * INFORMATIONAL SK2 { D(IKE) }         -->
+   */
+  for (const [name, base, exchanges] of [
+    ['one exchange', certificateConfig, 1],
+    ['several', hybridConfig, 2],
+  ] as const)
+    test(`what a rekey of ours, of ${name}, has made there meanwhile is deleted, too`, () => {
+      const pair = established(base, { ikeProposals: base.ikeProposals });
+      const { client, responder } = pair;
+      client.step({ kind: 'rekey-ike' });
+      toResponder(pair);
+      for (let i = 1; i < exchanges; i++) {
+        toClient(pair);
+        toResponder(pair);
+      }
+      assert.equal(responder.ikes.length, 2);
+      client.step({ kind: 'close', why: 'asked' });
+      talk(pair);
+      assert.equal(client.end?.kind, 'closed');
+      assert.equal(responder.closed, true);
+    });
+
+  test('a rekey of ours that is to be begun anew, or goes on in more exchanges, is not', () => {
+    for (const base of [certificateConfig, hybridConfig]) {
+      const pair = established(base, { ikeProposals: base.ikeProposals });
+      const { client, responder } = pair;
+      if (base === certificateConfig) responder.options.ikeProposals = [{ ...base.ikeProposals[0]!, ke: [19] }];
+      client.step({ kind: 'rekey-ike' });
+      toResponder(pair);
+      client.step({ kind: 'close', why: 'asked' });
+      toClient(pair);
+      toResponder(pair);
+      assert.match(lastHeard(pair), /^37 request \d+: D$/);
+      talk(pair);
+      assert.equal(client.end?.kind, 'closed');
+      assert.equal(responder.closed, true);
+    }
+  });
 
   test('twice is once', () => {
     const pair = established();

@@ -5,7 +5,7 @@ import type { Payload } from '../../src/message/payload.ts';
 import { assertSameChildren, assertSameIke, describe, lastHeard, outline } from '../../testkit/assertion.ts';
 import { established, talk, toClient, toResponder } from '../../testkit/conversation.ts';
 import type { ResponderOptions } from '../../testkit/responder-options.ts';
-import { certificateConfig } from '../../testkit/world.ts';
+import { certificateConfig, otherPath } from '../../testkit/world.ts';
 
 const quiet = { ...certificateConfig, dpdMs: 0 };
 
@@ -258,6 +258,59 @@ suite('IKE SA rekeyed by the peer', () => {
     pair.client.step({ kind: 'rekey-child', spiIn: pair.client.sa.children[0]!.spiIn });
     talk(pair);
     assertSameChildren(pair, 1);
+  });
+
+  /*
+   *      <-- CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> CREATE_CHILD_SA SK1 { SAr, Nr, KEr } (lost)
+   * INFORMATIONAL SK1 { N(UPDATE_SA_ADDRESSES), … } --> <-- INFORMATIONAL SK1 { … }
+   *      <-- CREATE_CHILD_SA SK1 (again)          --> …  <-- INFORMATIONAL SK1 { D(IKE) }
+   * INFORMATIONAL SK2 { N(UPDATE_SA_ADDRESSES), … } -->
+   */
+  test('we move in the middle of it: told on the old one at once, where else would it be asked; and on the new one again', () => {
+    const pair = established(quiet);
+    const { client, responder } = pair;
+    responder.rekeyIke();
+    toClient(pair);
+    client.take();
+    client.path = otherPath;
+    client.step({ kind: 'path-changed', path: otherPath });
+    client.step({ kind: 'rekey-child', spiIn: client.sa.children[0]!.spiIn });
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '37 request 2: N16400 N16388 N16389');
+    toClient(pair);
+    assert.equal(client.sent.length, 0, 'nothing else begins on the old one');
+    responder.retransmit();
+    toClient(pair);
+    toResponder(pair);
+    toClient(pair);
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '37 request 0: N16400 N16388 N16389');
+    talk(pair);
+    assertSameIke(pair);
+    assertSameChildren(pair, 1);
+    assert.equal(client.sa.pathStale, false);
+  });
+
+  test('no answer on the old one any more: the new one, which may be all that the peer has left, is tried', () => {
+    const pair = established(quiet);
+    const { client, responder } = pair;
+    client.step({ kind: 'check-liveness' });
+    client.take();
+    responder.rekeyIke();
+    toClient(pair);
+    toResponder(pair);
+    // Its Delete is lost, as is the answer to our probe.
+    responder.take();
+    client.advance(14_999);
+    assert.equal(client.count('rekeyed'), 0);
+    client.take();
+    client.advance(1);
+    assert.equal(client.end, undefined);
+    toResponder(pair);
+    assert.equal(lastHeard(pair), '37 request 0: N16388 N16389');
+    talk(pair);
+    assertSameIke(pair);
+    assert.equal(client.last('unresponsive')!.since, undefined);
   });
 
   test('what was being asked on the old one is asked again on the new one', () => {
