@@ -9,13 +9,13 @@ import {
   type Attribute,
   type NetlinkMessage,
 } from '../network/rtnetlink.ts';
+import { nested, text } from './nft-expression.ts';
 import { constant, littleEndian, openNetlink, SysError, trySetOption, waitReadable } from '../sys/index.ts';
 
 /** What the kernel tells about nftables: <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. */
 
 const NETLINK_NETFILTER = 12;
 const NLMSG_ERROR = 2;
-const NLA_F_NESTED = 0x8000;
 const NFNL_MSG_BATCH_BEGIN = 16;
 const NFNL_MSG_BATCH_END = 17;
 const NFTA_SET_ELEM_KEY = 1;
@@ -26,8 +26,6 @@ const ETIMEDOUT = 110;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFNLGRP_NFTABLES = 7;
 const NFT_MSG_GETTABLE = 1;
-const NFT_MSG_NEWSETELEM = 12;
-const NFT_MSG_DELSETELEM = 14;
 const NFT_MSG_NEWGEN = 15;
 const NFT_MSG_GETGEN = 16;
 const NFTA_GEN_ID = 1;
@@ -35,6 +33,16 @@ const NFTA_GEN_PROC_PID = 2;
 const NFTA_GEN_PROC_NAME = 3;
 /** Of every message about a table, or something in it, attribute 1 is the table's name. */
 const NFTA_TABLE_NAME = 1;
+/** NFT_MSG_*. */
+export const kinds = {
+  newTable: 0,
+  deleteTable: 2,
+  newChain: 3,
+  newRule: 6,
+  newSet: 9,
+  newElement: 12,
+  deleteElement: 14,
+} as const;
 /** `struct nfgenmsg`. */
 const fixedLength = 4;
 
@@ -135,33 +143,52 @@ export interface ElementChange {
 
 /** One transaction, in a fraction of the time that a process needs. @throws {SysError} and then nothing has changed */
 export function changeElements(changes: readonly ElementChange[]): void {
-  const text = (value: string): Uint8Array => new TextEncoder().encode(`${value}\0`);
-  const nested = (type: number, ...attributes: Attribute[]): Attribute => [
-    type | NLA_F_NESTED,
-    // The attributes alone: a message without its header.
-    encodeMessage(0, 0, 0, new Uint8Array(0), attributes).subarray(16),
-  ];
   const wanted = changes.filter(({ addresses }) => addresses.length > 0);
   if (wanted.length === 0) return;
+  commit(
+    wanted.map(({ table, set, op, addresses }): NftMessage => {
+      const [family = '', name = ''] = table.split(' ');
+      const elements = addresses.map(({ bytes }) => nested(1, nested(NFTA_SET_ELEM_KEY, [NFTA_DATA_VALUE, bytes])));
+      return {
+        kind: op === 'add' ? kinds.newElement : kinds.deleteElement,
+        flags: op === 'add' ? NLM_F_CREATE : 0,
+        family: familyNumber(family),
+        attributes: [[1, text(name)], [2, text(set)], nested(3, ...elements)],
+      };
+    }),
+  );
+}
+
+/** A part of a transaction: `struct nlmsghdr` and `struct nfgenmsg` as far as they differ, and what follows. */
+export interface NftMessage {
+  /** One of {@link kinds}. */
+  readonly kind: number;
+  /** NLM_F_*, without those of every request. */
+  readonly flags: number;
+  readonly family: number;
+  readonly attributes: readonly Attribute[];
+}
+
+/** One transaction (NFNL_MSG_BATCH_BEGIN to END). @param messages at least one. @throws {SysError} and then nothing has changed */
+export function commit(messages: readonly NftMessage[]): void {
   // struct nfgenmsg: the subsystem of a batch stands in network byte order.
   const edge = (type: number, sequence: number): Uint8Array =>
     encodeMessage(type, NLM_F_REQUEST, sequence, Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES), []);
-  const messages = wanted.map(({ table, set, op, addresses }, i) => {
-    const [family = '', name = ''] = table.split(' ');
-    const elements = addresses.map(({ bytes }) => nested(1, nested(NFTA_SET_ELEM_KEY, [NFTA_DATA_VALUE, bytes])));
-    return encodeMessage(
-      (NFNL_SUBSYS_NFTABLES << 8) | (op === 'add' ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM),
-      NLM_F_REQUEST | NLM_F_ACK | (op === 'add' ? NLM_F_CREATE : 0),
+  const last = messages.length;
+  const encoded = messages.map(({ kind, flags, family, attributes }, i) =>
+    encodeMessage(
+      (NFNL_SUBSYS_NFTABLES << 8) | kind,
+      // What the kernel says of the last one comes behind what it had to say of all others.
+      NLM_F_REQUEST | flags | (i + 1 === last ? NLM_F_ACK : 0),
       i + 1,
-      Uint8Array.of(familyNumber(family), 0, 0, 0),
-      [[1, text(name)], [2, text(set)], nested(3, ...elements)],
-    );
-  });
+      Uint8Array.of(family, 0, 0, 0),
+      attributes,
+    ),
+  );
   const socket = openNetlink(NETLINK_NETFILTER, 0);
   try {
-    socket.send(concat(edge(NFNL_MSG_BATCH_BEGIN, 0), ...messages, edge(NFNL_MSG_BATCH_END, wanted.length + 1)));
-    const open = new Set(wanted.map((_, i) => i + 1));
-    while (open.size > 0) {
+    socket.send(concat(edge(NFNL_MSG_BATCH_BEGIN, 0), ...encoded, edge(NFNL_MSG_BATCH_END, last + 1)));
+    for (;;) {
       const datagram = socket.receive();
       if (!datagram) {
         if (!waitReadable(socket.fd, 5000)) throw new SysError('nfnetlink batch', ETIMEDOUT);
@@ -171,7 +198,7 @@ export function changeElements(changes: readonly ElementChange[]): void {
         if (type !== NLMSG_ERROR) continue;
         const code = -viewOf(body).getInt32(0, littleEndian);
         if (code !== 0) throw new SysError('nfnetlink batch', code);
-        open.delete(sequence);
+        if (sequence === last) return;
       }
     }
   } finally {
@@ -179,7 +206,7 @@ export function changeElements(changes: readonly ElementChange[]): void {
   }
 }
 
-function familyNumber(family: string): number {
+export function familyNumber(family: string): number {
   const number = { ip: 2, inet: 1, arp: 3, ip6: 10 }[family];
   if (number === undefined) throw new TypeError(`not a family: ${family}`);
   return number;

@@ -1,7 +1,8 @@
 import { nftTable } from '@aovpn/policy';
 import { SysError } from '../sys/index.ts';
 import { filterError } from './filter-error.ts';
-import { openNftEvents, rulesetGeneration, type NftTransaction } from './nfnetlink.ts';
+import { encodeRuleset } from './encode-ruleset.ts';
+import { commit, hasTable, openNftEvents, rulesetGeneration, type NftTransaction } from './nfnetlink.ts';
 import { describeRefusal, runNft } from './nft.ts';
 
 /** Somebody else changed our table. */
@@ -48,6 +49,7 @@ export function openRuleset(first: string = nftTable, ...others: readonly string
   const run = async (text: string): Promise<void> => {
     busy++;
     try {
+      if (tryInProcess(text)) return;
       const before = tryGeneration();
       const result = await runNft(['-f', '-'], text);
       if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));
@@ -63,19 +65,32 @@ export function openRuleset(first: string = nftTable, ...others: readonly string
       if (busy === 0) for (const look of watchers) setImmediate(look);
     }
   };
+  const change = (act: () => void): void => {
+    const before = tryGeneration();
+    act();
+    const after = tryGeneration();
+    if (before !== undefined && after === (before + 1) >>> 0) own.push(after);
+    if (own.length > remembered) own.shift();
+    last = after ?? -1;
+  };
+  /** What the kernel refuses nft shall try, too: it can say why. */
+  const tryInProcess = (text: string): boolean => {
+    const messages = encodeRuleset(text);
+    if (!messages || messages.length === 0) return false;
+    try {
+      change(() => commit(messages));
+      return true;
+    } catch (error) {
+      if (error instanceof SysError) return false;
+      throw error;
+    }
+  };
   const foreign = ({ generation, pid, changes }: NftTransaction): boolean =>
     changes.length > 0 && !own.includes(generation) && !ownPids.includes(pid);
 
   return {
     apply: run,
-    change: (act) => {
-      const before = tryGeneration();
-      act();
-      const after = tryGeneration();
-      if (before !== undefined && after === (before + 1) >>> 0) own.push(after);
-      if (own.length > remembered) own.shift();
-      last = after ?? -1;
-    },
+    change,
     check: async (text) => {
       const result = await runNft(['-c', '-f', '-'], text);
       if (!result.ok) throw filterError('rulesetRefused', describeRefusal(result.refusal));
@@ -120,11 +135,20 @@ export function openRuleset(first: string = nftTable, ...others: readonly string
       };
     },
     remove: async () => {
-      const result = await runNft(['list', 'table', ...first.split(' ')], '');
+      const before = tryHasTable(first);
       await run(removal);
-      return result.ok;
+      return before;
     },
   };
+}
+
+function tryHasTable(table: string): boolean {
+  try {
+    return hasTable(table);
+  } catch (error) {
+    if (error instanceof SysError) return false;
+    throw error;
+  }
 }
 
 function tryGeneration(): number | undefined {
