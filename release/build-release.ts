@@ -109,15 +109,22 @@ function libraryOf(root: string): string {
   return path.join(root, `node_modules/@koromix/koffi-${platform}-${arch}/${platform}_${arch}/koffi.node`);
 }
 
-/** A first start writes V8's cache, which a program without the right to write there then has too. */
+/** First starts, what they are given and what they end with. V8 keeps what they ran: for the command that is its way to the daemon, then all of it. */
+const firstStarts = [
+  ['aovpnd', ['--version'], 0],
+  ['aovpn', ['up', '--socket', '/nonexistent/control.sock'], 3],
+  ['aovpn', ['man'], 0],
+] as const;
+
+/** They write V8's cache, which a program without the right to write there then has too. */
 function warmUp(directory: string): void {
-  for (const name of Object.keys(commands)) {
+  for (const [name, words, expected] of firstStarts) {
     const file = path.join(directory, 'bin', `${name}.mjs`);
     const options = readFileSync(file, 'utf8')
       .split('\n', 1)[0]!
       .split(' ')
       .filter((word) => word.startsWith('--'));
-    const { status, stderr, error } = spawnSync(process.execPath, [...options, file, '--version'], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`${name} of the release does not start: ${error?.message ?? stderr}`);
+    const { status, stderr, error } = spawnSync(process.execPath, [...options, file, ...words], { encoding: 'utf8' });
+    if (status !== expected) throw new Error(`${name} of the release does not start: ${error?.message ?? stderr}`);
   }
 }

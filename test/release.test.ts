@@ -16,7 +16,8 @@ suite('the release', () => {
   const files = ['bin', 'lib'].flatMap((part) =>
     readdirSync(path.join(directory, part)).map((name) => path.join(directory, part, name)),
   );
-  const code = files.filter(isCode).map((file) => ({ file, text: readFileSync(file, 'utf8') }));
+  // Lines end anywhere, also in the middle of a text.
+  const code = files.filter(isCode).map((file) => ({ file, text: readFileSync(file, 'utf8').replaceAll('\\\n', '') }));
 
   test('loads Node’s own modules and files of itself, and nothing else', () => {
     let places = 0;
@@ -44,7 +45,8 @@ suite('the release', () => {
 
   test('a fault is told with file and line of the sources', () => {
     const [main] = files.filter((file) => /\/lib\/aovpn-main-[^/]+\.js$/.test(file));
-    const script = `process.argv[2] = '--version'; await import(${url(path.join(directory, 'bin/aovpn.mjs'))}); await (await import(${url(main!)})).main(undefined);`;
+    // It would end there.
+    const script = `process.argv[2] = '--version'; process.exit = () => {}; await import(${url(path.join(directory, 'bin/aovpn.mjs'))}); await (await import(${url(main!)})).main(undefined);`;
     const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     assert.equal(status, 1);
     assert.match(stderr, /at dispatch \(packages\/cli\/src\/main\.ts:\d+:\d+\)/);

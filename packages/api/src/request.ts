@@ -3,7 +3,7 @@ import type { OpenPortal, PortalOpened, PortalStatus } from './portal.ts';
 import type { Prompt, PromptAnswer } from './prompt.ts';
 import type { CertificateReport } from './certificate-report.ts';
 import type { AppsReport, AppWhich, DiffProfile, PlanDiff, PlanText } from './traffic.ts';
-import type { DaemonStatus, DiagnosticLine, DoctorReport, Explanation, ProfileStatus } from './status.ts';
+import type { ConnectionStatus, DaemonStatus, DiagnosticLine, DoctorReport, Explanation, ProfileStatus } from './status.ts';
 
 /** Where the daemon listens unless told otherwise. */
 export const defaultSocketPath = '/run/aovpn/control.sock';
@@ -24,7 +24,8 @@ export interface Requests {
   /** Body: the ProfileXML as base64 of its bytes (encodings survive), and optional files to put beside it. */
   'PUT /v1/profiles/:name': { body: PutProfile; answer: ProfileStatus };
   'DELETE /v1/profiles/:name': { answer: { readonly removed: string } };
-  'POST /v1/connections/:name/up': { answer: { readonly accepted: true } };
+  /** Answers with the state that it is in from then on. */
+  'POST /v1/connections/:name/up': { answer: ConnectionStatus };
   'POST /v1/connections/:name/down': { answer: { readonly accepted: true } };
   /** New keys for a connection that is up: first for its traffic, then for IKE itself. */
   'POST /v1/connections/:name/rekey': { answer: { readonly accepted: true } };

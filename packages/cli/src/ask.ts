@@ -1,4 +1,5 @@
 import process from 'node:process';
+import { isatty } from 'node:tty';
 import { maxSecretBytes } from '@aovpn/api';
 import { CommandError, ExitCode } from './command.ts';
 
@@ -6,7 +7,8 @@ const key = { interrupt: 3, end: 4, backspace: 8, newline: 10, enter: 13, erase:
 
 /** Whether a person can type here and see the question. */
 export function canAsk(): boolean {
-  return process.stdin.isTTY && process.stderr.isTTY;
+  // Asking the streams would make them, and the one of a file takes 8 ms.
+  return isatty(0) && isatty(2);
 }
 
 /**

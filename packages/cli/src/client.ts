@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import {
   type ErrorAnswer,
   type Requests,
 } from '@aovpn/api';
+import { canAsk } from './ask.ts';
 import { blockedWithoutDaemon } from './blocked-traffic.ts';
 import { CommandError, ExitCode } from './command.ts';
 
@@ -96,7 +97,7 @@ async function send(
 ): Promise<IncomingMessage> {
   const own = rootSocketOf(socketPath);
   let socket = own ?? socketPath;
-  for (const since = performance.now(); ;) {
+  for (const since = process.uptime(); ;) {
     try {
       return await sendOnce(socket, method, path, body, signal);
     } catch (error) {
@@ -107,7 +108,7 @@ async function send(
         continue;
       }
       // connect(2): a Unix socket that does not block is told so instead of waiting for its turn.
-      const full = (error as NodeJS.ErrnoException).code === 'EAGAIN' && performance.now() - since < answerTimeout;
+      const full = (error as NodeJS.ErrnoException).code === 'EAGAIN' && (process.uptime() - since) * 1000 < answerTimeout;
       if (!full || signal?.aborted === true) throw explainTransport(socketPath, error as NodeJS.ErrnoException);
       await wait(queueMs);
     }
@@ -130,21 +131,21 @@ async function sendOnce(
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const payload = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body);
   const type = body instanceof Uint8Array ? 'application/octet-stream' : 'application/json';
-  const request = httpRequest(
-    {
-      socketPath,
-      method,
-      path,
-      headers: {
-        ...(payload !== undefined && { 'content-type': type, 'content-length': Buffer.byteLength(payload) }),
-        // Polkit may ask this person for a password.
-        ...(method !== 'GET' && process.stdin.isTTY && process.stderr.isTTY && { [interactiveHeader]: 'yes' }),
-      },
-      // A stream may be silent for ever; without a word the agent would cut it off after five seconds.
-      ...(signal ? { signal, timeout: 0 } : { timeout: answerTimeout }),
+  const options: RequestOptions & { servername: string } = {
+    socketPath,
+    method,
+    path,
+    headers: {
+      ...(payload !== undefined && { 'content-type': type, 'content-length': Buffer.byteLength(payload) }),
+      // Polkit may ask this person for a password.
+      ...(method !== 'GET' && canAsk() && { [interactiveHeader]: 'yes' }),
     },
-    resolve,
-  );
+    // It is a matter of TLS; Node would work one out, and look for an IPv6 address in "localhost" with an expression that takes 15 ms to compile.
+    servername: '',
+    // A stream may be silent for ever; without a word the agent would cut it off after five seconds.
+    ...(signal ? { signal, timeout: 0 } : { timeout: answerTimeout }),
+  };
+  const request = httpRequest(options, resolve);
   request.on('timeout', () => request.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
   request.on('error', (error: NodeJS.ErrnoException) => reject(error));
   request.end(payload);

@@ -5,7 +5,7 @@ import { connectClient, RefusedError } from './client.ts';
 import { CommandError, ExitCode, type Command } from './command.ts';
 import { commandHelp, globalOptions, programHelp, version } from './print/help.ts';
 import { diagnosticLines } from './print/diagnostic.ts';
-import { program } from './program.ts';
+import { loadProgram, program, type CommandEntry } from './program.ts';
 import { openTerminal, printable, type Terminal } from './terminal.ts';
 
 /** Runs one command line (without node and script); resolves to the exit code, never rejects for a user's mistake. */
@@ -28,16 +28,17 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<nu
     terminal.out(`aovpn ${version}`);
     return ExitCode.done;
   }
-  const command = findCommand(words);
-  if (!command) {
+  const entry = findCommand(words);
+  if (!entry) {
     const asked = words.length === 0 || words[0] === 'help';
     if (asked) {
       const topic = findCommand(words.slice(1));
-      terminal.out(topic ? commandHelp(topic) : programHelp(program));
+      terminal.out(topic ? commandHelp(await topic.load()) : programHelp(await loadProgram()));
       return words.length === 0 && !argv.includes('--help') && !argv.includes('-h') ? ExitCode.usage : ExitCode.done;
     }
     throw new CommandError(ExitCode.usage, `there is no command "${words.slice(0, 2).join(' ')}"`, suggestion(words));
   }
+  const command = await entry.load();
   const { values, positionals } = parse(command, argv);
   if (values['help'] === true) {
     terminal.out(commandHelp(command));
@@ -49,7 +50,7 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<nu
   return await command.run({ positionals: rest, options: values, client: connectClient(String(socket)), terminal });
 }
 
-function findCommand(words: readonly string[]): Command | undefined {
+function findCommand(words: readonly string[]): CommandEntry | undefined {
   const matching = program.filter((command) => command.name.split(' ').every((word, i) => words[i] === word));
   // The longest name: "explain certificate" is not "explain" about a host of that name.
   return matching.sort((a, b) => b.name.length - a.name.length)[0];

@@ -1,71 +1,64 @@
 import type { Command } from './command.ts';
-import { appLearn } from './command/app-learn.ts';
-import { appList } from './command/app-list.ts';
-import { appWhich } from './command/app-which.ts';
-import { certificateEnrol, certificateList, certificateRenew } from './command/certificate.ts';
-import { completion } from './command/completion.ts';
-import { diff } from './command/diff.ts';
-import { doctor } from './command/doctor.ts';
+import type * as FurtherCommands from './further-commands.ts';
 import { down } from './command/down.ts';
-import { env } from './command/env.ts';
-import { explain } from './command/explain.ts';
-import { explainCertificate } from './command/explain-certificate.ts';
-import { leaktest } from './command/leaktest.ts';
-import { lockdownEngage, lockdownRelease } from './command/lockdown.ts';
-import { logs } from './command/logs.ts';
-import { man } from './command/man.ts';
-import { plan } from './command/plan.ts';
-import { portalClose, portalOpen, portalStatus } from './command/portal.ts';
-import { profileAdd } from './command/profile-add.ts';
-import { profileLint } from './command/profile-lint.ts';
-import { profileList } from './command/profile-list.ts';
-import { profileRemove } from './command/profile-remove.ts';
-import { profileShow } from './command/profile-show.ts';
-import { prompt } from './command/prompt.ts';
-import { rekey } from './command/rekey.ts';
-import { session } from './command/session.ts';
-import { sessionClose, sessionOpen } from './command/session-announce.ts';
 import { status } from './command/status.ts';
-import { trace } from './command/trace.ts';
 import { up } from './command/up.ts';
-import { waitOnline } from './command/wait-online.ts';
 
-/** All commands, in the order in which help lists them. */
-export const program: readonly Command[] = [
-  status,
-  up,
-  down,
-  rekey,
-  waitOnline,
-  lockdownRelease,
-  lockdownEngage,
-  prompt,
-  portalStatus,
-  portalOpen,
-  portalClose,
-  profileAdd,
-  profileList,
-  profileShow,
-  profileLint,
-  profileRemove,
-  certificateList,
-  certificateEnrol,
-  certificateRenew,
-  explain,
-  explainCertificate,
-  plan,
-  diff,
-  appList,
-  appWhich,
-  appLearn,
-  doctor,
-  leaktest,
-  env,
-  session,
-  sessionOpen,
-  sessionClose,
-  logs,
-  trace,
-  completion,
-  man,
+/** A command that is not loaded yet. */
+export interface CommandEntry {
+  /** {@link Command.name} */
+  readonly name: string;
+  load(): Promise<Command>;
+}
+
+const atHand = (command: Command): CommandEntry => ({ name: command.name, load: () => Promise.resolve(command) });
+/** With what it needs of Node that would be half of a start. */
+const later = (name: string, pick: (all: typeof FurtherCommands) => Command): CommandEntry => ({
+  name,
+  load: async () => pick(await import('./further-commands.ts')),
+});
+
+/** All commands, in the order in which help lists them. What people type while they wait for a tunnel is at hand. */
+export const program: readonly CommandEntry[] = [
+  atHand(status),
+  atHand(up),
+  atHand(down),
+  later('rekey', ({ rekey }) => rekey),
+  later('wait-online', ({ waitOnline }) => waitOnline),
+  later('lockdown release', ({ lockdownRelease }) => lockdownRelease),
+  later('lockdown engage', ({ lockdownEngage }) => lockdownEngage),
+  later('prompt', ({ prompt }) => prompt),
+  later('portal status', ({ portalStatus }) => portalStatus),
+  later('portal open', ({ portalOpen }) => portalOpen),
+  later('portal close', ({ portalClose }) => portalClose),
+  later('profile add', ({ profileAdd }) => profileAdd),
+  later('profile list', ({ profileList }) => profileList),
+  later('profile show', ({ profileShow }) => profileShow),
+  later('profile lint', ({ profileLint }) => profileLint),
+  later('profile remove', ({ profileRemove }) => profileRemove),
+  later('certificate list', ({ certificateList }) => certificateList),
+  later('certificate enrol', ({ certificateEnrol }) => certificateEnrol),
+  later('certificate renew', ({ certificateRenew }) => certificateRenew),
+  later('explain', ({ explain }) => explain),
+  later('explain certificate', ({ explainCertificate }) => explainCertificate),
+  later('plan', ({ plan }) => plan),
+  later('diff', ({ diff }) => diff),
+  later('app list', ({ appList }) => appList),
+  later('app which', ({ appWhich }) => appWhich),
+  later('app learn', ({ appLearn }) => appLearn),
+  later('doctor', ({ doctor }) => doctor),
+  later('leaktest', ({ leaktest }) => leaktest),
+  later('env', ({ env }) => env),
+  later('session', ({ session }) => session),
+  later('session open', ({ sessionOpen }) => sessionOpen),
+  later('session close', ({ sessionClose }) => sessionClose),
+  later('logs', ({ logs }) => logs),
+  later('trace', ({ trace }) => trace),
+  later('completion', ({ completion }) => completion),
+  later('man', ({ man }) => man),
 ];
+
+/** The whole program, for what is made from it: help, the manual page, completion. */
+export function loadProgram(): Promise<readonly Command[]> {
+  return Promise.all(program.map((entry) => entry.load()));
+}

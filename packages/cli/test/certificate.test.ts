@@ -4,12 +4,14 @@ import { test } from 'node:test';
 import type { EnrolmentStatus } from '@aovpn/api';
 import { completionScript } from '../src/print/completion.ts';
 import { enrolmentText } from '../src/print/enrolment.ts';
-import { program } from '../src/program.ts';
+import { loadProgram } from '../src/program.ts';
 import { statusText } from '../src/print/status.ts';
 import type { Terminal } from '../src/terminal.ts';
 import { fakeDaemon } from './fake-daemon.ts';
 import { aovpn } from './run-cli.ts';
 import { daemonStatus } from './sample.ts';
+
+const program = await loadProgram();
 
 // Times are those of the person's clock.
 process.env['TZ'] = 'UTC';

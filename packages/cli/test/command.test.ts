@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { completionScript, shells } from '../src/print/completion.ts';
-import { program } from '../src/program.ts';
+import { loadProgram, program as entries } from '../src/program.ts';
 import { fakeDaemon, type Answer, type SeenRequest } from './fake-daemon.ts';
 import { aovpn } from './run-cli.ts';
 import { daemonStatus, profile, upConnection, waitingConnection } from './sample.ts';
+
+const program = await loadProgram();
 
 const missing = '/nonexistent/control.sock';
 
@@ -25,6 +27,10 @@ function answers({ method, url }: SeenRequest): Answer {
           { kind: 'status', connection: upConnection },
         ],
       };
+    case 'POST /v1/connections/Contoso%20Device/up':
+      return { status: 200, body: upConnection };
+    case 'POST /v1/connections/Contoso%20User/up':
+      return { status: 200, body: waitingConnection };
     case 'GET /v1/doctor':
       return {
         status: 200,
@@ -98,6 +104,39 @@ test('up asks the daemon, and fails with the problem and its cure', async () => 
   const good = await aovpn(['up', 'Contoso Device'], { socketPath });
   assert.equal(good.exitCode, 0);
   assert.ok(daemon.seen.some((one) => one.method === 'POST' && one.url === '/v1/connections/Contoso%20Device/up'));
+});
+
+test('up does not take a failure from before it was asked for its own', async () => {
+  const device = { ...waitingConnection, name: upConnection.name, reason: 'it went wrong yesterday' };
+  const { problem: _, ...rest } = device;
+  const connecting = { ...rest, state: 'connecting', reason: 'looking up', since: '2026-11-22T11:00:00.000Z' };
+  const up = { ...upConnection, since: '2026-11-22T11:00:01.000Z' };
+  await using daemon = await fakeDaemon(({ method, url }) => {
+    if (method === 'POST') return { status: 200, body: connecting };
+    if (url === '/v1/status') return { status: 200, body: daemonStatus };
+    return { stream: [device, up].map((connection) => ({ kind: 'status', connection })), open: true };
+  });
+  const { exitCode, stdout, stderr } = await aovpn(['up', upConnection.name], { socketPath: daemon.socketPath });
+  assert.equal(exitCode, 0, stderr);
+  assert.match(stdout, /connecting: looking up[\s\S]*up: traffic flows/);
+  assert.doesNotMatch(stdout, /yesterday/);
+});
+
+test('up of a name that is short for one of the own finds it', async () => {
+  const name = 'me/Contoso Device';
+  const mine = { ...upConnection, name, owner: { uid: process.getuid!(), name: 'me' } };
+  await using daemon = await fakeDaemon(({ method, url }) => {
+    if (url === '/v1/status') return { status: 200, body: { ...daemonStatus, connections: [mine] } };
+    if (method !== 'POST') return { stream: [], open: true };
+    return url === `/v1/connections/${encodeURIComponent(name)}/up`
+      ? { status: 200, body: mine }
+      : { status: 404, body: { error: { code: 'AOV-DAEMON-512', message: 'no such profile', cure: 'add it' } } };
+  });
+  const found = await aovpn(['up', 'Contoso Device'], { socketPath: daemon.socketPath });
+  assert.equal(found.exitCode, 0, found.stderr);
+  const unknown = await aovpn(['up', 'other'], { socketPath: daemon.socketPath });
+  assert.equal(unknown.exitCode, 5);
+  assert.match(unknown.stderr, /there are: me\/Contoso Device/);
 });
 
 test('doctor fails when a check failed, and prints the cure', async () => {
@@ -204,4 +243,11 @@ test('a daemon that dies between two looks at it: one sentence and a code, no st
     assert.match(stderr, /^aovpn: the daemon (went away|stopped)[^]*what to do/);
     assert.doesNotMatch(stderr, /node:/);
   }
+});
+
+test('a command is found by the name that it has', () => {
+  assert.deepEqual(
+    entries.map(({ name }) => name),
+    program.map(({ name }) => name),
+  );
 });

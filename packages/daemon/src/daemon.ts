@@ -550,6 +550,10 @@ export class Daemon {
     return all.filter((status) => status !== undefined);
   }
 
+  async connection(name: string): Promise<ConnectionStatus | undefined> {
+    return await this.#board.status(name);
+  }
+
   /** What the network was when it was last looked at. */
   get facts(): NetworkFacts | undefined {
     return this.#network.facts;

@@ -179,11 +179,16 @@ async function answer(
       if (!daemon.store.has(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
       await removeProfile(daemon, parameter);
       return ok(name, { removed: parameter });
-    case 'POST /v1/connections/:name/up':
+    case 'POST /v1/connections/:name/up': {
+      if (!daemon.hasConnection(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
+      daemon.up(parameter);
+      const connection = await daemon.connection(parameter);
+      if (!connection) throw new DaemonError('AOV-DAEMON-512', parameter);
+      return ok(name, connection);
+    }
     case 'POST /v1/connections/:name/down':
       if (!daemon.hasConnection(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
-      if (name === 'POST /v1/connections/:name/up') daemon.up(parameter);
-      else daemon.down(parameter, peer.uid);
+      daemon.down(parameter, peer.uid);
       return ok(name, { accepted: true });
     case 'POST /v1/connections/:name/rekey':
       daemon.rekey(parameter);

@@ -1,6 +1,6 @@
 import { CommandError, ExitCode, type Command } from '../command.ts';
 import { completionScript, shells, type Shell } from '../print/completion.ts';
-import { program } from '../program.ts';
+import { loadProgram } from '../program.ts';
 
 export const completion: Command = {
   name: 'completion',
@@ -16,7 +16,7 @@ export const completion: Command = {
     const shell = shells.find((one): one is Shell => one === positionals[0]);
     if (!shell)
       throw new CommandError(ExitCode.usage, `there is no completion for "${positionals[0]}"`, `one of: ${shells.join(', ')}`);
-    terminal.out(completionScript[shell](program).trimEnd());
+    terminal.out(completionScript[shell](await loadProgram()).trimEnd());
     return ExitCode.done;
   },
 };

@@ -1,6 +1,6 @@
 import { ExitCode, type Command } from '../command.ts';
 import { manPage } from '../print/man.ts';
-import { program } from '../program.ts';
+import { loadProgram } from '../program.ts';
 
 export const man: Command = {
   name: 'man',
@@ -10,7 +10,7 @@ export const man: Command = {
   options: [],
   examples: [{ command: 'aovpn man | man -l -', what: 'read it' }],
   async run({ terminal }) {
-    terminal.out(manPage(program).trimEnd());
+    terminal.out(manPage(await loadProgram()).trimEnd());
     return ExitCode.done;
   },
 };

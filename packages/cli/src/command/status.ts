@@ -1,7 +1,6 @@
 import type { DaemonStatus } from '@aovpn/api';
 import { CommandError, ExitCode, type Command, type Invocation } from '../command.ts';
 import { statusText } from '../print/status.ts';
-import { watchJson, watchLines, watchScreen } from '../watch-status.ts';
 
 export const status: Command = {
   name: 'status',
@@ -24,6 +23,7 @@ export const status: Command = {
   async run(invocation) {
     const { options, positionals, terminal } = invocation;
     if (options['watch'] === true) {
+      const { watchJson, watchLines, watchScreen } = await import('../watch-status.ts');
       const look = (): Promise<DaemonStatus> => load(invocation);
       if (options['json'] === true) return await watchJson(invocation, look);
       return terminal.interactive ? await watchScreen(invocation, look) : await watchLines(invocation, look);

@@ -1,7 +1,9 @@
+import process from 'node:process';
 import type { ConnectionStatus } from '@aovpn/api';
 import { answerPrompt } from '../answer-prompt.ts';
 import { canAsk } from '../ask.ts';
 import { blockedBy } from '../blocked-traffic.ts';
+import { RefusedError } from '../client.ts';
 import { CommandError, ExitCode, type Command } from '../command.ts';
 import { pickConnection } from '../pick-connection.ts';
 import { duration } from '../print/moment.ts';
@@ -32,10 +34,12 @@ export const up: Command = {
   async run({ client, options, positionals, terminal }) {
     let seconds = Number(options['wait'] ?? 60);
     if (!(seconds > 0)) throw new CommandError(ExitCode.usage, '--wait takes a number of seconds above 0');
-    const name = await pickConnection(client, positionals[0]);
+    // Root's word needs no list of what there is first. Anybody else's might be short for one of their own, and polkit would ask a person about the other.
+    const asIs = process.geteuid?.() === 0 ? positionals[0] : undefined;
+    let name = asIs ?? (await pickConnection(client, positionals[0]));
     const stop = new AbortController();
     let limit = setTimeout(() => stop.abort(), seconds * 1000);
-    const started = performance.now();
+    const started = process.uptime();
     const asks = canAsk() && options['no-wait'] !== true;
     try {
       // Listening starts before asking, so that no change is missed.
@@ -45,20 +49,20 @@ export const up: Command = {
       next.catch(() => {});
       // The daemon must know that somebody is here before it is told to connect.
       if (asks) await next;
-      await client.call('POST /v1/connections/:name/up', { name });
+      let connection = await bringUp();
       if (options['no-wait'] === true) return ExitCode.done;
-      let connection = await find();
+      const since = Date.parse(connection.since);
       for (let shown = ''; ;) {
         const line = `${connection.state}: ${connection.reason}`;
         if (line !== shown)
           terminal.out(
-            `${terminal.style('dim', `${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s`)}  ${printable(line)}`,
+            `${terminal.style('dim', `${(process.uptime() - started).toFixed(1).padStart(5)} s`)}  ${printable(line)}`,
           );
         shown = line;
         if (connection.waitingFor && options['wait'] === undefined && seconds < patience) {
           seconds = patience;
           clearTimeout(limit);
-          limit = setTimeout(() => stop.abort(), seconds * 1000 - (performance.now() - started));
+          limit = setTimeout(() => stop.abort(), (seconds - (process.uptime() - started)) * 1000);
         }
         if (connection.state === 'up') return ExitCode.done;
         if (connection.problem && (connection.state === 'waiting' || connection.state === 'blocked')) throw failed(connection);
@@ -72,7 +76,9 @@ export const up: Command = {
           next.catch(() => {});
           if (asks && value.kind === 'prompt' && value.prompt.connection === name)
             await answerPrompt(value.prompt, client, terminal);
-          if (value.kind === 'status' && value.connection.name === name) {
+          if (value.kind !== 'status' || value.connection.name !== name) continue;
+          // The stream begins with what was before it was asked: a failure of then is none of now.
+          if (value.connection.state === 'up' || Date.parse(value.connection.since) >= since) {
             connection = value.connection;
             break;
           }
@@ -83,10 +89,16 @@ export const up: Command = {
       stop.abort();
     }
 
-    async function find(): Promise<ConnectionStatus> {
-      const found = (await client.call('GET /v1/status')).connections.find((one) => one.name === name);
-      if (!found) throw new CommandError(ExitCode.notFound, `the profile "${name}" was removed meanwhile`);
-      return found;
+    async function bringUp(): Promise<ConnectionStatus> {
+      try {
+        return await client.call('POST /v1/connections/:name/up', { name });
+      } catch (error) {
+        if (!(error instanceof RefusedError) || asIs === undefined) throw error;
+        const own = await pickConnection(client, asIs);
+        if (own === name) throw error;
+        name = own;
+        return await client.call('POST /v1/connections/:name/up', { name });
+      }
     }
   },
 };

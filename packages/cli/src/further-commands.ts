@@ -1,0 +1,28 @@
+/** Commands that are loaded when they are asked for, all at once: few files are found faster than many. */
+export { appLearn } from './command/app-learn.ts';
+export { appList } from './command/app-list.ts';
+export { appWhich } from './command/app-which.ts';
+export { certificateEnrol, certificateList, certificateRenew } from './command/certificate.ts';
+export { completion } from './command/completion.ts';
+export { diff } from './command/diff.ts';
+export { doctor } from './command/doctor.ts';
+export { env } from './command/env.ts';
+export { explainCertificate } from './command/explain-certificate.ts';
+export { explain } from './command/explain.ts';
+export { leaktest } from './command/leaktest.ts';
+export { lockdownEngage, lockdownRelease } from './command/lockdown.ts';
+export { logs } from './command/logs.ts';
+export { man } from './command/man.ts';
+export { plan } from './command/plan.ts';
+export { portalClose, portalOpen, portalStatus } from './command/portal.ts';
+export { profileAdd } from './command/profile-add.ts';
+export { profileLint } from './command/profile-lint.ts';
+export { profileList } from './command/profile-list.ts';
+export { profileRemove } from './command/profile-remove.ts';
+export { profileShow } from './command/profile-show.ts';
+export { prompt } from './command/prompt.ts';
+export { rekey } from './command/rekey.ts';
+export { sessionClose, sessionOpen } from './command/session-announce.ts';
+export { session } from './command/session.ts';
+export { trace } from './command/trace.ts';
+export { waitOnline } from './command/wait-online.ts';
