@@ -21,12 +21,8 @@ export class KeyExport {
     return () => this.#takers.delete(taker);
   }
 
-  isWanted(connection: string): boolean {
-    for (const taker of this.#takers) if (taker.connection === undefined || taker.connection === connection) return true;
-    return false;
-  }
-
   datagram(connection: string, direction: 'in' | 'out', path: OuterPath, message: Uint8Array): void {
+    if (!this.#isWanted(connection)) return;
     this.#tell(connection, {
       kind: 'datagram',
       at: Date.now(),
@@ -40,6 +36,7 @@ export class KeyExport {
 
   /** The keys of every IKE SA that there is, each once. */
   ike(connection: string, sa: IkeSa): void {
+    if (!this.#isWanted(connection)) return;
     for (const { spiI, spiR, initiator, protection } of sa.associations) {
       if (!protection) continue;
       const { suite, send, receive } = protection;
@@ -67,6 +64,7 @@ export class KeyExport {
 
   /** Before the data plane takes the keys over. */
   esp(connection: string, { suite, inbound, outbound }: ChildSaInstall, { local, remote }: OuterPath): void {
+    if (!this.#isWanted(connection)) return;
     for (const [sa, source, destination] of [
       [outbound, local, remote],
       [inbound, remote, local],
@@ -83,6 +81,11 @@ export class KeyExport {
         integrityKey: toHex(sa.integrityKey),
       });
     }
+  }
+
+  #isWanted(connection: string): boolean {
+    for (const taker of this.#takers) if (taker.connection === undefined || taker.connection === connection) return true;
+    return false;
   }
 
   #tell(connection: string, secret: ExportedSecret, once?: string): void {

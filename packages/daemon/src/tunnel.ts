@@ -1,18 +1,20 @@
-import { formatAddress, sameAddress, type IpPrefix } from '@aovpn/bytes';
-import { solvePuzzle, stackOf } from '@aovpn/host';
+import { formatAddress, type IpPrefix } from '@aovpn/bytes';
+import { stackOf } from '@aovpn/host';
 import type { RadiusStatus } from '@aovpn/api';
 import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath, Transport } from '@aovpn/esp';
 import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, NamedPpk, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
 import { problem, problemOfEnd, problemOfHost, type Problem, type Redirect } from '@aovpn/supervisor';
+import { askHost, type IkeQuestion } from './ask-host.ts';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
 import { GatewayWatch } from './gateway-watch.ts';
 import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
+import { IkeSas, type Run } from './ike-sas.ts';
+import { OuterFlow } from './outer-flow.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
+import { SerialWork } from './serial-work.ts';
 import { TunnelEap, type RadiusWait } from './tunnel-eap.ts';
 import type { TunnelNetwork, TunnelOptions, TunnelPorts, TunnelReport } from './tunnel-port.ts';
 
-/** From the loss of a TCP connection to the next try, milliseconds. */
-const reconnect = { first: 50, again: 500 } as const;
 /** Packets in flight on what a new IKE SA has replaced are still received for so long, milliseconds. */
 const retiredPatience = 5_000;
 /** The gateway may still be at work on packets of the old one: it is deleted so long after the new one has taken over, milliseconds. */
@@ -20,18 +22,11 @@ const handoverPatience = 1_000;
 /** How long an orderly end of plan and data plane may take each, milliseconds. */
 const cleanUpPatience = 10_000;
 
-/** One IKE SA of the tunnel, with the EAP that authenticates it. */
-interface Run {
-  readonly driver: IkeDriver;
-  readonly eap: TunnelEap;
-}
-
 /**
  * One tunnel from its first datagram to its last: wires the IKE machine to the data plane, the keys, the trust and the TLS engine.
  * It performs the machine's actions in order, feeds back what comes of them, and decides nothing.
  *
- * A machine can ask for another IKE SA in its place: that one is a machine of its own beside it, on the same flow and the same data plane, and takes
- * over once it is established (make before break). Device, plan and data plane stay through all of that.
+ * A machine can ask for another IKE SA in its place ({@link IkeSas}): device, plan and data plane stay through all of that.
  */
 export class Tunnel {
   readonly #options: TunnelOptions;
@@ -39,35 +34,30 @@ export class Tunnel {
   readonly #report: (report: TunnelReport) => void;
   readonly #watch: GatewayWatch;
   #plane: DataPlane | undefined;
-  #run: Run;
-  /** On its way to take over. */
-  #successor: Run | undefined;
-  /** Was replaced, and says goodbye. */
-  #retired: Run | undefined;
-  /** How the current SA ended while its successor was on its way. */
-  #orphaned: IkeEnd | undefined;
-  #transport: Transport;
-  #path: OuterPath | undefined;
+  readonly #sas: IkeSas;
+  readonly #flow: OuterFlow;
   #network: TunnelNetwork | undefined;
   #selectors: readonly TrafficSelector[] = [];
-  /** Work on the data plane and the plan goes one after the other, in the order of the actions. */
-  #work: Promise<void> = Promise.resolve();
+  readonly #work = new SerialWork(
+    () => this.#over,
+    (error) => this.#fail(error),
+  );
   #planApplied = false;
   #refused = false;
   #redirect: Redirect | undefined;
-  #reconnect: NodeJS.Timeout | undefined;
   #over = false;
 
   constructor(options: TunnelOptions, ports: TunnelPorts, report: (report: TunnelReport) => void) {
     this.#options = options;
-    this.#transport = options.transport;
     this.#ports = ports;
     this.#report = report;
-    this.#run = this.#makeRun();
+    this.#sas = new IkeSas(() => this.#makeRun());
+    const { gateway, transport } = options;
+    this.#flow = new OuterFlow({ gateway, transport, ports: options.ports, onReconnect: () => void this.move() });
     this.#watch = new GatewayWatch({
       polls: options.dataPlane.kind === 'kernel',
       stats: () => this.stats(),
-      probe: () => ports.probeGateway(options.gateway, options.ports[this.#transport], this.#transport),
+      probe: () => ports.probeGateway(options.gateway, this.#flow.port, this.#flow.transport),
       ask: () => this.#feed({ kind: 'check-liveness' }),
       unanswered: (lastInboundAt) => this.#feed({ kind: 'unanswered', lastInboundAt }),
       answersStrangers: () => this.#feed({ kind: 'gateway-answers-strangers' }),
@@ -79,7 +69,7 @@ export class Tunnel {
   }
 
   get path(): OuterPath | undefined {
-    return this.#path;
+    return this.#flow.path;
   }
 
   /** Undefined until the tunnel is established. */
@@ -89,11 +79,11 @@ export class Tunnel {
 
   /** What the RADIUS side keeps us waiting for. */
   get wait(): RadiusWait | undefined {
-    return this.#run.eap.wait ?? this.#successor?.eap.wait;
+    return this.#sas.current.eap.wait ?? this.#sas.successor?.eap.wait;
   }
 
   get radius(): RadiusStatus | undefined {
-    return this.#run.eap.radius;
+    return this.#sas.current.eap.radius;
   }
 
   open(): void {
@@ -103,42 +93,33 @@ export class Tunnel {
   /** `orderly`: say goodbye and wait for the gateway's answer. Otherwise one goodbye, and gone. */
   close(orderly: boolean, why: string): void {
     if (this.#over) return;
-    const { isRunning } = this.#run.driver;
-    // Whatever became of the old one, this is an end that somebody asked for.
-    this.#orphaned = undefined;
-    this.#successor?.driver.feed({ kind: 'close', why });
-    // The one that was replaced a moment ago may not have said its goodbye yet.
-    this.#retired?.driver.feed({ kind: 'close', why });
-    this.#run.driver.feed({ kind: 'close', why });
+    const { isRunning } = this.#sas.current.driver;
+    this.#sas.close(why);
     if (!orderly || !isRunning) this.#finish(undefined);
   }
 
   /** Binds the outer flow to whatever the network is now, and tells the machine. */
-  async move(transport: Transport = this.#transport): Promise<void> {
+  async move(transport: Transport = this.#flow.transport): Promise<void> {
     if (this.#over || !this.#plane) return;
     const change = this.#ports.mustChangePlane();
     if (change !== undefined) {
       this.#ports.log.info(`here the tunnel needs the other data plane: ${change}`, this.#options.name);
       return this.#report({ kind: 'cannot-move' });
     }
-    this.#transport = transport;
-    const before = this.#path;
     let path: OuterPath;
     try {
-      path = await this.#plane.connect(this.#options.gateway, this.#options.ports[transport], transport);
+      path = await this.#flow.bind(this.#plane, transport);
     } catch (error) {
       // Not a way to the gateway yet; the next change of the network tries again, and the machine's own checks go on.
       this.#ports.log.info(`the tunnel cannot move yet: ${messageOf(error)}`, this.#options.name);
       this.#feed({ kind: 'check-liveness' });
-      if (transport === 'tcp') this.#connectAgain(reconnect.again);
+      if (transport === 'tcp') this.#flow.reconnect('again');
       return;
     }
     if (this.#over) return;
-    this.#path = path;
+    const flow = this.#flow.take(path, this.#network?.facts.mobike);
     this.#report({ kind: 'facts' });
-    // RFC 9329 §6.1: another connection between the same two is known by its first authentic message, also without MOBIKE.
-    const again = transport === 'tcp' && this.#network?.facts.mobike === false && before && sameEnds(before, path);
-    if (before && (again || samePath(before, path))) {
+    if (flow === 'same') {
       this.#feed({ kind: 'check-liveness' });
       this.#report({ kind: 'moved' });
     } else {
@@ -147,15 +128,9 @@ export class Tunnel {
     }
   }
 
-  /** Without its TCP connection the tunnel is mute: only we can make another (RFC 9329 §6.1). */
-  #connectAgain(delay: number): void {
-    clearTimeout(this.#reconnect);
-    this.#reconnect = setTimeout(() => void this.move(), delay);
-  }
-
   /** Tells whoever has asked for keys those of the IKE SAs that there are now. */
   exportKeys(): void {
-    for (const run of [this.#run, this.#successor, this.#retired]) if (run?.driver.sa) this.#exportKeysOf(run.driver.sa);
+    for (const { driver } of this.#sas.all()) if (driver.sa) this.#exportKeysOf(driver.sa);
   }
 
   checkLiveness(): void {
@@ -169,7 +144,7 @@ export class Tunnel {
 
   /** Asks for new keys before their time: of every pair of CHILD_SAs, then of the IKE SA. */
   rekey(): void {
-    const { driver } = this.#run;
+    const { driver } = this.#sas.current;
     for (const spiIn of driver.children) driver.feed({ kind: 'rekey-child', spiIn });
     driver.feed({ kind: 'rekey-ike' });
   }
@@ -180,7 +155,7 @@ export class Tunnel {
   }
 
   async #begin(): Promise<void> {
-    const { plane, gateway, ports, config } = this.#options;
+    const { plane, config } = this.#options;
     const ticket = this.#ports.findTicket();
     // With a ticket nobody is asked; if the gateway does not take it, EAP asks when it comes to that.
     const missing = ticket ? undefined : await this.#ports.prepare();
@@ -192,19 +167,19 @@ export class Tunnel {
     // The device comes before the first datagram: a machine without TUN must not authenticate in vain.
     const device = opened.openDevice();
     // Meanwhile workers start, and nobody waits for us yet.
-    if (config.auth.kind === 'eap' && !ticket) this.#run.eap.prepare(config.auth.peer);
+    if (config.auth.kind === 'eap' && !ticket) this.#sas.current.eap.prepare(config.auth.peer);
     await device;
-    const path = await opened.connect(gateway, ports[this.#transport], this.#transport);
+    const path = await this.#flow.bind(opened);
     if (this.#over) return;
-    this.#path = path;
-    this.#run.driver.start(ticket ? { ...config, ticket } : config, path);
+    this.#flow.take(path, undefined);
+    this.#sas.current.driver.start(ticket ? { ...config, ticket } : config, path);
   }
 
   #planeEvent(event: DataPlaneEvent): void {
     switch (event.kind) {
       case 'ike':
-        if (this.#path && this.#ports.keyExport.isWanted(this.#options.name)) {
-          const from = { ...this.#path, remote: event.from, remotePort: event.fromPort };
+        if (this.path) {
+          const from = { ...this.path, remote: event.from, remotePort: event.fromPort };
           this.#ports.keyExport.datagram(this.#options.name, 'in', from, event.datagram);
         }
         return this.#feed({ kind: 'datagram', datagram: event.datagram, from: event.from, fromPort: event.fromPort });
@@ -218,7 +193,7 @@ export class Tunnel {
         return this.#watch.unanswered();
       case 'flow-lost':
         this.#ports.log.info(`the TCP connection to the gateway is gone: ${event.why}`, this.#options.name);
-        if (this.#network) return this.#connectAgain(reconnect.first);
+        if (this.#network) return this.#flow.reconnect('first');
         return this.#fail(new ProblemError(problem('noAnswerInit', `its TCP port: ${event.why}`)));
       case 'fatal':
         return this.#finish(
@@ -227,12 +202,8 @@ export class Tunnel {
     }
   }
 
-  /** To every IKE SA: each knows what is its own. */
   #feed(event: IkeEvent): void {
-    if (this.#over) return;
-    this.#run.driver.feed(event);
-    this.#successor?.driver.feed(event);
-    this.#retired?.driver.feed(event);
+    if (!this.#over) this.#sas.feed(event);
   }
 
   #makeRun(): Run {
@@ -248,8 +219,7 @@ export class Tunnel {
   }
 
   #exportKeysOf(sa: IkeSa): void {
-    const { name } = this.#options;
-    if (this.#ports.keyExport.isWanted(name)) this.#ports.keyExport.ike(name, sa);
+    this.#ports.keyExport.ike(this.#options.name, sa);
   }
 
   #bug(error: unknown, driver: IkeDriver): void {
@@ -261,9 +231,8 @@ export class Tunnel {
 
   /** The current IKE SA wants another one in its place. */
   #replace(why: 'lifetime' | 'crash'): void {
-    if (this.#successor || !this.#network) return;
-    const run = (this.#successor = this.#makeRun());
-    this.#prepareSuccessor(run, why).catch((error: unknown) => this.#successorFailed(run, problemOfError(error)));
+    const run = this.#network && this.#sas.beginSuccessor();
+    if (run) this.#prepareSuccessor(run, why).catch((error: unknown) => this.#successorFailed(run, problemOfError(error)));
   }
 
   async #prepareSuccessor(run: Run, why: 'lifetime' | 'crash'): Promise<void> {
@@ -272,31 +241,25 @@ export class Tunnel {
     // A session is not resumed where it is the authentication that has run out (RFC 5723 §6.2).
     const ticket = why === 'crash' ? this.#ports.findTicket() : undefined;
     const missing = ticket ? undefined : await this.#ports.prepare();
-    if (this.#over || this.#successor !== run || !this.#path || !this.#network) return;
+    if (this.#over || this.#sas.successor !== run || !this.path || !this.#network) return;
     if (missing) return this.#successorFailed(run, missing);
     this.#ports.log.info('a new IKE SA is made beside the one in use', name);
     const replaces = this.#network.configuration.addresses;
-    run.driver.start({ ...config, replaces, ...(ticket && { ticket }) }, this.#path);
+    run.driver.start({ ...config, replaces, ...(ticket && { ticket }) }, this.path);
   }
 
   #successorFailed(run: Run, what: Problem | undefined): void {
-    if (this.#over || this.#successor !== run) return;
-    this.#successor = undefined;
-    run.driver.stop();
-    if (this.#orphaned) return this.#finish(what ?? problemOfEnd(this.#orphaned, this.#options.authentication));
+    const left = this.#over ? undefined : this.#sas.giveUp(run);
+    if (!left) return;
+    if (left.orphaned) return this.#finish(what ?? problemOfEnd(left.orphaned, this.#options.authentication));
     if (what) this.#ports.log.warn(`no new IKE SA: ${what.message}; the one in use goes on. ${what.cure}`, this.#options.name);
   }
 
   /** The successor carries traffic: it is the one from now on, and the old one says goodbye. */
   #succeed(run: Run, configuration: TunnelConfiguration, facts: IkeFacts): void {
-    const old = this.#run;
-    this.#run = run;
-    this.#successor = undefined;
-    this.#orphaned = undefined;
+    const old = this.#sas.takeOver(run);
     this.#watch.silent = false;
-    this.#retired?.driver.stop();
-    this.#retired = old;
-    this.#enqueue(async () => {
+    this.#work.add(async () => {
       if (!this.#network) return;
       const before = this.#network;
       const network = { ...before, configuration, facts, selectors: this.#selectors };
@@ -321,45 +284,25 @@ export class Tunnel {
   #perform(action: Exclude<IkeAction, { readonly kind: 'arm' | 'disarm' }>, driver: IkeDriver): void {
     const { log } = this.#ports;
     const { name } = this.#options;
-    const run = [this.#run, this.#successor, this.#retired].find((one) => one?.driver === driver);
+    const run = this.#sas.runOf(driver);
     if (!run) return;
-    const isCurrent = run === this.#run;
+    const isCurrent = run === this.#sas.current;
     switch (action.kind) {
       case 'send':
-        if (this.#path && this.#ports.keyExport.isWanted(name)) {
-          const path = action.to ? { ...this.#path, remote: action.to.address, remotePort: action.to.port } : this.#path;
+        if (this.path) {
+          const path = action.to ? { ...this.path, remote: action.to.address, remotePort: action.to.port } : this.path;
           this.#ports.keyExport.datagram(name, 'out', path, action.datagram);
         }
         return this.#plane?.sendIke(action.datagram, action.to);
       case 'sign':
-        return this.#answer(run, async () => {
-          const { request, scheme, data } = action;
-          try {
-            return { kind: 'signed', request, signature: await this.#ports.sign(scheme, data) };
-          } catch (error) {
-            return { kind: 'signed', request, signature: undefined, problem: messageOf(error) };
-          }
-        });
       case 'solve-puzzle':
-        return this.#answer(run, async () => {
-          const { request, puzzle, text } = action;
-          const isWanted = (): boolean => !this.#over && driver.isRunning;
-          return { kind: 'puzzle-solved', request, solution: await solvePuzzle(this.#ports.crypto, puzzle, text, isWanted) };
-        });
       case 'verify-gateway':
-        return this.#answer(run, async () => {
-          const verdict = await this.#ports.verifyGateway(action);
-          for (const line of verdict.trace) log.debug(`gateway certificate: ${line}`, name);
-          return { kind: 'gateway-verdict', request: action.request, verdict };
-        });
+      case 'eap':
+      case 'ask-traffic':
+        return this.#answer(run, action);
       case 'answered':
         // At once: another place's answer to a probe may be read next, and must not win any more.
         return this.#report({ kind: 'answered' });
-      case 'eap':
-        return this.#answer(run, async () => {
-          const event = await run.eap.handle(action.action);
-          return event && { kind: 'eap', event };
-        });
       case 'eap-waiting':
         run.eap.quiet(action.since);
         if (run.eap.wait) log.info(run.eap.wait.text, name);
@@ -369,8 +312,8 @@ export class Tunnel {
         return void run.eap.succeeded(action.method).catch((error: unknown) => log.error(`after EAP: ${messageOf(error)}`, name));
       case 'install-child':
         this.#selectors = action.child.tsr;
-        if (this.#path && this.#ports.keyExport.isWanted(name)) this.#ports.keyExport.esp(name, action.child, this.#path);
-        return this.#enqueue(async () => {
+        if (this.path) this.#ports.keyExport.esp(name, action.child, this.path);
+        return this.#work.add(async () => {
           const { spi } = action.child.inbound;
           try {
             await this.#plane!.installChild(action.child);
@@ -380,14 +323,9 @@ export class Tunnel {
           }
         });
       case 'use-child':
-        return this.#enqueue(() => this.#plane!.useChild(action.spiIn));
+        return this.#work.add(() => this.#plane!.useChild(action.spiIn));
       case 'remove-child':
         return this.#removeChild(action.spiIn, isCurrent);
-      case 'ask-traffic':
-        return this.#answer(run, async () => {
-          const { lastInboundAt, children } = await this.#plane!.stats();
-          return { kind: 'traffic', lastInboundAt, children };
-        });
       case 'established':
         return isCurrent
           ? this.#established(action.configuration, action.facts)
@@ -420,35 +358,31 @@ export class Tunnel {
       case 'ended':
         return this.#ended(run, action.end);
       case 'message':
-        return this.#ports.trace(action.record, this.#path);
+        return this.#ports.trace(action.record, this.path);
       case 'trace':
         return log.write(action.level, action.what, name);
     }
   }
 
   #ended(run: Run, end: IkeEnd): void {
-    run.driver.stop();
-    if (run === this.#retired) {
-      this.#retired = undefined;
-      return void run.eap.end(false).catch(() => {});
+    switch (this.#sas.ended(run, end)) {
+      case 'retired':
+        return void run.eap.end(false).catch(() => {});
+      case 'successor':
+        void run.eap.end(secretRefused(end)).catch(() => {});
+        return this.#successorFailed(run, problemOfEnd(end, this.#options.authentication));
+      case 'orphaned':
+        return this.#report({ kind: 'unresponsive', silent: true });
+      case 'current':
+        this.#refused = secretRefused(end);
+        if (end.kind === 'redirected') this.#redirect = { to: end.to, proven: end.proven };
+        return this.#finish(problemOfEnd(end, this.#options.authentication));
     }
-    if (run === this.#successor) {
-      void run.eap.end(secretRefused(end)).catch(() => {});
-      return this.#successorFailed(run, problemOfEnd(end, this.#options.authentication));
-    }
-    // The gateway ends it when its time is up (RFC 4478 §2), or has long forgotten it: what matters is the new one.
-    if (this.#successor && end.kind !== 'closed') {
-      this.#orphaned = end;
-      return this.#report({ kind: 'unresponsive', silent: true });
-    }
-    this.#refused = secretRefused(end);
-    if (end.kind === 'redirected') this.#redirect = { to: end.to, proven: end.proven };
-    this.#finish(problemOfEnd(end, this.#options.authentication));
   }
 
   /** What another IKE SA has replaced still receives what was in flight. */
   #removeChild(spiIn: number, isCurrent: boolean): void {
-    const remove = (): void => this.#enqueue(() => this.#plane!.removeChild(spiIn));
+    const remove = (): void => this.#work.add(() => this.#plane!.removeChild(spiIn));
     if (isCurrent) return remove();
     setTimeout(remove, retiredPatience).unref();
   }
@@ -460,7 +394,7 @@ export class Tunnel {
     const network = { device, mtu, gateway, kernelEsp, configuration, selectors: this.#selectors, facts };
     // Its CHILD_SA is in the data plane now; routes and names follow.
     this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);
-    this.#enqueue(async () => {
+    this.#work.add(async () => {
       this.#planApplied = true;
       // The data plane takes its addresses while routes and names are put into force.
       await allOf(
@@ -478,25 +412,16 @@ export class Tunnel {
   }
 
   /** Asks the host something and feeds the answer back, if anybody still wants it. */
-  #answer({ driver }: Run, ask: () => Promise<IkeEvent | undefined>): void {
-    ask().then(
+  #answer(run: Run, question: IkeQuestion): void {
+    const { driver } = run;
+    const { name } = this.#options;
+    askHost(question, run, { name, ports: this.#ports, plane: this.#plane, isOver: () => this.#over }).then(
       (event) => {
         if (event && !this.#over && driver.isRunning) driver.feed(event);
         else if (event?.kind === 'eap') TunnelEap.discard(event.event);
       },
       (error: unknown) => this.#fail(error),
     );
-  }
-
-  #enqueue(task: () => Promise<void>): void {
-    this.#work = this.#work.then(async () => {
-      if (this.#over) return;
-      try {
-        await task();
-      } catch (error) {
-        this.#fail(error);
-      }
-    });
   }
 
   #fail(error: unknown): void {
@@ -509,9 +434,9 @@ export class Tunnel {
   #finish(ending: Problem | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    for (const run of this.#runs()) run.driver.stop();
+    this.#sas.stop();
     this.#watch.close();
-    clearTimeout(this.#reconnect);
+    this.#flow.close();
     // Before its routes go: nobody shall believe that they still hold.
     this.#report({ kind: 'ending' });
     this.#clearAway().then(
@@ -521,14 +446,10 @@ export class Tunnel {
     );
   }
 
-  #runs(): Run[] {
-    return [this.#run, this.#successor, this.#retired].filter((run) => run !== undefined);
-  }
-
   /** Plan first: a route into a device that is gone is worse than none. */
   async #clearAway(): Promise<void> {
-    await within(cleanUpPatience, this.#work);
-    for (const run of this.#runs()) await within(cleanUpPatience, run.eap.end(this.#refused));
+    await within(cleanUpPatience, this.#work.settled());
+    for (const run of this.#sas.all()) await within(cleanUpPatience, run.eap.end(this.#refused));
     try {
       if (this.#planApplied) await this.#ports.removePlan();
     } catch (error) {
@@ -538,14 +459,6 @@ export class Tunnel {
     this.#plane = undefined;
     this.#network = undefined;
   }
-}
-
-function samePath(a: OuterPath, b: OuterPath): boolean {
-  return sameEnds(a, b) && a.localPort === b.localPort;
-}
-
-function sameEnds(a: OuterPath, b: OuterPath): boolean {
-  return sameAddress(a.local, b.local) && sameAddress(a.remote, b.remote) && a.remotePort === b.remotePort;
 }
 
 async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
