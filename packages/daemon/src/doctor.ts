@@ -16,6 +16,7 @@ import { rulesOf } from './connection-status.ts';
 import { findCredentials } from './credentials.ts';
 import { checkDataPlane } from './data-plane-doctor.ts';
 import type { Daemon } from './daemon.ts';
+import type { Overview } from './overview.ts';
 import { checkEncryptedDns } from './encrypted-dns.ts';
 import { checkEnrolments } from './enrolment-doctor.ts';
 import { checkLockdown } from './lockdown-doctor.ts';
@@ -46,7 +47,7 @@ export async function doctorReport(daemon: Daemon, connection: string | undefine
     checkNetwork(daemon),
     checkClock(),
     checkTraffic(daemon),
-    checkLockdown(daemon.lockdownStatus),
+    checkLockdown(daemon.overview.lockdownStatus),
     ...names.map(async (name) => {
       try {
         return (await checkConnection(daemon, name)).map((check) => ({ ...check, connection: name }));
@@ -125,7 +126,7 @@ async function checkConnection(daemon: Daemon, name: string): Promise<readonly D
         }
       : { name: 'profile', verdict: 'ok', found: `${profile?.file ?? name} is in force` },
   );
-  const candidate = daemon.candidate(name);
+  const candidate = daemon.overview.candidate(name);
   if (!candidate) return checks;
   const { stored, problem } = candidate;
   if (problem)
@@ -133,7 +134,7 @@ async function checkConnection(daemon: Daemon, name: string): Promise<readonly D
   const { facts, faults } = await authenticationFacts(daemon, candidate);
   checks.push(...faults, ...reviewAuthentication(stored.profile, facts));
   for (const server of gatewayNamesOf(stored.profile)) checks.push(...(await checkServer(daemon, name, server)));
-  const connection = (await daemon.connections()).find((one) => one.name === name);
+  const connection = (await daemon.overview.connections()).find((one) => one.name === name);
   if (connection) checks.push(...checkState(connection));
   const { plan } = daemon.plans;
   const scope = plan.tunnels.find((tunnel) => tunnel.profile === name)?.scope;
@@ -212,7 +213,7 @@ async function probe(daemon: Daemon, server: string, address: IpAddress, port: n
 }
 
 /** What the daemon knows of the connection. */
-type Known = NonNullable<ReturnType<Daemon['candidate']>>;
+type Known = NonNullable<ReturnType<Overview['candidate']>>;
 
 interface Gathered {
   readonly facts: AuthenticationFacts;
@@ -266,7 +267,7 @@ function choiceOf(known: object): CertificateChoice | undefined {
 }
 
 async function keyProblems(daemon: Daemon, name: string): Promise<AuthenticationFacts['keyProblems']> {
-  const { problems } = await daemon.certificateReport(name);
+  const { problems } = await daemon.overview.certificateReport(name);
   return problems.map(({ source, code, message, cure }) => ({ source, code, what: message, cure }));
 }
 

@@ -79,6 +79,11 @@ export class LockdownControl {
     return lockdown !== undefined && !this.#releases.releases.has(name);
   }
 
+  /** Whether any of these profiles locks. */
+  isWantedBy(intents: Iterable<Intent>): boolean {
+    return [...intents].some((intent) => this.isLocking(intent));
+  }
+
   /** Remembers where the gateway of a profile is reached, the last places only; whether there is a new one among them. */
   aim(name: string, places: readonly GatewayEndpoint[]): boolean {
     const before = this.#endpoints.get(name) ?? [];
@@ -145,7 +150,7 @@ export class LockdownControl {
   status(intents: Iterable<Intent>, isUp: boolean): LockdownStatus | undefined {
     const having = [...intents].filter(({ lockdown }) => lockdown !== undefined);
     if (having.length === 0 && !this.#inForce && !this.#problem) return undefined;
-    const wanted = having.some((intent) => this.isLocking(intent));
+    const wanted = this.isWantedBy(having);
     const state = this.#problem ? 'failed' : this.#inForce ? 'engaged' : wanted ? 'failed' : 'released';
     const blocked = this.blockedText(isUp);
     return {

@@ -24,6 +24,7 @@ import { DaemonError } from './daemon-error.ts';
 import { Daemon } from './daemon.ts';
 import { blockEarly, releaseAll } from './early-block.ts';
 import { Later } from './later.ts';
+import { Life } from './life.ts';
 import { Log } from './log.ts';
 import { helpText, parseOptions, type DaemonOptions } from './options.ts';
 import { linuxFilters, linuxPlatform } from './platform.ts';
@@ -90,6 +91,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     log.error(`LockDown could not be put in force yet: ${messageOf(error)}`),
   );
   const daemon = new Daemon(options, platform, settings, log);
+  const life = new Life(daemon);
   const { promise: asked, resolve: stop } = Promise.withResolvers<string>();
   let dying = false;
   const die = (what: string, error: unknown): void => {
@@ -99,7 +101,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     process.exitCode = exitCode.failed;
     // No tunnel can be trusted after this: clear away and end; the service manager starts us anew.
     const patience = setTimeout(() => process.exit(exitCode.failed), 10_000);
-    void daemon.abandon('keep').finally(() => {
+    void life.abandon('keep').finally(() => {
       clearTimeout(patience);
       process.exit(exitCode.failed);
     });
@@ -111,7 +113,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
 
   const controls: ControlServer[] = [];
   try {
-    await daemon.start();
+    await life.start();
     if (groupId(settings.current.group) === undefined)
       log.warn(
         `there is no group "${settings.current.group}": nobody but root may look (groupadd --system ${settings.current.group})`,
@@ -133,7 +135,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     await listen(rootSocketName, 'root');
     await listen(path.basename(defaultSocketPath), 'everybody');
     notifyService('READY=1');
-    keepServiceStatus(daemon);
+    keepServiceStatus({ connections: () => daemon.overview.connections(), subscribe: (watcher) => daemon.subscribe(watcher) });
     keepMemorySmall(daemon);
     keepServiceWatchdog();
     log.info('ready');
@@ -141,7 +143,7 @@ async function run(options: DaemonOptions, log: Log): Promise<void> {
     notifyService('STOPPING=1');
   } finally {
     for (const control of controls) await control.close();
-    await daemon.stop();
+    await life.stop();
   }
   log.info('stopped');
 }
@@ -153,7 +155,7 @@ function accessFacts(daemon: Daemon, settings: SettingsFile): AccessFacts {
       const { adminGroup } = settings.current;
       return adminGroup === undefined ? undefined : groupId(adminGroup);
     },
-    mayAnswer: (uid) => daemon.mayAnswer(uid),
+    mayAnswer: (uid) => daemon.wishes.mayAnswer(uid),
     mayOpenPortal: (uid) => daemon.portal.mayOpen(uid),
     ownerOf: (name) => daemon.store.ownerOf(name)?.uid,
     ownsAny: (uid) => daemon.store.owns(uid),

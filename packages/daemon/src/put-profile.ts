@@ -61,7 +61,7 @@ function refuseUsers(name: string): void {
 /** Removes a profile and the credentials beside it. @throws {DaemonError} AOV-DAEMON-516, AOV-DAEMON-541 */
 export async function removeProfile(daemon: Daemon, name: string): Promise<void> {
   refuseUsers(name);
-  daemon.refuseWhileLocked(name, 'AOV-DAEMON-541');
+  daemon.wishes.refuseWhileLocked(name, 'AOV-DAEMON-541');
   try {
     await unlink(daemon.store.fileOf(name));
     await removeCredentials(daemon.profilesDir, name, Object.keys(credentialEndings) as (keyof CredentialPaths)[]);

@@ -131,7 +131,7 @@ const everything: Scope = { all: true, of: () => true, prompts: () => true };
 
 function scopeOf(daemon: Daemon, desk: AccessDesk, peer: Peer): Scope {
   const of = (connection: string): boolean => desk.access({ permission: 'look', peer, connection }) !== 'no';
-  return { all: false, of, prompts: (connection) => daemon.mayAnswer(peer.uid) || of(connection) };
+  return { all: false, of, prompts: (connection) => daemon.wishes.mayAnswer(peer.uid) || of(connection) };
 }
 
 function match({ method, segments }: ControlRequest): FoundRequest | undefined {
@@ -160,11 +160,11 @@ async function answer(
   });
   switch (name) {
     case 'GET /v1/status':
-      return ok(name, cutDown(await daemon.status(), scope));
+      return ok(name, cutDown(await daemon.overview.status(), scope));
     case 'GET /v1/profiles':
       return ok(
         name,
-        daemon.profiles().filter((profile) => scope.of(profile.name)),
+        daemon.overview.profiles().filter((profile) => scope.of(profile.name)),
       );
     case 'GET /v1/profiles/:name': {
       const profile = daemon.store.status(parameter);
@@ -181,22 +181,22 @@ async function answer(
       return ok(name, { removed: parameter });
     case 'POST /v1/connections/:name/up': {
       if (!daemon.hasConnection(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
-      daemon.up(parameter);
-      const connection = await daemon.connection(parameter);
+      daemon.wishes.up(parameter);
+      const connection = await daemon.overview.connection(parameter);
       if (!connection) throw new DaemonError('AOV-DAEMON-512', parameter);
       return ok(name, connection);
     }
     case 'POST /v1/connections/:name/down':
       if (!daemon.hasConnection(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
-      daemon.down(parameter, peer.uid);
+      daemon.wishes.down(parameter, peer.uid);
       return ok(name, { accepted: true });
     case 'POST /v1/connections/:name/rekey':
-      daemon.rekey(parameter);
+      daemon.wishes.rekey(parameter);
       return ok(name, { accepted: true });
     case 'POST /v1/lockdown/:name/release':
     case 'POST /v1/lockdown/:name/engage':
       if (!daemon.store.has(parameter)) throw new DaemonError('AOV-DAEMON-512', parameter);
-      await daemon.setLockdown(parameter, name.endsWith('release'), `user ${peer.uid} (process ${peer.pid})`);
+      await daemon.wishes.setLockdown(parameter, name.endsWith('release'), `user ${peer.uid} (process ${peer.pid})`);
       return ok(name, { accepted: true });
     case 'GET /v1/explain': {
       const target = query.get('target');
@@ -224,7 +224,7 @@ async function answer(
       return ok(name, await doctorReport(daemon, connection));
     }
     case 'GET /v1/certificates':
-      return ok(name, await daemon.certificateReport(query.get('connection') ?? theOnlyOne(daemon)));
+      return ok(name, await daemon.overview.certificateReport(query.get('connection') ?? theOnlyOne(daemon)));
     case 'GET /v1/enrolments':
       return ok(name, daemon.enrolments.status());
     case 'POST /v1/enrolments/:name/enrol':
@@ -253,7 +253,7 @@ async function answer(
       return ok(name, { accepted: true });
     case 'GET /v1/events': {
       // Whoever may answer and says so counts as somebody who is there.
-      const everything = peer.uid === 0 || daemon.mayAnswer(peer.uid);
+      const everything = peer.uid === 0 || daemon.wishes.mayAnswer(peer.uid);
       const watches = query.get('prompts') === '1' && (everything || daemon.store.owns(peer.uid));
       const attend = watches ? () => daemon.attendance.watch(everything ? undefined : peer.uid) : undefined;
       return { stream: (sink) => streamEvents(daemon, sink, attend, scope) };
@@ -287,10 +287,10 @@ function streamEvents(daemon: Daemon, sink: LineSink, attend: (() => () => void)
   };
   const stop = daemon.subscribe(tell);
   const leave = attend?.();
-  for (const profile of daemon.profiles()) tell({ kind: 'profile', profile });
+  for (const profile of daemon.overview.profiles()) tell({ kind: 'profile', profile });
   if (daemon.portal.status().state !== 'none') tell({ kind: 'portal', portal: daemon.portal.status() });
   for (const prompt of daemon.prompts.list()) tell({ kind: 'prompt', prompt });
-  daemon.connections().then(
+  daemon.overview.connections().then(
     (connections) => {
       for (const connection of connections) tell({ kind: 'status', connection });
     },
@@ -417,7 +417,7 @@ function answerOfError(error: unknown): ControlAnswer | undefined {
 }
 
 /** Every error says whether LockDown holds back all traffic: it may be the cause of what the person came for. */
-function told(answer: ControlAnswer, { blocked }: Pick<Daemon, 'blocked'>): ControlAnswer {
+function told(answer: ControlAnswer, { overview: { blocked } }: Pick<Daemon, 'overview'>): ControlAnswer {
   if (blocked === undefined || !('body' in answer)) return answer;
   const { error } = answer.body as ErrorAnswer;
   return { ...answer, body: { error: { ...error, blocked } } satisfies ErrorAnswer };

@@ -1,4 +1,4 @@
-import type { ConnectionStatus, DaemonEvent, Prompt, WaitingFor } from '@aovpn/api';
+import type { ConnectionStatus, DaemonEvent, ProfileStatus, Prompt, WaitingFor } from '@aovpn/api';
 import { viewConnection, type SupervisorState } from '@aovpn/supervisor';
 import { connectionStatus, type ConnectionMoments, type StatusParts } from './connection-status.ts';
 import type { Tunnel } from './tunnel.ts';
@@ -6,6 +6,9 @@ import type { Tunnel } from './tunnel.ts';
 type Connection = SupervisorState['connections'] extends ReadonlyMap<string, infer C> ? C : never;
 
 export interface StatusSources {
+  /** Of all connections. */
+  readonly names: () => Iterable<string>;
+  readonly profile: (name: string) => ProfileStatus | undefined;
   readonly connection: (name: string) => Connection | undefined;
   readonly tunnel: (name: string) => Tunnel | undefined;
   readonly prompts: () => readonly Prompt[];
@@ -22,6 +25,7 @@ export class StatusBoard {
   readonly #published = new Map<string, string>();
   readonly #toPublish = new Set<string>();
   readonly #subscribers = new Set<(event: DaemonEvent) => void>();
+  #allSoon = false;
 
   constructor(sources: StatusSources) {
     this.#sources = sources;
@@ -67,6 +71,29 @@ export class StatusBoard {
     if (this.#toPublish.has(name)) return;
     this.#toPublish.add(name);
     setImmediate(() => this.#publish(name));
+  }
+
+  /** The same of every connection: what filters and apps there are shows in each. */
+  publishAll(): void {
+    if (this.#allSoon) return;
+    this.#allSoon = true;
+    setImmediate(() => {
+      this.#allSoon = false;
+      for (const name of this.#sources.names()) this.publish(name);
+    });
+  }
+
+  publishProfile(name: string): void {
+    const profile = this.#sources.profile(name);
+    if (profile) this.tell({ kind: 'profile', profile });
+  }
+
+  /** A question, or its end, is told; the status of its connection may read otherwise. */
+  promptChanged(event: DaemonEvent): void {
+    this.tell(event);
+    if (event.kind === 'prompt') this.publish(event.prompt.connection);
+    // Once the desk has let go of it.
+    if (event.kind === 'prompt-over') setImmediate(() => this.publish(event.connection));
   }
 
   #publish(name: string): void {

@@ -52,7 +52,7 @@ suite('what the doctor looks at', () => {
     const daemon = {
       options: { configDir: directory },
       users: { settingsOf: () => ({ ...settings, ...named }), stemsOf: () => [{ path: file('corp'), anchors: true }] },
-      certificateReport: () => Promise.resolve({ problems: [] }),
+      overview: { certificateReport: () => Promise.resolve({ problems: [] }) },
     };
     const candidate = { stored: { name: 'corp', profile } };
     const { facts, faults } = await authenticationFacts(daemon as never, candidate as never);

@@ -58,7 +58,7 @@ suite('who may answer prompts, by the word of the kernel', { skip: whyNot() }, (
       ownsAny: () => false,
     };
     const access = new AccessDesk(facts, { isThere: () => false, ask: async () => ({ kind: 'no' }) }, log);
-    const daemon = { log, store: { meant: (name: string) => name }, prompts: desk, mayAnswer };
+    const daemon = { log, store: { meant: (name: string) => name }, prompts: desk, wishes: { mayAnswer }, overview: {} };
     server = await openControlServer({
       path: socketPath,
       openTo: 'everybody',

@@ -40,7 +40,7 @@ suite('who may ask', () => {
   );
   const question = [{ id: 'q', connection: 'own' }];
   const store = { meant: (name: string) => name };
-  const daemon = { log, store, prompts: { list: () => question }, mayAnswer: isNamed };
+  const daemon = { log, store, prompts: { list: () => question }, wishes: { mayAnswer: isNamed }, overview: {} };
   const router = createRouter(daemon as never, desk);
   const never = new AbortController().signal;
 
@@ -127,9 +127,11 @@ suite('who may ask', () => {
       log,
       store,
       prompts,
-      mayAnswer: isNamed,
-      profiles: () => connections,
-      status: async () => ({ connections, profiles: connections, traffic: {} }),
+      wishes: { mayAnswer: isNamed },
+      overview: {
+        profiles: () => connections,
+        status: async () => ({ connections, profiles: connections, traffic: {} }),
+      },
     };
     const route = createRouter(whole as never, desk);
     const list = async (peer: Peer, name: string, connection: string): Promise<unknown> => {
