@@ -11,13 +11,11 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** Compares public octets; stops at the first difference. */
+/**
+ * Whether these are the same octets, in a time that depends on their length only: nobody has to decide which octets are secret. All of the product compares octets
+ * by this and by nothing else; test/constant-time.test.ts looks.
+ */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((octet, i) => octet === b[i]);
-}
-
-/** Compares secret octets in a time that depends on their length only. */
-export function equalConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;

@@ -1,3 +1,4 @@
+import { equal } from '@aovpn/bytes';
 import { secretPromptKinds, type Prompt, type PromptAnswer } from '@aovpn/api';
 import { askLine, askSecret, canAsk } from './ask.ts';
 import { RefusedError, type Client } from './client.ts';
@@ -37,7 +38,7 @@ async function secretAnswer({ kind }: Prompt, terminal: Terminal): Promise<Promp
     if (!first) return { answer: 'refuse' };
     if (kind !== 'new-password' || !canAsk()) return first;
     const second = await askSecret('once more');
-    const same = second !== undefined && Buffer.compare(first, second) === 0;
+    const same = second !== undefined && equal(first, second);
     second?.fill(0);
     if (same) return first;
     first.fill(0);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { OpenPortal, PortalOpened, PortalStatus } from '@aovpn/api';
-import { addressFromBytes, formatAddress, parsePrefix, prefixContains } from '@aovpn/bytes';
+import { addressFromBytes, encodeUtf8, equal, formatAddress, parsePrefix, prefixContains } from '@aovpn/bytes';
 import type { FetchedPage, MarkedFetch, NetworkFacts, Peer, PortalCell } from '@aovpn/host';
 import {
   isWebUrl,
@@ -266,8 +266,7 @@ export class PortalControl {
       const target = webUrl(url, ['http:'])!;
       const { status, location, body, contentType } = await this.#get(target, maxProbeOctets);
       if (redirects.has(status) && location !== undefined) return { kind: 'redirect', location: absolute(location, url) };
-      if ((status === 200 || status === 204) && Buffer.from(body).equals(Buffer.from(expected, 'utf8')))
-        return { kind: 'expected' };
+      if ((status === 200 || status === 204) && equal(body, encodeUtf8(expected))) return { kind: 'expected' };
       const type = /^[\w.+/-]{1,60}/.exec(contentType)?.[0] ?? 'no type';
       return { kind: 'other', what: `status ${status}, ${body.length} octets of ${type}` };
     } catch (error) {

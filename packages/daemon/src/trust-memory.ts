@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { encodeUtf8, equal } from '@aovpn/bytes';
 import { writeFileAtomically } from '@aovpn/host';
 import type { Log } from './log.ts';
 import { messageOf } from './problem-error.ts';
@@ -26,7 +27,7 @@ export class TrustMemory {
 
   async has(connection: string, profile: string, sha256: string): Promise<boolean> {
     const known = (await this.#load()).get(connection);
-    return known?.profile === profile && known.servers.includes(sha256);
+    return known?.profile === profile && known.servers.some((one) => equal(encodeUtf8(one), encodeUtf8(sha256)));
   }
 
   async add(connection: string, profile: string, sha256: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { equal } from '@aovpn/bytes';
 import type { Owner } from '@aovpn/api';
 import { openUserFiles, type UserFile, writeFileAtomically } from '@aovpn/host';
 import { DaemonError } from './daemon-error.ts';
@@ -124,7 +125,7 @@ export class UserFiles {
     for (const [name, content] of taken) {
       const file = path.join(directory, name);
       const before = await readFile(file).catch(() => undefined);
-      if (before && Buffer.compare(before, content) === 0) continue;
+      if (before && equal(before, content)) continue;
       await writeFileAtomically(file, content, 0o600);
       changed = true;
     }

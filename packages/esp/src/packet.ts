@@ -1,4 +1,4 @@
-import { concat, equalConstantTime } from '@aovpn/bytes';
+import { concat, equal } from '@aovpn/bytes';
 import type { EspSa } from './data-plane.ts';
 import type { EspCipher, EspDigest, EspTransform } from './transform.ts';
 
@@ -105,7 +105,7 @@ export function openEsp(
     const covered = packet.subarray(0, packet.length - icvLength);
     const hashed = concat(covered, high ?? new Uint8Array());
     const icv = crypto.hmac(transform.digest, sa.integrityKey, hashed).subarray(0, icvLength);
-    if (equalConstantTime(icv, packet.subarray(packet.length - icvLength))) {
+    if (equal(icv, packet.subarray(packet.length - icvLength))) {
       plaintext = crypto.decryptCbc(transform.cipher, sa.encryptionKey, iv, sealed.subarray(0, ciphertextLength));
     }
   }

@@ -1,4 +1,4 @@
-import { decodeUtf8, equalConstantTime, wipe } from '@aovpn/bytes';
+import { decodeUtf8, equal, wipe } from '@aovpn/bytes';
 import type { EapCrypto } from '../peer-contract.ts';
 import { printable } from '../printable.ts';
 import { failed, type EapMethod, type MethodAnswer, type MethodStep } from './method.ts';
@@ -79,7 +79,7 @@ function takeSecret(_crypto: EapCrypto, state: GtcState, answer: MethodAnswer): 
     );
   }
   // The same wrong password again would only bring the account nearer to its lock-out.
-  if (previous && equalConstantTime(previous, secret)) {
+  if (previous && equal(previous, secret)) {
     wipe(secret);
     return failed(end(state), 'wrong-password', `the server did not take the ${question.what === 'token' ? 'code' : 'password'}`);
   }

@@ -1,4 +1,4 @@
-import { equalConstantTime, wipe } from '@aovpn/bytes';
+import { equal, wipe } from '@aovpn/bytes';
 import type { EapCrypto, EapFailure } from '../peer-contract.ts';
 import {
   canBeNewPassword,
@@ -205,7 +205,7 @@ function takePassword(
   const passwordHash = ntPasswordHash(secret);
   wipe(secret);
   // The same wrong password again would only bring the account nearer to its lock-out.
-  if (refused && equalConstantTime(refused.passwordHash, passwordHash)) {
+  if (refused && equal(refused.passwordHash, passwordHash)) {
     wipe(passwordHash);
     return giveUp(logon, refused.failure);
   }
@@ -235,7 +235,7 @@ function takeNewPassword(
   if (!secret) return expired('no new password was given');
   if (!canBeNewPassword(secret)) return expired('a new password has 1 to 256 characters');
   const passwordHash = ntPasswordHash(secret);
-  if (equalConstantTime(passwordHash, oldPasswordHash)) {
+  if (equal(passwordHash, oldPasswordHash)) {
     wipe(passwordHash);
     return expired('the new password is the old one');
   }

@@ -1,4 +1,4 @@
-import { concat, decodeUtf8, encodeUtf16le, encodeUtf8, equalConstantTime, fromHex, wipe } from '@aovpn/bytes';
+import { concat, decodeUtf8, encodeUtf16le, encodeUtf8, equal, fromHex, wipe } from '@aovpn/bytes';
 import type { EapCrypto } from '../peer-contract.ts';
 import { desEncrypt } from './des.ts';
 import { md4 } from './md4.ts';
@@ -90,7 +90,7 @@ export function getAsymmetricStartKey(
 
 /** Whether `text` (40 hexadecimal digits in either case) is the expected authenticator response. */
 export function isAuthenticatorResponse(text: string, expected: Uint8Array): boolean {
-  return /^[0-9a-f]{40}$/i.test(text) && equalConstantTime(fromHex(text), expected);
+  return /^[0-9a-f]{40}$/i.test(text) && equal(fromHex(text), expected);
 }
 
 const magicServer = encodeUtf8('Magic server to client signing constant');

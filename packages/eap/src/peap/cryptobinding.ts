@@ -1,4 +1,4 @@
-import { equalConstantTime, Writer } from '@aovpn/bytes';
+import { equal, Writer } from '@aovpn/bytes';
 import type { EapCrypto } from '../peer-contract.ts';
 import { eapType } from '../packet.ts';
 import type { CompoundKeys } from './compound-key.ts';
@@ -20,7 +20,7 @@ export function answerCryptobinding(
   { cmk }: Pick<CompoundKeys, 'cmk'>,
 ): Uint8Array | undefined {
   if (request.length !== cryptobindingLength || request[version] !== 0 || request[subtype] !== 0) return undefined;
-  if (!equalConstantTime(request.subarray(mac), compoundMac(crypto, request, cmk))) return undefined;
+  if (!equal(request.subarray(mac), compoundMac(crypto, request, cmk))) return undefined;
   const response = new Writer(cryptobindingLength)
     .u16(12)
     .u16(cryptobindingLength - 4)

@@ -1,4 +1,4 @@
-import { encodeUtf8, equalConstantTime, wipe } from '@aovpn/bytes';
+import { encodeUtf8, equal, wipe } from '@aovpn/bytes';
 import type { MethodAnswer } from '../method/method.ts';
 import { avpType, isAvp, writeAvps, type Avp } from './avp.ts';
 import { phase2Failed, type Phase2Step } from './step.ts';
@@ -59,7 +59,7 @@ export function answerPap(state: Pap, answer: MethodAnswer): Step {
     return phase2Failed(state, 'no-secret', `a password longer than ${passwordLimit} octets`);
   }
   // The same wrong answer again would only bring the account nearer to its lock-out.
-  if (state.previous && equalConstantTime(state.previous, secret)) {
+  if (state.previous && equal(state.previous, secret)) {
     wipe(secret);
     return phase2Failed(state, 'wrong-password', `the server did not take the answer; it says: ${state.message}`);
   }

@@ -1,4 +1,5 @@
 import { constants, createPublicKey, verify, type KeyObject } from 'node:crypto';
+import { equal } from '@aovpn/bytes';
 import { parseEcdsaSignature, type HashName, type SignatureScheme } from '@aovpn/ike';
 import { maxRsaExponent, maxRsaModulusBits, minRsaModulusBits } from './strength.ts';
 
@@ -70,7 +71,7 @@ function isGood(key: KeyObject, scheme: SignatureScheme, data: Uint8Array, signa
 /** undefined unless the octets are exactly what the key is written as: no other encoding, nothing behind it. */
 function publicKeyOf(spki: Uint8Array): KeyObject | undefined {
   const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
-  return key.export({ type: 'spki', format: 'der' }).equals(spki) ? key : undefined;
+  return equal(key.export({ type: 'spki', format: 'der' }), spki) ? key : undefined;
 }
 
 function goodRsaKey(key: KeyObject): boolean {

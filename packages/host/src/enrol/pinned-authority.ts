@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { equalConstantTime } from '@aovpn/bytes';
+import { equal } from '@aovpn/bytes';
 import type { ParsedCertificate } from '../trust/certificate.ts';
 import { EnrolError } from './enrol-error.ts';
 
@@ -8,7 +8,7 @@ import { EnrolError } from './enrol-error.ts';
  * @throws {EnrolError} untrusted
  */
 export function pinnedAuthority(all: readonly ParsedCertificate[], fingerprint: Uint8Array): ParsedCertificate {
-  const pinned = all.find(({ der }) => equalConstantTime(createHash('sha256').update(der).digest(), fingerprint));
+  const pinned = all.find(({ der }) => equal(createHash('sha256').update(der).digest(), fingerprint));
   if (!pinned) throw new EnrolError('untrusted', "none of the authority's certificates has the fingerprint of ca-fingerprint");
   return pinned;
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { equal } from '@aovpn/bytes';
 import type { RelativeDistinguishedNames } from 'pkijs';
 import * as asn1js from 'asn1js';
 import type { CertificateCandidate } from '@aovpn/policy';
@@ -50,7 +51,7 @@ function issuersOf(leaf: ParsedCertificate, known: readonly ParsedCertificate[],
   const above: Above[] = [];
   while (path.length <= depthLimit) {
     const last = path.at(-1)!;
-    const isNew = (other: ParsedCertificate): boolean => !path.some(({ x509 }) => x509.raw.equals(other.x509.raw));
+    const isNew = (other: ParsedCertificate): boolean => !path.some(({ x509 }) => equal(x509.raw, other.x509.raw));
     const candidates = [...known.filter(({ x509 }) => x509.subject === last.x509.issuer), ...anchors.issuersOf(last)];
     const fitting = candidates.filter(
       (other) => isNew(other) && last.x509.checkIssued(other.x509) && last.x509.verify(other.key),

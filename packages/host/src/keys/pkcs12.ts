@@ -1,7 +1,7 @@
-import { createDecipheriv, createHash, createHmac, createPrivateKey, pbkdf2, timingSafeEqual, type KeyObject } from 'node:crypto';
+import { createDecipheriv, createHash, createHmac, createPrivateKey, pbkdf2, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import * as asn1js from 'asn1js';
-import { concat } from '@aovpn/bytes';
+import { concat, equal } from '@aovpn/bytes';
 import { HostError } from '../host-error.ts';
 import { keysError } from './keys-error.ts';
 
@@ -102,8 +102,7 @@ class Opener {
     const key = this.#derive(hash, 3, octets(salt), this.#iterations(iterations), createHash(hash).digest().length);
     const expected = createHmac(hash, key).update(contents).digest();
     key.fill(0);
-    const given = octets(digest);
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+    if (!equal(octets(digest), expected)) {
       throw keysError('AOV-HOST-120', `the password does not open ${this.#path}`);
     }
   }

@@ -1,6 +1,6 @@
 import { isIP, type Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import { equal, formatAddress, type IpAddress } from '@aovpn/bytes';
 import type { Credential } from '../keys/credential.ts';
 import { readPemBlocks } from '../keys/pem.ts';
 import { openMarkedStream } from '../sys/index.ts';
@@ -110,8 +110,9 @@ async function unbelievable(secure: TLSSocket, { proof, name }: BeaconQuestion):
   const [leaf] = shown;
   if (!leaf) return 'it showed no certificate';
   if (proof.kind === 'pins') {
-    const found = keyDigest(leaf, 'sha256').toString('base64');
-    return proof.pins.includes(found) ? undefined : `its key is sha256/${found}, which is not pinned`;
+    const found = keyDigest(leaf, 'sha256');
+    const isPinned = proof.pins.some((pin) => equal(Buffer.from(pin, 'base64'), found));
+    return isPinned ? undefined : `its key is sha256/${found.toString('base64')}, which is not pinned`;
   }
   const blocks = readPemBlocks(proof.pem).filter(({ label }) => label === 'CERTIFICATE');
   return await whyNotServer(shown, AnchorStore.fromDer(blocks.map(({ der }) => der)), name);

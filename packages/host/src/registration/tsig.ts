@@ -1,4 +1,5 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
+import { equal } from '@aovpn/bytes';
 import { decodeName, encodeName } from './name-octets.ts';
 import { decodeAnswer } from './update-message.ts';
 
@@ -116,8 +117,7 @@ export function verifyAnswer(answer: Uint8Array, requestMac: Uint8Array, key: Ts
   unsigned[11] = count & 0xff;
   const length = Uint8Array.from([requestMac.length >> 8, requestMac.length & 0xff]);
   const expected = hmac(key, [length, requestMac, unsigned, variables(key, time, allowed, code, other)]);
-  if (mac.length !== expected.length || !timingSafeEqual(mac, expected))
-    return { ok: false, why: 'the answer’s signature is wrong' };
+  if (!equal(mac, expected)) return { ok: false, why: 'the answer’s signature is wrong' };
   if (error !== undefined) return { ok: false, why: `the server says ${error}`, error };
   const signedAt = view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2);
   if (Math.abs(signedAt - now) > allowed) return { ok: false, why: 'the answer was signed at another time', error: 'BADTIME' };

@@ -1,5 +1,5 @@
-import { timingSafeEqual } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { equal } from '@aovpn/bytes';
 import type { EncryptedServer } from '@aovpn/policy';
 import { HostError } from '../host-error.ts';
 import { networkCure, type NetworkErrorCode } from '../network/errors.ts';
@@ -34,10 +34,7 @@ export async function judgeResolver(
   const [leaf] = shown;
   if (!leaf) return resolverFailure('AOV-HOST-342', 'gateway', 'it showed no certificate');
   if (proof.kind === 'digests') {
-    const fits = proof.digests.some(({ hash, octets }) => {
-      const found = keyDigest(leaf, hash);
-      return found.length === octets.length && timingSafeEqual(found, octets);
-    });
+    const fits = proof.digests.some(({ hash, octets }) => equal(keyDigest(leaf, hash), octets));
     const found = (): string => keyDigest(leaf, 'sha256').toString('hex');
     return fits
       ? undefined

@@ -10,7 +10,7 @@ import {
   type TLSSocketOptions,
 } from 'node:tls';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { concat } from '@aovpn/bytes';
+import { concat, equal } from '@aovpn/bytes';
 import type { EapEvent, TlsChannel, TlsFailure, TlsKeying, TlsServerTrust } from '@aovpn/eap';
 import type { Credential } from '../keys/credential.ts';
 import { exportKeys } from './keying.ts';
@@ -294,7 +294,7 @@ function unbelievable(detail: string): TlsFailure {
 }
 
 function sameOctets(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
+  return a !== undefined && b !== undefined && equal(a, b);
 }
 
 /** The random of a ClientHello (1) or ServerHello (2) at the start of a flight: record and handshake header, version, random. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import { setTimeout as delay } from 'node:timers/promises';
+import { equal } from '@aovpn/bytes';
 import { matchServerNames, type TlsChannel, type TlsFailure, type TlsServerTrust } from '@aovpn/eap';
 import type { AnchorStore } from '../trust/anchor-store.ts';
 import { CertificateError, parseCertificate, type ParsedCertificate } from '../trust/certificate.ts';
@@ -107,7 +108,7 @@ export function receivedCertificates(socket: TLSSocket, which: 'first' | 'all' =
   // Node strings them together by issuer, and closes a self-signed one in a circle.
   while (next?.raw && found.length < certificateCount) {
     const der = new Uint8Array(next.raw);
-    if (found.some((other) => Buffer.compare(other, der) === 0)) break;
+    if (found.some((other) => equal(other, der))) break;
     found.push(der);
     next = next.issuerCertificate;
   }

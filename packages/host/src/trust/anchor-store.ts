@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { equal } from '@aovpn/bytes';
 import { keysError } from '../keys/keys-error.ts';
 import { readPemBlocks } from '../keys/pem.ts';
 import { CertificateError, parseCertificate, type ParsedCertificate } from './certificate.ts';
@@ -54,7 +55,7 @@ export class AnchorStore {
   /** Whether this very certificate is an anchor. */
   has(certificate: ParsedCertificate): boolean {
     return (this.#bySubject.get(certificate.x509.subject ?? '') ?? []).some((entry) =>
-      entry.x509.raw.equals(certificate.x509.raw),
+      equal(entry.x509.raw, certificate.x509.raw),
     );
   }
 

@@ -1,3 +1,4 @@
+import { equal } from '@aovpn/bytes';
 import { CertificateChainValidationEngine } from 'pkijs';
 import type { GatewayRefusal } from '@aovpn/ike';
 import type { AnchorStore } from './anchor-store.ts';
@@ -98,11 +99,11 @@ function* candidatePaths(request: PathRequest): Generator<ParsedCertificate[]> {
     if (request.anchors.has(last)) yield path;
     if (path.length >= depthLimit) return;
     for (const anchor of request.anchors.issuersOf(last)) {
-      if (!path.some((certificate) => certificate.x509.raw.equals(anchor.x509.raw)) && hasSigned(anchor, last))
+      if (!path.some((certificate) => equal(certificate.x509.raw, anchor.x509.raw)) && hasSigned(anchor, last))
         yield [...path, anchor];
     }
     for (const issuer of others) {
-      const used = path.some((certificate) => certificate.x509.raw.equals(issuer.x509.raw)) || request.anchors.has(issuer);
+      const used = path.some((certificate) => equal(certificate.x509.raw, issuer.x509.raw)) || request.anchors.has(issuer);
       if (!used && issuer.x509.subject === last.x509.issuer && hasSigned(issuer, last)) yield* extend([...path, issuer]);
     }
   }

@@ -20,7 +20,7 @@ export function checkCrl(der: Uint8Array, issuer: ParsedCertificate, now: Date):
   try {
     const { offset, result } = asn1js.fromBER(der);
     // DER has one way to write a value (X.690 §10): lengths and tags outside of what is signed included.
-    if (offset !== der.length || !Buffer.from(result.toBER()).equals(der)) return unknown('not a DER revocation list');
+    if (offset !== der.length || !equal(new Uint8Array(result.toBER()), der)) return unknown('not a DER revocation list');
     list = new pkijs.CertificateRevocationList({ schema: result });
   } catch (error) {
     return unknown(`a revocation list that cannot be decoded (${error instanceof Error ? error.message : String(error)})`);

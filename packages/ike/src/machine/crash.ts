@@ -1,4 +1,4 @@
-import { equalConstantTime } from '@aovpn/bytes';
+import { equal } from '@aovpn/bytes';
 import type { Payload } from '../message/payload.ts';
 import { NotifyType } from '../registry/notify.ts';
 import { pickNotify } from './pick.ts';
@@ -21,7 +21,7 @@ export function learnCrashToken(turn: Turn, association: number, payloads: reado
 export function processCrashToken(turn: Turn, association: Association, payloads: readonly Payload[]): boolean {
   const shown = pickNotify(payloads, NotifyType.QUICK_CRASH_DETECTION)?.data;
   const { crashToken } = findAssociation(turn, association.id) ?? {};
-  if (!shown || !crashToken || !equalConstantTime(shown, crashToken)) return false;
+  if (!shown || !crashToken || !equal(shown, crashToken)) return false;
   if (turn.sa.phase.name !== 'open' || association.role !== 'current') return false;
   info(turn, 'the gateway proves that it has lost this IKE SA');
   updateAssociation(turn, association.id, { crashToken: undefined });

@@ -1,4 +1,4 @@
-import { equalConstantTime, wipe } from '@aovpn/bytes';
+import { equal, wipe } from '@aovpn/bytes';
 import { sharedKeyAuth } from '../crypto/keymat.ts';
 import type { Message } from '../message/payload.ts';
 import { AuthMethod } from '../registry/auth-method.ts';
@@ -43,7 +43,7 @@ export function processProof(turn: Turn, handshake: Handshake, msk: Uint8Array, 
   if (!settlePpk(turn, handshake, payloads)) return refuse(turn, { kind: 'not-supported', what: 'ppk' });
   const octets = gatewayOctets(turn, handshake, handshake.gatewayIdentity!);
   const expected = sharedKeyAuth(turn.crypto, protectionOf(turn).suite.prf, msk, octets);
-  const proven = auth?.method === AuthMethod.SHARED_KEY && equalConstantTime(auth.data, expected);
+  const proven = auth?.method === AuthMethod.SHARED_KEY && equal(auth.data, expected);
   if (!proven) return refuse(turn, { kind: 'gateway-signature' });
   wipe(msk);
   completeAuth(turn, handshake, payloads);

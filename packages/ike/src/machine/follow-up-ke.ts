@@ -1,4 +1,4 @@
-import { equalConstantTime, wipe } from '@aovpn/bytes';
+import { equal, wipe } from '@aovpn/bytes';
 import type { Message, NotifyPayload, Payload } from '../message/payload.ts';
 import { errorNotify } from '../registry/error.ts';
 import { ExchangeType } from '../registry/exchange.ts';
@@ -95,7 +95,7 @@ export function answerFollowUp(turn: Turn, association: Association, message: Me
   const violation = checkExchange(message, 'ike-followup-ke')[0];
   if (violation) return [errorNotify({ kind: 'INVALID_SYNTAX', detail: violation.what })];
   const link = readLink(payloads);
-  if (!pending || pending.association !== association.id || !link || !equalConstantTime(link, pending.link))
+  if (!pending || pending.association !== association.id || !link || !equal(link, pending.link))
     return [errorNotify({ kind: 'STATE_NOT_FOUND' })];
   const ke = pick(payloads, 'KE')!;
   const [method, ...rest] = pending.rest;

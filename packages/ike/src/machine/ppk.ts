@@ -1,4 +1,4 @@
-import { concat, equal, equalConstantTime, wipe } from '@aovpn/bytes';
+import { concat, equal, wipe } from '@aovpn/bytes';
 import { derivePpkIkeKeys, mixPpk, ppkConfirmation, ppkConfirmationLength, type IkeKeyInput } from '../crypto/keymat.ts';
 import type { Payload } from '../message/payload.ts';
 import { NotifyType } from '../registry/notify.ts';
@@ -128,7 +128,7 @@ export function takePpkOffer(turn: Turn, association: Association, payloads: rea
   for (const ppk of ours) {
     const expected = confirmationIn(turn.crypto, association, ppk, nonceI);
     const named = offers.filter(({ data }) => equal(data.subarray(0, -ppkConfirmationLength), ppk.identity));
-    if (named.some(({ data }) => equalConstantTime(data.subarray(-ppkConfirmationLength), expected))) return ppk;
+    if (named.some(({ data }) => equal(data.subarray(-ppkConfirmationLength), expected))) return ppk;
     if (named.length > 0) info(turn, 'the peer has another PPK by the name of ours');
   }
   return undefined;

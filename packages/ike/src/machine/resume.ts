@@ -1,4 +1,4 @@
-import { equal, equalConstantTime, sameAddress, type IpAddress } from '@aovpn/bytes';
+import { equal, sameAddress, type IpAddress } from '@aovpn/bytes';
 import { deriveResumedIkeKeys, resumedAuth } from '../crypto/keymat.ts';
 import { encodeMessage, encodePayloadBody } from '../message/encode.ts';
 import type { DecodedHeader } from '../message/header.ts';
@@ -72,7 +72,7 @@ export function processResumedAuth(turn: Turn, handshake: Handshake, ticket: Ses
   const expected = resumedAuth(turn.crypto, suite.prf, skPr, handshake.initResponse);
   const sameGateway =
     identity && equal(encodePayloadBody(identity), encodePayloadBody({ kind: 'IDr', identity: ticket.gatewayIdentity }));
-  if (!sameGateway || auth?.method !== AuthMethod.SHARED_KEY || !equalConstantTime(auth.data, expected))
+  if (!sameGateway || auth?.method !== AuthMethod.SHARED_KEY || !equal(auth.data, expected))
     return fallBack(turn, 'the gateway does not prove that it is the one that granted the ticket');
   // A ticket is used once (RFC 5723 §4.3.1); this session may bring the next one.
   emit(turn, { kind: 'ticket', ticket: undefined, lifetimeMs: 0 });

@@ -1,4 +1,4 @@
-import { concat, equalConstantTime } from '@aovpn/bytes';
+import { concat, equal } from '@aovpn/bytes';
 import type { IkeCrypto } from '../crypto/port.ts';
 import { encrRow, integRow } from '../registry/transform-lookup.ts';
 import { malformed } from './malformed.ts';
@@ -53,7 +53,7 @@ export function unprotect(
   if (!encr.aead) {
     ciphertext = content.subarray(encr.ivLength, content.length - icv);
     const wanted = crypto.integrity(suite.integ, keys.integrityKey, prefix, iv, ciphertext);
-    if (!equalConstantTime(wanted, content.subarray(content.length - icv))) return undefined;
+    if (!equal(wanted, content.subarray(content.length - icv))) return undefined;
     if (ciphertext.length === 0 || ciphertext.length % encr.blockLength !== 0)
       malformed('ciphertext is not made of whole blocks');
   }
