@@ -55,6 +55,11 @@ export interface GatewayOptions {
   readonly rawKeys?: { readonly client: string; readonly name: string } | undefined;
   /** RFC 8784 */
   readonly ppk?: { readonly identity: string; readonly secret: string; readonly required: boolean } | undefined;
+  /**
+   * Certificates by hash and URL (RFC 7296 §3.6): the gateway fetches those of clients, and says that its own are below this URL, by the hexadecimal SHA-1 of each.
+   * Given at the start; `false` later takes it back.
+   */
+  readonly certificateUrlBase?: string | false;
   /** The gateway wants a new authentication after so long, and ends the SA otherwise (RFC 4478); 0: never. */
   readonly reauthSeconds?: number;
   /** RFC 6023; strongSwan's own default is `allow`. */
@@ -231,7 +236,8 @@ export class Strongswan {
 function strongswanConf(log: string, options: GatewayOptions): string {
   return section({
     charon: {
-      load: plugins,
+      load: options.certificateUrlBase === undefined ? plugins : `${plugins} curl`,
+      ...(options.certificateUrlBase ? { hash_and_url: 'yes' } : {}),
       threads: 16,
       install_virtual_ip: 'no',
       retransmit_tries: 3,
@@ -321,6 +327,9 @@ function swanctlConf(options: GatewayOptions): string {
       ...(pools.v4 ? { pool4: { addrs: pools.range4 ?? network.pool.range4, dns: network.corp.dns4 } } : {}),
       ...(pools.v6 ? { pool6: { addrs: network.pool.range6, dns: network.corp.dns6 } } : {}),
     },
+    ...(options.certificateUrlBase
+      ? { authorities: { issuer: { cacert: 'ca-0.pem', cert_uri_base: options.certificateUrlBase } } }
+      : {}),
     secrets: {
       ...secretsOf('eap', users),
       ...secretsOf('ike', Object.entries(options.sharedKeys ?? {})),

@@ -34,6 +34,7 @@ import { goesWithoutCertificate, keyMaterialFiles } from './key-material.ts';
 import type { Log } from './log.ts';
 import { keyringDigest, passwordStores, type PasswordPlaces } from './password-stores.ts';
 import { Passwords } from './passwords.ts';
+import type { Platform } from './platform-port.ts';
 import { messageOf, problemOfError } from './problem-error.ts';
 import type { StoredProfile } from './profile-store.ts';
 import { tunnelParts, tunnelSettings } from './tunnel-key.ts';
@@ -91,7 +92,7 @@ export interface CandidateStoreOptions {
   readonly isLocking: (intent: StoredProfile['intent']) => boolean;
   /** A tunnel uses the credentials: tokens are left alone then. */
   readonly inUse: (name: string) => boolean;
-  readonly createGatewayVerifier: (credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard') => GatewayVerifier;
+  readonly createGatewayVerifier: Platform['createGatewayVerifier'];
   /** A person has chosen a certificate. */
   readonly onPicked: (name: string) => void;
 }
@@ -235,7 +236,7 @@ export class CandidateStore {
       const identity = this.#identityOf(settings);
       const whole = { ...settings, ...(userName !== undefined && { userName }), ...(identity !== undefined && { identity }) };
       const compiled = compileIkeConfig(profile, whole, facts, loaded.material.secrets);
-      const verifier = this.#options.createGatewayVerifier(credentials, settings.revocation);
+      const verifier = this.#options.createGatewayVerifier(credentials, settings);
       if ('problem' in compiled) return { candidate: { ...candidate, credentials, verifier }, problem: compiled.problem };
       for (const warning of compiled.warnings) this.#options.log.warn(warning, stored.name);
       return {

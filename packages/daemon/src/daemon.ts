@@ -269,7 +269,7 @@ export class Daemon {
       isLocking: (intent) => this.lockdown.isLocking(intent),
       hasExpired: (enrolment) => this.enrolments.hasExpired(enrolment),
       inUse: (name) => this.tunnels.has(name),
-      createGatewayVerifier: (credentials, revocation) => platform.createGatewayVerifier(credentials, revocation),
+      createGatewayVerifier: (credentials, settings) => platform.createGatewayVerifier(credentials, settings),
       onPicked: () => void this.rescan().catch(() => {}),
     });
     this.tunnels = new Tunnels({

@@ -16,9 +16,13 @@ import type { MachineCrypto } from '@aovpn/ike';
 import type { DataPlanes } from './choose-data-plane.ts';
 import type { LoadedCredentials } from './credentials.ts';
 import type { LockdownPlatform } from './lockdown-control.ts';
+import type { ProfileSettings } from './profile-settings.ts';
 import type { PortalPlatform } from './portal-control.ts';
 import type { FilterPlatform } from './traffic-control.ts';
 import type { WakePlatform } from './wake-watch.ts';
+
+/** Of a profile, for the gateway's certificate. */
+export type VerifierSettings = Pick<ProfileSettings, 'revocation' | 'certificateUrls'>;
 
 /** What the daemon needs of the machine; the real one is made in `platform.ts`. */
 export interface Platform {
@@ -32,7 +36,7 @@ export interface Platform {
   readonly wake: WakePlatform;
   readonly asker: UpstreamAsker;
   readonly dataPlanes: DataPlanes;
-  createGatewayVerifier(credentials: LoadedCredentials, revocation: 'off' | 'soft' | 'hard'): GatewayVerifier;
+  createGatewayVerifier(credentials: LoadedCredentials, settings: VerifierSettings): GatewayVerifier;
   createTlsEngine(options: TlsEngineOptions): TlsEngine;
   probeGateway(address: IpAddress, port: number, transport: Transport): Promise<boolean>;
   askBeacon(question: BeaconQuestion): Promise<BeaconResult>;

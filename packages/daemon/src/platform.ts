@@ -17,6 +17,7 @@ import {
   probeGateway,
   probeGatewayOverTcp,
   processOwner,
+  readUrlPrefix,
   watchClock,
   watchSleep,
 } from '@aovpn/host';
@@ -39,8 +40,12 @@ export function linuxPlatform(options: Pick<DaemonOptions, 'stateDir' | 'runDir'
     lockdown: { open: openLockdown },
     asker: createUpstreamAsker(),
     dataPlanes: linuxDataPlanes(),
-    createGatewayVerifier: ({ gatewayAnchors }, revocation) =>
-      createGatewayVerifier({ anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)), revocation }),
+    createGatewayVerifier: ({ gatewayAnchors }, { revocation, certificateUrls }) =>
+      createGatewayVerifier({
+        anchors: gatewayAnchors.map(({ raw }) => new Uint8Array(raw)),
+        revocation,
+        certificateUrls: certificateUrls.map(readUrlPrefix).filter((url) => url !== undefined),
+      }),
     askBeacon,
     obtainCertificate,
     probeGateway: async (address, port, transport) =>

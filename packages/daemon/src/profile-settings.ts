@@ -1,3 +1,4 @@
+import { readUrlPrefix } from '@aovpn/host';
 import { normaliseDomain } from '@aovpn/policy';
 import { defaultConnectionSettings, type ConnectionSettings } from '@aovpn/supervisor';
 import { dataPlaneWishes, type DataPlaneWish } from './choose-data-plane.ts';
@@ -179,6 +180,18 @@ const names =
     return found.every((name) => name !== undefined) ? { [field]: [...new Set(found)] } : wanted;
   };
 
+const mostUrlPrefixes = 16;
+const urlPrefixes: Reader = (value) =>
+  Array.isArray(value) &&
+  value.length <= mostUrlPrefixes &&
+  value.every((text) => typeof text === 'string' && readUrlPrefix(text) !== undefined)
+    ? { certificateUrls: value as string[] }
+    : `a list of at most ${mostUrlPrefixes} http:// URLs in quotes is wanted, below which certificates may be fetched`;
+const certificateUrl: Reader = (value) =>
+  typeof value === 'string' && readUrlPrefix(value) !== undefined
+    ? { certificateUrl: value }
+    : 'the http:// URL of the certificate in quotes is wanted';
+
 const revocation =
   (field: 'revocation' | 'radiusRevocation'): Reader =>
   (value) =>
@@ -226,6 +239,8 @@ export const profileSettingKeys: { readonly [key: string]: Reader } = {
   'pkcs11-token': text('pkcs11Token'),
   'pkcs11-pin-file': path('pkcs11PinFile'),
   'certificate-directory': path('certificateDirectory'),
+  'certificate-url': certificateUrl,
+  'certificate-urls': urlPrefixes,
   'gateway-ca': path('gatewayCa'),
   'radius-ca': path('radiusCa'),
   'dns-update-key': path('dnsUpdateKey'),

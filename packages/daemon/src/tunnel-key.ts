@@ -24,6 +24,7 @@ export function tunnelParts(profile: Profile): unknown {
 export function tunnelSettings(settings: ProfileSettings): Partial<ProfileSettings> {
   const elsewhere: ReadonlySet<string> = new Set([
     'certificate',
+    'certificateUrl',
     'key',
     'enrolment',
     'pkcs12',

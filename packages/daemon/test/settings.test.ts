@@ -62,6 +62,26 @@ child-lifetime-megabytes = 200
       assert.ok('faults' in parseSettings(`[profile.a]\n${wrong}\n`), wrong);
   });
 
+  // RFC 7296 §3.6
+  test('certificates are fetched from http URLs that are written out, and from nowhere without them', () => {
+    assert.deepEqual([defaultProfileSettings.certificateUrls, defaultProfileSettings.certificateUrl], [[], undefined]);
+    const result = parseSettings(
+      '[profile.a]\ncertificate-urls = ["http://pki.example/certs/"]\ncertificate-url = "http://pki.example/me.der"\n',
+    );
+    assert.ok('settings' in result);
+    const own = result.settings.of('a');
+    assert.deepEqual([own.certificateUrls, own.certificateUrl], [['http://pki.example/certs/'], 'http://pki.example/me.der']);
+    for (const wrong of [
+      '"http://pki.example/"',
+      '["https://pki.example/"]',
+      '["pki.example"]',
+      '["http://u:p@pki.example/"]',
+      '[""]',
+    ])
+      assert.ok('faults' in parseSettings(`[profile.a]\ncertificate-urls = ${wrong}\n`), wrong);
+    assert.ok('faults' in parseSettings('[profile.a]\ncertificate-url = "file:///etc/me.der"\n'));
+  });
+
   // RFC 8598 §6
   test('domains for trust anchors are none of the top', () => {
     const read = (list: string) => parseSettings(`[profile.a]\ndnssec-trust-anchors = ${list}\n`);

@@ -68,6 +68,7 @@ export type { AskPin, PinQuestion } from './keys/pkcs11/pin.ts';
 export { readSecretFile } from './keys/secret-file.ts';
 export { openSecretServiceOf, type SecretAttributes, type SecretService } from './password/secret-service.ts';
 export { readSystemdCredential } from './password/systemd-credential.ts';
+export { readUrlPrefix } from './trust/certificate-url.ts';
 export { createGatewayVerifier, type GatewayVerifier, type GatewayVerifierOptions } from './trust/gateway-verifier.ts';
 export { createRevocationChecker, type RevocationChecker, type RevocationPolicy } from './trust/revocation.ts';
 export { openKernelDataPlane } from './data-plane/kernel-data-plane.ts';

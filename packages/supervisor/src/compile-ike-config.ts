@@ -59,6 +59,7 @@ export function compileIkeConfig(
       ...(ppk && { ppk: { identity: ppkIdentity(settings), key: ppk, required: settings.ppkRequired !== false } }),
       childless: settings.childless === true,
       askTicket: settings.sessionResumption !== false,
+      fetchesCertificates: settings.certificateUrls.length > 0,
       request: { v4: true, v6: true, dnssecAnchors: settings.dnssecAnchors },
       trafficSelectors: { tsi: everything, tsr: everything },
       fragmentation: profile.disableIkev2Fragmentation?.value !== true,
@@ -91,7 +92,7 @@ function compileAuthentication(
     if (sharedKey || rawKey) return { problem: problem('sharedKeyBesideEap') };
     const peer = compileEapConfig(profile, settings, facts);
     if ('problem' in peer) return peer;
-    const first = machine && keyAuthentication(machine, settings.identity);
+    const first = machine && keyAuthentication(machine, settings);
     if (first && 'problem' in first) return first;
     return {
       kind: 'eap',
@@ -107,17 +108,18 @@ function compileAuthentication(
     return { kind: 'certificate', schemes: rawKey!.schemes, certificates: [], rawKey: rawKey!.spki, identity };
   }
   if (!certificate) return { problem: facts.certificateProblem ?? problem('noCertificate') };
-  return keyAuthentication(certificate, settings.identity);
+  return keyAuthentication(certificate, settings);
 }
 
 function keyAuthentication(
   certificate: CertificateFacts,
-  wanted: string | undefined,
+  { identity: wanted, certificateUrl }: ConnectionSettings,
 ): KeyAuthentication | { readonly problem: Problem } {
   if (certificate.schemes.length === 0) return { problem: problem('noSignatureScheme') };
   const identity = certificateIdentity(certificate, wanted);
   if ('problem' in identity) return identity;
-  return { kind: 'certificate', schemes: certificate.schemes, certificates: certificate.chain, identity };
+  const { schemes, chain } = certificate;
+  return { kind: 'certificate', schemes, certificates: chain, identity, ...(certificateUrl !== undefined && { certificateUrl }) };
 }
 
 /** A name as people write it (RFC 7296 §3.5): `keyid:` is what Cisco calls a group, and others a peer's key ID. */

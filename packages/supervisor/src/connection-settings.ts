@@ -12,6 +12,10 @@ export interface ConnectionSettings {
   readonly identity?: string;
   /** What the gateway is to call itself, and what we ask for. */
   readonly gatewayIdentity?: string;
+  /** Where a gateway that fetches certificates finds ours (RFC 7296 §3.6). */
+  readonly certificateUrl?: string;
+  /** URLs below which the gateway's certificates may be fetched; none: nothing is fetched. */
+  readonly certificateUrls: readonly string[];
   /** PPK_ID of the post-quantum preshared key. */
   readonly ppkIdentity?: string;
   /** Without that key there is no connection. */
@@ -40,6 +44,7 @@ export interface ConnectionSettings {
 export const defaultConnectionSettings: ConnectionSettings = {
   allowWeak: false,
   postQuantum: 'offer',
+  certificateUrls: [],
   dnssecAnchors: [],
   redirect: true,
   tcp: 'fallback',

@@ -75,6 +75,18 @@ function problemOf(from: Profile, settings: Partial<ConnectionSettings> = {}, cr
   return result.problem;
 }
 
+// RFC 7296 §3.6
+test('certificates by hash and URL, where the settings say so', () => {
+  const plain = compiled(profile()).config;
+  assert.equal(plain.fetchesCertificates, false);
+  assert.ok(plain.auth.kind === 'certificate' && plain.auth.certificateUrl === undefined);
+  const url = 'http://pki.example/laptop.der';
+  const { config } = compiled(profile(), { certificateUrls: ['http://pki.example/'], certificateUrl: url });
+  assert.equal(config.fetchesCertificates, true);
+  assert.ok(config.auth.kind === 'certificate');
+  assert.equal(config.auth.certificateUrl, url);
+});
+
 suite('CryptographySuite', () => {
   test("Hicks' enhanced suite: GCM-128, SHA-256 as PRF, group 14, PFS on P-256", () => {
     const proposals = compileProposals(

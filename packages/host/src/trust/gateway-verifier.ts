@@ -3,6 +3,7 @@ import type { GatewayRefusal, GatewayVerdict, Identity } from '@aovpn/ike';
 import { AnchorStore } from './anchor-store.ts';
 import { CertificateError, parseCertificate, type ParsedCertificate } from './certificate.ts';
 import { findPath } from './certification-path.ts';
+import { collectCertificates, type CertificateFetchLimits, type CertificateReference } from './fetch-certificates.ts';
 import type { RevocationFetch } from './fetch-revocation.ts';
 import { isForServerName, matchIdentity, serverNamesOf } from './name-match.ts';
 import { oid } from './oid.ts';
@@ -15,6 +16,9 @@ export interface GatewayVerifierOptions {
   /** DER; empty: the roots of the system. */
   readonly anchors: readonly Uint8Array[];
   readonly revocation: RevocationPolicy;
+  /** URLs below which certificates may be fetched that a gateway does not send along (RFC 7296 §3.6); none without it. */
+  readonly certificateUrls?: readonly URL[];
+  readonly fetchLimits?: CertificateFetchLimits;
   readonly now?: () => Date;
   readonly fetch?: RevocationFetch;
 }
@@ -22,6 +26,8 @@ export interface GatewayVerifierOptions {
 export interface GatewayQuestion {
   /** DER, as received: leaf first. */
   readonly certificates: readonly Uint8Array[];
+  /** Those that are elsewhere. */
+  readonly references?: readonly CertificateReference[];
   /** IDr. */
   readonly identity: Identity;
   /** Host names or addresses, of which the certificate needs one. */
@@ -44,24 +50,35 @@ export function createGatewayVerifier(options: GatewayVerifierOptions): GatewayV
   const anchors = options.anchors.length > 0 ? AnchorStore.fromDer(options.anchors) : AnchorStore.fromSystem();
   const revocation = new RevocationChecker(now, options.fetch);
   const known = new Map<string, ParsedCertificate>();
-  return { verify: (question) => verify(question, { anchors, revocation, policy: options.revocation, now: now(), known }) };
+  const { certificateUrls = [], fetchLimits } = options;
+  return {
+    verify: (question) =>
+      verify(question, { certificateUrls, fetchLimits, anchors, revocation, policy: options.revocation, now: now(), known }),
+  };
 }
 
 interface Means {
   readonly anchors: AnchorStore;
   readonly revocation: RevocationChecker;
   readonly policy: RevocationPolicy;
+  readonly certificateUrls: readonly URL[];
+  readonly fetchLimits: CertificateFetchLimits | undefined;
   readonly now: Date;
   /** Certificates that were read before, by SHA-256 of their octets: a gateway sends the same ones at every handshake. Reading says nothing of trust. */
   readonly known: Map<string, ParsedCertificate>;
 }
 
 async function verify(question: GatewayQuestion, means: Means): Promise<GatewayVerdict> {
-  if (question.certificates.length === 0) return refuse('no-certificate', 'the gateway sent no certificate', []);
-  if (question.certificates.length > certificateCount) {
-    return refuse('malformed', `the gateway sent ${question.certificates.length} certificates`, []);
+  const { references = [] } = question;
+  const collected = await collectCertificates(question.certificates, references, means.certificateUrls, means.fetchLimits);
+  const { certificates, firstMissing } = collected;
+  if (firstMissing !== undefined) return refuse('no-certificate', firstMissing, collected.trace);
+  if (certificates.length === 0) return refuse('no-certificate', 'the gateway sent no certificate', collected.trace);
+  if (certificates.length > certificateCount) {
+    return refuse('malformed', `the gateway sent ${certificates.length} certificates`, collected.trace);
   }
-  const parsed = parseAll(question.certificates, means.known);
+  const read = parseAll(certificates, means.known);
+  const parsed = { ...read, trace: [...collected.trace, ...read.trace] };
   if (parsed.problem !== undefined) return refuse('malformed', parsed.problem, parsed.trace);
   const found = await findPath({
     certificates: parsed.certificates,

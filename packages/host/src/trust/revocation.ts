@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ParsedCertificate } from './certificate.ts';
 import { checkCrl, type CheckedCrl } from './crl.ts';
+import { reasonOf } from './fetch-plain.ts';
 import { fetchRevocation, type RevocationFetch } from './fetch-revocation.ts';
 import { checkOcspResponse, writeOcspRequest } from './ocsp.ts';
 import { unknown, type RevocationStatus } from './revocation-status.ts';
@@ -133,8 +134,7 @@ export class RevocationChecker {
     try {
       return await this.#fetch(url, body);
     } catch (error) {
-      const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
-      return `not reachable: ${error instanceof Error ? error.message : String(error)}${cause}`;
+      return `not reachable: ${reasonOf(error)}`;
     }
   }
 }

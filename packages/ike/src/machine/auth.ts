@@ -1,4 +1,4 @@
-import { concat } from '@aovpn/bytes';
+import { concat, encodeUtf8 } from '@aovpn/bytes';
 import { chooseScheme, encodeSignatureAuth, ownAnnouncements } from '../crypto/auth-signature.ts';
 import { sharedKeyAuth, signedOctets } from '../crypto/keymat.ts';
 import { encodeAuthAnnouncements } from '../message/auth-announcement.ts';
@@ -209,9 +209,10 @@ function buildAuth(
   return [
     ...(handshake.solution ? [{ kind: 'PS', solution: handshake.solution } as const] : []),
     { kind: 'IDi', identity: handshake.identity },
-    ...ownCertificates(ownKey(config)),
+    ...ownCertificates(turn, ownKey(config)),
     ...(config.replaces || config.beside ? [] : [notify(NotifyType.INITIAL_CONTACT)]),
     { kind: 'CERTREQ', encoding: CertEncoding.X509_SIGNATURE, authorities: concat(...certificateAuthorities) },
+    ...(config.fetchesCertificates === true ? [notify(NotifyType.HTTP_CERT_LOOKUP_SUPPORTED)] : []),
     // RFC 7670 §3, RFC 4806 §3.1: without a list, anything that we know.
     ...(gatewayKeys.length > 0 ? [request(CertEncoding.RAW_PUBLIC_KEY)] : []),
     ...(config.ocsp ? [request(CertEncoding.OCSP_CONTENT)] : []),
@@ -228,10 +229,16 @@ function buildAuth(
   ];
 }
 
-function ownCertificates(key: KeyAuthentication | undefined): Payload[] {
+/** Ours as they are, or where the first of them is for a gateway that fetches it (RFC 7296 §3.6). */
+function ownCertificates({ crypto, sa }: Turn, key: KeyAuthentication | undefined): Payload[] {
   if (!key) return [];
   if (key.rawKey) return [{ kind: 'CERT', encoding: CertEncoding.RAW_PUBLIC_KEY, data: key.rawKey }];
-  return key.certificates.map((data) => ({ kind: 'CERT', encoding: CertEncoding.X509_SIGNATURE, data }));
+  const { certificates, certificateUrl } = key;
+  const [first, ...others] = certificates;
+  const inline = (data: Uint8Array): Payload => ({ kind: 'CERT', encoding: CertEncoding.X509_SIGNATURE, data });
+  if (!first || certificateUrl === undefined || !sa.peer.fetchesCertificates) return certificates.map(inline);
+  const data = concat(crypto.hash('sha1', first), encodeUtf8(certificateUrl));
+  return [{ kind: 'CERT', encoding: CertEncoding.HASH_AND_URL, data }, ...others.map(inline)];
 }
 
 function request(encoding: number): Payload {

@@ -63,6 +63,8 @@ export const reauthMarginMs = 300_000;
 export const reauthRetryMs = 60_000;
 /** Retransmissions of what presents a ticket: the full exchange is not far off. */
 export const resumeTries = 2;
+/** Certificates and bundles of one gateway that the host is asked to fetch from elsewhere; those beyond are passed over. */
+export const referenceLimit = 4;
 /** OCSP responses of one gateway that are handed to the host. */
 export const ocspLimit = 8;
 /** From here on an IKE SA is rekeyed whatever its age; at `messageIdEnd` it is given up. Message IDs never wrap (RFC 7296 §2.2). */

@@ -36,6 +36,16 @@ export interface Path {
   readonly remotePort: number;
 }
 
+/** A certificate, or a bundle of them, that is somewhere else (RFC 7296 §3.6). */
+export interface CertificateReference {
+  /** Before which of the certificates that came along it stands: 0 for the first. */
+  readonly before: number;
+  readonly bundle: boolean;
+  /** SHA-1 of what is there. */
+  readonly hash: Uint8Array;
+  readonly url: string;
+}
+
 /** Where a datagram goes to, or came from. */
 export interface Endpoint {
   readonly address: IpAddress;
@@ -49,6 +59,8 @@ export interface KeyAuthentication {
   readonly schemes: readonly SignatureScheme[];
   /** DER, leaf first; empty for a key without a certificate (RFC 7670). */
   readonly certificates: readonly Uint8Array[];
+  /** Where a gateway that fetches certificates finds ours (RFC 7296 §3.6). */
+  readonly certificateUrl?: string;
   /** SubjectPublicKeyInfo of a key without a certificate. */
   readonly rawKey?: Uint8Array;
   readonly identity: Identity;
@@ -103,6 +115,8 @@ export interface IkeSaConfig {
   readonly ppk?: PostquantumKey;
   /** No CHILD_SA in IKE_AUTH (RFC 6023), where the gateway can do without. */
   readonly childless?: boolean;
+  /** The host fetches certificates of a gateway from where the gateway says that they are (RFC 7296 §3.6). */
+  readonly fetchesCertificates?: boolean;
   /** Ask for OCSP responses of the gateway's certificates (RFC 4806). */
   readonly ocsp?: boolean;
   /** Ask for tickets (RFC 5723). */
@@ -270,6 +284,8 @@ export type IkeAction =
       readonly kind: 'verify-gateway';
       readonly request: number;
       readonly certificates: readonly Uint8Array[];
+      /** What the host is to fetch first, if it may; octets of a stranger like the rest. Empty without `fetchesCertificates`. */
+      readonly references: readonly CertificateReference[];
       readonly identity: Identity;
       readonly names: readonly string[];
       /** OCSP responses that came along (RFC 4806): octets of a stranger like the certificates. */

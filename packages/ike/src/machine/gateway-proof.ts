@@ -1,4 +1,4 @@
-import { equal } from '@aovpn/bytes';
+import { decodeUtf8, equal } from '@aovpn/bytes';
 import { decodeSignatureAuth, spkiKindOf } from '../crypto/auth-signature.ts';
 import { sharedKeyAuth } from '../crypto/keymat.ts';
 import type { Identity, Message, Payload } from '../message/payload.ts';
@@ -8,8 +8,8 @@ import { checkExchange } from '../registry/exchange-rule.ts';
 import { IdentityType } from '../registry/identity-type.ts';
 import { authError, gatewayOctets, isChildless, offersEapOnly, protectionOf, refuse } from './auth.ts';
 import { completeAuth } from './child-create.ts';
-import { certificateLimit, ocspLimit } from './choice.ts';
-import type { GatewayVerdict } from './contract.ts';
+import { certificateLimit, ocspLimit, referenceLimit } from './choice.ts';
+import type { CertificateReference, GatewayVerdict } from './contract.ts';
 import { startEap } from './eap-round.ts';
 import { formatIdentity } from './facts.ts';
 import { startNextRound } from './multi-auth.ts';
@@ -18,6 +18,9 @@ import { settlePpk } from './ppk.ts';
 import { follow, redirectedTo } from './redirect.ts';
 import type { Handshake } from './state.ts';
 import { ask, emit, fail, info, update, type Turn } from './turn.ts';
+
+/** Octets of the SHA-1 in front of a URL (RFC 7296 §3.6). */
+const certificateHashLength = 20;
 
 /** How the gateway proves itself in its first answer of IKE_AUTH: by certificate, by a key that was handed to us, by a shared key. */
 
@@ -45,13 +48,16 @@ export function processAuth(turn: Turn, handshake: Handshake, message: Message):
   // Never NULL (RFC 7619), and a shared key only where that is what the profile has: whoever holds it could play the gateway.
   if (auth.method === AuthMethod.SHARED_KEY) return processSharedKey(turn, handshake, identity, payloads);
   const certificates = ofEncoding(payloads, CertEncoding.X509_SIGNATURE).slice(0, certificateLimit);
-  if (certificates.length === 0 && config.gatewayKeys?.length) return processRawKey(turn, handshake, identity, payloads);
-  if (certificates.length === 0)
+  const references = config.fetchesCertificates === true ? referencesIn(payloads) : [];
+  const none = certificates.length + references.length === 0;
+  if (none && config.gatewayKeys?.length) return processRawKey(turn, handshake, identity, payloads);
+  if (none)
     return refuse(turn, { kind: 'gateway-refused', refusal: 'no-certificate', detail: 'the gateway sent no certificate' });
   const question = ask(turn);
   update(turn, { phase: { name: 'auth-await-verdict', handshake, question, payloads } });
   const ocspResponses = ofEncoding(payloads, CertEncoding.OCSP_CONTENT).slice(0, ocspLimit);
-  emit(turn, { kind: 'verify-gateway', request: question, certificates, identity, names: config.gatewayNames, ocspResponses });
+  const names = config.gatewayNames;
+  emit(turn, { kind: 'verify-gateway', request: question, certificates, references, identity, names, ocspResponses });
 }
 
 /**
@@ -169,6 +175,21 @@ function isWanted(turn: Turn, identity: Identity): boolean {
   const detail = `the gateway calls itself ${name}; the profile wants ${gatewayNames.join(', ')}`;
   refuse(turn, { kind: 'gateway-refused', refusal: 'wrong-name', detail });
   return false;
+}
+
+/** Certificates that the gateway says are elsewhere: SHA-1 of 20 octets, and a URL of printable ASCII (RFC 7296 §3.6). */
+function referencesIn(payloads: readonly Payload[]): CertificateReference[] {
+  const references: CertificateReference[] = [];
+  let before = 0;
+  for (const { encoding, data } of pickAll(payloads, 'CERT')) {
+    if (encoding === CertEncoding.X509_SIGNATURE) before++;
+    const bundle = encoding === CertEncoding.HASH_AND_URL_BUNDLE;
+    if (!bundle && encoding !== CertEncoding.HASH_AND_URL) continue;
+    const url = decodeUtf8(data.subarray(certificateHashLength));
+    if (references.length === referenceLimit || !/^[\u0021-\u007e]{1,1024}$/.test(url)) continue;
+    references.push({ before, bundle, hash: data.slice(0, certificateHashLength), url });
+  }
+  return references;
 }
 
 function ofEncoding(payloads: readonly Payload[], wanted: number): Uint8Array[] {

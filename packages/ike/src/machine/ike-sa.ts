@@ -151,6 +151,7 @@ function emptySa(crypto: MachineCrypto, config: IkeSaConfig, path: Path, now: nu
       hashes: undefined,
       authMethods: undefined,
       multipleAuth: false,
+      fetchesCertificates: false,
       childless: false,
       ppk: false,
       ppkEarly: false,

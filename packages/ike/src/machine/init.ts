@@ -171,6 +171,7 @@ export function learnPeer(turn: Turn, payloads: readonly Payload[]): void {
       hashes: hashes && readHashes(hashes.data),
       authMethods: readAuthMethods(payloads),
       multipleAuth: pickNotify(payloads, NotifyType.MULTIPLE_AUTH_SUPPORTED) !== undefined,
+      fetchesCertificates: pickNotify(payloads, NotifyType.HTTP_CERT_LOOKUP_SUPPORTED) !== undefined,
       childless: pickNotify(payloads, NotifyType.CHILDLESS_IKEV2_SUPPORTED) !== undefined,
       ppk: pickNotify(payloads, NotifyType.USE_PPK) !== undefined,
       ppkEarly: mixesPpkEarly(turn, payloads),

@@ -465,6 +465,8 @@ export interface PeerFacts {
   /** N(SUPPORTED_AUTH_METHODS) of RFC 9593. */
   readonly authMethods: readonly AuthAnnouncement[] | undefined;
   readonly multipleAuth: boolean;
+  /** It fetches certificates from where we say that they are (RFC 7296 §3.6). */
+  readonly fetchesCertificates: boolean;
   readonly childless: boolean;
   /** It speaks of PPKs; whether it has ours shows in IKE_AUTH. */
   readonly ppk: boolean;

@@ -1,5 +1,12 @@
-/** IANA "IKEv2 Certificate Encodings" (RFC 7296 §3.6) that we understand. Hash-and-URL is left out on purpose: it fetches what a stranger names. */
-export const CertEncoding = { X509_SIGNATURE: 4, CRL: 7, OCSP_CONTENT: 14, RAW_PUBLIC_KEY: 15 } as const;
+/** IANA "IKEv2 Certificate Encodings" (RFC 7296 §3.6) that we understand. */
+export const CertEncoding = {
+  X509_SIGNATURE: 4,
+  CRL: 7,
+  HASH_AND_URL: 12,
+  HASH_AND_URL_BUNDLE: 13,
+  OCSP_CONTENT: 14,
+  RAW_PUBLIC_KEY: 15,
+} as const;
 
 const names: Readonly<Record<number, string>> = {
   1: 'PKCS #7 wrapped X.509 certificate',
