@@ -10,7 +10,14 @@ import { repository } from '../product.ts';
 import type { Running } from '../running.ts';
 
 /** `eap-tls`: its own EAP server, which wants an RSA key. */
-export type LibreswanAuthentication = 'certificate' | 'eap-tls';
+export type LibreswanAuthentication = 'certificate' | 'eap-tls' | SharedKey;
+
+/** The same key for both ends. */
+export interface SharedKey {
+  readonly sharedKey: string;
+  /** The client's name. */
+  readonly client: string;
+}
 
 /** What the gateway offers and demands. Proposals in Libreswan's words, such as `aes_gcm256` or `aes256-sha2_256`. */
 export interface LibreswanOptions {
@@ -19,7 +26,7 @@ export interface LibreswanOptions {
   readonly authorities: readonly string[];
   /** Default `certificate`. */
   readonly authentication?: LibreswanAuthentication;
-  /** Outer address of the gateway; the inner addresses are of the same family: a connection of Libreswan 4 has one. */
+  /** Of the outer and the inner addresses: a connection of Libreswan 4 that hands out addresses has one family. Default 4. */
   readonly family?: 4 | 6;
   readonly ike?: string;
   readonly esp?: string;
@@ -50,7 +57,7 @@ export class Libreswan {
     await host.exec(['sh', '-euc', mounts, 'sh', installed, '/usr/libexec/ipsec']);
     await fillStore(host, options);
     host.write('/etc/ipsec.conf', ipsecConf(options));
-    host.write('/etc/ipsec.secrets', '', 0o600);
+    host.write('/etc/ipsec.secrets', secrets(options), 0o600);
     host.write('/run/pluto/.keep', '');
     const places = [
       '--config',
@@ -89,7 +96,9 @@ export class Libreswan {
     }
     const argv = [path.join(installed, 'addconn'), '--config', '/etc/ipsec.conf', '--ctlsocket', control, connection];
     const added = await this.host.run(argv);
-    if (added.status !== 0) throw new CommandFailed(this.host.name, argv, added);
+    // It says so, and ends well, when pluto does not take the connection.
+    if (added.status !== 0 || /failed to add|\bbad\b/i.test(added.stdout + added.stderr))
+      throw new CommandFailed(this.host.name, argv, added);
   }
 
   whack(args: readonly string[]): Promise<ExecResult> {
@@ -129,7 +138,7 @@ conn ${connection}
     leftmodecfgserver=yes
     leftupdown=/bin/true
     right=%any
-    rightaddresspool=${six ? network.pool.range6 : network.pool.range4}
+    rightaddresspool=${six ? network.pool.prefix6 : network.pool.range4}
     rightmodecfgclient=yes
     modecfgdns=${six ? network.corp.dns6 : network.corp.dns4}
     narrowing=yes
@@ -148,12 +157,17 @@ ${authentication(options)}
 
 /** With both kinds allowed pluto 4.10 signs as RSA whatever its key is (RFC 7427), and what it sends is no signature. Clients must have the same kind. */
 function authentication({ authentication: how, certificate }: LibreswanOptions): string {
+  if (typeof how === 'object') return `    authby=secret\n    rightid=@${how.client}`;
   const own = ['leftcert=gateway', 'leftsendcert=always'];
   const words = {
     certificate: [...own, 'rightid=%fromcert', 'rightca=%same', `authby=${kindOfKey(certificate)}`],
     'eap-tls': [...own, 'authby=rsa-sha2', 'leftauth=rsasig', 'leftautheap=tls', 'rightauth=eaponly', 'rightautheap=tls'],
   }[how ?? 'certificate'];
   return words.map((word) => `    ${word}`).join('\n');
+}
+
+function secrets({ authentication: how }: LibreswanOptions): string {
+  return typeof how === 'object' ? `@${network.gateway.name} @${how.client} : PSK "${how.sharedKey}"\n` : '';
 }
 
 function kindOfKey({ keyPem }: Issued): string {

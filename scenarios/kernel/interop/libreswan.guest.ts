@@ -12,6 +12,8 @@ import { World } from '../../../lab/world.ts';
 import { assertOnlyTunnel, changes, echoes, kernelSpis } from './kernel-tunnel.ts';
 
 const name = 'libreswan';
+const sharedKey = 'uT5mYp0cWk9QeRz2vXb7Hs4NdLf1GjA8';
+const settings = `[profile."${name}"]\nchild-lifetime-megabytes = 1\n`;
 
 suite('Libreswan', { concurrency: 1 }, () => {
   let world: World;
@@ -20,18 +22,21 @@ suite('Libreswan', { concurrency: 1 }, () => {
   before(async () => {
     world = await World.create();
     product = world.product();
-    await product.settings(`[profile."${name}"]\nchild-lifetime-megabytes = 1\n`);
+    await product.settings(settings);
     await product.start();
   });
   after(async () => await world?.close());
 
-  const start = async (family: 4 | 6, key: KeyKind, more: Partial<LibreswanOptions> = {}): Promise<void> => {
+  const start = async (key: KeyKind, more: Partial<LibreswanOptions> = {}): Promise<void> => {
     gateway = await Libreswan.start(world.gatewayHost, {
       certificate: world.pki.gateway('good', key),
       authorities: [world.pki.root.certificatePem],
-      family,
       ...more,
     });
+  };
+  const end = async (): Promise<void> => {
+    if ((await product.connection(name)) !== undefined) await product.remove(name);
+    await gateway?.stop();
   };
   const credentials = (key: KeyKind): Parameters<Product['put']>[2] => {
     const machine = world.pki.machine(key);
@@ -64,11 +69,8 @@ suite('Libreswan', { concurrency: 1 }, () => {
   };
 
   suite('IPv4', { concurrency: 1 }, () => {
-    before(async () => await start(4, 'p256'));
-    after(async () => {
-      if ((await product.connection(name)) !== undefined) await product.remove(name);
-      await gateway?.stop();
-    });
+    before(async () => await start('p256'));
+    after(async () => await end());
 
     test('certificate with P-256 keys: a tunnel, and nothing else on the wire', async () => {
       const capture = await world.capture();
@@ -101,10 +103,21 @@ suite('Libreswan', { concurrency: 1 }, () => {
       assert.ok(report.received > report.sent / 2, JSON.stringify(report));
       await told(echoes(world, async () => await sleep(1000)));
     });
+
+    test('another network, where its answers to MOBIKE do not arrive: the tunnel is made anew', async () => {
+      await world.moveClient('away');
+      try {
+        await told(world.application.fetchUntil(`http://${network.corp.web4}/`, { timeoutMs: 180_000 }));
+        assert.match(product.daemon.output(), /AOV-IKE-103/);
+        await told(product.waitForState(name, 'up'));
+      } finally {
+        await world.moveClient('home');
+      }
+    });
   });
 
   test('user certificate (EAP-TLS), TLS by NSS', async () => {
-    await start(4, 'rsa2048', { authentication: 'eap-tls' });
+    await start('rsa2048', { authentication: 'eap-tls' });
     const root = world.pki.root.certificatePem;
     world.client.write(`/etc/aovpn/profiles.d/${name}.radius-ca.pem`, root);
     const { chainPem, keyPem } = world.pki.user('rsa2048');
@@ -115,19 +128,35 @@ suite('Libreswan', { concurrency: 1 }, () => {
       assert.match(crypto?.radius?.tls?.version ?? '', /1\.2/);
       await told(intranet(network.corp.web4));
     } finally {
-      await product.remove(name);
-      await gateway?.stop();
+      await end();
     }
   });
 
-  suite('IPv6', { concurrency: 1 }, () => {
-    before(async () => await start(6, 'rsa2048'));
-    after(async () => await gateway?.stop());
+  test('a shared key', async () => {
+    const client = 'laptop.corp.example';
+    await start('p256', { authentication: { sharedKey, client } });
+    world.client.write('/etc/aovpn/shared.key', `${sharedKey}\n`, 0o600);
+    await product.settings(
+      `${settings}shared-key-file = "shared.key"\nidentity = "${client}"\ngateway-identity = "${network.gateway.name}"\n`,
+    );
+    try {
+      const xml = certificateProfile({ servers: `v4.${network.gateway.name}` });
+      const { crypto } = await connect(xml, { gatewayCaPem: world.pki.root.certificatePem });
+      assert.equal(crypto?.authentication, 'shared key');
+      await told(intranet(network.corp.web4));
+    } finally {
+      await end();
+      await product.settings(settings);
+    }
+  });
 
-    test('certificate with RSA keys, IPv6 outside and inside', async () => {
+  test('certificate with RSA keys, IPv6 outside and inside', async () => {
+    await start('rsa2048', { family: 6 });
+    try {
       await up('v6', 'rsa2048');
-      await intranet(`[${network.corp.web6}]`);
-      await product.remove(name);
-    });
+      await told(intranet(`[${network.corp.web6}]`));
+    } finally {
+      await end();
+    }
   });
 });

@@ -80,6 +80,7 @@ suite('OpenIKED', { concurrency: 1 }, () => {
     });
     after(async () => {
       await end();
+      await world.moveClient('home');
       await product.settings(weak);
     });
 
@@ -94,6 +95,14 @@ suite('OpenIKED', { concurrency: 1 }, () => {
       const before = await kernelSpis(world.client);
       await told(world.application.fetch(`http://${network.corp.web4}/bytes/1500000`, { timeoutMs: 20_000 }));
       await told(changes('SPIs', before, () => kernelSpis(world.client)));
+      await intranet();
+    });
+
+    test('MOBIKE: IKE follows to another network, and ESP, which does not, is made to', async () => {
+      await world.moveClient('away');
+      await told(world.application.fetchUntil(`http://${network.corp.web4}/`, { timeoutMs: 60_000 }));
+      assert.match(product.daemon.output(), /its ESP does not come to the new address/);
+      assert.equal((await product.connection(name))?.state, 'up');
       await intranet();
     });
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { network } from '../../../lab/network.ts';
-import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
+import { certificateProfile, eapTlsProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { installed } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { assertOnlyTunnel, changes, echoes, intranet, ipsecLeft, kernelSpis, nothingLeft } from './kernel-tunnel.ts';
@@ -115,6 +115,22 @@ suite('strongSwan', { concurrency: 1 }, () => {
     await product.put(name, mschapv2Profile(), stage.user());
     try {
       assert.equal((await product.waitForState(name, 'up')).dataPlane?.kind, 'kernel');
+      await intranet(stage);
+    } finally {
+      await stage.strike(name);
+      await world.gateway.configure({ authentication: ['pubkey'] });
+    }
+  });
+
+  test('user certificate (EAP-TLS)', async () => {
+    const { world, product } = stage;
+    await world.gateway.configure({ authentication: ['eap-tls'] });
+    const radius = { roots: [world.pki.root.thumbprint], names: network.gateway.name };
+    await product.put(name, eapTlsProfile({ radius }), stage.userCertificate(name));
+    try {
+      const { crypto, dataPlane } = await product.waitForState(name, 'up');
+      assert.equal(dataPlane?.kind, 'kernel');
+      assert.match(crypto?.radius?.tls?.version ?? '', /1\.2/);
       await intranet(stage);
     } finally {
       await stage.strike(name);
