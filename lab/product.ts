@@ -35,14 +35,10 @@ export function installed(name: 'aovpnd' | 'aovpn'): readonly string[] {
 
 /** What the first line of a program gives Node, where it is started by its own name. */
 function interpreterOptions(file: string): readonly string[] {
-  return (
-    readFileSync(file, 'utf8')
-      .split('\n', 1)[0]!
-      .split(' ')
-      .filter((word) => word.startsWith('--'))
-      // With a small young generation Node crashes at most starts under emulation; see kernel/guest-preload.cjs.
-      .filter((word) => process.env['AOVPN_LAB_ESP'] !== 'kernel' || !word.startsWith('--max-semi-space-size'))
-  );
+  return readFileSync(file, 'utf8')
+    .split('\n', 1)[0]!
+    .split(' ')
+    .filter((word) => word.startsWith('--'));
 }
 
 export interface StartOptions {

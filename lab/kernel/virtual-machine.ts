@@ -278,6 +278,7 @@ stty -F /dev/ttyS1 raw -echo
   echo 'export PATH=${repositoryRoot}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb NO_COLOR=1 AOVPN_LAB_ESP=kernel AOVPN_LAB_PATIENCE=20 AOVPN_LAB_RELEASE=${currentRelease()}'
   echo "export NODE_OPTIONS='--require ${repositoryRoot}/lab/kernel/guest-preload.cjs'"
   echo 'ip link set lo up'
+  echo 'echo 30000 > /proc/sys/net/core/netdev_max_backlog'
   echo 'modprobe -aq ${espModules}'
   echo 'exec 3>/dev/ttyS1'
   echo 'while :; do echo; sleep 10; done > /dev/ttyS2 &'

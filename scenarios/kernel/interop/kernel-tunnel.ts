@@ -52,14 +52,26 @@ export async function changes(what: string, before: string, look: () => Promise<
 /** Numbered datagrams go to the company and back meanwhile; not one may be missing. */
 export async function echoes(world: World, action: () => Promise<void>): Promise<void> {
   const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 50);
+  const hosts = [world.client, world.gatewayHost, world.corp];
+  const before = await thrownAway(hosts);
   await sleep(500);
   try {
     await action();
   } finally {
     const report = await flow.stop(3000);
-    assert.equal(report.lost, 0, JSON.stringify(report));
-    assert.ok(report.sent > 20, JSON.stringify(report));
+    const said = JSON.stringify({ ...report, thrownAway: { before, after: await thrownAway(hosts) } });
+    assert.equal(report.lost, 0, said);
+    assert.ok(report.sent > 20, said);
   }
+}
+
+/** What the kernel has dropped for want of room or of an SA: by all of its processors, and on each host. */
+async function thrownAway(hosts: readonly Host[]): Promise<Readonly<Record<string, string>>> {
+  const script = `awk '{ print $2 }' /proc/net/softnet_stat; awk '/^Udp:/ { print $6 }' /proc/net/snmp; grep -v '[^0-9]0$' /proc/net/xfrm_stat`;
+  const seen = await Promise.all(
+    hosts.map(async (host) => [host.name, (await host.run(['sh', '-c', script])).stdout.replaceAll(/\s+/g, ' ').trim()] as const),
+  );
+  return Object.fromEntries(seen);
 }
 
 /** Both families go through the tunnel. */

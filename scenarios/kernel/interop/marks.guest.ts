@@ -6,6 +6,7 @@ import { withoutModule } from '../../../lab/kernel/without-module.ts';
 import { network } from '../../../lab/network.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
+import { installed } from '../../../lab/product.ts';
 import { assertOnlyTunnel, changes, echoes, intranet, ipsecLeft, kernelSpis, nothingLeft } from './kernel-tunnel.ts';
 
 const name = 'marks';
@@ -108,7 +109,7 @@ suite('a kernel without XFRM interfaces', { concurrency: 1 }, () => {
       await world.application.fetch(`http://${network.corp.web4}/`, { timeoutMs: 300 }).catch(() => undefined);
       assert.ok(!(await capture.stop()).some(({ destination }) => destination === network.corp.web4), 'in clear');
       assert.notEqual(await ipsecLeft(world.client), '');
-      const cleaned = await world.client.run([process.execPath, 'packages/daemon/bin/aovpnd.mjs', '--clean-up']);
+      const cleaned = await world.client.run([...installed('aovpnd'), '--clean-up']);
       assert.equal(cleaned.status, 0, cleaned.stderr);
       await nothingLeft(world.client);
       await product.start();
