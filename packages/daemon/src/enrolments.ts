@@ -198,7 +198,8 @@ export class Enrolments {
 
   #arm(name: string, entry: Entry): void {
     clearTimeout(entry.timer);
-    if (this.#closed || entry.running) return;
+    // Of one that the settings have no more, the last try may come to its end later.
+    if (this.#closed || entry.running || this.#entries.get(name) !== entry) return;
     const { certificate } = entry;
     if (certificate && certificate.notAfter <= Date.now() && entry.expired !== certificate.id) {
       entry.expired = certificate.id;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import process from 'node:process';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { enrolledFile, pendingFile, type CertificateObtained, type CertificateWanted } from '@aovpn/host';
@@ -21,6 +22,8 @@ suite('enrolments', () => {
   let answers: (CertificateObtained | 'issue')[];
   let changes: number;
   let active = 0;
+  /** How long an answer takes, milliseconds. */
+  let takes: number;
   let atOnce: number;
   let logged: string[];
   let enrolments: Enrolments;
@@ -37,6 +40,7 @@ suite('enrolments', () => {
     asked = [];
     answers = [];
     changes = 0;
+    takes = 1;
     atOnce = 0;
     logged = [];
     const log = (level: string, text: string): void => void logged.push(`${level} ${text}`);
@@ -49,7 +53,7 @@ suite('enrolments', () => {
       obtain: async (wanted) => {
         asked.push({ ...wanted, text: wanted.secret && Buffer.from(wanted.secret.octets).toString() });
         atOnce = Math.max(atOnce, ++active);
-        await sleep(1);
+        await sleep(takes);
         active--;
         const answer = answers.shift() ?? { kind: 'failed', failure: 'unreachable', detail: 'no answer was prepared' };
         if (answer !== 'issue') return answer;
@@ -74,6 +78,23 @@ suite('enrolments', () => {
   const secret = (text: string): void => {
     writeFileSync(path.join(directory, 'secret'), text, { mode: 0o600 });
   };
+
+  test('one that the settings have no more is not asked for again, also when its last try ends later', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((what) => what === 'Timeout').length;
+    const before = timers();
+    secret('once');
+    settings = new Map([['machine', { ...basic, secretFile: 'secret' }]]);
+    answers = [{ kind: 'pending', retryAfter: 0 }];
+    takes = 100;
+    await enrolments.look();
+    await until(() => active === 1);
+    settings = new Map();
+    await enrolments.look();
+    assert.equal(active, 1, 'it is still under way');
+    await until(() => active === 0);
+    await sleep(10);
+    assert.equal(timers(), before, 'nothing is planned any more');
+  });
 
   test('a secret in its file enrols by itself, once, for the machine’s full name; what was read is overwritten', async () => {
     settings = new Map([['machine', { ...basic, secretFile: 'secret', userName: 'us' }]]);

@@ -8,7 +8,7 @@ import { createCertificateRequest } from './certificate-request.ts';
 import { fromBase64, readCertsOnly } from './certs-only.ts';
 import { noAttributes, readCsrAttributes, type CsrAttributes } from './csr-attributes.ts';
 import { EnrolError, usable } from './enrol-error.ts';
-import { exchange, serverWords, type Answer, type Exchange } from './http-exchange.ts';
+import { exchange, pageWords, type Answer, type Exchange } from './http-exchange.ts';
 import { newKey } from './new-key.ts';
 import { namesOf } from './names-of.ts';
 import type { Issue, ServerTrust } from './issue.ts';
@@ -123,7 +123,7 @@ function certificatesOf({ body, contentType }: Answer): readonly ParsedCertifica
 
 function refusal(answer: Answer, { secret, current }: EstRequest): EnrolError {
   const { status } = answer;
-  const words = serverWords(answer, secret ? [secret.text, basic(secret).slice(6)] : []);
+  const words = pageWords(answer, secret ? [secret.text, basic(secret).slice(6)] : []);
   if (status === 401 && secret && !current) return new EnrolError('secret-refused', `HTTP ${status}${words}`);
   if (status === 429 || status >= 500) return unexpected(answer, 'it was asked for a certificate', words);
   return new EnrolError('refused', `HTTP ${status}${words}`, { retryAfter: answer.retryAfter });

@@ -6,13 +6,12 @@ import { whyNotServer } from '../tls/prove-name.ts';
 import { receivedCertificates } from '../tls/verify-server.ts';
 import type { AnchorStore } from '../trust/anchor-store.ts';
 import { EnrolError } from './enrol-error.ts';
+import { serverWords } from './server-words.ts';
 
 /** Largest answer: certificates of a few authorities, or CMS with them, octets. */
 const answerLimit = 1 << 18;
 const maxHeaderOctets = 16 * 1024;
 const redirectLimit = 3;
-/** Of a server's own words that are shown. */
-const wordsShown = 200;
 
 export interface Exchange {
   readonly url: URL;
@@ -195,13 +194,7 @@ function whyEnded(error: unknown, credential: Credential | undefined): EnrolErro
   return new EnrolError('unreachable', message, { cause: error });
 }
 
-/** A few of a server's own words, fit for a line of a log; none of `secrets` is among them. */
-export function serverWords({ contentType, body }: Answer, secrets: readonly string[] = []): string {
-  if (!/^text\/(plain|html)/i.test(contentType) || body.length === 0) return '';
-  const text = Buffer.from(body.subarray(0, 4096))
-    .toString('utf8')
-    .replaceAll(/<[^>]*>/g, ' ');
-  const plain = text.replaceAll(/[\p{C}\s]+/gu, ' ').trim();
-  const hidden = secrets.reduce((words, secret) => (secret === '' ? words : words.replaceAll(secret, '(secret)')), plain);
-  return hidden === '' ? '' : `: "${hidden.slice(0, wordsShown)}"`;
+/** What a page of the server says, for people. */
+export function pageWords({ contentType, body }: Answer, secrets: readonly string[] = []): string {
+  return /^text\/(plain|html)/i.test(contentType) ? serverWords(body, secrets) : '';
 }

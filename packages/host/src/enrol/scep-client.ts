@@ -1,5 +1,5 @@
 import { createHash, randomBytes, type KeyObject } from 'node:crypto';
-import { equal } from '@aovpn/bytes';
+import { encodeUtf8, equal } from '@aovpn/bytes';
 import type { CertificateNames, EnrolmentKey } from '@aovpn/policy';
 import * as asn1js from 'asn1js';
 import type { Enrolled } from './enrolled-file.ts';
@@ -11,12 +11,13 @@ import { createCertificateRequest, nameOf, spkiOf } from './certificate-request.
 import { readCertsOnly } from './certs-only.ts';
 import { decryptWith, encryptFor, signMessage, verifyMessage, type MessageSigner, type SignedAttribute } from './cms.ts';
 import { EnrolError, usable } from './enrol-error.ts';
-import { exchange, serverWords, type Answer, type Exchange } from './http-exchange.ts';
+import { exchange, pageWords, type Answer, type Exchange } from './http-exchange.ts';
 import type { Issue } from './issue.ts';
 import { namesOf } from './names-of.ts';
 import { newKey } from './new-key.ts';
 import { pinnedAuthority } from './pinned-authority.ts';
 import { selfSigned } from './self-signed.ts';
+import { serverWords } from './server-words.ts';
 
 export interface ScepRequest {
   readonly url: URL;
@@ -212,13 +213,7 @@ function readReply(answer: Answer, { signers }: Authority, transactionId: string
 
 function refusal({ failInfo = '', words }: Reply, { secret, current, key }: ScepRequest): EnrolError {
   const what = failures[failInfo] ?? `failInfo ${failInfo.slice(0, 20)}`;
-  const said =
-    words === undefined
-      ? ''
-      : `: "${words
-          .replaceAll(/[\p{C}\s]+/gu, ' ')
-          .replaceAll(secret ?? '\0', '(secret)')
-          .slice(0, 200)}"`;
+  const said = words === undefined ? '' : serverWords(encodeUtf8(words), secret === undefined ? [] : [secret]);
   // It does not say whether the secret or something else was wrong: trying it again could use it up, or lock it.
   const isSecret = failInfo === '2' && secret !== undefined && !current && !key;
   return new EnrolError(isSecret ? 'secret-refused' : 'refused', `${what}${said}`);
@@ -256,7 +251,7 @@ function base(
 
 function unexpected(answer: Answer, what: string): EnrolError {
   const failure = answer.status === 429 || answer.status >= 500 ? 'unreachable' : 'refused';
-  return new EnrolError(failure, `HTTP ${answer.status} when ${what}${serverWords(answer)}`, { retryAfter: answer.retryAfter });
+  return new EnrolError(failure, `HTTP ${answer.status} when ${what}${pageWords(answer)}`, { retryAfter: answer.retryAfter });
 }
 
 /** §3.3.3 */
