@@ -17,15 +17,17 @@ const urgency: readonly Wanted['kind'][] = [
   'ticket',
 ];
 
+/** The peer is about to replace the current IKE SA: nothing begins on it that makes or ends SAs. It has to know where we are, and we whether it lives. */
+const whileReplaced: readonly Wanted['kind'][] = ['address', 'liveness'];
+
 /** Starts the most urgent exchange that is wanted, when the window is free. */
 export function pump(turn: Turn): void {
   const { name } = turn.sa.phase;
   if (name !== 'open' && name !== 'closing-await-response') return;
   if (currentOf(turn.sa).outstanding) return;
   if (name === 'closing-await-response') return startClose(turn);
-  // The peer is about to replace the current IKE SA: nothing new begins on it. To do so it has to know where we are.
   const isReplaced = turn.sa.associations.some(({ role }) => role === 'successor');
-  for (const kind of isReplaced ? (['address'] as const) : urgency) {
+  for (const kind of isReplaced ? whileReplaced : urgency) {
     const wish = turn.sa.wanted.find((other) => other.kind === kind);
     if (!wish || !mayStart(turn, wish)) continue;
     unwant(turn, (other) => other === wish && other.kind !== 'delete-child');

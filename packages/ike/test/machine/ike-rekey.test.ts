@@ -291,6 +291,20 @@ suite('IKE SA rekeyed by the peer', () => {
     assert.equal(client.sa.pathStale, false);
   });
 
+  // Found by simulation.
+  test('the peer dies before it deletes the old one: that is noticed as soon as ever', () => {
+    const pair = established({ ...quiet, dpdMs: 10_000 });
+    const { client, responder } = pair;
+    responder.rekeyIke();
+    toClient(pair);
+    // Silence, then patience on the old one and on the new one, 15 s each.
+    for (let second = 0; second < 41 && !client.end; second++) {
+      client.advance(1000);
+      client.take();
+    }
+    assert.equal(client.end?.kind, 'failed');
+  });
+
   test('no answer on the old one any more: the new one, which may be all that the peer has left, is tried', () => {
     const pair = established(quiet);
     const { client, responder } = pair;
