@@ -1,5 +1,5 @@
 import type { IkeSaConfig } from '../src/machine/contract.ts';
-import { lastCallMs, retryMs, standbyMs } from '../src/machine/choice.ts';
+import { formerMs, lastCallMs, retryMs, standbyMs } from '../src/machine/choice.ts';
 import type { Weather } from './simulated-network.ts';
 import { certificateConfig, eapConfig, hybridConfig, sharedPpk } from './world.ts';
 
@@ -22,22 +22,72 @@ export interface Circumstances {
   readonly jumps: number;
   /** Chance that the life ends with somebody saying goodbye. */
   readonly goodbye: number;
+  readonly complications: Complications;
 }
+
+/** What else may happen. It has dice of its own, so that a life from before it was thought of can be lived again without it. */
+export interface Complications {
+  /** Datagrams reach the client only where it is. */
+  readonly roams: boolean;
+  /** The responder goes on as soon as it has a new IKE SA, while the Delete of the old one is out. */
+  readonly eager: boolean;
+  /** Deletes and goodbyes meet rekeys. */
+  readonly crossed: boolean;
+  /** The life begins with a ticket (RFC 5723). */
+  readonly resumes: boolean;
+  /** Tickets are granted, and for so long, seconds. 0: none. */
+  readonly ticketSeconds: number;
+  /** The responder wants a new authentication within so many seconds (RFC 4478). 0: never. */
+  readonly authSeconds: number;
+}
+
+export const uncomplicated: Complications = {
+  roams: false,
+  eager: false,
+  crossed: false,
+  resumes: false,
+  ticketSeconds: 0,
+  authSeconds: 0,
+};
 
 /** Packets under one key: from `soft` on new keys are wanted, after `hard` none leaves. */
 export const packetLimit = { soft: 500, hard: 1000 } as const;
 
 const retransmit = { firstMs: 500, factor: 1.5, tries: 5 } as const;
 
-export function drawCircumstances(next: () => number): Circumstances {
+/** `more`: the dice of the complications; without them there are none. */
+export function drawCircumstances(next: () => number, more?: () => number): Circumstances {
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(next() * choices.length)]!;
   const opposite = pick<Opposite>('responder', 'machine');
-  // The responder has no answer to collisions in the middle of a rekey of several exchanges (RFC 9370); the machine has.
   const base = next() < 0.7 ? certificateConfig : opposite === 'responder' ? eapConfig : hybridConfig;
   const life = drawLife(next, opposite, base);
   // Follows from what is drawn already, so that the other lives stay what they were.
   const early = opposite === 'responder' && life.weather.delayMs === 300;
-  return early ? { ...life, config: { ...life.config, ppk: { ...sharedPpk, required: true } } } : life;
+  const before = early ? { ...life, config: { ...life.config, ppk: { ...sharedPpk, required: true } } } : life;
+  return more ? complicate(before, more) : before;
+}
+
+function complicate(drawn: Circumstances, next: () => number): Circumstances {
+  const toss = (): boolean => next() < 0.5;
+  const [roams, eager, crossed, hybrid, resumes] = [toss(), toss(), toss(), toss(), toss()];
+  const ticketSeconds = toss() ? 20 : 3600;
+  const authSeconds = next() < 0.3 ? 20 : 0;
+  const life = next() < 0.02 ? lengthen(drawn) : drawn;
+  const { opposite, config } = life;
+  if (opposite === 'machine') return { ...life, complications: { ...uncomplicated, crossed } };
+  const { ikeProposals, childProposals } = hybrid ? hybridConfig : config;
+  return {
+    ...life,
+    moves: roams ? 0.1 : life.moves,
+    config: { ...config, ikeProposals, childProposals, ...(resumes && { askTicket: true }) },
+    complications: { roams, eager, crossed, resumes, ticketSeconds: resumes ? ticketSeconds : 0, authSeconds },
+  };
+}
+
+/** Long enough for a key to outlive its bound, and mostly left alone: its own timers are what keeps that from happening. */
+function lengthen(life: Circumstances): Circumstances {
+  const config = { ...life.config, childRekeyMs: 15_000, ikeRekeyMs: 25_000 };
+  return { ...life, config, lifeMs: 2 * (lifetimeBound(config, config.ikeRekeyMs) + formerMs), rekeys: 0, collisions: 0.01 };
 }
 
 function drawLife(next: () => number, opposite: Opposite, base: IkeSaConfig): Circumstances {
@@ -62,6 +112,7 @@ function drawLife(next: () => number, opposite: Opposite, base: IkeSaConfig): Ci
     outages: pick(0, 0, 0.03),
     jumps: pick(0, 0, 0.03),
     goodbye: pick(0, 0, 0.5),
+    complications: uncomplicated,
   };
 }
 
@@ -71,9 +122,9 @@ export function retransmissionLimit({ retransmit: { firstMs, factor, tries } }: 
 }
 
 /**
- * Milliseconds for which a key can be in use at most: its lifetime and the quarter more that a peer may put a rekey off for, a last retry,
+ * Milliseconds for which a key with that lifetime can be in use at most: the lifetime and the quarter more that a peer may put a rekey off for, a last retry,
  * another request that is out, the rekey itself, and what the peer may take to delete the old one.
  */
-export function lifetimeBound(config: IkeSaConfig): number {
-  return config.childRekeyMs * 1.25 + 1.5 * retryMs + 2 * retransmissionLimit(config) + standbyMs + lastCallMs;
+export function lifetimeBound(config: IkeSaConfig, lifetimeMs = config.childRekeyMs): number {
+  return lifetimeMs * 1.25 + 1.5 * retryMs + 2 * retransmissionLimit(config) + standbyMs + lastCallMs;
 }

@@ -28,6 +28,8 @@ export class ResponderCreate {
     // RFC 7296 §2.25.2: not on one that is being deleted, or has been replaced.
     const rekeying = ike.outstanding?.about.kind === 'rekey-ike';
     if (ike.deleting || (ike !== this.#responder.current && !rekeying)) return [notify(43)];
+    // A rekey of its own goes on in several exchanges.
+    if (this.#own.isAsking('follow-up')) return [notify(43)];
     const offered = pick(payloads, 'SA')!.proposals;
     return offered[0]?.protocol === 1 ? this.#answerIkeRekey(ike, payloads) : this.#answerChild(ike, payloads);
   }
@@ -44,6 +46,9 @@ export class ResponderCreate {
     });
     if ('problem' in chosen) return [notify(14)];
     if (chosen.ke !== 0 && chosen.ke !== ke?.group) return [notify(17, Uint8Array.of(0, chosen.ke))];
+    const asking = ike.outstanding?.about;
+    const rival = asking?.kind === 'rekey-child' && asking.old === old?.spiIn ? asking : undefined;
+    if (rival && chosen.additionalKe.length > 0) return [notify(43)];
     const pair: KeyPair | undefined = chosen.ke === 0 ? undefined : crypto.generateKeyPair(chosen.ke);
     const sharedSecret = pair && crypto.sharedSecret(pair, ke!.data);
     const nonceI = pick(payloads, 'NONCE')!.data;
@@ -64,8 +69,7 @@ export class ResponderCreate {
         tsr,
       });
     });
-    const asking = ike.outstanding?.about;
-    if (asking?.kind === 'rekey-child' && asking.old === old?.spiIn) asking.rival = lowerNonce(nonceI, nonceR);
+    if (rival) rival.rival = lowerNonce(nonceI, nonceR);
     return [
       { kind: 'SA', proposals: [{ ...chosen.reply, spi: spiOctets(spiIn) }] },
       { kind: 'NONCE', data: nonceR },
@@ -97,6 +101,7 @@ export class ResponderCreate {
     const chosen = selectIkeProposal(this.#responder.ikeProposals, pick(payloads, 'SA')!.proposals, ke.group);
     if ('problem' in chosen) return [notify(14)];
     if (chosen.ke !== ke.group) return [notify(17, Uint8Array.of(0, chosen.ke))];
+    if (old.outstanding?.about.kind === 'rekey-ike' && chosen.additionalKe) return [notify(43)];
     const pair = crypto.generateKeyPair(chosen.ke);
     const sharedSecret = crypto.sharedSecret(pair, ke.data)!;
     const nonceI = pick(payloads, 'NONCE')!.data;

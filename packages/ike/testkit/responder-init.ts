@@ -60,7 +60,7 @@ export class ResponderInit {
     const nonceR = crypto.random(32);
     const spis = { spiI: header.spiI, spiR: crypto.random(8) };
     const keys = deriveIkeKeys(crypto, chosen, { sharedSecret, nonceI, nonceR, ...spis });
-    this.#responder.ikes.length = 0;
+    this.#begin();
     this.#responder.ikes.push({ ...freshIke(spis, chosen, keys.responder, keys.initiator, keys, false), nextExpected: 1 });
     const { authorities } = this.#responder.options.credentials ?? {};
     const response = reply(spis.spiR, [
@@ -101,10 +101,16 @@ export class ResponderInit {
     const response = encodeMessage({ header, payloads: impaired });
     this.#responder.sent.push(response);
     if (!answer.ike) return;
-    this.#responder.ikes.length = 0;
+    this.#begin();
     this.#responder.ikes.push({ ...answer.ike, nextExpected: 1 });
     const none = new Uint8Array(0);
     this.exchange = { request: datagram, response, nonceI: answer.nonceI, nonceR: answer.nonceR, saidI: none, saidR: none };
+  }
+
+  /** There is one client: what it had before is gone, as by INITIAL_CONTACT (RFC 7296 §2.4). */
+  #begin(): void {
+    this.#responder.ikes.length = 0;
+    this.#responder.children.clear();
   }
 
   /** Whoever brings no solution is a client that does not know puzzles, and is served when there is time: here, always. */

@@ -160,7 +160,7 @@ export class ResponderRekey {
       this.#followUp(rest, message.payloads, [...secrets, secret], done);
     };
     const asked: Payload[] = [{ kind: 'KE', group: method, data: pair.publicValue }, notify(16441, link.data)];
-    this.#responder.request(FOLLOWUP, asked, next);
+    this.#responder.request(FOLLOWUP, asked, next, { kind: 'follow-up' });
   }
 
   /** What was being asked on an IKE SA that is gone is asked again, where it still matters. */

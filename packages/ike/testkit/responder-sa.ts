@@ -45,6 +45,7 @@ export interface ResponderIke {
 export type Asking =
   | { readonly kind: 'rekey-child'; readonly old: number; rival: Uint8Array | undefined }
   | { readonly kind: 'rekey-ike'; rival: Uint8Array | undefined }
+  | { readonly kind: 'follow-up' }
   | { readonly kind: 'delete-child'; readonly spiIn: number }
   | { readonly kind: 'other' };
 

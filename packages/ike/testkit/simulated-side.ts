@@ -1,6 +1,7 @@
 import type { IkeAction } from '../src/machine/contract.ts';
 import type { Client } from './client.ts';
-import { lifetimeBound, packetLimit, type Circumstances } from './circumstances.ts';
+import { formerMs, lingerMs } from '../src/machine/choice.ts';
+import { lifetimeBound, packetLimit, retransmissionLimit, type Circumstances } from './circumstances.ts';
 import { WireWatch } from './wire-watch.ts';
 
 interface Use {
@@ -23,6 +24,8 @@ export class SimulatedSide {
   longestUseMs = 0;
   readonly #circumstances: Circumstances;
   readonly #use = new Map<number, Use>();
+  /** Since when there are keys of an IKE SA, by its number. */
+  readonly #seen = new Map<number, number>();
 
   constructor(name: string, machine: Client, circumstances: Circumstances) {
     this.name = name;
@@ -30,6 +33,21 @@ export class SimulatedSide {
     this.#circumstances = circumstances;
     this.performed = machine.actions.length;
     machine.host.traffic = false;
+  }
+
+  /** From now on its host does nothing at once. */
+  slow(): void {
+    Object.assign(this.machine.host, { install: false, sign: false, verify: false, secret: false, traffic: false });
+  }
+
+  /** Nothing is under way. */
+  get isAtRest(): boolean {
+    const { wanted, associations, children } = this.machine.sa;
+    return (
+      wanted.length === 0 &&
+      associations.every(({ outstanding, role }) => !outstanding && role !== 'successor' && role !== 'rival') &&
+      children.every(({ stage }) => stage.name === 'active' || stage.name === 'lingering')
+    );
   }
 
   /** When its next timer runs out, in the world's time. */
@@ -56,10 +74,11 @@ export class SimulatedSide {
     return asked;
   }
 
-  /** One second of traffic. @throws {Error} when a key is used for too long or for too much */
+  /** One second of traffic. @throws {Error} when a key is used or kept for too long, or used for too much */
   sendTraffic(packets: number): void {
     const { machine } = this;
     const [spiIn] = machine.sending;
+    this.#judgeIkeKeys();
     for (const known of this.#use.keys()) {
       if (machine.children.has(known)) continue;
       this.#use.delete(known);
@@ -67,6 +86,7 @@ export class SimulatedSide {
     }
     for (const known of machine.children.keys())
       if (!this.#use.has(known)) this.#use.set(known, { installedAt: machine.now, packets: 0 });
+    this.#judgeKeptKeys();
     if (spiIn === undefined || machine.phase !== 'open') return;
     const use = this.#use.get(spiIn)!;
     const { soft, hard } = packetLimit;
@@ -78,12 +98,39 @@ export class SimulatedSide {
     const age = machine.now - use.installedAt;
     this.longestUseMs = Math.max(this.longestUseMs, age);
     const bound = lifetimeBound(this.#circumstances.config);
-    // Whoever has slept past the lifetime has the rest of the bound to mend that.
-    const awake = machine.now - this.#jumpedAt > bound - this.#circumstances.config.childRekeyMs;
-    if (age > bound && awake) throw new Error(`${this.name}: a key has been in use for ${age} ms, the bound is ${bound} ms`);
+    if (this.#isTooOld(age, this.#circumstances.config.childRekeyMs))
+      throw new Error(`${this.name}: a key has been in use for ${age} ms, the bound is ${bound} ms`);
     if (use.packets > soft + (packetsPerSecond * bound) / 1000)
       throw new Error(`${this.name}: ${use.packets} packets under one key`);
     if (before < soft && use.packets >= soft) machine.step({ kind: 'rekey-child', spiIn });
+  }
+
+  #judgeIkeKeys(): void {
+    const { sa, now } = this.machine;
+    for (const known of this.#seen.keys()) if (!sa.associations.some(({ id }) => id === known)) this.#seen.delete(known);
+    for (const { id, protection } of sa.associations) {
+      const since = this.#seen.get(id) ?? now;
+      if (protection) this.#seen.set(id, since);
+      if (this.machine.phase === 'open' && this.#isTooOld(now - since, this.#circumstances.config.ikeRekeyMs, formerMs))
+        throw new Error(`${this.name}: keys of an IKE SA have been there for ${now - since} ms`);
+    }
+  }
+
+  /** Of pairs that do not send any more. */
+  #judgeKeptKeys(): void {
+    const { childRekeyMs } = this.#circumstances.config;
+    const graceMs = lingerMs + retransmissionLimit(this.#circumstances.config);
+    for (const { installedAt } of this.#use.values()) {
+      const age = this.machine.now - installedAt;
+      if (this.machine.phase === 'open' && this.#isTooOld(age, childRekeyMs, graceMs))
+        throw new Error(`${this.name}: a key has been kept for ${age} ms`);
+    }
+  }
+
+  /** Whoever has slept past the lifetime has the rest of the bound to mend that. */
+  #isTooOld(ageMs: number, lifetimeMs: number, graceMs = 0): boolean {
+    const bound = lifetimeBound(this.#circumstances.config, lifetimeMs) + graceMs;
+    return ageMs > bound && this.machine.now - this.#jumpedAt > bound - lifetimeMs;
   }
 }
 

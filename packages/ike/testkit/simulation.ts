@@ -1,13 +1,20 @@
-import type { IkeEnd } from '../src/machine/contract.ts';
+import type { IkeEnd, IkeSaConfig, Path, SessionTicket } from '../src/machine/contract.ts';
+import { pickNotify } from '../src/machine/pick.ts';
+import { decodeHeader } from '../src/message/header.ts';
+import { ExchangeType } from '../src/registry/exchange.ts';
+import { NotifyType } from '../src/registry/notify.ts';
 import { assertClean, assertMirrored, assertSameChildren, assertSameIke } from './assertion.ts';
 import { drawCircumstances, retransmissionLimit, type Circumstances } from './circumstances.ts';
 import { Client } from './client.ts';
-import { talk, type Pair } from './conversation.ts';
+import { talk } from './conversation.ts';
+import { Departures } from './departure.ts';
 import { mirrorOf } from './mirror.ts';
+import { TicketStore } from './responder-memory.ts';
+import type { ResponderOptions } from './responder-options.ts';
 import { Responder } from './responder.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { packetsPerSecond, SimulatedSide } from './simulated-side.ts';
-import { createTestCrypto, seeded, seededOctets } from './test-crypto.ts';
+import { createTestCrypto, seeded, seededOctets, type TestCrypto } from './test-crypto.ts';
 import { withToyExchange } from './toy-exchange.ts';
 import { otherPath, path } from './world.ts';
 
@@ -35,10 +42,13 @@ const fairEnds = new Set([
 ]);
 const opposeTries = 12;
 
-/** Lives one life by its seed. @throws {Error} with the seed in its message when an invariant does not hold */
-export function simulate(seed: number): Life {
+/**
+ * Lives one life by its seed. `plain`: as it was before there were complications.
+ * @throws {Error} with the seed in its message when an invariant does not hold
+ */
+export function simulate(seed: number, { plain = false } = {}): Life {
   try {
-    return new Simulation(seed).live();
+    return new Simulation(seed, plain).live();
   } catch (error) {
     throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
@@ -46,58 +56,79 @@ export function simulate(seed: number): Life {
 
 /** Two peers, a bad network, slow hosts and clocks that jump. Everything that happens follows from the seed. */
 class Simulation {
+  readonly #plain: boolean;
   readonly #next: () => number;
   readonly #circumstances: Circumstances;
   readonly #network: SimulatedNetwork;
   readonly #client: SimulatedSide;
   readonly #opposite: SimulatedSide | Responder;
   readonly #tries = new WeakMap<object, number>();
+  readonly #noticeMs: number;
+  readonly #departures: Departures;
+  /** Where the responder takes the client to be. */
+  #clientAt: Path = path;
+  /** The last moment before the client was open. */
+  #openAt = 0;
   #restless = true;
   #datagrams = 0;
   #traffic = packetsPerSecond;
 
-  constructor(seed: number) {
+  constructor(seed: number, plain: boolean) {
+    this.#plain = plain;
     this.#next = seeded(seed);
-    this.#circumstances = drawCircumstances(this.#next);
-    const { config, opposite, weather } = this.#circumstances;
+    this.#circumstances = drawCircumstances(this.#next, plain ? undefined : seeded(seed ^ 0x5eed_0000));
+    const { config, opposite, weather, complications } = this.#circumstances;
     const { ikeProposals, childProposals, ppk } = config;
     this.#network = new SimulatedNetwork(this.#next, weather);
+    this.#noticeMs = 2 * retransmissionLimit(config) + config.dpdMs + 1000;
+    this.#departures = new Departures(this.#noticeMs);
     const clientCrypto = withToyExchange(createTestCrypto(seededOctets(this.#next)));
     const responderCrypto = withToyExchange(createTestCrypto(seededOctets(this.#next)));
-    const client = new Client(clientCrypto, config, { now: this.#network.now });
-    const responder = new Responder(responderCrypto, {
+    const { ticketSeconds, authSeconds, resumes } = complications;
+    const options: ResponderOptions = {
       eap: config.auth.kind === 'eap',
       ikeProposals,
       childProposals,
       ...(ppk && { ppk, ppkEarly: true }),
-    });
+      ...(ticketSeconds > 0 && { tickets: new TicketStore(ticketSeconds) }),
+      ...(authSeconds > 0 && { authLifetime: authSeconds }),
+    };
+    const ticket = resumes ? earnTicket(clientCrypto, responderCrypto, config, options) : undefined;
+    const client = new Client(clientCrypto, { ...config, ...(ticket && { ticket }) }, { now: this.#network.now });
+    const responder = new Responder(responderCrypto, options);
     if (opposite === 'machine') {
       talk({ client, responder, clientCrypto, responderCrypto });
       this.#opposite = new SimulatedSide('gateway', mirrorOf(client, responderCrypto), this.#circumstances);
-      slow(this.#opposite);
+      this.#opposite.slow();
     } else this.#opposite = responder;
     this.#client = new SimulatedSide('client', client, this.#circumstances);
     if (opposite === 'responder') this.#client.performed = 0;
-    slow(this.#client);
+    this.#client.slow();
     this.#settle();
     this.#tick();
   }
 
   live(): Life {
-    const { lifeMs, goodbye, config } = this.#circumstances;
+    const { lifeMs, goodbye, complications } = this.#circumstances;
     this.#run(lifeMs);
-    if (this.#next() < goodbye) this.#sayGoodbye();
+    if (this.#next() < goodbye) {
+      if (complications.crossed) this.#rekeySomewhere('ike', 500);
+      this.#sayGoodbye();
+    }
     // Nobody wants anything any more, and the network gets well; whoever is alone must notice.
     this.#restless = false;
     this.#network.weather = { loss: 0, repetition: 0, delayMs: 10 };
     this.#network.outageUntil = 0;
     this.#traffic = 2;
-    this.#run(2 * retransmissionLimit(config) + config.dpdMs + 1000);
+    const calmAt = this.#network.now;
+    this.#run(this.#noticeMs);
     // Keys have lifetimes for ever: what is judged is a moment in which nothing is under way.
-    for (let tries = 0; !this.#sides().every(({ machine }) => isAtRest(machine)); tries++) {
+    for (let tries = 0; !this.#sides().every((side) => side.isAtRest); tries++) {
       if (tries > 250) throw new Error('it never comes to rest');
+      this.#judgeDepartures(calmAt);
       this.#run(500);
     }
+    this.#judgeDepartures(calmAt);
     this.#judge();
     const sides = this.#sides();
     return {
@@ -131,19 +162,39 @@ class Simulation {
     network.now = until;
   }
 
+  #noteDepartures(): void {
+    const { now } = this.#network;
+    for (const { machine, name } of this.#sides()) if (machine.end) this.#departures.note(name, now);
+    const opposite = this.#opposite;
+    const isOver = opposite instanceof Responder && opposite.ikes.length > 0 && opposite.ikes.every(({ gone }) => gone);
+    if (isOver) this.#departures.note('gateway', now);
+  }
+
+  /** Who is in the middle of EAP waits for a person; that has an end as well. */
+  #judgeDepartures(calmAt: number): void {
+    const present = this.#sides().filter(({ machine }) => !machine.end && machine.sa.phase.name === 'open');
+    this.#departures.judge(
+      present.map(({ name }) => name),
+      calmAt,
+      this.#network.now,
+    );
+  }
+
   /** What the last step brought about, on its way. */
   #settle(): void {
     const client = this.#client;
     const opposite = this.#opposite;
+    const from = client.machine.path;
     this.#send(client, (datagram) => {
-      if (opposite instanceof Responder) opposite.receive(datagram);
+      if (opposite instanceof Responder) this.#hear(opposite, datagram, from);
       else if (!opposite.machine.end) opposite.machine.receive(datagram);
     });
-    const toClient = (datagram: Uint8Array): void => {
-      if (!client.machine.end) client.machine.receive(datagram);
-    };
-    if (opposite instanceof Responder) this.#network.carry(opposite.take(), toClient);
-    else this.#send(opposite, toClient);
+    if (opposite instanceof Responder) this.#carryToClient(opposite.take(), this.#clientAt);
+    else
+      this.#send(opposite, (datagram) => {
+        if (!client.machine.end) client.machine.receive(datagram);
+      });
+    this.#noteDepartures();
     for (const side of this.#sides()) {
       for (const question of side.takeQuestions()) {
         this.#network.after(this.#next() * 300, () => {
@@ -151,6 +202,31 @@ class Simulation {
         });
       }
     }
+  }
+
+  /** The responder answers where it was asked from (RFC 7296 §2.11), and asks where it was told that the client is (RFC 4555 §3.5). */
+  #hear(responder: Responder, datagram: Uint8Array, from: Path): void {
+    const heard = responder.heard.length;
+    responder.receive(datagram);
+    for (const { header, payloads } of responder.heard.slice(heard)) {
+      const begins = header.exchange === ExchangeType.IKE_SA_INIT || header.exchange === ExchangeType.IKE_AUTH;
+      const tells = pickNotify(payloads, NotifyType.UPDATE_SA_ADDRESSES) !== undefined;
+      if (!header.response && (begins || tells)) this.#clientAt = from;
+    }
+    const sent = responder.take();
+    const isAnswer = (octets: Uint8Array): boolean => decodeHeader(octets)?.response === true;
+    this.#carryToClient(sent.filter(isAnswer), from);
+    this.#carryToClient(
+      sent.filter((octets) => !isAnswer(octets)),
+      this.#clientAt,
+    );
+  }
+
+  #carryToClient(datagrams: readonly Uint8Array[], to: Path): void {
+    const { machine } = this.#client;
+    this.#network.carry(datagrams, (datagram) => {
+      if (!machine.end && (!this.#circumstances.complications.roams || machine.path === to)) machine.receive(datagram);
+    });
   }
 
   #send(side: SimulatedSide, receive: (datagram: Uint8Array) => void): void {
@@ -163,6 +239,8 @@ class Simulation {
   /** Once a second: traffic, the responder's retransmissions, and whatever somebody wants. */
   #tick(): void {
     for (const side of this.#sides()) if (!side.machine.end) side.sendTraffic(Math.floor(this.#next() * this.#traffic));
+    if (this.#client.machine.phase !== 'open' && this.#client.machine.count('established') === 0)
+      this.#openAt = this.#network.now;
     if (this.#opposite instanceof Responder) this.#retransmit(this.#opposite);
     if (this.#restless) this.#wish();
     this.#network.after(1000, () => this.#tick());
@@ -213,13 +291,32 @@ class Simulation {
       first();
       this.#network.after(this.#next() * 150, second);
     }
-    if (this.#next() < deletes) this.#deleteByOpposite();
+    if (this.#next() >= deletes) return;
+    if (this.#circumstances.complications.crossed) this.#rekeySomewhere(this.#next() < 0.5 ? 'child' : 'ike', 150);
+    this.#deleteByOpposite();
+  }
+
+  /** By one of both, in a moment. */
+  #rekeySomewhere(what: 'child' | 'ike', withinMs: number): void {
+    const byClient = this.#next() < 0.5;
+    this.#network.after(this.#next() * withinMs, () => {
+      if (byClient) rekeyByMachine(this.#client.machine, what);
+      else this.#rekeyByOpposite(what);
+    });
+  }
+
+  /** It begins nothing before both are authenticated, nor with a rekey of an IKE SA out: which of two rivals stays may depend on the answer. */
+  #isFree(responder: Responder): boolean {
+    if (responder.ikes.every(({ gone }) => gone)) return false;
+    const { eager } = this.#circumstances.complications;
+    if (!this.#plain && !responder.current.identities) return false;
+    return responder.ikes.every((ike) => ike.gone || !ike.outstanding || (eager && ike.deleting && ike !== responder.current));
   }
 
   #rekeyByOpposite(what: 'child' | 'ike'): void {
     const opposite = this.#opposite;
     if (!(opposite instanceof Responder)) return rekeyByMachine(opposite.machine, what);
-    if (!isFree(opposite)) return;
+    if (!this.#isFree(opposite)) return;
     const [child] = [...opposite.children.values()];
     if (what === 'ike') opposite.rekeyIke();
     else if (child) opposite.rekeyChild(child);
@@ -227,7 +324,7 @@ class Simulation {
 
   #deleteByOpposite(): void {
     const opposite = this.#opposite;
-    if (!(opposite instanceof Responder) || !isFree(opposite)) return;
+    if (!(opposite instanceof Responder) || !this.#isFree(opposite)) return;
     const [child] = [...opposite.children.values()];
     if (child) opposite.deleteChild(child.spiIn);
   }
@@ -241,7 +338,7 @@ class Simulation {
     if (dice > 0.4) {
       if (!(opposite instanceof Responder)) {
         if (!opposite.machine.end) opposite.machine.step({ kind: 'close', why: 'goodbye' });
-      } else if (isFree(opposite)) opposite.deleteIke();
+      } else if (this.#isFree(opposite)) opposite.deleteIke();
     }
     this.#settle();
   }
@@ -259,9 +356,15 @@ class Simulation {
       const isOver = opposite.ikes.every(({ gone }) => gone);
       if (client.end) return;
       if (isOver) throw new Error('the gateway is gone, and the client has not noticed');
-      const pair: Pick<Pair, 'client' | 'responder'> = { client, responder: opposite };
-      assertSameIke(pair);
-      assertSameChildren(pair, client.sa.children.filter(({ stage }) => stage.name === 'lingering').length);
+      if (this.#clientAt !== client.path) throw new Error('the gateway does not know where the client is');
+      const { authSeconds } = this.#circumstances.complications;
+      const isDue = authSeconds > 0 && this.#network.now > this.#openAt + 1000 * authSeconds;
+      if (isDue && client.count('replace') === 0) throw new Error('no new authentication is wanted');
+      assertSameIke({ client, responder: opposite });
+      assertSameChildren(
+        { client, responder: opposite },
+        client.sa.children.filter(({ stage }) => stage.name === 'lingering').length,
+      );
       return;
     }
     const other = opposite.machine;
@@ -271,23 +374,17 @@ class Simulation {
   }
 }
 
-/** A host that does nothing at once. */
-function slow({ machine }: SimulatedSide): void {
-  Object.assign(machine.host, { install: false, sign: false, verify: false, secret: false, traffic: false });
-}
-
-function isAtRest({ sa }: Client): boolean {
-  const underWay = new Set(['installing', 'standby', 'replaced']);
-  return (
-    sa.wanted.length === 0 &&
-    sa.associations.every(({ outstanding, role }) => !outstanding && role !== 'successor' && role !== 'rival') &&
-    sa.children.every(({ stage }) => !underWay.has(stage.name))
-  );
-}
-
-/** With a request out anywhere it begins nothing: which of two rival IKE SAs stays may depend on the answer. */
-function isFree({ ikes }: Responder): boolean {
-  return ikes.some(({ gone }) => !gone) && ikes.every(({ gone, outstanding }) => gone || !outstanding);
+/** What a session before this life has left (RFC 5723). */
+function earnTicket(
+  clientCrypto: TestCrypto,
+  responderCrypto: TestCrypto,
+  config: IkeSaConfig,
+  options: ResponderOptions,
+): SessionTicket | undefined {
+  const responder = new Responder(responderCrypto, options);
+  const client = new Client(clientCrypto, config);
+  talk({ client, responder, clientCrypto, responderCrypto });
+  return client.last('ticket')?.ticket;
 }
 
 function rekeyByMachine(machine: Client, what: 'child' | 'ike'): void {

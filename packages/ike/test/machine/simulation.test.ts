@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { suite, test } from 'node:test';
+import { formerMs } from '../../src/machine/choice.ts';
+import { Departures } from '../../testkit/departure.ts';
 import { certificateConfig } from '../../testkit/world.ts';
 import { assertMirrored } from '../../testkit/assertion.ts';
 import { Client } from '../../testkit/client.ts';
-import { lifetimeBound } from '../../testkit/circumstances.ts';
+import { lifetimeBound, uncomplicated } from '../../testkit/circumstances.ts';
 import { established } from '../../testkit/conversation.ts';
 import { mirrorOf } from '../../testkit/mirror.ts';
 import { simulate } from '../../testkit/simulation.ts';
@@ -29,10 +31,10 @@ suite('two peers on a bad network', () => {
       assert.ok((outcomes.get(key) ?? 0) > 0, `${key} comes up`);
   });
 
-  // Each once left one side without a pair to send by, or (the last) with another IKE SA.
+  // From before there were complications. Each once left one side without a pair to send by, or (the last) with another IKE SA.
   for (const seed of [320_859_173, 2_000_024_326, 2_000_048_897, 1_000_005_373, 2_000_009_818, 2_000_091_688, 1_952_266_653])
     test(`a life that once was cut short: ${seed}`, () => {
-      simulate(seed);
+      simulate(seed, { plain: true });
     });
 
   test('the same seed is the same life', () => {
@@ -57,7 +59,13 @@ suite('what the simulation would see', () => {
     assert.throws(() => watch.see(clear), /in clear/);
     const init = probe!.slice();
     init[18] = 34;
-    assert.throws(() => watch.see(init), /after the first protected/);
+    assert.throws(() => watch.see(init), /IKE_SA_INIT after the first protected/);
+    const resume = probe!.slice();
+    resume[18] = 38;
+    assert.throws(() => watch.see(resume), /IKE_SESSION_RESUME after the first protected/);
+    const refused = new WireWatch();
+    for (const datagram of [resume, probe!, init, init, probe!]) refused.see(datagram);
+    assert.throws(() => refused.see(init), /IKE_SA_INIT after the first protected/);
     assert.throws(() => watch.see(new Uint8Array(20)), /no IKEv2 message/);
   });
 
@@ -76,10 +84,26 @@ suite('what the simulation would see', () => {
       outages: 0,
       jumps: 0,
       goodbye: 0,
+      complications: uncomplicated,
     });
     side.sendTraffic(1);
     client.now += lifetimeBound(config) + 1;
     assert.throws(() => side.sendTraffic(1), /in use/);
+    for (const child of client.children.values()) child.sending = false;
+    side.sendTraffic(1);
+    client.now += 60_000;
+    assert.throws(() => side.sendTraffic(1), /has been kept/);
+    client.now += lifetimeBound(config, config.ikeRekeyMs) + formerMs;
+    assert.throws(() => side.sendTraffic(1), /keys of an IKE SA/);
+  });
+
+  test('one that is gone, and another that has not noticed', () => {
+    const departures = new Departures(100);
+    departures.note('client', 40);
+    departures.note('client', 90);
+    departures.judge([], 50, 1000);
+    departures.judge(['gateway'], 50, 150);
+    assert.throws(() => departures.judge(['gateway'], 50, 151), /client is gone since 40 ms/);
   });
 
   test('two ends that do not agree', () => {
