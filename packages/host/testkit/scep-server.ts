@@ -9,7 +9,8 @@ import { parseCertificate, type ParsedCertificate } from '../src/trust/certifica
 import { OpensslAuthority, type AuthorityFiles } from './openssl-authority.ts';
 
 export interface ScepConduct {
-  readonly capabilities: string;
+  /** Undefined: it knows no GetCACaps. */
+  readonly capabilities: string | undefined;
   /** `pending`, or a failInfo; else it issues. */
   readonly answer?: 'pending' | '0' | '2' | '4';
   /** What is done to the octets of an answer on their way. */
@@ -77,6 +78,8 @@ export class ScepServer {
     const query = new URL(request.url ?? '', 'http://x').searchParams;
     const operation = query.get('operation');
     const conduct = this.#options.conduct();
+    if (operation === 'GetCACaps' && conduct.capabilities === undefined)
+      return void response.writeHead(404).end('no such operation');
     if (operation === 'GetCACaps') return void response.end(conduct.capabilities);
     if (operation === 'GetCACert') {
       const all = this.#options.certificates.match(/-----BEGIN[^]+?-----END CERTIFICATE-----\n/g) ?? [];

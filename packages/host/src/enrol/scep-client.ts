@@ -119,8 +119,11 @@ export async function enrolByScep(request: ScepRequest): Promise<Issue> {
 /** Words of `GetCACaps` (§3.5), in lower case. */
 async function readCapabilities(request: ScepRequest): Promise<ReadonlySet<string>> {
   const answer = await get(request, 'GetCACaps');
-  if (answer.status !== 200) throw unexpected(answer, 'it was asked what it can do');
-  const words = Buffer.from(answer.body.subarray(0, 4096)).toString('latin1').toLowerCase().split(/\s+/);
+  // An error means that it can do none of it (§3.5.2), if it is not one that passes.
+  const silent = answer.status >= 400 && answer.status < 500 && answer.status !== 429;
+  if (answer.status !== 200 && !silent) throw unexpected(answer, 'it was asked what it can do');
+  const list = silent ? '' : Buffer.from(answer.body.subarray(0, 4096)).toString('latin1');
+  const words = list.toLowerCase().split(/\s+/);
   const capabilities = new Set(words);
   // §3.5: the standard includes these.
   if (capabilities.has('scepstandard')) for (const word of ['aes', 'postpkioperation', 'sha-256']) capabilities.add(word);

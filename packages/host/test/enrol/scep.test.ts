@@ -230,6 +230,14 @@ suite('SCEP, by a server that can be told what to do', () => {
     assert.deepEqual(await obtainCertificate(wanted({ weak: true })), { kind: 'issued' });
   });
 
+  test('a server that does not say what it can do can do nothing of it (RFC 8894 §3.5.2)', async () => {
+    conduct = { capabilities: undefined };
+    await fails(wanted(), 'refused', /AES and SHA-256/);
+    assert.deepEqual(server.seen, []);
+    assert.deepEqual(await obtainCertificate(wanted({ weak: true })), { kind: 'issued' });
+    assert.deepEqual(server.seen, ['GET', 'PKCSReq']);
+  });
+
   test('answers that were changed on their way, and those to another request, are not believed', async () => {
     // In the content; in the signed attributes; in the signature.
     for (const at of [500, 1000, -300, -10]) {

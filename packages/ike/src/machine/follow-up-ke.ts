@@ -5,7 +5,7 @@ import { ExchangeType } from '../registry/exchange.ts';
 import { checkExchange } from '../registry/exchange-rule.ts';
 import { NotifyType } from '../registry/notify.ts';
 import { findChild, installChild } from './child.ts';
-import { completeChildRekey, processChildError, refused } from './child-rekey.ts';
+import { completeChildRekey, processChildError } from './child-rekey.ts';
 import { followUpMs } from './choice.ts';
 import { closeWith } from './delete.ts';
 import { completeIkeRekey, completePeerIkeRekey, processIkeRekeyError } from './ike-rekey.ts';
@@ -63,12 +63,12 @@ export function processFollowUp(turn: Turn, conversation: FollowUpConversation, 
   const ke = checkExchange(message, 'ike-followup-ke').length === 0 ? pick(payloads, 'KE') : undefined;
   const secret = ke?.group === keyPair.group ? turn.crypto.sharedSecret(keyPair, ke.data) : undefined;
   const link = readLink(payloads);
-  // The peer may have made the SA with its last answer; without the secret we never can.
+  // The peer may have made the SA with its last answer; without the secret we never can. The IKE SA ends, and with it what the peer has
+  // (draft-ietf-ipsecme-ikev2-mlkem §2.2).
   if (!secret || (rest.length > 0 && !link)) {
     forgetSecrets(conversation);
-    const failure = { kind: 'protocol', detail: 'IKE_FOLLOWUP_KE answer without an acceptable value or link' } as const;
-    if (rekey.kind === 'child') return refused(turn, rekey.conversation, failure);
-    return closeWith(turn, { kind: 'failed', failure });
+    const detail = 'IKE_FOLLOWUP_KE answer without an acceptable value or link';
+    return closeWith(turn, { kind: 'failed', failure: { kind: 'protocol', detail } });
   }
   const known = [...secrets, secret];
   if (rest.length > 0) return send(turn, rekey, rest, known, link!);

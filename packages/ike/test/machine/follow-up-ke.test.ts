@@ -166,16 +166,19 @@ suite('IKE_FOLLOWUP_KE: what goes wrong', () => {
     assert.ok(!pair.responder.heard.some(({ header }) => header.exchange === 44));
   });
 
-  test('an IKE rekey whose last answer cannot be used: a clear end', () => {
-    const pair = established(
-      quiet,
-      during(44, (payloads) => payloads.map((p) => (p.kind === 'KE' ? { ...p, data: p.data.subarray(1) } : p))),
-    );
-    pair.client.step({ kind: 'rekey-ike' });
-    talk(pair);
-    pair.client.advance(2000);
-    assert.equal(pair.client.end?.kind, 'failed');
-  });
+  for (const what of ['rekey-child', 'rekey-ike'] as const)
+    test(`a ciphertext that cannot be one: the IKE SA ends, and the peer hears of it (${what})`, () => {
+      const pair = established(
+        quiet,
+        during(44, (payloads) => payloads.map((p) => (p.kind === 'KE' ? { ...p, data: p.data.subarray(1) } : p))),
+      );
+      pair.client.step(what === 'rekey-ike' ? { kind: what } : { kind: what, spiIn: firstChild(pair) });
+      talk(pair);
+      pair.client.advance(2000);
+      assert.equal(pair.client.end?.kind, 'failed');
+      assert.equal(pair.responder.heard.at(-1)!.header.exchange, 37);
+      assert.match(JSON.stringify(pair.responder.heard.at(-1)!.payloads), /"kind":"D","protocol":1/);
+    });
 
   test('a request with a link that nobody gave, or out of the blue: STATE_NOT_FOUND', () => {
     const pair = established(quiet, hybrid);
