@@ -230,6 +230,12 @@ suite('encrypted DNS', () => {
     ]);
   });
 
+  // RFC 9464 §3.1: they are superseded by the addresses that stand there, and have no place in it.
+  test('hints of addresses among the parameters count for nothing', () => {
+    const value = fromHex('000101040a140035642e65780001000403646f740004000401020304000600102001' + '00'.repeat(13) + '01');
+    assert.deepEqual(read(value), [{ priority: 1, name: 'd.ex', addresses: [address('10.20.0.53')], protocols: ['dot'] }]);
+  });
+
   test('the most wanted first', () => {
     const values = [3, 1, 2].map((priority) => ({ type: Type.ENCDNS_IP4, value: encodeEncryptedDns({ ...resolver, priority }) }));
     const reply = decodeConfigurationReply(values);
