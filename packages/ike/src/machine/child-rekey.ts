@@ -271,7 +271,7 @@ export function processChildError(turn: Turn, conversation: ChildConversation, t
 }
 
 /** A refused rekey is tried again a few times; a tunnel without any CHILD_SA ends. */
-export function refused(turn: Turn, conversation: ChildConversation, failure: IkeFailure): void {
+function refused(turn: Turn, conversation: ChildConversation, failure: IkeFailure): void {
   const again = conversation.replaces === undefined ? hasLivingChild(turn) : postponeRekey(turn, conversation.replaces, true);
   if (!again || !hasLivingChild(turn)) closeWith(turn, { kind: 'failed', failure });
 }
