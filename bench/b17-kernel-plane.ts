@@ -14,15 +14,19 @@ export const kernelPlane: Row = {
   rounds: 5,
   prepare: async (rounds) => {
     const measured: { readonly ours: number; readonly charon: number }[] = [];
+    const said: string[] = [];
     const end = await runInGuest({
       argv: ['node', 'bench/kernel-plane.guest.ts', String(rounds)],
       onLine: (line) => {
         if (line.startsWith(mark)) measured.push(JSON.parse(line.slice(mark.length)) as (typeof measured)[number]);
+        else said.push(line);
       },
       timeoutMs: 1_200_000,
     });
     if (measured.length < rounds)
-      throw new Error(`${measured.length} of ${rounds} rounds came out of the guest:\n${end.console}`);
+      throw new Error(
+        `${measured.length} of ${rounds} rounds came out of the guest:\n${said.slice(-50).join('\n')}\n${end.console}`,
+      );
     const at = (round: number, side: 'ours' | 'charon'): Promise<number> => Promise.resolve(measured[round]![side]);
     return {
       sides: [

@@ -52,7 +52,11 @@ export type GatewayCommand =
   | { readonly op: 'cut' }
   | { readonly op: 'rekey-ike' | 'rekey-child' | 'delete-ike' }
   /** Nothing that comes in is heard. */
-  | { readonly op: 'deaf'; readonly deaf: boolean };
+  | { readonly op: 'deaf'; readonly deaf: boolean }
+  /** Where its own ESP goes: always to the peer's address; or for good to where a CHILD_SA, or the IKE SA, was first heard from. */
+  | { readonly op: 'esp-stays'; readonly with: EspStays };
+
+export type EspStays = 'nothing' | 'child' | 'ike';
 
 /** A UDP socket, or a TCP connection that looks like one. */
 type Outlet = Pick<Socket, 'send'>;
@@ -64,6 +68,8 @@ interface Conversation {
   client: RemoteInfo;
   marked: boolean;
   heard: number;
+  /** Where its first ESP came from. */
+  firstEsp?: RemoteInfo;
 }
 
 const nonEspMarker = Buffer.alloc(4);
@@ -76,6 +82,9 @@ const conversations = new Map<string, Conversation>();
 let { options } = settings;
 let tickets = new TicketStore(options.ticketLifetime ?? 0);
 let deaf = false;
+let espStays: EspStays = 'nothing';
+/** By `spiOut` of a CHILD_SA. */
+const firstHeard = new Map<number, RemoteInfo>();
 const routed = settings.route === undefined ? undefined : openRoute(settings.route);
 
 const listening: Promise<unknown>[] = [];
@@ -182,16 +191,19 @@ function flush(conversation: Conversation): void {
 }
 
 function receiveEsp(socket: Outlet, datagram: Buffer, from: RemoteInfo): void {
-  for (const { responder } of conversations.values()) {
-    const child = responder.children.get(datagram.readUInt32BE(0));
+  for (const conversation of conversations.values()) {
+    const child = conversation.responder.children.get(datagram.readUInt32BE(0));
     if (!child) continue;
+    conversation.firstEsp ??= from;
+    if (!firstHeard.has(child.spiOut)) firstHeard.set(child.spiOut, from);
     if (routed) {
       const inner = esp.open(child, datagram);
       if (inner) routed.send(inner);
       return;
     }
     const answer = esp.answer(child, datagram);
-    if (answer) socket.send(answer, from.port, from.address);
+    const to = { nothing: from, child: firstHeard.get(child.spiOut)!, ike: conversation.firstEsp }[espStays];
+    if (answer) socket.send(answer, to.port, to.address);
     return;
   }
 }
@@ -236,6 +248,9 @@ function command(order: GatewayCommand): void {
       break;
     case 'deaf':
       ({ deaf } = order);
+      break;
+    case 'esp-stays':
+      espStays = order.with;
       break;
     case 'rekey-ike':
       newest?.responder.rekeyIke();
