@@ -68,7 +68,9 @@ function parse(command: Command, argv: readonly string[]) {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
     return { values: values as Record<string, string | boolean | undefined>, positionals };
   } catch (error) {
-    throw new CommandError(ExitCode.usage, (error as Error).message, `see: aovpn ${command.name} --help`);
+    // Node goes on about arguments that begin with a dash.
+    const [what] = (error as Error).message.split('. ');
+    throw new CommandError(ExitCode.usage, what!, `see: aovpn ${command.name} --help`);
   }
 }
 

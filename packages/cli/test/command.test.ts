@@ -251,3 +251,14 @@ test('a command is found by the name that it has', () => {
     program.map(({ name }) => name),
   );
 });
+
+test('logs shows the last lines only, where so many are wanted; an option that is not there is named in few words', async () => {
+  await using daemon = await fakeDaemon(() => ({ stream: [] }));
+  await aovpn(['logs', 'corp', '-n', '5'], daemon);
+  assert.equal(daemon.seen[0]?.url, '/v1/logs?lines=5&connection=corp');
+  const bad = await aovpn(['logs', '-n', 'all'], daemon);
+  assert.equal(bad.exitCode, 2);
+  assert.match(bad.stderr, /--lines needs a number, not "all"/);
+  const unknown = await aovpn(['logs', '-z'], daemon);
+  assert.match(unknown.stderr, /^aovpn: Unknown option '-z'\n {2}what to do: see: aovpn logs --help\n$/);
+});

@@ -124,7 +124,13 @@ export function problemOfHost(error: { readonly code: string; readonly what: str
     message: error.what,
     cure: error.cure,
     retry: retryOfHost(number),
+    ...(isOfMachine(number) && { everywhere: true }),
   };
+}
+
+/** 200–204: the tunnel's device; 300–329: routes, names and the proxy of a tunnel that a gateway has agreed to already. */
+function isOfMachine(number: number): boolean {
+  return (number >= 200 && number < 205) || (number >= 300 && number < 330);
 }
 
 /** 1xx: keys, trust, TLS; 152–154 and 157: the PIN of a token; 205, 212: no way to the gateway; 5xx: sources of passwords. */

@@ -17,6 +17,8 @@ export interface Problem {
   readonly message: string;
   readonly cure: string;
   readonly retry: Retry;
+  /** It is of this machine, and would be the same whichever gateway and address is tried. */
+  readonly everywhere?: true;
 }
 
 /** One row of the catalogue: a problem without the particulars of one occurrence. */

@@ -136,7 +136,7 @@ function ended(turn: Turn, connection: Connection, ending: Problem | undefined, 
       return;
     case 'opening': {
       const what = ending ?? problem('internal', 'the tunnel closed while it was being opened');
-      const another = what.retry === 'soon' || what.side === 'gateway';
+      const another = what.everywhere !== true && (what.retry === 'soon' || what.side === 'gateway');
       if (next.spec.retryKey !== next.triedWith) turn.begin(next);
       else if (another && phase.rest.length > 0) {
         turn.log(spec.name, 'warn', `${describe(what)} Trying ${describeCandidate(phase.rest[0]!)} next.`);

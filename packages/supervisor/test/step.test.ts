@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatAddress } from '@aovpn/bytes';
 import { problem } from '../src/problem-catalogue.ts';
+import { problemOfHost } from '../src/problem-of.ts';
 import { supervisorTimes } from '../src/turn.ts';
 import { address, here, hold, nowhere, Script, spec } from './script.ts';
 
@@ -67,6 +68,33 @@ suite('connecting', () => {
     script.none('open');
     assert.equal(script.view().state, 'blocked');
     assert.equal(script.view().problem?.windows, 691);
+  });
+
+  test('what this machine cannot do is not tried at the next gateway, which would authenticate us in vain', () => {
+    const script = new Script();
+    script.say({ kind: 'network', network: here });
+    script.say({ kind: 'profile', spec: spec() });
+    const attempt = script.resolve('192.0.2.1', '192.0.2.2');
+    const full = problemOfHost({ code: 'AOV-HOST-312', what: 'the journal cannot be written: ENOSPC', cure: 'Make room.' });
+    script.say({ kind: 'ended', name: 'corp', attempt, problem: full });
+    script.none('open');
+    assert.equal(script.view().state, 'waiting');
+    assert.equal(script.view().problem?.code, 'AOV-HOST-312');
+    assert.notEqual(script.view().nextTryAt, undefined);
+  });
+
+  test('a socket that cannot be made for one address is tried for the next', () => {
+    const script = new Script();
+    script.say({ kind: 'network', network: here });
+    script.say({ kind: 'profile', spec: spec() });
+    const attempt = script.resolve('192.0.2.1', '192.0.2.2');
+    script.say({
+      kind: 'ended',
+      name: 'corp',
+      attempt,
+      problem: problemOfHost({ code: 'AOV-HOST-206', what: 'EAFNOSUPPORT', cure: '' }),
+    });
+    script.only('open');
   });
 
   test('a name without address is a problem of the network with Windows number 868', () => {

@@ -1,6 +1,7 @@
 import process from 'node:process';
 import { CommandError, ExitCode, type Command, type Invocation } from '../command.ts';
 import { printTraceMessage } from '../print/trace.ts';
+import { readCount } from '../read-count.ts';
 import { openSecretFiles, type SecretFiles } from '../secret-files.ts';
 
 const units: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
@@ -89,11 +90,6 @@ async function writeSecrets(
     terminal.err('WARNING: these files open everything that the connection says. Delete them when they have served.');
     return made;
   }
-}
-
-function readCount(text: string): string {
-  if (/^\d{1,6}$/.test(text)) return text;
-  throw new CommandError(ExitCode.usage, `--lines needs a number, not "${text}"`);
 }
 
 /** The moment so long ago, as the daemon writes moments. */

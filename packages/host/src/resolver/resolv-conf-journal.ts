@@ -67,6 +67,9 @@ export async function writeAhead(place: ResolvConfPlace): Promise<void> {
   try {
     await file.writeFile(textOf({ version: 1, path: place.resolvConf, original: now }));
     await file.sync();
+  } catch (error) {
+    tryRemove(`${path}.ahead`);
+    throw error;
   } finally {
     await file.close();
   }
@@ -185,8 +188,8 @@ function samePlace(a: Journal['original'], b: Journal['original']): boolean {
 }
 
 /**
- * Atomic by rename; where the place is a mount point of its own (containers, `ip netns exec`) or its directory is read only, written in
- * place. Never through a link: what it points at is somebody else's.
+ * Atomic by rename; where the place is a mount point of its own (containers, `ip netns exec`), its directory is read only, or the disk has no room for a second file, written
+ * in place. Never through a link: what it points at is somebody else's.
  */
 function replace(path: string, make: (temporary: string) => void, text: string, isAsItWas = (): boolean => true): boolean {
   const temporary = join(dirname(path), `.resolv.conf.aovpn-${process.pid}`);
@@ -202,12 +205,13 @@ function replace(path: string, make: (temporary: string) => void, text: string, 
     } catch (error) {
       tryRemove(temporary);
       const { code = '' } = error as NodeJS.ErrnoException;
-      if (!['EBUSY', 'EXDEV', 'EROFS', 'EACCES'].includes(code) || readPlace(path).kind !== 'file') throw error;
+      if (!['EBUSY', 'EXDEV', 'EROFS', 'EACCES', 'ENOSPC', 'EDQUOT'].includes(code) || readPlace(path).kind !== 'file')
+        throw error;
       writeInPlace(path, text);
     }
     return true;
   } catch (error) {
-    throw new HostError('AOV-HOST-311', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-311'), error);
+    throw placeError(path, error);
   }
 }
 
@@ -241,7 +245,7 @@ function readPlace(path: string): Journal['original'] {
     return { kind: 'file', text: readLimited(path), mode: stat.mode & 0o777 };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'absent' };
-    throw new HostError('AOV-HOST-311', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-311'), error);
+    throw placeError(path, error);
   }
 }
 
@@ -266,7 +270,7 @@ function readJournal(place: ResolvConfPlace): Journal | undefined {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new HostError('AOV-HOST-312', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-312'), error);
+    throw journalError(path, error);
   }
   try {
     const value: unknown = JSON.parse(text);
@@ -301,8 +305,19 @@ function writeJournal(place: ResolvConfPlace, journal: Journal): void {
     writeSynced(`${path}.new`, textOf(journal), 0o600);
     renameSync(`${path}.new`, path);
   } catch (error) {
-    throw new HostError('AOV-HOST-312', `${path}: ${(error as Error).message}`, networkCure('AOV-HOST-312'), error);
+    tryRemove(`${path}.new`);
+    throw journalError(path, error);
   }
+}
+
+function placeError(path: string, error: unknown): HostError {
+  const what = `${path}, which says whom programs ask for names, cannot be changed: ${(error as Error).message}`;
+  return new HostError('AOV-HOST-311', what, networkCure('AOV-HOST-311'), error);
+}
+
+function journalError(path: string, error: unknown): HostError {
+  const what = `what resolv.conf was before, to be put back later, cannot be kept in ${path}: ${(error as Error).message}`;
+  return new HostError('AOV-HOST-312', what, networkCure('AOV-HOST-312'), error);
 }
 
 function textOf(journal: Journal): string {

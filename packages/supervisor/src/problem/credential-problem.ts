@@ -8,7 +8,7 @@ export const credentialProblems = {
     'certificate',
     'never',
     'There is no certificate for this profile',
-    'Put NAME.pem with NAME.key, or NAME.p12 with NAME.p12.secret, beside the profile.',
+    'Add the profile again with --certificate and --key, or put NAME.pem with NAME.key, or NAME.p12 with NAME.p12.secret, beside it.',
   ),
   identityWanted: row(
     'AOV-SUPERVISOR-353',

@@ -220,7 +220,7 @@ export const ikeProblems = {
     'certificate',
     'slow',
     'The gateway refuses our certificate or identity',
-    "Check that the gateway trusts the issuer of this machine's certificate, that it is neither expired nor revoked, and that the gateway knows its subject.",
+    "Check that the gateway trusts the issuer of this machine's certificate, that it is neither expired nor revoked, and that the gateway knows its subject; aovpn doctor looks at the certificate.",
   ),
   refusedAfterEap: row(
     'AOV-IKE-151',
