@@ -39,6 +39,8 @@ export interface EncryptedUpstreamEvents {
 /** After a failure nothing is tried for so long, milliseconds; doubled each time. */
 const firstRest = 250;
 const longestRest = 30_000;
+/** Connections at once: those that are replaced, and the one in use. */
+const mostLines = 8;
 
 interface Asked {
   readonly query: Uint8Array;
@@ -77,6 +79,8 @@ export function openEncryptedUpstream(server: EncryptedServer, mark: number, eve
   };
 
   const whyNot = (): string => (failure ? `${failure.what} [${failure.code}]` : 'no connection');
+
+  const tooMany = (): string => `too many questions wait for ${formatAddress(server.address)}`;
 
   const openLine = (): TlsLine => {
     let proven = false;
@@ -123,6 +127,8 @@ export function openEncryptedUpstream(server: EncryptedServer, mark: number, eve
 
   const send = (one: Asked): void => {
     if (!line?.open) {
+      line?.retire();
+      if (lines.size >= mostLines) return one.fail(tooMany());
       if (performance.now() < restUntil) return one.fail(whyNot());
       try {
         line = openLine();
@@ -132,7 +138,7 @@ export function openEncryptedUpstream(server: EncryptedServer, mark: number, eve
     }
     const giveUp = line.ask(one.query, one.questionEnd, one.onAnswer);
     if (giveUp) one.giveUp = giveUp;
-    else one.fail(`too many questions wait for ${formatAddress(server.address)}`);
+    else one.fail(tooMany());
   };
 
   return {

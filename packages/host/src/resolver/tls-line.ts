@@ -32,8 +32,10 @@ const handshakeMs = 4000;
 const silenceMs = 4000;
 /** An idle connection is kept so long (RFC 7858 §3.4), milliseconds. */
 const idleMs = 20_000;
-/** Questions of one connection at once, those given up included. */
-const mostUnderway = 2000;
+/** Questions of one connection at once that somebody waits for. */
+const mostWaiting = 4000;
+/** With so many given up it takes no more: whoever asks faster than the resolver answers shall not stand in the way of others. */
+const mostGivenUp = 1000;
 /** Octets that may wait to be sent. */
 const mostUnsent = 1 << 20;
 /** So many answers to no question are an end of it. */
@@ -72,12 +74,12 @@ export class TlsLine {
 
   /** Whether it takes another question. */
   get open(): boolean {
-    return !this.#over && !this.#retired;
+    return !this.#over && !this.#retired && this.#givenUp.size < mostGivenUp;
   }
 
-  /** @param query is not changed @returns what gives it up; undefined: too many are under way */
+  /** @param query is not changed @returns what gives it up; undefined: too many wait */
   ask(query: Uint8Array, questionEnd: number, onAnswer: (answer: Uint8Array) => void): (() => void) | undefined {
-    if (this.#underway >= mostUnderway || (this.#secure?.writableLength ?? 0) > mostUnsent) return undefined;
+    if (this.#waiting.size >= mostWaiting || (this.#secure?.writableLength ?? 0) > mostUnsent) return undefined;
     const message = Uint8Array.from(query);
     let id: number;
     do id = randomInt(0x10000);
@@ -91,13 +93,14 @@ export class TlsLine {
     }
     return () => {
       if (this.#waiting.delete(id) && this.#proven) this.#givenUp.add(id);
+      this.#endIfDone();
     };
   }
 
-  /** Takes no more questions, and ends when those under way are answered. */
+  /** Takes no more questions, and ends when nobody waits for an answer any more. */
   retire(): void {
     this.#retired = true;
-    if (this.#underway === 0) this.#end(undefined);
+    this.#endIfDone();
   }
 
   /** Ends it; questions under way are left without an answer, and nobody is told. */
@@ -175,11 +178,15 @@ export class TlsLine {
 
   /** After a whole answer, and when there is something to wait for again. */
   #watch(): void {
+    this.#endIfDone();
     if (this.#over) return;
     if (this.#underway > 0)
       this.#arm(silenceMs, () => this.#fail('AOV-HOST-340', 'network', `no answer for ${silenceMs / 1000} s`));
-    else if (this.#retired) this.#end(undefined);
     else this.#arm(idleMs, () => this.#end(undefined));
+  }
+
+  #endIfDone(): void {
+    if (this.#retired && this.#waiting.size === 0) this.#end(undefined);
   }
 
   #arm(ms: number, onTime: () => void): void {

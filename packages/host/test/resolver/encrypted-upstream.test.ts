@@ -244,6 +244,29 @@ inOwnNamespace(import.meta.url, () => {
       assert.equal(new Set(seen.asked.map((one) => (one[0]! << 8) | one[1]!)).size, 1000, 'each has an id of its own');
     });
 
+    test('thousands of questions that are never answered, and given up, keep nobody else from being answered', async () => {
+      await fresh();
+      const seen = await serve((question, reply) => {
+        if (question[13] !== 'x'.charCodeAt(0)) reply(answerTo(bare(question), [10, 0, 0, 5]));
+      });
+      const asker = createUpstreamAsker();
+      open.push(asker);
+      const upstream = { address: address(place), mark: 0, tls: encrypted() };
+      const asked = (name: string, patience: number): Promise<boolean> => {
+        const message = query(name, 1);
+        return new Promise((resolve) => {
+          asker.ask(upstream, message, message.length, false, patience, ({ ok }) => resolve(ok));
+        });
+      };
+      for (let round = 0; round < 3; round++) {
+        const lost = await Promise.all(Array.from({ length: 2500 }, (_, i) => asked(`x${i}.example`, 500)));
+        assert.ok(!lost.includes(true));
+        assert.equal(await asked('web.corp.example', 3000), true);
+      }
+      assert.ok(seen.connections <= 4, `${seen.connections} connections`);
+      assert.equal(asker.encrypted(upstream)?.state, 'proven');
+    });
+
     suite('who does not prove itself is not asked, nor is anybody else', () => {
       const stranger = pki.issue('Somebody Else', { extensions: authority });
       const cases: readonly (readonly [string, TestCertificate, EncryptedServer['proof'], string])[] = [
