@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
+#!/usr/bin/env -S node --max-semi-space-size=2 --expose-gc
 // Checks the Node version before any TypeScript is loaded, so that an old one gets a sentence and not a syntax error.
 import module from 'node:module';
 import process from 'node:process';

@@ -1,4 +1,3 @@
-import koffi from 'koffi';
 import * as constant from './constant.ts';
 import { closeDescriptor, openFile } from './descriptor.ts';
 import * as libc from './libc.ts';
@@ -12,17 +11,6 @@ export function setNoNewPrivileges(): void {
 /** No core dump, no ptrace by the same user: keys stay in this process. @throws {SysError} */
 export function setUndumpable(): void {
   check('prctl PR_SET_DUMPABLE', libc.prctl(constant.PR_SET_DUMPABLE, 0, 0, 0, 0));
-}
-
-/** Gives the kernel back what is free in the C library's heap (malloc_trim(3)); where there is no such thing (musl), nothing happens. */
-export function returnFreeMemory(): void {
-  let trim: (pad: number) => number;
-  try {
-    trim = koffi.load(null).func('int malloc_trim(size_t)') as (pad: number) => number;
-  } catch {
-    return;
-  }
-  trim(0);
 }
 
 /** Moves this thread into a network namespace named by a file, such as `/run/netns/<name>`. @throws {SysError} */
