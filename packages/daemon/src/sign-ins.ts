@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Owner } from '@aovpn/api';
-import { readUserSessions, sessionsDirectory, type UserSession, writeFileAtomically } from '@aovpn/host';
+import { readUserSessions, sessionsDirectory, type UserSession, utmpFile, writeFileAtomically } from '@aovpn/host';
 import { DirectoryWatch } from './directory-watch.ts';
 import { askNameService } from './identity-lookup.ts';
 import type { Log } from './log.ts';
@@ -20,8 +20,8 @@ export interface SignInsOptions {
   readonly directories?: readonly string[];
 }
 
-/** Files of logind tell at once; without it, utmp is looked at this often. Milliseconds. */
-const lookInterval = { logind: 300_000, utmp: 5_000 } as const;
+/** Files of logind tell at once; without it, utmp is looked at this often, and where there is none either, whether one has come. Milliseconds. */
+const lookInterval = { logind: 300_000, utmp: 5_000, none: 60_000 } as const;
 
 /**
  * Who is signed in: by logind's files (or utmp's), and by whoever announces sessions: PAM, or people themselves. Root is nobody's guest: the
@@ -55,7 +55,7 @@ export class SignIns {
     this.#watch = new DirectoryWatch({
       directories: () => this.#options.directories ?? [sessionsDirectory],
       onChange: look,
-      pollMs: () => (existsSync(sessionsDirectory) ? lookInterval.logind : lookInterval.utmp),
+      pollMs: () => lookInterval[existsSync(sessionsDirectory) ? 'logind' : existsSync(utmpFile) ? 'utmp' : 'none'],
     });
     look();
     return { close: () => this.#watch?.close() };

@@ -42,7 +42,7 @@ export type { EncryptedResolverState } from './resolver/encrypted-upstream.ts';
 export { createUpstreamAsker, upstreamsOf, type Upstream, type UpstreamAsker, type UpstreamResult } from './resolver/upstream.ts';
 export { openUserFiles } from './user-files/open-user-files.ts';
 export type { UserFile } from './user-files/limit.ts';
-export { readUserSessions, sessionsDirectory, type UserSession } from './session/user-session.ts';
+export { readUserSessions, sessionsDirectory, type UserSession, utmpFile } from './session/user-session.ts';
 export { openPacketCapture, type CapturedPacket, type PacketCapture } from './capture/packet-capture.ts';
 export { injectControl } from './capture/inject-control.ts';
 export { closeCanary, sendCanary, type Canary, type CanaryOutcome } from './capture/send-canary.ts';

@@ -13,7 +13,8 @@ export interface UserSession {
 
 /** Where logind has a file for each session; sd-login(3) reads and watches the same files. */
 export const sessionsDirectory = '/run/systemd/sessions';
-const utmpFile = '/run/utmp';
+/** Who is signed in, by the word of login, sshd and the like (utmp(5)). */
+export const utmpFile = '/run/utmp';
 
 /** Of a login screen, a lock screen, a service manager or a cron job nobody is signed in. */
 const personal = /^user(-early|-light|-early-light|-incomplete)?$/;
