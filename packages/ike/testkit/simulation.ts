@@ -343,6 +343,12 @@ class Simulation {
     this.#settle();
   }
 
+  /** Whatever is sent arrives. */
+  get #isReliable(): boolean {
+    const { weather, outages, jumps, complications } = this.#circumstances;
+    return weather.loss === 0 && outages === 0 && jumps === 0 && !complications.roams;
+  }
+
   #judge(): void {
     const client = this.#client.machine;
     const opposite = this.#opposite;
@@ -350,6 +356,7 @@ class Simulation {
       if (!machine.end) continue;
       assertClean(machine);
       const end = describeEnd(machine.end);
+      if (end === 'no-answer' && this.#isReliable) throw new Error(`${name}: given up on a network that loses nothing`);
       if (!fairEnds.has(end)) throw new Error(`${name}: an end that nobody should meet: ${JSON.stringify(machine.end)}`);
     }
     if (opposite instanceof Responder) {

@@ -53,7 +53,7 @@ export function processTraffic(turn: Turn, { lastInboundAt, children }: Traffic)
 /** The host doubts that the path works, after a resume for example: no waiting. */
 export function processLivenessCheck(turn: Turn): void {
   if (turn.sa.phase.name !== 'open') return;
-  if (currentOf(turn.sa).outstanding) return retransmitNow(turn);
+  if (currentOf(turn.sa).outstanding) return retransmitNow(turn, { anew: false });
   want(turn, { kind: 'liveness' });
 }
 

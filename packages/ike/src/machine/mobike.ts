@@ -19,7 +19,7 @@ export function processPathChanged(turn: Turn, path: Path): void {
   update(turn, { path, pathStale: true });
   markHeirs(turn);
   // RFC 4555 §3.5: what is out goes out again from the new address; the update follows when the window is free.
-  retransmitNow(turn);
+  retransmitNow(turn, { anew: true });
   if (name === 'open') announcePath(turn);
 }
 

@@ -95,15 +95,26 @@ export function retransmitDue(turn: Turn): void {
   }
 }
 
-/** Sends the outstanding requests again at once and starts their patience anew: they go out on a new path. */
-export function retransmitNow(turn: Turn): void {
+/**
+ * Sends the outstanding requests again at once. On a new path their patience begins anew; moves that follow each other closer than it lasts keep no key
+ * in use beyond its limit, though.
+ */
+export function retransmitNow(turn: Turn, { anew }: { readonly anew: boolean }): void {
+  const patient = anew && turn.now < keysExpireAt(turn);
   for (const { id, outstanding } of turn.sa.associations) {
     if (!outstanding) continue;
-    updateAssociation(turn, id, {
-      outstanding: { ...outstanding, attempt: 0, dueAt: turn.now + turn.sa.config.retransmit.firstMs },
-    });
+    if (patient) {
+      updateAssociation(turn, id, {
+        outstanding: { ...outstanding, attempt: 0, dueAt: turn.now + turn.sa.config.retransmit.firstMs },
+      });
+    }
     transmitAgain(turn, outstanding.datagrams);
   }
+}
+
+function keysExpireAt({ sa }: Turn): number {
+  const inUse = sa.children.filter(({ stage }) => stage.name === 'active');
+  return Math.min(sa.ikeExpiresAt, ...inUse.map(({ expiresAt }) => expiresAt));
 }
 
 /** Sends the outstanding request a last time and shortens its patience; once for each request. */

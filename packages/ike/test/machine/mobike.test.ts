@@ -76,6 +76,32 @@ suite('MOBIKE', () => {
     assert.equal(pair.client.end, undefined);
   });
 
+  // Found by simulation.
+  test('moved again and again while the gateway is gone: the end, at the latest when the keys have had their time', () => {
+    const pair = established({ ...certificateConfig, childRekeyMs: 100_000 });
+    const { client } = pair;
+    const bornAt = client.now;
+    for (let i = 0; i < 60 && !client.end; i++) {
+      move(pair, i % 2 === 0 ? otherPath : path);
+      client.advance(5_000);
+      client.take();
+    }
+    assert.equal(client.end?.kind, 'failed');
+    const age = client.now - bornAt;
+    assert.ok(age > 120_000 && age <= 1.25 * 100_000 + 20_000, `${age}`);
+  });
+
+  test('asked again and again whether it works: patience stays what it was', () => {
+    const pair = established();
+    const { client } = pair;
+    for (let i = 0; i < 16; i++) {
+      client.step({ kind: 'check-liveness' });
+      client.advance(1000);
+      client.take();
+    }
+    assert.equal(client.end?.kind, 'failed');
+  });
+
   test('UNACCEPTABLE_ADDRESSES', () => {
     const pair = established(certificateConfig, {
       impair: (payloads, { header }) => (header.exchange === 37 ? [notify(40)] : payloads),
