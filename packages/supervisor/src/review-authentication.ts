@@ -311,6 +311,7 @@ function failure(name: string, { message, code, windows, cure }: Problem): Authe
 }
 
 function durationText(milliseconds: number): string {
-  const days = Math.floor(milliseconds / day);
-  return days >= 1 ? `${days} days` : `${Math.max(0, Math.floor(milliseconds / 60_000))} minutes`;
+  const minutes = Math.max(0, Math.floor(milliseconds / 60_000));
+  if (milliseconds >= 2 * day) return `${Math.floor(milliseconds / day)} days`;
+  return minutes >= 120 ? `${Math.floor(minutes / 60)} hours` : `${minutes} minutes`;
 }

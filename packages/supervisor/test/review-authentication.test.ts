@@ -121,6 +121,7 @@ suite('what can be found without connecting', () => {
     ['without key', { hasKey: false }, /^failed certificate: .*AOV-SUPERVISOR-351/],
     ['soon at its end', { notAfter: now + 3 * day }, /^warning certificate: .*valid for 3 days more/],
     ['very soon at its end', { notAfter: now + 60 * 60_000 }, /^warning certificate: .*valid for 60 minutes more/],
+    ['tomorrow at its end', { notAfter: now + day - 60_000 }, /^warning certificate: .*valid for 23 hours more/],
     ['without user principal name', { userPrincipalNames: [], commonName: 'jo' }, /^warning certificate: no user principal name/],
   ];
   for (const [what, over, found] of certificates) {

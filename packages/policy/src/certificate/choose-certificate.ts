@@ -102,7 +102,8 @@ function decide(judged: readonly JudgedCertificate[], wanted: CertificateWish): 
 }
 
 function none(judged: readonly JudgedCertificate[]): CertificateChoice['outcome'] {
-  if (judged.length === 0) return { kind: 'none', why: 'there is no certificate to choose from', cause: 'no-candidate' };
+  if (judged.length === 0)
+    return { kind: 'none', why: 'none was found beside the profile, in the settings or on a token', cause: 'no-candidate' };
   const failures = judged.map(({ candidate, criteria }) => ({ candidate, no: criteria.filter(({ met }) => met === 'no') }));
   const closest = failures.toSorted((a, b) => a.no.length - b.no.length)[0]!;
   const first = closest.no[0]!;
