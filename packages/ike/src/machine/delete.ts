@@ -113,7 +113,11 @@ export function deletesIke(payloads: readonly Payload[]): boolean {
 /** After the answer to the peer's Delete of an IKE SA. */
 export function processDeleteIke(turn: Turn, association: Association): void {
   const { phase } = turn.sa;
-  if (association.role === 'current' && phase.name === 'closing-await-response') return finish(turn, phase.end);
+  if (association.role === 'current' && phase.name === 'closing-await-response') {
+    // While the window is not free yet, nobody has been told to delete what the peer's own rekey has made.
+    if (association.outstanding && association.outstanding.conversation.kind !== 'delete-ike') deleteHeirs(turn);
+    return finish(turn, phase.end);
+  }
   if (deleteOfAssociation(turn, association)) return;
   // What the gateway has ended on purpose is not resumed.
   if (turn.sa.config.askTicket) emit(turn, { kind: 'ticket', ticket: undefined, lifetimeMs: 0 });

@@ -94,6 +94,29 @@ suite('closing', () => {
   });
 
   /*
+   * CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> (lost)
+   *      <-- CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> CREATE_CHILD_SA SK1 { SAr, Nr, KEr }
+   *      <-- INFORMATIONAL SK1 { D(IKE) }         --> INFORMATIONAL SK1 { }
+   * INFORMATIONAL SK2 { D(IKE) } -->
+   */
+  // Found by simulation.
+  test('it is, where the peer deletes the old one while a rekey of ours keeps the window', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    client.step({ kind: 'rekey-ike' });
+    client.take();
+    responder.rekeyIke();
+    toClient(pair);
+    client.step({ kind: 'close', why: 'asked' });
+    toResponder(pair);
+    toClient(pair);
+    assert.equal(client.end?.kind, 'closed');
+    assert.equal(responder.closed, false);
+    toResponder(pair);
+    assert.equal(responder.closed, true);
+  });
+
+  /*
    * CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> <-- CREATE_CHILD_SA SK1 { SAr, Nr, KEr }
    * INFORMATIONAL SK1 { D(IKE) }         -->
    * INFORMATIONAL SK2 { D(IKE) }         -->
