@@ -114,8 +114,8 @@ export function deletesIke(payloads: readonly Payload[]): boolean {
 export function processDeleteIke(turn: Turn, association: Association): void {
   const { phase } = turn.sa;
   if (association.role === 'current' && phase.name === 'closing-await-response') {
-    // While the window is not free yet, nobody has been told to delete what the peer's own rekey has made.
-    if (association.outstanding && association.outstanding.conversation.kind !== 'delete-ike') deleteHeirs(turn);
+    // The peer goes on with what its rekey has made. It was not told that this ends, or may have been told before it knew it.
+    deleteHeirs(turn);
     return finish(turn, phase.end);
   }
   if (deleteOfAssociation(turn, association)) return;

@@ -117,6 +117,31 @@ suite('closing', () => {
   });
 
   /*
+   *      <-- CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> CREATE_CHILD_SA SK1 { SAr, Nr, KEr } (late)
+   * INFORMATIONAL SK2 { D(IKE) } --> (of an SA that the peer does not know)
+   * INFORMATIONAL SK1 { D(IKE) } --> (later still)
+   *      <-- INFORMATIONAL SK1 { D(IKE) }
+   * INFORMATIONAL SK2 { D(IKE) } -->
+   */
+  // Found by simulation.
+  test('it is, where the peer learns of it only after it was told so', () => {
+    const pair = established();
+    const { client, responder } = pair;
+    responder.rekeyIke();
+    toClient(pair);
+    const answer = client.take();
+    client.step({ kind: 'close', why: 'asked' });
+    const [ofNew, ...ofOld] = client.take();
+    responder.receive(ofNew!);
+    responder.receive(...answer);
+    toClient(pair);
+    assert.equal(client.end?.kind, 'closed');
+    toResponder(pair);
+    responder.receive(...ofOld);
+    assert.equal(responder.closed, true);
+  });
+
+  /*
    * CREATE_CHILD_SA SK1 { SAi, Ni, KEi } --> <-- CREATE_CHILD_SA SK1 { SAr, Nr, KEr }
    * INFORMATIONAL SK1 { D(IKE) }         -->
    * INFORMATIONAL SK2 { D(IKE) }         -->
