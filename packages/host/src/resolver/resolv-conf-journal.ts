@@ -1,6 +1,8 @@
 import {
   closeSync,
+  constants,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -10,6 +12,7 @@ import {
   rmSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -218,16 +221,25 @@ function replace(path: string, make: (temporary: string) => void, text: string, 
 /** On a full disk what was there comes back: no resolver at all would be worse than the old one. */
 function writeInPlace(path: string, text: string): void {
   const before = readFileSync(path);
+  const file = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
   try {
-    writeFileSync(path, text);
+    overwrite(file, Buffer.from(text));
   } catch (error) {
     try {
-      writeFileSync(path, before);
+      overwrite(file, before);
     } catch {
       // What can be said is said by the first error.
     }
     throw error;
+  } finally {
+    closeSync(file);
   }
+}
+
+/** Keeps the room that the file has: on a full disk somebody else would take what is cut off before. */
+function overwrite(file: number, octets: Uint8Array): void {
+  for (let at = 0; at < octets.length;) at += writeSync(file, octets, at, octets.length - at, at);
+  ftruncateSync(file, octets.length);
 }
 
 function tryRemove(path: string): void {
