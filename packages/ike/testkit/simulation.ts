@@ -1,3 +1,4 @@
+import { equal } from '@aovpn/bytes';
 import type { IkeEnd, IkeSaConfig, Path, SessionTicket } from '../src/machine/contract.ts';
 import { pickNotify } from '../src/machine/pick.ts';
 import { decodeHeader } from '../src/message/header.ts';
@@ -204,13 +205,17 @@ class Simulation {
     }
   }
 
-  /** The responder answers where it was asked from (RFC 7296 §2.11), and asks where it was told that the client is (RFC 4555 §3.5). */
+  /**
+   * The responder answers where it was asked from (RFC 7296 §2.11), and asks where it was told that the client is (RFC 4555 §3.5): on the IKE SA in use, not by
+   * what comes late for one that is replaced.
+   */
   #hear(responder: Responder, datagram: Uint8Array, from: Path): void {
     const heard = responder.heard.length;
     responder.receive(datagram);
     for (const { header, payloads } of responder.heard.slice(heard)) {
       const begins = header.exchange === ExchangeType.IKE_SA_INIT || header.exchange === ExchangeType.IKE_AUTH;
-      const tells = pickNotify(payloads, NotifyType.UPDATE_SA_ADDRESSES) !== undefined;
+      const isCurrent = equal(header.spiI, responder.current.spiI) && equal(header.spiR, responder.current.spiR);
+      const tells = isCurrent && pickNotify(payloads, NotifyType.UPDATE_SA_ADDRESSES) !== undefined;
       if (!header.response && (begins || tells)) this.#clientAt = from;
     }
     const sent = responder.take();

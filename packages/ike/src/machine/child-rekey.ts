@@ -1,3 +1,4 @@
+import { wipe } from '@aovpn/bytes';
 import type { Message, Payload, TrafficSelector } from '../message/payload.ts';
 import { acceptChildProposal, buildChildProposals, selectChildProposal } from '../message/proposal.ts';
 import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
@@ -69,13 +70,6 @@ export function processChildResponse(turn: Turn, conversation: ChildConversation
     addUnwantedChild(turn, conversation.spiIn, accepted.spiOut);
     return refused(turn, conversation, { kind: 'protocol', detail: accepted.problem });
   }
-  if (conversation.deletedUnseen?.includes(accepted.child.spi)) {
-    info(turn, 'the peer has deleted the CHILD_SA of its answer already');
-    const { replaces, tsi, tsr } = conversation;
-    if (replaces !== undefined) postponeRekey(turn, replaces, false);
-    if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi, tsr });
-    return;
-  }
   if (accepted.child.additionalKe.length > 0) {
     const link = readLink(payloads);
     if (link) return startFollowUp(turn, { kind: 'child', conversation, agreed: accepted }, accepted.child.additionalKe, link);
@@ -93,8 +87,15 @@ export function completeChildRekey(
   additionalSecrets: readonly Uint8Array[],
 ): void {
   const { child, tsi, tsr, nonceR, sharedSecret, ppk } = agreed;
-  const { rival, spiIn, nonce } = conversation;
-  const old = findChild(turn, conversation.replaces);
+  const { rival, spiIn, nonce, replaces } = conversation;
+  if (conversation.deletedUnseen?.includes(child.spi)) {
+    info(turn, 'the peer has deleted the CHILD_SA of its answer already');
+    wipe(sharedSecret, ...additionalSecrets);
+    if (replaces !== undefined) postponeRekey(turn, replaces, false);
+    if (!hasLivingChild(turn)) want(turn, { kind: 'child-create', tsi: conversation.tsi, tsr: conversation.tsr });
+    return;
+  }
+  const old = findChild(turn, replaces);
   if (rival && compareNonces(lowerNonce(nonce, nonceR), rival.lowestNonce) < 0) {
     info(turn, 'both rekeyed the CHILD_SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.1)');
     return addUnwantedChild(turn, spiIn, child.spi);
@@ -102,8 +103,7 @@ export function completeChildRekey(
   if (rival) {
     info(turn, 'both rekeyed the CHILD_SA, the peer’s has the lowest nonce: ours stays (RFC 7296 §2.8.1)');
     const stage = findChild(turn, rival.spiIn)?.stage.name;
-    if (stage === 'active')
-      setStage(turn, rival.spiIn, { name: 'standby', replaces: conversation.replaces!, until: turn.now + standbyMs });
+    if (stage === 'active') setStage(turn, rival.spiIn, { name: 'standby', replaces: replaces!, until: turn.now + standbyMs });
   }
   if (old?.stage.name === 'active') setStage(turn, old.spiIn, { name: 'replaced' });
   const first = turn.sa.phase.name === 'child-await-response';
@@ -116,7 +116,7 @@ export function completeChildRekey(
     ours: true,
     keyInput: { nonceI: nonce, nonceR, sharedSecret, additionalSecrets, ppk: ppk?.key },
     sendNow: true,
-    after: first ? { kind: 'establish' } : { kind: 'replace', old: conversation.replaces },
+    after: first ? { kind: 'establish' } : { kind: 'replace', old: replaces },
   });
 }
 

@@ -7,7 +7,7 @@ import { closingMs, closingRetransmitMs, deleteLimit } from './choice.ts';
 import type { IkeEnd } from './contract.ts';
 import { deleteOfAssociation, isHeir } from './ike-rekey.ts';
 import { pickAll, spiNumber, spiOctets } from './pick.ts';
-import type { Association, ChildSa } from './state.ts';
+import type { Association, ChildConversation, ChildSa } from './state.ts';
 import {
   currentOf,
   debug,
@@ -148,9 +148,14 @@ function deletedByPeer(turn: Turn, child: ChildSa): void {
 function rememberUnseen(turn: Turn, spiOut: number): void {
   const { id, outstanding } = currentOf(turn.sa);
   const conversation = outstanding?.conversation;
-  if (conversation?.kind !== 'child') return;
-  const deletedUnseen = [...(conversation.deletedUnseen ?? []), spiOut].slice(-deleteLimit);
-  updateConversation(turn, id, { ...conversation, deletedUnseen });
+  const remember = (child: ChildConversation): ChildConversation => ({
+    ...child,
+    deletedUnseen: [...(child.deletedUnseen ?? []), spiOut].slice(-deleteLimit),
+  });
+  if (conversation?.kind === 'child') updateConversation(turn, id, remember(conversation));
+  if (conversation?.kind !== 'follow-up' || conversation.rekey.kind !== 'child') return;
+  const { rekey } = conversation;
+  updateConversation(turn, id, { ...conversation, rekey: { ...rekey, conversation: remember(rekey.conversation) } });
 }
 
 /** Pairs that waited for this one to go. */

@@ -291,22 +291,30 @@ suite('deleted by the peer', () => {
   });
 
   // Found by simulation: we sent into a CHILD_SA that only we had, until the next rekey.
-  test('what it has just made for us, before we have its answer: another one is made', () => {
-    const pair = established({ ...certificateConfig, dpdMs: 0 });
-    const { client, responder } = pair;
-    responder.deleteChild([...responder.children.keys()][0]!);
-    toClient(pair);
-    toResponder(pair);
-    const late = responder.take();
-    responder.deleteChild([...responder.children.keys()][0]!);
-    toClient(pair);
-    toResponder(pair);
-    client.receive(...late);
-    talk(pair);
-    assert.equal(client.phase, 'open');
-    assert.equal(responder.children.size, 1);
-    assertSameChildren(pair);
-  });
+  for (const [name, base, exchanges] of [
+    ['one exchange', certificateConfig, 1],
+    ['several', hybridConfig, 2],
+  ] as const)
+    test(`what it has just made for us, in ${name}, before we have its answer: another one is made`, () => {
+      const pair = established({ ...base, dpdMs: 0 }, { ikeProposals: base.ikeProposals, childProposals: base.childProposals });
+      const { client, responder } = pair;
+      responder.deleteChild([...responder.children.keys()][0]!);
+      for (let i = 0; i < exchanges; i++) {
+        toClient(pair);
+        toResponder(pair);
+      }
+      const late = responder.take();
+      const [made] = responder.children.keys();
+      responder.deleteChild(made!);
+      toClient(pair);
+      toResponder(pair);
+      client.receive(...late);
+      talk(pair);
+      assert.equal(client.phase, 'open');
+      assert.equal(responder.children.size, 1);
+      assert.notEqual([...responder.children.keys()][0], made);
+      assertSameChildren(pair);
+    });
 
   test('what does not exist, and what is not ESP', () => {
     const pair = established();

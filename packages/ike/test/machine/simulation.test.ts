@@ -37,6 +37,11 @@ suite('two peers on a bad network', () => {
       simulate(seed, { plain: true });
     });
 
+  for (const seed of [900_000_357, 900_007_088, 900_158_853, 900_163_162])
+    test(`a life with complications that once ended badly: ${seed}`, () => {
+      simulate(seed);
+    });
+
   test('the same seed is the same life', () => {
     assert.deepEqual(simulate(7), simulate(7));
   });
