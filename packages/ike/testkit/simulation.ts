@@ -214,8 +214,9 @@ class Simulation {
     responder.receive(datagram);
     for (const { header, payloads } of responder.heard.slice(heard)) {
       const begins = header.exchange === ExchangeType.IKE_SA_INIT || header.exchange === ExchangeType.IKE_AUTH;
-      const isCurrent = equal(header.spiI, responder.current.spiI) && equal(header.spiR, responder.current.spiR);
-      const tells = isCurrent && pickNotify(payloads, NotifyType.UPDATE_SA_ADDRESSES) !== undefined;
+      const inUse = responder.ikes.findLast(({ gone }) => !gone);
+      const isInUse = inUse !== undefined && equal(header.spiI, inUse.spiI) && equal(header.spiR, inUse.spiR);
+      const tells = isInUse && pickNotify(payloads, NotifyType.UPDATE_SA_ADDRESSES) !== undefined;
       if (!header.response && (begins || tells)) this.#clientAt = from;
     }
     const sent = responder.take();
