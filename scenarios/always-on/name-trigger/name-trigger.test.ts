@@ -203,7 +203,8 @@ suite('always-on/name-trigger', () => {
     await world.gateway.freeze();
     const flood = askMany(6000, 300, `*.${corp.zone}`, 30_000, anybody);
     await flood.saysWithin(/asked/, 20_000);
-    assert.match(await dig('+short', internet.web), new RegExp(internet.web4));
+    // As any resolver does: one datagram may find no room in the queue of the socket.
+    assert.match(await dig('+tries=6', '+time=2', '+short', internet.web), new RegExp(internet.web4));
     await product.waitForState('corp', 'connecting');
     assert.equal((await product.connection('corp'))!.attempts, 1);
     await world.gateway.thaw();
