@@ -1,4 +1,4 @@
-export { concat, equal, wipe } from './octets.ts';
+export { compareOctets, concat, equal, wipe } from './octets.ts';
 export { fromHex, toHex } from './hex.ts';
 export { decodeUtf16le, decodeUtf8, encodeUtf16le, encodeUtf8 } from './text.ts';
 export { Reader, TruncatedError } from './reader.ts';
@@ -9,6 +9,7 @@ export {
   formatAddress,
   parseAddress,
   sameAddress,
+  type Endpoint,
   type IpAddress,
   type IpFamily,
 } from './ip-address.ts';

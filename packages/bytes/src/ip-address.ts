@@ -1,3 +1,5 @@
+import { compareOctets } from './octets.ts';
+
 export type IpFamily = 4 | 6;
 
 /** An address as its octets in network order: 4 of them or 16. Never a scope id, never an IPv4-mapped form of our making. */
@@ -36,14 +38,15 @@ export function formatAddress(address: IpAddress): string {
   return `${hex(groups.slice(0, best.start))}::${hex(groups.slice(best.start + best.length))}`;
 }
 
+/** Where a datagram goes to, or came from. */
+export interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
 /** Order by family, then numerically. */
 export function compareAddresses(a: IpAddress, b: IpAddress): number {
-  if (a.family !== b.family) return a.family - b.family;
-  for (let i = 0; i < a.bytes.length; i++) {
-    const difference = a.bytes[i]! - b.bytes[i]!;
-    if (difference !== 0) return difference;
-  }
-  return 0;
+  return a.family - b.family || compareOctets(a.bytes, b.bytes);
 }
 
 export function sameAddress(a: IpAddress, b: IpAddress): boolean {

@@ -11,6 +11,15 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
+/** Order octet by octet, a prefix before what it begins. */
+export function compareOctets(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+    const difference = a[i]! - b[i]!;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
 /**
  * Whether these are the same octets, in a time that depends on their length only: nobody has to decide which octets are secret. All of the product compares octets
  * by this and by nothing else; test/constant-time.test.ts looks.

@@ -45,6 +45,15 @@ suite('a watch over the gateway', () => {
     for (let turn = 0; turn < 10; turn++) await Promise.resolve();
   }
 
+  /** The network and the data plane complain every second. */
+  async function complain(watch: GatewayWatch, seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second++) {
+      watch.hint();
+      watch.unanswered();
+      await later(1_000);
+    }
+  }
+
   test('looks at nothing while nothing is sent', async () => {
     const watch = watched(false);
     await later(3_600_000);
@@ -70,19 +79,11 @@ suite('a watch over the gateway', () => {
   test('it is told every five seconds while it lasts, whatever the network says; not while the gateway is being asked', async () => {
     const watch = watched(false);
     await later(60_000);
-    for (let second = 0; second < 12; second++) {
-      watch.hint();
-      watch.unanswered();
-      await later(1_000);
-    }
+    await complain(watch, 12);
     assert.equal(told.length, 3);
     assert.equal(asked, 3);
     watch.silent = true;
-    for (let second = 0; second < 12; second++) {
-      watch.hint();
-      watch.unanswered();
-      await later(1_000);
-    }
+    await complain(watch, 12);
     assert.equal(told.length, 3);
     assert.equal(asked, 3);
     watch.close();

@@ -1,4 +1,4 @@
-import type { IpAddress } from '@aovpn/bytes';
+import type { Endpoint, IpAddress } from '@aovpn/bytes';
 
 /** ESP algorithms by their IKEv2 numbers (IANA "Transform Type 1" and "3"); `integ` is 0 (NONE) with an AEAD. */
 export interface EspSuite {
@@ -115,7 +115,7 @@ export interface DataPlane {
    * Sends an IKE message on the outer flow, behind the non-ESP marker. Losing it is allowed. `to`: from the same socket to somebody else than the gateway;
    * in TCP there is nobody else.
    */
-  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void;
+  sendIke(datagram: Uint8Array, to?: Endpoint): void;
   /** Makes the device, down and without addresses; the plan brings it up. */
   openDevice(): Promise<void>;
   /** Inner addresses that are ours: outbound packets from, and inbound packets to anything else are dropped as `policy`. Until the first call nothing passes. */

@@ -1,6 +1,6 @@
-import { concat, equal } from '@aovpn/bytes';
+import { compareOctets, concat, equal } from '@aovpn/bytes';
 import { deriveChildKeys, deriveRekeyedIkeKeys, ppkConfirmation } from '../src/crypto/keymat.ts';
-import { compareNonces, lowerNonce, notify, pick, pickError, pickNotify, spiOctets } from '../src/machine/pick.ts';
+import { lowerNonce, notify, pick, pickError, pickNotify, spiOctets } from '../src/machine/pick.ts';
 import type { Message, Payload, TrafficSelector } from '../src/message/payload.ts';
 import { acceptChildProposal, acceptIkeProposal, buildChildProposals, buildIkeProposals } from '../src/message/proposal.ts';
 import type { Responder } from './responder.ts';
@@ -75,7 +75,7 @@ export class ResponderRekey {
           tsr,
         });
         if (!this.#responder.tidy || this.#responder.ikes.every(({ gone }) => gone)) return;
-        const lost = about.rival && compareNonces(lowerNonce(nonceI, nonceR), about.rival) < 0;
+        const lost = about.rival && compareOctets(lowerNonce(nonceI, nonceR), about.rival) < 0;
         this.deleteChild(lost ? spiIn : old.spiIn);
       });
     };
@@ -108,7 +108,7 @@ export class ResponderRekey {
         const keys = deriveRekeyedIkeKeys(crypto, { prf: old.suite.prf, skD: old.skD }, suite, input);
         const made = freshIke(spis, suite, keys.initiator, keys.responder, keys, true);
         made.identities = old.identities;
-        const lost = about.rival && compareNonces(lowerNonce(nonceI, nonceR), about.rival) < 0;
+        const lost = about.rival && compareOctets(lowerNonce(nonceI, nonceR), about.rival) < 0;
         if (lost) this.#responder.ikes.splice(this.#responder.ikes.length - 1, 0, made);
         else this.#responder.ikes.push(made);
         if (this.#responder.tidy) this.deleteIke(lost ? made : old);

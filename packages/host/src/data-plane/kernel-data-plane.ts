@@ -1,4 +1,4 @@
-import { wipe, type IpAddress } from '@aovpn/bytes';
+import { wipe, type Endpoint, type IpAddress } from '@aovpn/bytes';
 import {
   innerMtu,
   natKeepalive,
@@ -128,7 +128,7 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
-  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void {
+  sendIke(datagram: Uint8Array, to?: Endpoint): void {
     if (!this.#closed) this.#flow.sendIke(datagram, to);
   }
 

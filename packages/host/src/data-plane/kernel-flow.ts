@@ -1,4 +1,4 @@
-import { concat, sameAddress, type IpAddress } from '@aovpn/bytes';
+import { concat, sameAddress, type Endpoint, type IpAddress } from '@aovpn/bytes';
 import { classifyDatagram, nonEspMarkerLength, type OuterPath } from '@aovpn/esp';
 import {
   closeDescriptor,
@@ -99,7 +99,7 @@ export class KernelFlow {
     }
   }
 
-  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void {
+  sendIke(datagram: Uint8Array, to?: Endpoint): void {
     if (to && to.address.family !== this.#socket?.local.family) return;
     const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);
     const name = to && encodeSocketAddress(to.address, to.port);

@@ -1,4 +1,4 @@
-import { concat, equal, sameAddress, wipe, type IpAddress } from '@aovpn/bytes';
+import { concat, equal, sameAddress, wipe, type Endpoint, type IpAddress } from '@aovpn/bytes';
 import {
   classifyDatagram,
   nonEspMarkerLength,
@@ -136,7 +136,7 @@ export class UserspaceDataPlane implements DataPlane {
     });
   }
 
-  sendIke(datagram: Uint8Array, to?: { readonly address: IpAddress; readonly port: number }): void {
+  sendIke(datagram: Uint8Array, to?: Endpoint): void {
     if (this.#closed || !this.#socket) return;
     if (this.#socket.tcp) return this.#socket.tcp.sendIke(datagram);
     const octets = concat(new Uint8Array(nonEspMarkerLength), datagram);

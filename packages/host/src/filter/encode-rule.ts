@@ -1,4 +1,4 @@
-import { parseAddress, parsePrefix } from '@aovpn/bytes';
+import { equal, parseAddress, parsePrefix } from '@aovpn/bytes';
 import { u32, type Attribute } from '../network/rtnetlink.ts';
 import {
   compare,
@@ -202,7 +202,7 @@ class RuleEncoder {
     const [only] = elements;
     // nft makes no set for one, and shows none.
     if (elements.length === 1) return this.#compareOne(equal, only!, word === '{' ? undefined : word, type);
-    const interval = elements.some(({ first, last }) => compareOctets(first, last) !== 0);
+    const interval = elements.some((element) => !isOne(element));
     // Ranges are looked for in network byte order.
     if (type === setTypes.uid && interval) this.#push(toNetworkOrder());
     const keys = type === setTypes.uid && !interval ? elements.map(reversed) : elements;
@@ -215,7 +215,7 @@ class RuleEncoder {
       // `aov*` is its beginning alone, without the octet that ends a name.
       const wild = word !== undefined && isWild(word);
       this.#push(compare(equal, wild ? first.subarray(0, first.indexOf(0)) : first));
-    } else if (compareOctets(first, last) === 0) {
+    } else if (isOne(element)) {
       this.#push(compare(equal, type === setTypes.uid ? reversed(element).first : first));
     } else {
       const bits = first.map((octet, i) => ~(octet ^ last[i]!) & 0xff);
@@ -312,9 +312,8 @@ export function elementOf(word: string, type: SetType): Interval {
   }
 }
 
-export function compareOctets(a: Uint8Array, b: Uint8Array): number {
-  const at = a.findIndex((octet, i) => octet !== b[i]);
-  return at < 0 ? 0 : a[at]! - b[at]!;
+export function isOne({ first, last }: Interval): boolean {
+  return equal(first, last);
 }
 
 function addressesOf(word: string, length: number): Interval {

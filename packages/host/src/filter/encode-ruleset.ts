@@ -1,8 +1,7 @@
-import { concat } from '@aovpn/bytes';
+import { compareOctets, concat } from '@aovpn/bytes';
 import { NLM_F_APPEND, NLM_F_CREATE } from '../network/rtnetlink-number.ts';
 import { u32, type Attribute } from '../network/rtnetlink.ts';
 import {
-  compareOctets,
   elementOf,
   encodeRule,
   setTypes,
@@ -11,6 +10,7 @@ import {
   wordsOf,
   type Interval,
   type SetType,
+  isOne,
 } from './encode-rule.ts';
 import { familyNumber, kinds, type NftMessage } from './nfnetlink.ts';
 import { nested, number, text } from './nft-expression.ts';
@@ -95,7 +95,7 @@ class RulesetEncoder {
     if (second === undefined) return;
     const words = wordsOf(wordsIn(/^elements = \{ (.*) \}$/, second)[1]!).filter((word) => word !== ',');
     const elements = words.map((word) => elementOf(word, type));
-    if (elements.some(({ first: from, last }) => compareOctets(from, last) !== 0)) throw new UnknownWord(second);
+    if (!elements.every(isOne)) throw new UnknownWord(second);
     this.#elements(
       table,
       name,

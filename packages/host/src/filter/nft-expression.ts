@@ -1,5 +1,6 @@
 import { concat } from '@aovpn/bytes';
-import { encodeMessage, u32, type Attribute } from '../network/rtnetlink.ts';
+import { nested as nestedOctets } from '../network/nested-attribute.ts';
+import { u32, type Attribute } from '../network/rtnetlink.ts';
 
 /** Expressions of rules as the kernel takes them: <linux/netfilter/nf_tables.h>. Its numbers are in network byte order, data in that of the packet or host. */
 
@@ -84,8 +85,7 @@ export function reject(how: 'tcp reset' | 'admin-prohibited'): Attribute {
 }
 
 export function nested(type: number, ...attributes: readonly Attribute[]): Attribute {
-  // The attributes alone: a message without its header.
-  return [type | NLA_F_NESTED, encodeMessage(0, 0, 0, new Uint8Array(0), attributes).subarray(16)];
+  return [type | NLA_F_NESTED, nestedOctets(attributes)];
 }
 
 export function text(value: string): Uint8Array {

@@ -1,4 +1,4 @@
-import type { IpAddress } from '@aovpn/bytes';
+import type { Endpoint } from '@aovpn/bytes';
 import {
   bindTo,
   closeDescriptor,
@@ -21,9 +21,9 @@ export interface DatagramSender {
 
 export interface DatagramSocketOptions {
   readonly family: 4 | 6;
-  readonly bind?: { readonly address: IpAddress; readonly port: number };
+  readonly bind?: Endpoint;
   /** The kernel then hands over datagrams of that address and port only, and tells when nobody listens there. */
-  readonly connect?: { readonly address: IpAddress; readonly port: number };
+  readonly connect?: Endpoint;
   /** `SO_MARK`; 0 for none. */
   readonly mark?: number;
   /** `message` is good until the callback returns. */

@@ -155,6 +155,7 @@ export const prctl = bind('int prctl(int, ulong, ulong, ulong, ulong)') as (
   c: number,
   d: number,
 ) => number;
+export const madvise = bind('int madvise(size_t, size_t, int)') as (at: number, length: number, advice: number) => number;
 const nativeIfNameToIndex = self.func('uint if_nametoindex(const char *)') as (name: string) => number;
 
 /** The index of a network interface, or 0 when there is none of that name. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import koffi from 'koffi';
+import * as libc from './libc.ts';
 
 const MADV_DONTNEED = 4;
 
@@ -22,15 +23,13 @@ export function returnFreeMemory(): void {
  */
 export function releaseProgramFile(): number {
   let mappings: readonly FileMapping[];
-  let madvise: (address: number, length: number, advice: number) => number;
   try {
     mappings = readFileMappings(readFileSync('/proc/self/smaps', 'utf8'), process.execPath);
-    madvise = koffi.load(null).func('int madvise(size_t, size_t, int)') as typeof madvise;
   } catch {
     return 0;
   }
   let released = 0;
-  for (const { start, length, resident } of mappings) if (madvise(start, length, MADV_DONTNEED) === 0) released += resident;
+  for (const { start, length, resident } of mappings) if (libc.madvise(start, length, MADV_DONTNEED) === 0) released += resident;
   return released;
 }
 

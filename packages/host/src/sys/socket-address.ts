@@ -1,4 +1,4 @@
-import { addressFromBytes, type IpAddress } from '@aovpn/bytes';
+import { addressFromBytes, type Endpoint, type IpAddress } from '@aovpn/bytes';
 import { AF_INET, AF_INET6, AF_NETLINK } from './constant.ts';
 
 /** Octets of a `sockaddr_storage` that any of ours fits in. */
@@ -15,7 +15,7 @@ export function encodeSocketAddress(address: IpAddress, port: number): Uint8Arra
 }
 
 /** undefined for families other than IPv4 and IPv6. */
-export function decodeSocketAddress(octets: Uint8Array): { readonly address: IpAddress; readonly port: number } | undefined {
+export function decodeSocketAddress(octets: Uint8Array): Endpoint | undefined {
   const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
   const family = view.getUint16(0, littleEndian);
   if (family === AF_INET) return { address: addressFromBytes(octets.subarray(4, 8)), port: view.getUint16(2) };

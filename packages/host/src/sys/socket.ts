@@ -1,4 +1,4 @@
-import type { IpAddress } from '@aovpn/bytes';
+import type { Endpoint, IpAddress } from '@aovpn/bytes';
 import * as constant from './constant.ts';
 import { closeDescriptor } from './descriptor.ts';
 import * as libc from './libc.ts';
@@ -54,7 +54,7 @@ export function beginConnect(fd: number, address: IpAddress, port: number): void
 }
 
 /** The local end. @throws {SysError} */
-export function localEnd(fd: number): { readonly address: IpAddress; readonly port: number } {
+export function localEnd(fd: number): Endpoint {
   const octets = new Uint8Array(socketAddressCapacity);
   const length = new Uint32Array([octets.length]);
   check('getsockname', libc.getsockname(fd, libc.addressOf(octets), libc.addressOf(length)));

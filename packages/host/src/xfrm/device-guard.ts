@@ -3,7 +3,7 @@ import { littleEndian } from '../sys/index.ts';
 import type { RouteRequest, RouteSocket } from '../network/route-socket.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../network/rtnetlink-number.ts';
 import { decodeAttributes, viewOf, type Attribute } from '../network/rtnetlink.ts';
-import { nested } from './nested-attribute.ts';
+import { nested } from '../network/nested-attribute.ts';
 
 // <linux/rtnetlink.h>, <linux/pkt_sched.h>, <linux/pkt_cls.h>
 const RTM_NEWQDISC = 36;

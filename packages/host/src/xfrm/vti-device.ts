@@ -3,7 +3,7 @@ import { littleEndian } from '../sys/index.ts';
 import type { RouteRequest } from '../network/route-socket.ts';
 import * as rt from '../network/rtnetlink-number.ts';
 import { u32, viewOf, type Attribute } from '../network/rtnetlink.ts';
-import { nested } from './nested-attribute.ts';
+import { nested } from '../network/nested-attribute.ts';
 import * as nl from './xfrm-number.ts';
 
 /**

@@ -2,7 +2,7 @@ import { constant, libc, littleEndian } from '../sys/index.ts';
 import type { RouteRequest, RouteSocket } from '../network/route-socket.ts';
 import * as rt from '../network/rtnetlink-number.ts';
 import { decodeAttributes, u32, viewOf } from '../network/rtnetlink.ts';
-import { nested } from './nested-attribute.ts';
+import { nested } from '../network/nested-attribute.ts';
 import * as nl from './xfrm-number.ts';
 
 const RTM_SETLINK = 19;

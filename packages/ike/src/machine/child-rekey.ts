@@ -1,4 +1,4 @@
-import { wipe } from '@aovpn/bytes';
+import { compareOctets, wipe } from '@aovpn/bytes';
 import type { Message, Payload, TrafficSelector } from '../message/payload.ts';
 import { acceptChildProposal, buildChildProposals, selectChildProposal } from '../message/proposal.ts';
 import { errorNotify, type IkeProtocolError } from '../registry/error.ts';
@@ -23,7 +23,7 @@ import type { ChildProposalConfig, IkeFailure } from './contract.ts';
 import { closeWith } from './delete.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
 import { windowsError, windowsErrorOf } from './microsoft.ts';
-import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
+import { lowerNonce, notify, pick, pickError, pickNonce, pickNotify, spiNumber, spiOctets } from './pick.ts';
 import { buildPpkAnswer, buildPpkOffer, ppkToOffer, readPpkAnswer, takePpkOffer } from './ppk.ts';
 import { isNarrowed, narrow } from './selector.ts';
 import type { AgreedChild, Association, ChildConversation, ChildSa } from './state.ts';
@@ -96,7 +96,7 @@ export function completeChildRekey(
     return;
   }
   const old = findChild(turn, replaces);
-  if (rival && compareNonces(lowerNonce(nonce, nonceR), rival.lowestNonce) < 0) {
+  if (rival && compareOctets(lowerNonce(nonce, nonceR), rival.lowestNonce) < 0) {
     info(turn, 'both rekeyed the CHILD_SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.1)');
     return addUnwantedChild(turn, spiIn, child.spi);
   }

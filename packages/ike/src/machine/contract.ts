@@ -1,5 +1,5 @@
 import type { EapAction, EapEvent, EapFailure, EapPeerConfig } from '@aovpn/eap';
-import type { IpAddress, IpPrefix } from '@aovpn/bytes';
+import type { Endpoint, IpAddress, IpPrefix } from '@aovpn/bytes';
 import type { SignatureScheme } from '../crypto/port.ts';
 import type { Puzzle } from '../crypto/puzzle.ts';
 import type { MessageRecord } from '../trace/message-record.ts';
@@ -44,12 +44,6 @@ export interface CertificateReference {
   /** SHA-1 of what is there. */
   readonly hash: Uint8Array;
   readonly url: string;
-}
-
-/** Where a datagram goes to, or came from. */
-export interface Endpoint {
-  readonly address: IpAddress;
-  readonly port: number;
 }
 
 /** How a key of ours proves who we are. */

@@ -1,4 +1,4 @@
-import { wipe } from '@aovpn/bytes';
+import { compareOctets, wipe } from '@aovpn/bytes';
 import { deriveRekeyedIkeKeys, type IkeKeys } from '../crypto/keymat.ts';
 import type { Message, Payload } from '../message/payload.ts';
 import { acceptIkeProposal, buildIkeProposals, ikeSuiteOf, selectIkeProposal } from '../message/proposal.ts';
@@ -16,7 +16,7 @@ import { closeWith, startDeleteIke } from './delete.ts';
 import { factsOf } from './facts.ts';
 import { learnCrashToken } from './crash.ts';
 import { awaitFollowUp, forgetPeerFollowUp, readLink, speakable, startFollowUp } from './follow-up-ke.ts';
-import { compareNonces, lowerNonce, notify, pick, pickError, pickNonce } from './pick.ts';
+import { lowerNonce, notify, pick, pickError, pickNonce } from './pick.ts';
 import { buildPpkAnswer, buildPpkOffer, ppkToOffer, readPpkAnswer, takePpkOffer } from './ppk.ts';
 import type { AgreedIke, Association, IkeRekeyConversation, PeerIkeRekey, Protection } from './state.ts';
 import { learnTicket } from './ticket.ts';
@@ -81,7 +81,7 @@ export function completeIkeRekey(
   learnCrashToken(turn, id, payloads);
   const rival = conversation.rival && findAssociation(turn, conversation.rival.association);
   if (conversation.rival && rival?.role === 'rival') {
-    if (compareNonces(lowerNonce(conversation.nonce, nonceR), conversation.rival.lowestNonce) < 0) {
+    if (compareOctets(lowerNonce(conversation.nonce, nonceR), conversation.rival.lowestNonce) < 0) {
       info(turn, 'both rekeyed the IKE SA, ours has the lowest nonce: the peer’s stays (RFC 7296 §2.8.2)');
       updateAssociation(turn, rival.id, { role: 'successor', until: turn.now + standbyMs });
       updateAssociation(turn, id, { until: turn.now + formerMs });

@@ -1,9 +1,8 @@
-import { concat, Reader, Writer } from '@aovpn/bytes';
+import { concat, Reader, Writer, type Endpoint } from '@aovpn/bytes';
 import type { Message } from '../message/payload.ts';
 import { ExchangeType } from '../registry/exchange.ts';
 import { NotifyType } from '../registry/notify.ts';
 import { messageIdEnd } from './choice.ts';
-import type { Endpoint } from './contract.ts';
 import { notify } from './pick.ts';
 import type { Association } from './state.ts';
 import { debug, info, updateAssociation, type Turn } from './turn.ts';

@@ -1,3 +1,4 @@
+import { compareOctets } from '@aovpn/bytes';
 import type { NotifyPayload, Payload } from '../message/payload.ts';
 import { isErrorNotify } from '../registry/notify.ts';
 
@@ -36,17 +37,9 @@ export function notify(type: number, data: Uint8Array = new Uint8Array(0)): Noti
   return { kind: 'N', protocol: 0, spi: new Uint8Array(0), type, data };
 }
 
-/** Order of nonces for collisions (RFC 7296 §2.8.1): octet by octet, a prefix before what it begins. */
-export function compareNonces(a: Uint8Array, b: Uint8Array): number {
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const difference = a[i]! - b[i]!;
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
-}
-
+/** For collisions (RFC 7296 §2.8.1). */
 export function lowerNonce(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return compareNonces(a, b) <= 0 ? a : b;
+  return compareOctets(a, b) <= 0 ? a : b;
 }
 
 /** An ESP SPI as the 4 octets of a payload. */

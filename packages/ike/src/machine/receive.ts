@@ -1,4 +1,4 @@
-import { equal, sameAddress, type IpAddress } from '@aovpn/bytes';
+import { equal, sameAddress, type Endpoint, type IpAddress } from '@aovpn/bytes';
 import { decodeHeader, ikeHeaderLength, type DecodedHeader } from '../message/header.ts';
 import { openDatagram, type OpenOutcome } from '../message/open.ts';
 import { decodePayloads } from '../message/payload-chain.ts';
@@ -11,7 +11,6 @@ import { PayloadType } from '../registry/payload-type.ts';
 import { refuse } from './auth.ts';
 import { answerChildRekey, processChildResponse } from './child-rekey.ts';
 import { messageIdEnd } from './choice.ts';
-import type { Endpoint } from './contract.ts';
 import { closeWith, processChildrenDeleted } from './delete.ts';
 import { noteLife, processGoneHint, processProbeAnswer } from './dpd.ts';
 import { processProof } from './eap-proof.ts';

@@ -1,3 +1,4 @@
+import type { Endpoint } from '@aovpn/bytes';
 import type { EapState } from '@aovpn/eap';
 import type { KeyPair, SignatureScheme } from '../crypto/port.ts';
 import type { Puzzle } from '../crypto/puzzle.ts';
@@ -8,7 +9,6 @@ import type { Reassembly } from '../message/reassembly.ts';
 import type { ChildSuite, DirectionKeys, IkeSuite } from '../message/suite.ts';
 import type { MoveProof } from './move-proof.ts';
 import type {
-  Endpoint,
   GatewayPlace,
   IkeEnd,
   IkeFailure,

@@ -1,3 +1,4 @@
+import type { Endpoint } from '@aovpn/bytes';
 import type { Payload } from '../message/payload.ts';
 import { sealMessage } from '../message/seal.ts';
 import { ExchangeType, nameOfExchange } from '../registry/exchange.ts';
@@ -6,7 +7,6 @@ import { eapRetransmitMs, hintPatienceMs, messageIdEnd, messageIdHigh, resumeTri
 import { noteEapQuiet } from './eap-round.ts';
 import { adoptHeir } from './ike-rekey.ts';
 import { fallBack } from './resume.ts';
-import type { Endpoint } from './contract.ts';
 import type { Association, Conversation } from './state.ts';
 import { debug, emit, fail, findAssociation, finish, type Turn, update, updateAssociation, want } from './turn.ts';
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { parseAddress } from '@aovpn/bytes';
-import type { Endpoint } from '../../src/machine/contract.ts';
+import { parseAddress, type Endpoint } from '@aovpn/bytes';
 import { notify } from '../../src/machine/pick.ts';
 import { assertSameChildren, assertSameIke } from '../../testkit/assertion.ts';
 import { established, talk, type Pair } from '../../testkit/conversation.ts';

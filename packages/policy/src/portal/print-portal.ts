@@ -1,4 +1,4 @@
-import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import { formatAddress, type Endpoint } from '@aovpn/bytes';
 import { ip, quotedString, refusals, type CgroupName } from '../filter/ruleset-line.ts';
 
 /** The table of nftables that confines the portal program, with LockDown and without. */
@@ -13,7 +13,7 @@ export interface PortalConfinement {
   /** TCP ports of the physical network. */
   readonly ports: readonly number[];
   /** Our own name server on loopback for it, by family: all its questions go there, whatever server it asks. */
-  readonly relay: { readonly address: IpAddress; readonly port: number };
+  readonly relay: Endpoint;
 }
 
 /**

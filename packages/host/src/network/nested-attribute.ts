@@ -1,6 +1,6 @@
 import { concat } from '@aovpn/bytes';
 import { littleEndian } from '../sys/index.ts';
-import { viewOf, type Attribute } from '../network/rtnetlink.ts';
+import { viewOf, type Attribute } from './rtnetlink.ts';
 
 /** Attributes as the value of another one (netlink(7)). */
 export function nested(attributes: readonly Attribute[]): Uint8Array {
