@@ -132,13 +132,13 @@ export class Pki {
     );
   }
 
-  expiredMachine(): Issued {
-    return this.#once('expired machine', () =>
+  outdatedMachine(validity: 'expired' | 'not-yet'): Issued {
+    return this.#once(`${validity} machine`, () =>
       this.root.issue({
         commonName: 'laptop.corp.example',
         dns: ['laptop.corp.example'],
         usages: ['clientAuth'],
-        validity: 'expired',
+        validity,
       }),
     );
   }

@@ -14,6 +14,8 @@ export interface KeyMaterial {
   readonly rawKey?: RawKey;
   /** The machine's certificate, beside what the user authenticates with. */
   readonly machine?: Credential;
+  /** Where that lies. */
+  readonly machineFile?: string;
 }
 
 type KeySettings = Pick<
@@ -54,7 +56,7 @@ export async function loadKeyMaterial(settings: KeySettings, { key }: Credential
     secrets: { ...(sharedKey && { sharedKey }), ...(ppk && { ppk }) },
     ...(gatewayKeys && { gatewayKeys }),
     ...(rawKey && { rawKey }),
-    ...(machine && { machine }),
+    ...(machine && { machine, machineFile: named(machineCertificate!) }),
   };
 }
 

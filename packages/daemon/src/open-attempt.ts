@@ -2,7 +2,13 @@ import type { DataPlaneOptions } from '@aovpn/esp';
 import type { RevocationChecker, TrustQuestion } from '@aovpn/host';
 import type { IkeSaConfig } from '@aovpn/ike';
 import { parseAddress } from '@aovpn/bytes';
-import { problem, type Candidate as Place, type SupervisorAction } from '@aovpn/supervisor';
+import {
+  problem,
+  type Candidate as Place,
+  type SentCertificate,
+  type SentCertificates,
+  type SupervisorAction,
+} from '@aovpn/supervisor';
 import { chooseDataPlane, type DataPlaneChoice, type DataPlaneNeeds } from './choose-data-plane.ts';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './platform-port.ts';
@@ -113,6 +119,7 @@ export function makeAttempt(
         const user = auth.kind === 'eap' ? passwordUserOf(auth.peer) : undefined;
         return user === undefined ? undefined : await passwords.prepare(user);
       },
+      sentCertificates: () => sentCertificates(used),
       sign: async (scheme, data) => {
         const { material, credential } = used.credentials;
         const key = material.machine ?? material.rawKey ?? credential;
@@ -148,6 +155,23 @@ export function makeAttempt(
 
 export function isReady(candidate: Candidate | undefined): candidate is Ready {
   return candidate?.compiled !== undefined && candidate.credentials !== undefined && candidate.verifier !== undefined;
+}
+
+/** The certificates that this candidate authenticates with, as the files and tokens had them when they were read. */
+function sentCertificates({ choice, credentials: { facts, material } }: Ready): SentCertificates {
+  const chosen = choice?.outcome.kind === 'chosen' ? choice.outcome.candidate : undefined;
+  const isForIke = choice?.wish.purpose === 'ike';
+  const { machine } = material;
+  const ofMachine: SentCertificate | undefined = machine && {
+    subject: machine.subject,
+    ...(facts.machine?.commonName !== undefined && { commonName: facts.machine.commonName }),
+    userPrincipalNames: machine.names.upn,
+    source: `file ${material.machineFile}`,
+    notBefore: machine.notBefore.getTime(),
+    notAfter: machine.notAfter.getTime(),
+  };
+  const ike = ofMachine ?? (isForIke ? chosen : undefined);
+  return { ...(ike && { ike }), ...(chosen && !isForIke && { eap: chosen }) };
 }
 
 /** Who moves the packets. */

@@ -12,7 +12,7 @@ import type {
   TrafficSelector,
   TunnelConfiguration,
 } from '@aovpn/ike';
-import type { AuthenticationKind, Problem, Redirect } from '@aovpn/supervisor';
+import type { AuthenticationKind, Problem, Redirect, SentCertificates } from '@aovpn/supervisor';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
 import type { KeyExport } from './key-export.ts';
 import type { EapPorts } from './tunnel-eap.ts';
@@ -39,6 +39,8 @@ export interface TunnelPorts extends EapPorts {
   renew(): IkeSaConfig | undefined;
   /** Gets what only a person can give (a password, a PIN) before anything is sent: gateways do not wait for people. */
   prepare(): Promise<Problem | undefined>;
+  /** What the IKE SA that was begun last shows of us. */
+  sentCertificates(): SentCertificates;
   sign(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
   /** A ticket that may resume the last session (RFC 5723), and where the next one is kept; undefined: the old one is good for nothing. */
   findTicket(): SessionTicket | undefined;

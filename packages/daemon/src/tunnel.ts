@@ -3,7 +3,7 @@ import { stackOf } from '@aovpn/host';
 import type { RadiusStatus } from '@aovpn/api';
 import type { DataPlane, DataPlaneEvent, DataPlaneStats, OuterPath, Transport } from '@aovpn/esp';
 import type { IkeAction, IkeEnd, IkeEvent, IkeFacts, IkeSa, NamedPpk, TrafficSelector, TunnelConfiguration } from '@aovpn/ike';
-import { problem, problemOfEnd, problemOfHost, type Problem, type Redirect } from '@aovpn/supervisor';
+import { explainRefusal, problem, problemOfEnd, problemOfHost, type Problem, type Redirect } from '@aovpn/supervisor';
 import { askHost, type IkeQuestion } from './ask-host.ts';
 import type { DataPlaneChoice } from './choose-data-plane.ts';
 import { GatewayWatch } from './gateway-watch.ts';
@@ -251,7 +251,7 @@ export class Tunnel {
   #successorFailed(run: Run, what: Problem | undefined): void {
     const left = this.#over ? undefined : this.#sas.giveUp(run);
     if (!left) return;
-    if (left.orphaned) return this.#finish(what ?? problemOfEnd(left.orphaned, this.#options.authentication));
+    if (left.orphaned) return this.#finish(what ?? this.#problemOf(left.orphaned));
     if (what) this.#ports.log.warn(`no new IKE SA: ${what.message}; the one in use goes on. ${what.cure}`, this.#options.name);
   }
 
@@ -370,14 +370,19 @@ export class Tunnel {
         return void run.eap.end(false).catch(() => {});
       case 'successor':
         void run.eap.end(secretRefused(end)).catch(() => {});
-        return this.#successorFailed(run, problemOfEnd(end, this.#options.authentication));
+        return this.#successorFailed(run, this.#problemOf(end));
       case 'orphaned':
         return this.#report({ kind: 'unresponsive', silent: true });
       case 'current':
         this.#refused = secretRefused(end);
         if (end.kind === 'redirected') this.#redirect = { to: end.to, proven: end.proven };
-        return this.#finish(problemOfEnd(end, this.#options.authentication));
+        return this.#finish(this.#problemOf(end));
     }
+  }
+
+  #problemOf(end: IkeEnd): Problem | undefined {
+    const found = problemOfEnd(end, this.#options.authentication);
+    return found && explainRefusal(found, this.#ports.sentCertificates(), Date.now());
   }
 
   /** What another IKE SA has replaced still receives what was in flight. */

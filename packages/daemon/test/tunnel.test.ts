@@ -61,6 +61,7 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem,
       return Promise.resolve(plane);
     },
     log: new Log({ level: 'debug', format: 'text', journal: false, write: (line) => lines.push(line), clock: Date.now }),
+    sentCertificates: () => ({}),
     sign: unasked,
     findTicket: () => undefined,
     keepTicket: unasked,

@@ -114,11 +114,13 @@ export {
 } from './certificate/certificate-wish.ts';
 export {
   chooseCertificate,
+  nameOf,
   type CertificateChoice,
   type CriterionResult,
   type JudgedCertificate,
   type NoCertificateCause,
 } from './certificate/choose-certificate.ts';
+export { dateText } from './certificate/date-text.ts';
 export { printCertificateChoice } from './certificate/print-certificate-choice.ts';
 export { enrolmentKeys, type CertificateNames, type EnrolmentFailure, type EnrolmentKey } from './enrolment/enrolment.ts';
 export { parseSubject, type SubjectPart } from './enrolment/parse-subject.ts';

@@ -2,6 +2,7 @@ export type * from './contract.ts';
 export type { Candidate } from './candidate.ts';
 export { problem, problemCatalogue, type ProblemName } from './problem-catalogue.ts';
 export { problemOf, problemOfCertificateChoice, problemOfEnd, problemOfHost } from './problem-of.ts';
+export { explainRefusal, type SentCertificate, type SentCertificates } from './explain-refusal.ts';
 export { authenticationOf, type AuthenticationKind, type AuthenticationPlan } from './authentication.ts';
 export type { AlternativeName, CertificateFacts, CredentialFacts, SharedSecrets } from './credential-facts.ts';
 export { compileEapConfig } from './compile-eap-config.ts';

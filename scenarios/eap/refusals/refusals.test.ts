@@ -23,6 +23,7 @@ interface Trouble {
   readonly code: string | RegExp;
   readonly windows?: number;
   readonly side: Side | RegExp;
+  readonly message?: RegExp;
   readonly timeoutMs?: number;
   /** The server never saw a whole authentication, or refused it. */
   readonly unseen?: boolean;
@@ -182,6 +183,20 @@ suite('eap/refusals', () => {
       }
     }
 
+    for (const version of ['1.2', '1.3'] as const) {
+      test(`has expired; TLS ${version}, the server keeps the reason to itself, and we know it`, async () => {
+        await refuses({
+          wish: tls(),
+          credentials: stage.certificate(stage.world.pki.user('p256', 'alice', 'expired')),
+          radius: { tls: version },
+          code: 'AOV-SUPERVISOR-349',
+          windows: 854,
+          side: 'certificate',
+          message: /: alice@corp\.example \(file \/.*\) expired on \d{4}-.* UTC\. The RADIUS server refuses .*\[AOV-EAP-216\]$/,
+        });
+      });
+    }
+
     for (const method of ['PEAP', 'EAP-TTLS'] as const) {
       for (const version of ['1.2', '1.3'] as const) {
         test(`inside of ${method}, TLS ${version}, and the server keeps the reason to itself`, async () => {
@@ -285,6 +300,7 @@ suite('eap/refusals', () => {
       if (trouble.windows !== undefined) assert.equal(problem.windows, trouble.windows);
       if (typeof trouble.side === 'string') assert.equal(problem.side, trouble.side);
       else assert.match(problem.side, trouble.side);
+      if (trouble.message) assert.match(problem.message, trouble.message);
       assert.ok(problem.cure.length > 10 && problem.message.length > 10);
       assert.match(errorsPage, new RegExp(problem.code), 'the code is documented');
       assert.notEqual(state, 'up');

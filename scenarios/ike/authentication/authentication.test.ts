@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
+import type { Problem } from '@aovpn/api';
 import type { GatewayOptions } from '../../../lab/gateway/strongswan.ts';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
@@ -53,13 +54,14 @@ suite('ike/authentication', () => {
     xml: string,
     credentials: Parameters<Stage['product']['put']>[2],
     code: string,
-  ): Promise<void> {
+  ): Promise<Problem> {
     const { world, product } = stage;
     await world.gateway.configure({ ...plain, ...gateway });
     await product.settings(settings);
     await product.put('corp', xml, credentials);
     const { problem } = await product.waitForProblem('corp');
     assert.equal(problem?.code, code, JSON.stringify(problem));
+    return problem;
   }
 
   const anchored = (): Parameters<Stage['product']['put']>[2] => ({ gatewayCaPem: stage.world.pki.root.certificatePem });
@@ -135,6 +137,12 @@ suite('ike/authentication', () => {
     const stranger = world.pki.foreignMachine();
     world.client.write('/etc/aovpn/stranger.pem', stranger.chainPem + stranger.keyPem, 0o600);
     await refuses(both, settings.replace('machine.pem', 'stranger.pem'), mschapv2Profile(), stage.user(), 'AOV-IKE-150');
+    await stage.strike('corp');
+    const outdated = world.pki.outdatedMachine('expired');
+    world.client.write('/etc/aovpn/outdated.pem', outdated.chainPem + outdated.keyPem, 0o600);
+    const expired = settings.replace('machine.pem', 'outdated.pem');
+    const { message } = await refuses(both, expired, mschapv2Profile(), stage.user(), 'AOV-SUPERVISOR-349');
+    assert.match(message, /: laptop\.corp\.example \(file \/etc\/aovpn\/outdated\.pem\) expired on \d{4}-/);
     await stage.strike('corp');
     // The user alone is not enough for this gateway, and a machine that it does not know is none.
     await refuses(both, '', mschapv2Profile(), stage.user(), 'AOV-IKE-151');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
-import type { Side } from '@aovpn/api';
+import type { DaemonStatus, Side } from '@aovpn/api';
 import type { GatewayOptions } from '../../../lab/gateway/strongswan.ts';
 import { network } from '../../../lab/network.ts';
 import type { GatewayCertificateKind } from '../../../lab/pki/pki.ts';
@@ -19,14 +19,14 @@ suite('main/refusals', () => {
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
 
-  for (const [kind, code, windows, side] of [
-    ['expired', 'AOV-IKE-132', 13801, 'gateway'],
-    ['not-yet', 'AOV-IKE-133', 13801, 'host'],
-    ['wrong-name', 'AOV-IKE-134', 13801, 'gateway'],
-    ['unknown-authority', 'AOV-IKE-131', 13801, 'gateway'],
-    ['no-server-auth', 'AOV-IKE-135', 13801, 'gateway'],
-    ['revoked', 'AOV-IKE-136', 13848, 'gateway'],
-  ] as const satisfies readonly (readonly [GatewayCertificateKind, string, number, Side])[]) {
+  for (const [kind, code, windows, side, message] of [
+    ['expired', 'AOV-IKE-132', 13801, 'gateway', /"[^"]*CN=vpn\.example\.net" expired at \d{4}-\d\d-\d\dT/],
+    ['not-yet', 'AOV-IKE-133', 13801, 'host', /"[^"]*CN=vpn\.example\.net" is valid only from \d{4}-\d\d-\d\dT/],
+    ['wrong-name', 'AOV-IKE-134', 13801, 'gateway', /vpn\.example\.net/],
+    ['unknown-authority', 'AOV-IKE-131', 13801, 'gateway', /./],
+    ['no-server-auth', 'AOV-IKE-135', 13801, 'gateway', /./],
+    ['revoked', 'AOV-IKE-136', 13848, 'gateway', /./],
+  ] as const satisfies readonly (readonly [GatewayCertificateKind, string, number, Side, RegExp])[]) {
     test(`gateway certificate: ${kind}`, async () => {
       const certificate = stage.world.pki.gateway(kind);
       await stage.world.publishRevocation();
@@ -35,7 +35,7 @@ suite('main/refusals', () => {
         authorities: [stage.world.pki.root.certificatePem, stage.world.pki.stranger.certificatePem],
         ...(kind === 'wrong-name' ? { id: 'other.example.net' } : {}),
       };
-      await refuses({ gateway: options, code, windows, side });
+      await refuses({ gateway: options, code, windows, side, message });
       assert.equal(await stage.world.gateway.established(), 0);
     });
   }
@@ -82,9 +82,18 @@ suite('main/refusals', () => {
     await refuses({ credentials, code: 'AOV-IKE-150', windows: 13801, side: 'certificate' });
   });
 
-  test('machine certificate that has expired', async () => {
-    const credentials = stage.machine(stage.world.pki.expiredMachine());
-    await refuses({ credentials, code: /^AOV-(IKE-150|HOST-\d+|SUPERVISOR-\d+)$/, side: 'certificate' });
+  test('machine certificate that has expired: which, since when, where it lies', async () => {
+    const credentials = stage.machine(stage.world.pki.outdatedMachine('expired'));
+    const message =
+      /^Our certificate has expired: laptop\.corp\.example \(file \/etc\/aovpn\/profiles\.d\/trouble\.pem\) expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC\. .*\[AOV-IKE-150\]$/;
+    await refuses({ credentials, code: 'AOV-SUPERVISOR-349', windows: 13806, side: 'certificate', message });
+  });
+
+  test('machine certificate that is not valid yet', async () => {
+    const credentials = stage.machine(stage.world.pki.outdatedMachine('not-yet'));
+    const message =
+      /^Our certificate is not valid yet: laptop\.corp\.example \(file \/.*trouble\.pem\) begins on \d{4}-.* UTC\. .*\[AOV-IKE-150\]$/;
+    await refuses({ credentials, code: 'AOV-SUPERVISOR-350', windows: 13806, side: 'host', message });
   });
 
   test('no certificate at all', async () => {
@@ -237,6 +246,8 @@ suite('main/refusals', () => {
     readonly code: string | RegExp;
     readonly windows?: number;
     readonly side: Side | RegExp;
+    /** As it stands in the status and in the log. */
+    readonly message?: RegExp;
     readonly timeoutMs?: number;
   }
 
@@ -253,12 +264,22 @@ suite('main/refusals', () => {
       if (trouble.windows !== undefined) assert.equal(problem.windows, trouble.windows);
       if (typeof trouble.side === 'string') assert.equal(problem.side, trouble.side);
       else assert.match(problem.side, trouble.side);
+      if (trouble.message) {
+        assert.match(problem.message, trouble.message);
+        assert.ok(product.daemon.output().includes(problem.message), 'the log has it');
+      }
       assert.ok(problem.cure.length > 10 && problem.message.length > 10);
       assert.match(errorsPage, new RegExp(problem.code), 'the code is documented');
       assert.notEqual(state, 'up');
       await assert.rejects(world.application.connect(network.corp.web4, 80, 200), 'nothing gets through');
       const { stdout } = await product.aovpn(['status']);
       assert.match(stdout, new RegExp(problem.code), 'people see the code');
+      if (trouble.message) {
+        const words = (text: string): string => text.replaceAll(/\s+/g, ' ');
+        assert.ok(words(stdout).includes(words(problem.message)), `people see what it is: ${stdout}`);
+        const json = JSON.parse((await product.aovpn(['status', '--json'])).stdout) as DaemonStatus;
+        assert.equal(json.connections.find(({ name }) => name === 'trouble')?.problem?.message, problem.message);
+      }
     } finally {
       await product.remove('trouble');
       await world.gateway.terminate();

@@ -283,7 +283,12 @@ function isNamed(subject: string, wanted: string): boolean {
 }
 
 /** What a certificate is called in a sentence. */
-export function nameOf({ subject, commonName, userPrincipalNames, source }: CertificateCandidate): string {
+export function nameOf({
+  subject,
+  commonName,
+  userPrincipalNames,
+  source,
+}: Pick<CertificateCandidate, 'subject' | 'commonName' | 'userPrincipalNames' | 'source'>): string {
   return `${userPrincipalNames[0] ?? commonName ?? (subject || 'a certificate without a name')} (${source})`;
 }
 
