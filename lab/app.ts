@@ -89,7 +89,7 @@ export class App {
   /** Starts the program; it accepts connections on a port of TCP and says its process id to each. */
   async listen(port: number): Promise<Running> {
     const running = this.host.spawn([this.file, '-e', listening, String(port)], { name: path.basename(this.file) });
-    await running.saysWithin(/listening/, 5000);
+    await running.saysWithin(/listening/);
     return running;
   }
 

@@ -2,7 +2,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Host } from './host.ts';
 import type { Fetched, FlowReport, ProbeRequest } from './probe/probe.ts';
-import { patience } from './patience.ts';
+import { hangMs, patience } from './patience.ts';
 import type { Running } from './running.ts';
 
 export interface FetchOptions {
@@ -39,7 +39,12 @@ export class Application {
   }
 
   fetch(url: string, options: FetchOptions = {}): Promise<Fetched> {
-    return this.#ask({ op: 'fetch', url, ...options, timeoutMs: (options.timeoutMs ?? 5000) * patience });
+    return this.#ask({
+      op: 'fetch',
+      url,
+      ...options,
+      timeoutMs: options.timeoutMs === undefined ? hangMs : options.timeoutMs * patience,
+    });
   }
 
   /** Tries again until the page comes; for measuring how long something takes to work. */
@@ -47,7 +52,7 @@ export class Application {
     url: string,
     options: FetchOptions & { readonly everyMs?: number } = {},
   ): Promise<Fetched & { readonly waitedMs: number }> {
-    return this.#ask({ op: 'fetch-until', url, timeoutMs: 30_000, everyMs: 10, ...options });
+    return this.#ask({ op: 'fetch-until', url, timeoutMs: hangMs, everyMs: 10, ...options });
   }
 
   async resolve(name: string, family?: 4 | 6): Promise<string[]> {
@@ -55,7 +60,7 @@ export class Application {
     return found.map(({ address }) => address);
   }
 
-  connect(address: string, port: number, timeoutMs = 3000): Promise<{ readonly localAddress: string }> {
+  connect(address: string, port: number, timeoutMs = hangMs): Promise<{ readonly localAddress: string }> {
     return this.#ask({ op: 'connect', address, port, timeoutMs });
   }
 
@@ -65,7 +70,7 @@ export class Application {
     await this.#ask({ op: 'flow-start', flow: name, address, port, perSecond, size });
     return {
       look: () => this.#ask({ op: 'flow-look', flow: name }),
-      stop: (drainMs = 500) => this.#ask({ op: 'flow-stop', flow: name, drainMs }),
+      stop: (drainMs = 2000) => this.#ask({ op: 'flow-stop', flow: name, drainMs }),
     };
   }
 
@@ -81,6 +86,6 @@ export class Application {
 
 export interface Flow {
   look(): Promise<FlowReport>;
-  /** @param drainMs how long to wait for late answers. */
+  /** @param drainMs how long to wait for another late answer; no longer than until nothing is missing. */
   stop(drainMs?: number): Promise<FlowReport>;
 }

@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { network } from './network.ts';
+import { hangMs } from './patience.ts';
 import type { Running } from './running.ts';
 import type { CaptivePortalSettings } from './server/captive-portal.ts';
 import type { World } from './world.ts';
@@ -50,7 +51,7 @@ export class CaptivePortal {
     };
     const program = new URL('./server/captive-portal.ts', import.meta.url).pathname;
     const server = router.spawn([process.execPath, program, JSON.stringify(settings)], { name: 'captive-portal' });
-    await server.saysWithin(/ready/, 15_000);
+    await server.saysWithin(/ready/);
     const self = new CaptivePortal(world, server);
     await self.shut();
     return self;
@@ -64,8 +65,8 @@ export class CaptivePortal {
   async shut(): Promise<void> {
     const before = this.log().length;
     await this.#server.signal('SIGUSR1');
-    for (let wait = 0; !this.log().slice(before).includes('shut again'); wait++) {
-      if (wait > 500) throw new Error('the portal does not shut');
+    for (const deadline = performance.now() + hangMs; !this.log().slice(before).includes('shut again');) {
+      if (performance.now() > deadline) throw new Error('the portal does not shut');
       await sleep(10);
     }
     if (!(await this.isShut())) await this.#world.router.exec(['nft', '-f', '/run/gate.nft']);
@@ -101,12 +102,12 @@ export class CaptivePortal {
         ...(dhcpv6 === undefined ? [] : [`--dhcp-option=option6:103,${dhcpv6}`]),
       ];
       const running = router.spawn(argv, { name: 'dnsmasq' });
-      await running.saysWithin(/DHCP, (?:IP range|stateless)|started/, 5_000);
+      await running.saysWithin(/DHCP, (?:IP range|stateless)|started/);
       this.#announcing.push(running);
     }
     if (ra !== undefined) {
       const running = router.spawn(['perl', '-e', advertiser, device, ra], { name: 'advertiser' });
-      await running.saysWithin(/sent/, 5_000);
+      await running.saysWithin(/sent/);
       this.#announcing.push(running);
     }
   }

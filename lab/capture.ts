@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from './host.ts';
+import { hangMs } from './patience.ts';
 import { parsePcap, type WirePacket } from './pcap.ts';
 import type { Running } from './running.ts';
 
@@ -21,30 +22,57 @@ export class Capture {
 
   static async start(host: Host, device: string): Promise<Capture> {
     const file = path.join(host.directory, 'log', `${device}-${Date.now()}.pcap`);
-    const running = host.spawn(['tcpdump', '-i', device, '-U', '-n', '-s', '0', '--immediate-mode', '-Z', 'root', '-w', file], {
+    // Room for 512 frames until tcpdump gets to run: with what it takes by itself there would be room for 32, and more would be lost.
+    const room = ['-s', '65535', '-B', '32768'];
+    const running = host.spawn(['tcpdump', '-i', device, '-U', '-n', ...room, '--immediate-mode', '-Z', 'root', '-w', file], {
       name: 'tcpdump',
     });
-    await running.saysWithin(/listening on/, 10_000);
+    await running.saysWithin(/listening on/);
     return new Capture(running, file);
   }
 
-  /** Everything so far. Waits a moment for what is on its way to the file. */
+  /** Everything so far. */
   async packets(): Promise<readonly WirePacket[]> {
-    await sleep(100);
+    await this.#settle();
     return parsePcap(readFileSync(this.file));
   }
 
   /** The end, and the file as it is: of a device without Ethernet. */
   async stopRaw(): Promise<Buffer> {
-    await sleep(100);
+    await this.#settle();
     await this.#running.stop('SIGINT');
     return readFileSync(this.file);
   }
 
   async stop(): Promise<readonly WirePacket[]> {
-    await sleep(100);
+    await this.#settle();
     await this.#running.stop('SIGINT');
     return parsePcap(readFileSync(this.file));
+  }
+
+  /**
+   * Waits a moment for what is under way on the wire, and then until all that the kernel has seen there is in the file: tcpdump says what it has of how much
+   * when it is asked (SIGUSR1, tcpdump(1)).
+   */
+  async #settle(): Promise<void> {
+    await sleep(100);
+    const reports = (): readonly RegExpExecArray[] => [
+      ...this.#running.output().matchAll(/(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped/g),
+    ];
+    for (const deadline = performance.now() + hangMs; ;) {
+      const { length } = reports();
+      await this.#running.signal('SIGUSR1');
+      while (reports().length === length) {
+        // Its device went, and it with that.
+        if (this.#running.exit) return;
+        if (performance.now() > deadline) throw new Error(`tcpdump does not answer:\n${this.#running.output()}`);
+        await sleep(2);
+      }
+      const [, captured, received, dropped] = reports().at(-1)!.map(Number);
+      if (captured! + dropped! >= received!) return;
+      if (performance.now() > deadline) throw new Error(`tcpdump does not come to an end:\n${this.#running.output()}`);
+      await sleep(2);
+    }
   }
 }
 

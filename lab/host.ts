@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { patience } from './patience.ts';
+import { hangMs, patience } from './patience.ts';
 import { firstChild, Running, saysReady } from './running.ts';
 
 /** A command that failed, with all it said. */
@@ -180,7 +180,7 @@ export class Host {
         if (inner !== undefined) process.kill(inner, 'SIGKILL');
         child.kill('SIGKILL');
       },
-      (options.timeoutMs ?? 20_000) * patience,
+      options.timeoutMs === undefined ? hangMs : options.timeoutMs * patience,
     );
     const status = await new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);

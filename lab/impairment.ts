@@ -1,6 +1,7 @@
 import process from 'node:process';
 import type { Host } from './host.ts';
 import { network } from './network.ts';
+import { hangMs } from './patience.ts';
 import type { RelaySettings } from './relay/packet-relay.ts';
 import type { Running } from './running.ts';
 
@@ -64,7 +65,7 @@ export class Impairments {
     if (!this.#relay) {
       const program = new URL('./relay/packet-relay.ts', import.meta.url).pathname;
       this.#relay = this.#router.spawn([process.execPath, program, device], { name: 'packet-relay', stdin: true });
-      await this.#relay.saysWithin(/ready/, 10_000);
+      await this.#relay.saysWithin(/ready/);
       await this.#router.exec(['sh', '-euc', `echo 0 > /proc/sys/net/ipv4/conf/${device}/rp_filter`]);
       await this.#router.ip(
         `link set ${device} up mtu 1500`,
@@ -74,7 +75,8 @@ export class Impairments {
     }
     const before = this.#relay.output().split('set\n').length;
     this.#relay.stdin!.write(`${JSON.stringify(settings)}\n`);
-    for (let wait = 0; this.#relay.output().split('set\n').length === before && wait < 400; wait++) {
+    for (const deadline = performance.now() + hangMs; this.#relay.output().split('set\n').length === before;) {
+      if (performance.now() > deadline) throw new Error(`the relay does not take its settings:\n${this.#relay.output()}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

@@ -32,7 +32,7 @@ export class LeakWatch {
       ],
       { name: 'leaktest', stdin: true },
     );
-    await running.saysWithin(/packets watched/, 20_000);
+    await running.saysWithin(/packets watched/);
     return new LeakWatch(running);
   }
 

@@ -26,11 +26,11 @@ export function claimDirectory(): string {
  * ends with its owner (its standard input closes), and the kernel then ends the rest.
  * @returns what was removed.
  */
-export function removeLeftovers(): readonly string[] {
+export function removeLeftovers(place = root): readonly string[] {
   const removed: string[] = [];
-  for (const name of readdirSync(root)) {
+  for (const name of readdirSync(place)) {
     if (!name.startsWith(prefix)) continue;
-    const directory = path.join(root, name);
+    const directory = path.join(place, name);
     try {
       const owner = JSON.parse(readFileSync(path.join(directory, 'owner.json'), 'utf8')) as Owner;
       if (startOf(owner.pid) === owner.start) continue;

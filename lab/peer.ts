@@ -5,6 +5,7 @@ import type { Host } from './host.ts';
 import type { Issued } from './pki/authority.ts';
 import { section, type Settings } from './gateway/strongswan-conf.ts';
 import { network } from './network.ts';
+import { hangMs } from './patience.ts';
 import type { Running } from './running.ts';
 
 export interface PeerOptions {
@@ -48,19 +49,19 @@ export class StrongswanClient {
     host.write('/run/swanctl/x509ca/ca.pem', options.authority);
     if (options.radius) host.write('/run/swanctl/x509ca/radius-ca.pem', options.radius.authority);
     host.write('/run/swanctl/swanctl.conf', this.#swanctlConf(), 0o600);
-    for (let turn = 0; ; turn++) {
+    for (const deadline = performance.now() + hangMs; ;) {
       const loaded = await host.run(['swanctl', '--load-all', '--noprompt', '--uri', 'unix:///run/charon.vici'], {
         env: this.#environment(),
       });
       if (loaded.status === 0) return;
-      if (turn === 200) throw new Error(`the client refuses its configuration:\n${loaded.stderr}${this.log()}`);
+      if (performance.now() > deadline) throw new Error(`the client refuses its configuration:\n${loaded.stderr}${this.log()}`);
       await sleep(10);
     }
   }
 
   /** Brings the tunnel up; fails with charon's words. */
   async initiate(): Promise<void> {
-    await this.swanctl(['--initiate', '--child', 'net', '--timeout', '20']);
+    await this.swanctl(['--initiate', '--child', 'net', '--timeout', String(hangMs / 1000)]);
   }
 
   async terminate(): Promise<void> {
@@ -70,7 +71,7 @@ export class StrongswanClient {
   swanctl(args: readonly string[]): Promise<string> {
     return this.host.exec(['swanctl', ...args, '--uri', 'unix:///run/charon.vici'], {
       env: this.#environment(),
-      timeoutMs: 40_000,
+      timeoutMs: 2 * hangMs,
     });
   }
 

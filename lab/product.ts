@@ -20,7 +20,7 @@ import {
 import { currentRelease } from '../release/current-release.ts';
 import { cgroupArguments } from './app.ts';
 import { inCheckout, type ExecOptions, type ExecResult, type Host } from './host.ts';
-import { patience } from './patience.ts';
+import { hangMs, patience } from './patience.ts';
 import type { Running } from './running.ts';
 
 /** Any path in the repository. */
@@ -91,8 +91,8 @@ export class Product {
   }
 
   /** Waits until the control socket answers. */
-  async ready(timeoutMs = 15_000): Promise<DaemonStatus> {
-    const deadline = performance.now() + timeoutMs * patience;
+  async ready(): Promise<DaemonStatus> {
+    const deadline = performance.now() + hangMs;
     for (;;) {
       try {
         return await this.status();
@@ -108,7 +108,7 @@ export class Product {
 
   /** Ends the daemon in good order, if it runs. */
   async stop(): Promise<void> {
-    await this.#daemon?.stop('SIGTERM', 15_000 * patience);
+    await this.#daemon?.stop('SIGTERM', hangMs);
   }
 
   /** Ends the daemon as a crash would. */
@@ -160,8 +160,9 @@ export class Product {
     const count = (): number => this.daemon.output().split('settings read anew').length;
     const seen = this.#daemon && !this.#daemon.exit ? count() : undefined;
     this.host.write(file, text);
-    for (let wait = 0; seen !== undefined && count() === seen; wait++) {
-      if (wait > 500 * patience) throw new Error(`the daemon does not read its settings anew:\n${tail(this.daemon.output())}`);
+    for (const deadline = performance.now() + hangMs; seen !== undefined && count() === seen;) {
+      if (performance.now() > deadline)
+        throw new Error(`the daemon does not read its settings anew:\n${tail(this.daemon.output())}`);
       await sleep(10);
     }
   }
@@ -171,15 +172,16 @@ export class Product {
     name: string,
     what: string,
     isSo: (connection: ConnectionStatus) => boolean,
-    timeoutMs = 15_000,
+    timeoutMs?: number,
   ): Promise<ConnectionStatus> {
-    const deadline = performance.now() + timeoutMs * patience;
+    const limit = timeoutMs === undefined ? hangMs : timeoutMs * patience;
+    const deadline = performance.now() + limit;
     for (;;) {
       const connection = await this.connection(name);
       if (connection && isSo(connection)) return connection;
       if (performance.now() > deadline) {
         throw new Error(
-          `${name} is not ${what} after ${timeoutMs} ms: ${JSON.stringify(connection, null, 1)}\n${tail(this.daemon.output())}`,
+          `${name} is not ${what} after ${limit} ms: ${JSON.stringify(connection, null, 1)}\n${tail(this.daemon.output())}`,
         );
       }
       await sleep(10);
@@ -191,8 +193,8 @@ export class Product {
   }
 
   /** Waits until nothing of a connection is left, after its profile was removed. */
-  async waitForGone(name: string, timeoutMs = 15_000): Promise<void> {
-    for (const deadline = performance.now() + timeoutMs; await this.connection(name);) {
+  async waitForGone(name: string): Promise<void> {
+    for (const deadline = performance.now() + hangMs; await this.connection(name);) {
       if (performance.now() > deadline) throw new Error(`${name} is still there:\n${tail(this.daemon.output())}`);
       await sleep(10);
     }
@@ -204,8 +206,8 @@ export class Product {
   }
 
   /** Waits for a question to a person about a connection. */
-  async waitForPrompt(name: string, kind: PromptKind, timeoutMs = 15_000): Promise<Prompt> {
-    const deadline = performance.now() + timeoutMs * patience;
+  async waitForPrompt(name: string, kind: PromptKind, timeoutMs?: number): Promise<Prompt> {
+    const deadline = performance.now() + (timeoutMs === undefined ? hangMs : timeoutMs * patience);
     for (;;) {
       const prompts = (await this.#must('GET', '/v1/prompts')) as readonly Prompt[];
       const found = prompts.find((prompt) => prompt.connection === name && prompt.kind === kind);
@@ -233,7 +235,7 @@ export class Product {
     return new Promise((resolve, reject) => {
       const type = isSecret ? 'application/octet-stream' : 'application/json';
       const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
-      const sent = request({ socketPath, method, path: url, headers, agent: false, timeout: 20_000 * patience }, (response) => {
+      const sent = request({ socketPath, method, path: url, headers, agent: false, timeout: hangMs }, (response) => {
         let answer = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
         response.on('error', reject);

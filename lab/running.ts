@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { patience } from './patience.ts';
+import { hangMs, patience } from './patience.ts';
 
 /** How a process ended. */
 export interface Exit {
@@ -70,11 +70,18 @@ export class Running {
 
   /** The pid of the process itself, not of the wrapper, as this machine numbers it; undefined once it is gone. */
   async pid(): Promise<number | undefined> {
-    for (let turn = 0; this.#pid === undefined && this.#exit === undefined && turn < 400; turn++) {
+    for (const deadline = performance.now() + hangMs; this.#pid === undefined && !this.#hasEnded();) {
       this.#pid = firstChild(this.#wrapper.pid);
-      if (this.#pid === undefined) await sleep(2);
+      if (this.#pid !== undefined) break;
+      if (performance.now() > deadline) throw new Error(`${this.name} was never started:\n${this.output()}`);
+      await sleep(2);
     }
     return this.#exit === undefined ? this.#pid : undefined;
+  }
+
+  /** Also where something that it has started keeps its output open. */
+  #hasEnded(): boolean {
+    return this.#exit !== undefined || this.#wrapper.exitCode !== null || this.#wrapper.signalCode !== null;
   }
 
   /** Sends a signal to the process and waits until it is gone. @param graceMs then SIGKILL. */
@@ -102,16 +109,20 @@ export class Running {
     return readFileSync(this.stdoutFile, 'utf8') + readFileSync(this.stderrFile, 'utf8');
   }
 
-  /** Waits for a line in the output that matches; fails with the whole output when the process ends or time is up. */
-  async saysWithin(pattern: RegExp, timeoutMs: number): Promise<string> {
-    const deadline = performance.now() + timeoutMs * patience;
+  /**
+   * Waits for a line in the output that matches; fails with the whole output when the process ends or time is up.
+   * @param timeoutMs only for what may take longer than anything else: this is no measure of speed
+   */
+  async saysWithin(pattern: RegExp, timeoutMs = 0): Promise<string> {
+    const limit = Math.max(timeoutMs * patience, hangMs);
+    const deadline = performance.now() + limit;
     for (;;) {
       const found = pattern.exec(this.output());
       if (found) return found[0];
       if (this.#exit)
         throw new Error(`${this.name} ended (${JSON.stringify(this.#exit)}) before it said ${pattern}:\n${this.output()}`);
       if (performance.now() > deadline)
-        throw new Error(`${this.name} did not say ${pattern} within ${timeoutMs} ms:\n${this.output()}`);
+        throw new Error(`${this.name} did not say ${pattern} within ${limit} ms:\n${this.output()}`);
       await sleep(5);
     }
   }

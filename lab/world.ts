@@ -174,7 +174,7 @@ export class World implements AsyncDisposable {
       ['openssl', 'ocsp', '-port', String(network.internet.ocspPort), '-index', '/run/pki/index.txt', ...ca, '-nmin', '10'],
       { name: 'ocsp' },
     );
-    await responder.saysWithin(/waiting for OCSP client connections/, 5000);
+    await responder.saysWithin(/waiting for OCSP client connections/);
   }
 
   /** Ends everything and removes every file. Safe to call twice. */
@@ -268,7 +268,7 @@ export class World implements AsyncDisposable {
     const program = new URL('./server/web.ts', import.meta.url).pathname;
     const web = async (host: Host, settings: WebSettings): Promise<void> => {
       const running = host.spawn([process.execPath, program, JSON.stringify(settings)], { name: 'web' });
-      await running.saysWithin(/ready/, 15_000);
+      await running.saysWithin(/ready/);
     };
     const [dns] = await Promise.all([
       startUnbound(this.corp, [corp.dns4, corp.dns6], corporateRecords),

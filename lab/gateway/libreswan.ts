@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandFailed, type ExecResult, type Host } from '../host.ts';
 import { network } from '../network.ts';
-import { patience } from '../patience.ts';
+import { hangMs } from '../patience.ts';
 import type { Issued } from '../pki/authority.ts';
 import { repository } from '../product.ts';
 import type { Running } from '../running.ts';
@@ -78,7 +78,6 @@ export class Libreswan {
     );
     await pluto.saysWithin(
       /listening for IKE|Pluto initialized|adding UDP interface|forgetting secrets|helper threads? available/i,
-      10_000,
     );
     const gateway = new Libreswan(host, options, pluto);
     await gateway.configure({});
@@ -88,10 +87,11 @@ export class Libreswan {
   async configure(change: Partial<LibreswanOptions>): Promise<void> {
     this.#options = { ...this.#options, ...change };
     this.host.write('/etc/ipsec.conf', ipsecConf(this.#options));
-    for (let turn = 0; ; turn++) {
+    for (const deadline = performance.now() + hangMs; ;) {
       const listening = await this.whack(['--listen']);
       if (listening.status === 0) break;
-      if (turn > 50 * patience) throw new Error(`pluto does not listen: ${listening.stdout}${listening.stderr}\n${this.log()}`);
+      if (performance.now() > deadline)
+        throw new Error(`pluto does not listen: ${listening.stdout}${listening.stderr}\n${this.log()}`);
       await sleep(50);
     }
     const argv = [path.join(installed, 'addconn'), '--config', '/etc/ipsec.conf', '--ctlsocket', control, connection];

@@ -50,7 +50,7 @@ export class OpenIked {
     host.write('/etc/iked/private/local.key', certificate.keyPem, 0o600);
     host.write('/etc/iked.conf', ikedConf(options), 0o600);
     const iked = host.spawn([`${installed}/iked`, '-d', '-v', '-f', '/etc/iked.conf', '-s', '/run/iked.sock'], { name: 'iked' });
-    await iked.saysWithin(/ikev2 "corp"|ca_reload|config_/, 10_000);
+    await iked.saysWithin(/ikev2 "corp"|ca_reload|config_/);
     return new OpenIked(host, iked);
   }
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecResult, Host } from '../host.ts';
 import { network } from '../network.ts';
-import { patience } from '../patience.ts';
+import { hangMs, patience } from '../patience.ts';
 import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
 import { section, type Settings } from './strongswan-conf.ts';
@@ -174,10 +174,10 @@ export class Strongswan {
       this.host.write('/run/strongswan.conf', settings);
       await this.swanctl(['--reload-settings']);
     }
-    for (let turn = 0; ; turn++) {
+    for (const deadline = performance.now() + hangMs; ;) {
       const loaded = await this.swanctl(['--load-all', '--clear', '--noprompt']);
       if (loaded.status === 0) return;
-      if (turn === 200 || !this.running || loaded.stdout.includes('loaded'))
+      if (performance.now() > deadline || !this.running || loaded.stdout.includes('loaded'))
         throw new Error(`the gateway refuses its configuration:\n${loaded.stdout}${loaded.stderr}\n${this.log()}`);
       await sleep(20);
     }
@@ -189,8 +189,8 @@ export class Strongswan {
   }
 
   /** Waits until no established IKE SA is left, so that the next story begins with none. (Half-open ones time out by themselves.) */
-  async quiet(timeoutMs = 5000): Promise<void> {
-    const deadline = performance.now() + timeoutMs * patience;
+  async quiet(): Promise<void> {
+    const deadline = performance.now() + hangMs;
     while (/ESTABLISHED|DELETING|REKEY/.test(await this.sas())) {
       if (performance.now() > deadline) throw new Error(`the gateway still has:\n${await this.sas()}`);
       await sleep(20);

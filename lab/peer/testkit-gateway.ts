@@ -50,7 +50,7 @@ export class TestkitGateway {
     const running = host.spawn([process.execPath, program], { name: 'testkit-gateway', stdin: true });
     running.stdin!.on('error', () => undefined);
     running.stdin!.write(`${json(settings)}\n`);
-    await running.saysWithin(/^ready$/m, 20_000);
+    await running.saysWithin(/^ready$/m);
     return new TestkitGateway(running);
   }
 
@@ -67,7 +67,7 @@ export class TestkitGateway {
   }
 
   /** Waits for a line of the log. */
-  says(pattern: RegExp, timeoutMs = 15_000): Promise<string> {
+  says(pattern: RegExp, timeoutMs?: number): Promise<string> {
     return this.#running.saysWithin(pattern, timeoutMs);
   }
 
@@ -76,7 +76,7 @@ export class TestkitGateway {
     this.#commands++;
     const order = command.op === 'options' ? { ...command, options: withAddress(command.options) } : command;
     this.#running.stdin!.write(`${json(order)}\n`);
-    await this.#running.saysWithin(new RegExp(`(^done [^]*?){${this.#commands}}`, 'm'), 10_000);
+    await this.#running.saysWithin(new RegExp(`(^done [^]*?){${this.#commands}}`, 'm'));
   }
 
   async stop(): Promise<void> {

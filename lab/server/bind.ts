@@ -39,6 +39,6 @@ ${clauses.join('\n')}
     name: 'named',
     env: { ...process.env, LD_LIBRARY_PATH: libraryPath },
   });
-  await running.saysWithin(/all zones loaded/, 20_000);
+  await running.saysWithin(/all zones loaded/);
   return running;
 }

@@ -42,7 +42,7 @@ export async function startDhcpServer(host: Host, offer: LeaseOffer): Promise<Ru
     ],
     { name: 'dnsmasq' },
   );
-  await server.saysWithin(/DHCP, IP range/, 10_000);
+  await server.saysWithin(/DHCP, IP range/);
   return server;
 }
 
@@ -54,7 +54,7 @@ export async function leaseAddress(host: Host, device: string): Promise<Running>
   mkdirSync(host.file('/var/lib/dhcp'), { recursive: true });
   writeFileSync(host.file('/var/lib/dhcp/dhclient.leases'), '');
   const client = host.spawn(['dhclient', '-4', '-d', '-v', '-pf', '/run/dhclient.pid', device], { name: 'dhclient' });
-  await client.saysWithin(/bound to/, 20_000);
+  await client.saysWithin(/bound to/);
   return client;
 }
 

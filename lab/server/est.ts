@@ -44,7 +44,7 @@ export class EstLab {
     host.write(`/run/est-${port}.json`, JSON.stringify(settings), 0o600);
     const program = new URL('./est-process.ts', import.meta.url).pathname;
     const running = host.spawn([process.execPath, program, `/run/est-${port}.json`], { name: 'est' });
-    await running.saysWithin(/ready/, 15_000);
+    await running.saysWithin(/ready/);
     return new EstLab(host, `https://${name}:${port}/.well-known/est`, running, conductFile);
   }
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Host } from '../host.ts';
 import { network } from '../network.ts';
-import { patience } from '../patience.ts';
+import { hangMs } from '../patience.ts';
 import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
 
@@ -87,7 +87,7 @@ export class FreeRadius {
     this.#starts++;
     const argv = ['freeradius', '-f', '-xx', '-l', this.#logFile, '-d', home, '-n', 'radiusd'];
     this.#running = host.spawn(argv, { name: 'freeradius' });
-    const deadline = performance.now() + 10_000 * patience;
+    const deadline = performance.now() + hangMs;
     while (!this.log().includes('Ready to process requests')) {
       if (this.#running.exit || performance.now() > deadline)
         throw new Error(`FreeRADIUS does not start:\n${this.#running.output()}\n${this.log().slice(-3000)}`);

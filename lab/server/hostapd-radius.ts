@@ -49,7 +49,7 @@ export class HostapdRadius {
     host.write(`${home}/users`, usersFile(options), 0o600);
     host.write(`${home}/hostapd.conf`, hostapdConf(options), 0o600);
     this.#running = host.spawn(['hostapd', '-dd', `${home}/hostapd.conf`], { name: 'hostapd' });
-    await this.#running.saysWithin(/AP-ENABLED/, 10_000);
+    await this.#running.saysWithin(/AP-ENABLED/);
   }
 
   async stop(): Promise<void> {

@@ -66,7 +66,7 @@ export class Logind {
     await host.exec(['mount', '-t', 'tmpfs', 'power', '/sys/power']);
     await host.exec(['sh', '-c', 'echo mem freeze > /sys/power/state; echo "[deep]" > /sys/power/mem_sleep']);
     const logind = host.spawn([program], { name: 'logind', env: { ...process.env, SYSTEMD_LOG_TARGET: 'console' } });
-    await logind.saysWithin(/New seat/, 10_000);
+    await logind.saysWithin(/New seat/);
     const self = new Logind(host, bus, logind, systemd);
     onStart = () => self.#started.resolve();
     return self;
@@ -117,7 +117,7 @@ export class Logind {
       name: `session-of-${user}`,
       stdin: true,
     });
-    await program.saysWithin(/signed in/, 20_000);
+    await program.saysWithin(/signed in/);
     return {
       signOut: async () => {
         program.stdin?.end();

@@ -17,6 +17,6 @@ export async function startBus(host: Host): Promise<Running> {
   const bus = host.spawn(['dbus-daemon', '--nofork', '--print-address=1', '--config-file=/run/dbus/bus.conf'], {
     name: 'dbus-daemon',
   });
-  await bus.saysWithin(/unix:path/, 10_000);
+  await bus.saysWithin(/unix:path/);
   return bus;
 }

@@ -68,7 +68,7 @@ forward-zone:
 `,
     );
     const running = router.spawn(['unbound', '-d', '-c', file], { name: 'unbound' });
-    await running.saysWithin(/start of service/, 10_000);
+    await running.saysWithin(/start of service/);
   }
   client.write('/etc/resolv.conf', `nameserver ${nat64.dns64}\n`);
   await client.ip(`addr del ${home.v4}/24 dev ${device}`);

@@ -41,10 +41,10 @@ export class OpensslRadius {
       name: 's-server',
       stdin: true,
     });
-    await engine.saysWithin(/ACCEPT/, 10_000);
+    await engine.saysWithin(/ACCEPT/);
     const program = new URL('./openssl-radius-front.ts', import.meta.url).pathname;
     const running = host.spawn([process.execPath, program, JSON.stringify(front)], { name: 'openssl-radius' });
-    await running.saysWithin(/ready/, 10_000);
+    await running.saysWithin(/ready/);
     return new OpensslRadius([running, engine]);
   }
 

@@ -20,7 +20,7 @@ export async function startScep(host: Host, name: string, challenge: string): Pr
   const running = host.spawn([program, '-depot', depot, '-port', String(port), '-challenge', challenge, '-crtvalid', '1'], {
     name: 'scepserver',
   });
-  await running.saysWithin(/listening/, 15_000);
+  await running.saysWithin(/listening/);
   const certificatePem = readFileSync(host.file(`${depot}/ca.pem`), 'utf8');
   return { url: `http://${name}:${port}/scep`, certificatePem, running };
 }

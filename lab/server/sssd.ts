@@ -1,6 +1,7 @@
 import { cpSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../host.ts';
+import { hangMs } from '../patience.ts';
 import { inUnpacked, layOver } from '../unpacked.ts';
 
 /** Debian's SSSD and a directory server, with what they need; unpacked, since installing them changes who may sign in to this machine. */
@@ -46,7 +47,7 @@ export async function joinDomain(host: Host, accounts: readonly DirectoryAccount
   const sssd = host.spawn(['sssd', '-i', '-d', '0'], { name: 'sssd' });
   // All of them are asked for by name once, and so in SSSD's cache: looking for a SID it writes that as text, which Active Directory
   // understands and OpenLDAP does not.
-  const deadline = performance.now() + 30_000;
+  const deadline = performance.now() + hangMs;
   for (const { name, members } of accounts) {
     while ((await host.run(['getent', members ? 'group' : 'passwd', name])).status !== 0) {
       if (performance.now() > deadline || sssd.exit) throw new Error(`SSSD does not know ${name}: ${sssd.output()}`);

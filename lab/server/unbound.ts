@@ -64,7 +64,7 @@ export async function startUnbound(
   ];
   host.write(`/run/${name}.conf`, lines.join('\n'));
   const running = host.spawn(['unbound', '-d', '-c', `/run/${name}.conf`], { name });
-  await running.saysWithin(/start of service/, 10_000);
+  await running.saysWithin(/start of service/);
   return running;
 }
 

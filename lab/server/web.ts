@@ -43,7 +43,7 @@ for (const address of settings.addresses) {
   });
   listening.push(new Promise<void>((resolve) => server.listen(80, address, resolve)));
 
-  const echo = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  const echo = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 });
   echo.on('message', (message, from) => echo.send(message, from.port, from.address));
   listening.push(new Promise<void>((resolve) => echo.bind({ port: settings.echoPort, address }, resolve)));
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +10,7 @@ import { assertOnlyEsp, contains, countSorts } from '../capture.ts';
 import { CommandFailed } from '../host.ts';
 import { removeLeftovers } from '../leftover.ts';
 import { canary, network, publicCanary } from '../network.ts';
+import { hangMs } from '../patience.ts';
 import { StrongswanClient } from '../peer.ts';
 import { World } from '../world.ts';
 
@@ -44,7 +47,7 @@ suite('a world', () => {
         assert.match(page.body, new RegExp(canary));
       }
       assert.match(readFileSync(world.client.file('/etc/resolv.conf'), 'utf8'), new RegExp(network.corp.dns4));
-      const page = await world.application.fetchUntil(`http://${network.corp.web}/`, { timeoutMs: 6000 });
+      const page = await world.application.fetchUntil(`http://${network.corp.web}/`);
       assert.match(page.body, new RegExp(canary));
       const inside = await capture.packets();
       assertOnlyEsp(inside, [canary, network.corp.web], { publicDns: [network.internet.dns4] });
@@ -64,15 +67,14 @@ suite('a world', () => {
   test('loses, delays, doubles, reorders, drops and translates as told', async () => {
     const { application } = world;
     const gateway = world.gatewayHost.spawn([process.execPath, '-e', echo], { name: 'echo' });
-    await gateway.saysWithin(/ready/, 5000);
+    await gateway.saysWithin(/ready/);
     const measure = async (): ReturnType<Awaited<ReturnType<typeof application.flow>>['stop']> => {
       const flow = await application.flow(network.gateway.v4, 7777, 400, 100);
-      await sleep(500);
-      return flow.stop(400);
+      while ((await flow.look()).sent < 200) await sleep(20);
+      return flow.stop();
     };
     const plain = await measure();
     assert.equal(plain.lost, 0);
-    assert.ok(plain.sent > 100);
 
     await world.impair({ loss: 0.2 });
     const lossy = await measure();
@@ -84,7 +86,7 @@ suite('a world', () => {
     await world.impair({ delayMs: 40 });
     const late = await measure();
     assert.equal(late.lost, 0);
-    assert.ok(late.medianMs >= 79 && late.medianMs < 140, `80 ms expected, ${late.medianMs}`);
+    assert.ok(late.medianMs >= 79, `80 ms expected, ${late.medianMs}`);
 
     await world.impair({ duplicate: 0.3, delayMs: 1 });
     assert.ok((await measure()).duplicated > 20);
@@ -141,14 +143,20 @@ suite('the end of a world', () => {
     assert.equal(existsSync(world.directory), false);
   });
 
-  test('comes with the end of its owner, even by SIGKILL; the next world removes the files', async () => {
+  test('comes with the end of its owner, even by SIGKILL; the next world removes the files', async (context) => {
+    // A place of its own: a world that is made beside this test would remove them first.
+    const place = mkdtempSync(path.join(tmpdir(), 'aovpn-end-'));
+    context.after(() => rmSync(place, { recursive: true }));
     for (const signal of ['SIGKILL', 'SIGINT'] as const) {
       const program = `
         const { World } = await import(${JSON.stringify(new URL('../world.ts', import.meta.url).href)});
         const world = await World.create({ bare: true });
         console.log(JSON.stringify({ directory: world.directory, holder: world.client.holder }));
         setInterval(() => {}, 1000);`;
-      const owner = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const owner = spawn(process.execPath, ['--input-type=module', '-e', program], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, AOVPN_LAB_DIR: place },
+      });
       const line = await new Promise<string>((resolve, reject) => {
         owner.stdout.setEncoding('utf8').once('data', resolve);
         owner.once('close', () => reject(new Error('the owner of a world ended early')));
@@ -157,16 +165,16 @@ suite('the end of a world', () => {
       const namespace = readlinkSync(`/proc/${holder}/ns/net`);
       owner.kill(signal);
       await new Promise((resolve) => owner.once('close', resolve));
-      for (let wait = 0; usersOf(namespace) > 0 && wait < 100; wait++) await sleep(20);
+      for (const deadline = performance.now() + hangMs; usersOf(namespace) > 0 && performance.now() < deadline;) await sleep(20);
       assert.equal(usersOf(namespace), 0, `processes survive ${signal}`);
-      if (signal === 'SIGKILL') assert.ok(removeLeftovers().includes(directory));
+      if (signal === 'SIGKILL') assert.deepEqual(removeLeftovers(place), [directory]);
       assert.equal(existsSync(directory), false);
     }
   });
 });
 
 const echo = `
-const socket = require('node:dgram').createSocket('udp4');
+const socket = require('node:dgram').createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
 let seen = '';
 socket.on('message', (message, from) => {
   const who = 'from ' + from.address + ' ' + from.port;

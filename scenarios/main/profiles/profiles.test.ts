@@ -87,7 +87,7 @@ suite('main/profiles', () => {
     assert.equal(still?.connectedAt, second.connectedAt);
 
     for (const ending of ['xml', 'pem', 'key', 'ca.pem']) rmSync(client.file(`${directory}/dropped.${ending}`));
-    await world.gateway.quiet(10_000);
+    await world.gateway.quiet();
     for (let wait = 0; (await product.connection('dropped')) !== undefined; wait++) {
       assert.ok(wait < 200, 'the connection is still listed');
       await sleep(20);
