@@ -11,6 +11,7 @@ import { IkeDriver, secretRefused, type IkeDriverPorts } from './ike-driver.ts';
 import { IkeSas, type Run } from './ike-sas.ts';
 import { OuterFlow } from './outer-flow.ts';
 import { messageOf, problemOfError, ProblemError } from './problem-error.ts';
+import { SendGate } from './send-gate.ts';
 import { SerialWork } from './serial-work.ts';
 import { TunnelEap, type RadiusWait } from './tunnel-eap.ts';
 import type { TunnelNetwork, TunnelOptions, TunnelPorts, TunnelReport } from './tunnel-port.ts';
@@ -42,6 +43,7 @@ export class Tunnel {
     () => this.#over,
     (error) => this.#fail(error),
   );
+  readonly #gate = new SendGate((datagram, to) => this.#plane?.sendIke(datagram, to));
   #planApplied = false;
   #refused = false;
   #redirect: Redirect | undefined;
@@ -293,7 +295,7 @@ export class Tunnel {
           const path = action.to ? { ...this.path, remote: action.to.address, remotePort: action.to.port } : this.path;
           this.#ports.keyExport.datagram(name, 'out', path, action.datagram);
         }
-        return this.#plane?.sendIke(action.datagram, action.to);
+        return this.#gate.send(action.datagram, action.to);
       case 'sign':
       case 'solve-puzzle':
       case 'verify-gateway':
@@ -322,8 +324,10 @@ export class Tunnel {
             driver.feed({ kind: 'child-installed', spiIn: spi, problem: messageOf(error) });
           }
         });
-      case 'use-child':
-        return this.#work.add(() => this.#plane!.useChild(action.spiIn));
+      case 'use-child': {
+        const release = this.#gate.hold();
+        return this.#work.add(() => this.#plane!.useChild(action.spiIn).finally(release));
+      }
       case 'remove-child':
         return this.#removeChild(action.spiIn, isCurrent);
       case 'established':
@@ -438,6 +442,8 @@ export class Tunnel {
 
   #finish(ending: Problem | undefined): void {
     if (this.#over) return;
+    // A goodbye among them would never leave.
+    this.#gate.flush();
     this.#over = true;
     this.#sas.stop();
     this.#watch.close();

@@ -12,6 +12,7 @@ import type { TunnelPorts, TunnelReport } from '../src/tunnel-port.ts';
 import { Tunnel } from '../src/tunnel.ts';
 import { Responder } from '../../ike/testkit/responder.ts';
 import { createTestCrypto } from '../../ike/testkit/test-crypto.ts';
+import { clientKey, gatewayKey } from '../../ike/testkit/world.ts';
 import { noTraffic } from './no-traffic.ts';
 
 const xml = `<VPNProfile><NativeProfile><Servers>vpn.example</Servers><NativeProtocolType>IKEv2</NativeProtocolType>
@@ -41,14 +42,18 @@ function makePlane(fails: Partial<Record<keyof DataPlane, Error>> = {}) {
   return { plane, calls };
 }
 
-function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem, needsOther?: string) {
+function makeTunnel(
+  { plane, patience = 1, ...more }: { readonly plane: DataPlane; readonly patience?: number } & Partial<TunnelPorts>,
+  missing?: Problem,
+  needsOther?: string,
+) {
   const reports: TunnelReport[] = [];
   const lines: string[] = [];
   const { promise: ended, resolve } = Promise.withResolvers<Extract<TunnelReport, { readonly kind: 'ended' }>>();
   let tell: (event: DataPlaneEvent) => void = () => {};
   const { profile } = parseProfile(Buffer.from(xml));
   const compiled = compileIkeConfig(profile!, defaultConnectionSettings, {
-    certificate: { chain: [Uint8Array.of(1)], schemes: ['ed25519'], subject: Uint8Array.of(0x30, 0), alternativeNames: [] },
+    certificate: { chain: [clientKey.spki], schemes: ['ecdsa-sha256'], subject: Uint8Array.of(0x30, 0), alternativeNames: [] },
     hasPassword: false,
     gatewayAuthorities: [],
   });
@@ -78,11 +83,12 @@ function makeTunnel({ plane }: { readonly plane: DataPlane }, missing?: Problem,
     keyExport: new KeyExport(),
     applyPlan: unasked,
     removePlan: unasked,
+    ...more,
   };
   const tunnel = new Tunnel(
     {
       name: 'corp',
-      config: { ...compiled.config, retransmit: { firstMs: 1, factor: 1, tries: 1 } },
+      config: { ...compiled.config, retransmit: { firstMs: patience, factor: 1, tries: 1 } },
       authentication: compiled.authentication,
       gateway,
       transport: 'udp',
@@ -130,6 +136,50 @@ suite('tunnel', () => {
     const { tunnel, reports, config, tell, ended } = makeTunnel({ plane });
     tunnel.open();
     assert.deepEqual(await answered, ['answered']);
+    tunnel.close(false, 'test');
+    await ended;
+  });
+
+  test('the gateway hears that an old pair is gone only once nothing can be sent by it any more', async () => {
+    const responder = new Responder(createTestCrypto(), {});
+    const { plane, calls } = makePlane();
+    const { promise: processor, resolve: give } = Promise.withResolvers<void>();
+    const { tunnel, reports, tell, ended } = makeTunnel({
+      patience: 60_000,
+      plane: {
+        ...plane,
+        // A worker that has no processor for a while.
+        useChild: async () => {
+          await processor;
+          calls.push('useChild');
+        },
+        sendIke: (datagram) => {
+          calls.push('sendIke');
+          responder.receive(datagram);
+          queueMicrotask(carry);
+        },
+      },
+      sign: (_scheme, data) => Promise.resolve(clientKey.sign(data)),
+      verifyGateway: () => Promise.resolve({ accepted: true, spki: gatewayKey.spki, subject: 'CN=vpn.example', trace: [] }),
+      applyPlan: () => Promise.resolve(),
+      removePlan: () => Promise.resolve(),
+    });
+    const carry = (): void => {
+      for (const datagram of responder.take())
+        tell({ kind: 'ike', datagram, from: gateway, fromPort: 4500, at: performance.now() });
+    };
+    tunnel.open();
+    await until(() => reports.some(({ kind }) => kind === 'established'));
+    responder.rekeyChild([...responder.children.values()][0]!);
+    carry();
+    await until(() => responder.heard.length >= 3);
+    calls.length = 0;
+    for (let turn = 0; turn < 50; turn++) await new Promise((next) => setImmediate(next));
+    assert.equal(responder.children.size, 2, 'the Delete is not answered yet');
+    assert.deepEqual(calls, []);
+    give();
+    await until(() => responder.children.size === 1);
+    assert.deepEqual(calls, ['useChild', 'sendIke']);
     tunnel.close(false, 'test');
     await ended;
   });
