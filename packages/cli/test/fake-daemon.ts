@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface SeenRequest {
   readonly method: string;
@@ -43,6 +44,10 @@ export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
   return {
     socketPath,
     seen,
+    /** Waits until somebody has asked for something that begins like that, and has been answered as far as there is an answer yet. */
+    async asked(url: string): Promise<void> {
+      while (!seen.some((one) => one.url.startsWith(url))) await sleep(5);
+    },
     /** Every connection goes with it. */
     dies: () => server.closeAllConnections(),
     async [Symbol.asyncDispose](): Promise<void> {

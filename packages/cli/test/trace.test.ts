@@ -68,6 +68,7 @@ suite('aovpn trace', () => {
   test('silence is no reason to stop following', async () => {
     await using daemon = await fakeDaemon(() => ({ stream: [sent], open: true }));
     const follower = aovpn(['trace', '-f', '--brief'], daemon);
+    await Promise.race([daemon.asked('/v1/trace'), follower]);
     // Longer than the five seconds after which Node's agent gives up on a silent connection.
     assert.equal(await Promise.race([follower, sleep(7000, 'following')]), 'following');
     daemon.dies();

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, beforeEach, suite, test } from 'node:test';
+import { afterEach, beforeEach, mock, suite, test } from 'node:test';
 import { emptyPlan, type AppPlan, type Plan } from '@aovpn/policy';
 import type { Connection } from '@aovpn/supervisor';
 import { AppTriggers } from '../src/app-triggers.ts';
@@ -30,10 +29,11 @@ suite('application triggers', () => {
   let triggers: AppTriggers;
   const changes = new Map<string, () => void>();
   beforeEach(() => {
+    mock.timers.enable({ apis: ['setTimeout'] });
     apps = [app('mail', 'corp'), app('office', 'corp', 'lab'), app('browser')];
     running = new Map();
     said = [];
-    idleMs = 0;
+    idleMs = 1000;
     connections = new Map(['corp', 'lab'].map((name) => [name, idle()]));
     const connection = (name: string): Connection | undefined => connections.get(name) as Connection | undefined;
     const wishes = new TriggerWishes({
@@ -61,11 +61,11 @@ suite('application triggers', () => {
     });
     triggers.planned();
   });
-  afterEach(() => triggers.close());
+  afterEach(() => {
+    triggers.close();
+    mock.timers.reset();
+  });
   const idle = (): Partial<Connection> => ({ phase: { kind: 'idle' }, spec: { problem: undefined } as never });
-  const over = async (): Promise<void> => {
-    for (let i = 0; i < 200 && !said.some((line) => line.endsWith('over')); i++) await turn();
-  };
 
   test('starts of applications that have a trigger are held until the connection is beyond connecting; of no other', () => {
     assert.deepEqual(said.splice(0), ['hold mail', 'hold office']);
@@ -80,7 +80,7 @@ suite('application triggers', () => {
     assert.deepEqual(said.splice(0), ['hold office']);
   });
 
-  test('the first process wants the tunnel, the last one that ends lets it go after the idle time', async () => {
+  test('the first process wants the tunnel, the last one that ends lets it go after the idle time', () => {
     said = [];
     running.set('office', [7]);
     triggers.started('office', 7);
@@ -89,13 +89,15 @@ suite('application triggers', () => {
     triggers.started('mail', 8);
     running.set('office', []);
     changes.get('office')!();
-    await over();
+    mock.timers.tick(999);
+    assert.deepEqual(said, []);
+    mock.timers.tick(1);
     assert.deepEqual(said.splice(0), ['lab: over'], 'mail still wants corp');
     running.set('mail', []);
     changes.get('mail')!();
     running.set('mail', [9]);
     changes.get('mail')!();
-    for (let i = 0; i < 20; i++) await turn();
+    mock.timers.tick(60_000);
     assert.deepEqual(said.splice(0), [], 'it was away for a moment only');
   });
 

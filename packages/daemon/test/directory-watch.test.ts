@@ -30,21 +30,25 @@ suite('directories under watch', () => {
     return () => news.promise;
   }
 
-  test('a file that comes is seen; also in a directory that comes later, below others that do', { timeout: 30_000 }, async () => {
-    const late = path.join(place, 'late/later');
-    const next = watched([place, late]);
-    let change = next();
-    writeFileSync(path.join(place, 'one'), '');
-    await change;
-    change = next();
-    mkdirSync(late, { recursive: true });
-    await change;
-    change = next();
-    writeFileSync(path.join(late, 'two'), '');
-    await change;
-  });
+  test(
+    'a file that comes is seen; also in a directory that comes later, below others that do',
+    { timeout: 120_000 },
+    async () => {
+      const late = path.join(place, 'late/later');
+      const next = watched([place, late]);
+      let change = next();
+      writeFileSync(path.join(place, 'one'), '');
+      await change;
+      change = next();
+      mkdirSync(late, { recursive: true });
+      await change;
+      change = next();
+      writeFileSync(path.join(late, 'two'), '');
+      await change;
+    },
+  );
 
-  test('what happens above a directory that is not there is no news', { timeout: 30_000 }, async () => {
+  test('what happens above a directory that is not there is no news', { timeout: 120_000 }, async () => {
     const directory = path.join(place, 'wanted');
     let told = 0;
     const next = watched([directory]);
@@ -56,7 +60,7 @@ suite('directories under watch', () => {
     assert.equal(told, 1);
   });
 
-  test('looks anyway, and sooner as soon as there is a reason to', { timeout: 30_000 }, async () => {
+  test('looks anyway, and sooner as soon as there is a reason to', { timeout: 120_000 }, async () => {
     let pace = 3_600_000;
     const next = watched([place], () => pace);
     const change = next();

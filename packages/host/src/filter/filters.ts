@@ -39,6 +39,8 @@ export interface FiltersOptions {
   readonly runDirectory?: string;
   /** How long a start may be held. */
   readonly maxHoldMs?: number;
+  /** How long the exec watch may take for one start, milliseconds; its own measure unless given. */
+  readonly stallMs?: number;
 }
 
 /** Traffic filters, apps and their ways, as the daemon uses them. */
@@ -77,6 +79,7 @@ export async function openFilters(options: FiltersOptions): Promise<Filters> {
       cgroups,
       onEvent: (event) => options.onEvent({ kind: 'exec', event }),
       ...(options.maxHoldMs === undefined ? {} : { maxHoldMs: options.maxHoldMs }),
+      ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
     });
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
@@ -215,7 +218,9 @@ export async function openFilters(options: FiltersOptions): Promise<Filters> {
  * Removes everything of ours with no memory of what ran before; what could not be removed, with the reason. Not to be called while another
  * daemon of ours runs.
  */
-export async function cleanUpFilters(options: Omit<FiltersOptions, 'onEvent' | 'maxHoldMs'> = {}): Promise<readonly string[]> {
+export async function cleanUpFilters(
+  options: Omit<FiltersOptions, 'onEvent' | 'maxHoldMs' | 'stallMs'> = {},
+): Promise<readonly string[]> {
   const ruleset = openRuleset();
   const sysctls = openSysctls(options.runDirectory);
   try {

@@ -73,7 +73,8 @@ export async function firstWord(child: ChildProcess): Promise<string> {
   return '';
 }
 
-export async function until(what: string, holds: () => boolean, withinMs = 10_000): Promise<void> {
+/** Waits until something is true; the time only ends what would never end. @throws {Error} when it does not become true */
+export async function until(what: string, holds: () => boolean, withinMs = 60_000): Promise<void> {
   for (const end = performance.now() + withinMs; !holds();) {
     if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

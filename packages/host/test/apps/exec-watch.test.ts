@@ -49,6 +49,16 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
   let events: ExecWatchEvent[];
   let children: ChildProcess[];
 
+  /** Who is merely slow must not count as stuck, nor may a start that is held go on before the test says so. */
+  const open = async (limits: { readonly stallMs?: number; readonly maxHoldMs?: number } = {}): Promise<void> => {
+    watch = await FanotifyExecWatch.open({
+      cgroups: fixture.cgroups,
+      onEvent: (event) => events.push(event),
+      stallMs: 60_000,
+      maxHoldMs: 600_000,
+      ...limits,
+    });
+  };
   before(() => {
     fixture = makeAppFixture();
   });
@@ -57,17 +67,16 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
     events = [];
     children = [];
     for (const key of ['app-a', 'app-b']) fixture.cgroups.ensure(key);
-    watch = await FanotifyExecWatch.open({
-      cgroups: fixture.cgroups,
-      onEvent: (event) => events.push(event),
-      // Long enough for a busy machine: who is merely slow must not count as stuck.
-      stallMs: 1000,
-      maxHoldMs: 300,
-    });
+    await open();
   });
   afterEach(async () => {
     await watch.close();
-    for (const child of children) child.kill('SIGKILL');
+    // Gone from their cgroups, before the next test looks at those.
+    for (const child of children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)) {
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    }
   });
 
   const seenBy = (program: string, ...args: string[]): string | undefined => appSeenBy(fixture.cgroups, program, ...args);
@@ -320,6 +329,8 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
     });
 
     test('go on by themselves when nobody lets them go', async () => {
+      await watch.close();
+      await open({ maxHoldMs: 300 });
       const program = fixture.program('forgotten');
       watch.setApps([{ key: 'app-a', executables: [program] }]);
       watch.hold('app-a', true);
@@ -335,6 +346,8 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
       ['a worker that throws', 2],
     ] as const) {
       test(what, async () => {
+        await watch.close();
+        await open({ stallMs: 1000 });
         const program = fixture.program(`stumble-${stumble}`);
         watch.setApps([{ key: 'app-a', executables: [program] }]);
         assert.equal(seenBy(program, '-e', tellCgroup), 'app-a');
@@ -392,7 +405,7 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
       watch.setApps([{ key: 'app-a', executables: [program] }]);
       const child = background(program, '-e', tellCgroup);
       // Synchronously, while the main thread does nothing else.
-      const result = spawnSync(program, ['-e', tellCgroup], { encoding: 'utf8', timeout: 5000 });
+      const result = spawnSync(program, ['-e', tellCgroup], { encoding: 'utf8', timeout: 60_000 });
       assert.equal(keyIn(fixture.cgroups, result.stdout), 'app-a');
       assert.equal(keyIn(fixture.cgroups, await firstWord(child)), 'app-a');
     });
@@ -403,7 +416,7 @@ suite('exec watch', { skip: skipWithoutRoot, concurrency: 1 }, () => {
       watch.setApps(apps);
       await watch.close();
       assert.equal(seenBy(program, '-e', tellCgroup), undefined);
-      watch = await FanotifyExecWatch.open({ cgroups: fixture.cgroups, onEvent: (event) => events.push(event) });
+      await open();
       watch.setApps(apps);
       assert.equal(seenBy(program, '-e', tellCgroup), 'app-a');
     });

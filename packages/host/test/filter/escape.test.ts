@@ -1,9 +1,18 @@
-import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { openFilters, type Filters } from '../../src/filter/filters.ts';
 import { makeAppFixture, type AppFixture } from '../apps/app-fixture.ts';
 import { inOwnNamespace, run } from '../network/namespace.ts';
-import { appFilter, arrivals, buildWorld, planOf, removeWorld, routesOf, world, type Site } from './filter-world.ts';
+import {
+  appFilter,
+  arrivals,
+  buildWorld,
+  expectArrivals,
+  planOf,
+  removeWorld,
+  routesOf,
+  world,
+  type Site,
+} from './filter-world.ts';
 
 /** Perl that sends one UDP packet to each of the sites, from sockets that are treated first. */
 function sendTo(site: Site, treat = ''): string {
@@ -48,6 +57,7 @@ inOwnNamespace(import.meta.url, () => {
         onEvent: () => undefined,
         cgroupName: fixture.cgroups.path.split('/').at(-1)!,
         pins: false,
+        stallMs: 60_000,
         runDirectory: fixture.directory,
       });
       const plan = planOf([appFilter(forced, { routing: 'ForceTunnel' }), appFilter(split)]);
@@ -61,49 +71,49 @@ inOwnNamespace(import.meta.url, () => {
       removeWorld();
     });
 
-    test('a forced app binds its socket to the physical device: refused there', () => {
+    test('a forced app binds its socket to the physical device: refused there', async () => {
       start(forced, sendTo(world.outside));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: once });
+      await expectArrivals({ phys: nothing, tunnel: once });
       // SO_BINDTODEVICE (25) asks for no privilege.
       start(forced, sendTo(world.outside, 'setsockopt(S,1,25,"phys0\\0") or die $!;'));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: nothing });
+      await expectArrivals({ phys: nothing, tunnel: nothing });
     });
 
-    test('another program binds its socket to the tunnel: refused there', () => {
+    test('another program binds its socket to the tunnel: refused there', async () => {
       start(other, sendTo(world.outside, 'setsockopt(S,1,25,"aov0\\0") or die $!;'));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: nothing });
+      await expectArrivals({ phys: nothing, tunnel: nothing });
     });
 
-    test('a mark of its own: the kernel does not let it', () => {
+    test('a mark of its own: the kernel does not let it', async () => {
       start(forced, sendTo(world.outside, 'setsockopt(S,1,36,pack("i",0)) and die "marked";'));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: once });
+      await expectArrivals({ phys: nothing, tunnel: once });
     });
 
-    test('IPv4 by a socket of IPv6 (mapped addresses) is IPv4', () => {
+    test('IPv4 by a socket of IPv6 (mapped addresses) is IPv4', async () => {
       const mapped = (address: string): string =>
         `socket(S,AF_INET6,SOCK_DGRAM,17);send(S,"x",0,pack_sockaddr_in6(${world.port},inet_pton(AF_INET6,"::ffff:${address}")));`;
       start(forced, mapped(world.outside[4]));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: { 4: 1, 6: 0 } });
+      await expectArrivals({ phys: nothing, tunnel: { 4: 1, 6: 0 } });
       start(other, mapped(world.inside[4]));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: nothing });
+      await expectArrivals({ phys: nothing, tunnel: nothing });
     });
 
-    test('a socket belongs to whoever made it: one from outside is not the app’s, whoever uses it', () => {
+    test('a socket belongs to whoever made it: one from outside is not the app’s, whoever uses it', async () => {
       const reuse = '$^F=99;socket(S,AF_INET,SOCK_DGRAM,17);exec $ARGV[0],"-MSocket=:all","-e",$ARGV[1],fileno(S)';
       const use = `open S,"+<&=",$ARGV[0] or die;send(S,"x",0,pack_sockaddr_in(${world.port},inet_pton(AF_INET,"${world.inside[4]}")));`;
       run('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', other, '-MSocket=:all', '-e', reuse, split, use);
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: nothing });
+      await expectArrivals({ phys: nothing, tunnel: nothing });
       start(split, sendTo(world.inside));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: once });
+      await expectArrivals({ phys: nothing, tunnel: once });
     });
 
-    test('a copy or a symbolic link to something else under another name is not the app', () => {
+    test('a copy or a symbolic link to something else under another name is not the app', async () => {
       run('cp', split, '/mnt/copy');
       start('/mnt/copy', sendTo(world.inside));
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: nothing });
+      await expectArrivals({ phys: nothing, tunnel: nothing });
     });
 
-    test('in a mount namespace of its own, something else over the app’s path is not the app', () => {
+    test('in a mount namespace of its own, something else over the app’s path is not the app', async () => {
       run(
         'unshare',
         '--mount',
@@ -117,7 +127,7 @@ inOwnNamespace(import.meta.url, () => {
         split,
         sendTo(world.inside),
       );
-      assert.deepEqual(arrivals(), { phys: nothing, tunnel: nothing });
+      await expectArrivals({ phys: nothing, tunnel: nothing });
     });
   });
 });

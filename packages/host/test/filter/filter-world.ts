@@ -1,5 +1,7 @@
+import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseAddress, parsePrefix } from '@aovpn/bytes';
 import { compilePlan, printPlan, resolveProfile, type Plan } from '@aovpn/policy';
@@ -110,6 +112,29 @@ export function arrivals(): { readonly phys: { 4: number; 6: number }; readonly 
   return { phys: { 4: of('p0_4'), 6: of('p0_6') }, tunnel: { 4: of('t0_4'), 6: of('t0_6') } };
 }
 
+/** Packets by each wire. */
+export type Arrivals = ReturnType<typeof arrivals>;
+
+/**
+ * Fails unless exactly so many packets arrive by the wires that are named. The kernel may be at them still when their sender has ended: those that must come are waited for, and with
+ * the last of them whatever came before it is counted.
+ */
+export async function expectArrivals(expected: Partial<Arrivals>, what?: string): Promise<void> {
+  const wires = (['phys', 'tunnel'] as const).filter((wire) => expected[wire]);
+  const seen = { phys: { 4: 0, 6: 0 }, tunnel: { 4: 0, 6: 0 } };
+  for (const end = performance.now() + 60_000; ;) {
+    const more = arrivals();
+    for (const wire of wires) for (const family of [4, 6] as const) seen[wire][family] += more[wire][family];
+    const isMissing = wires.some((wire) => ([4, 6] as const).some((family) => seen[wire][family] < expected[wire]![family]));
+    if (!isMissing || performance.now() > end) break;
+    await sleep(5);
+  }
+  assert.deepEqual(Object.fromEntries(wires.map((wire) => [wire, seen[wire]])), expected, what);
+}
+
+/** So long nobody answers where no answer is expected, seconds. */
+export const silence = 2;
+
 const at = <T>(value: T, line = 1): { readonly value: T; readonly at: { readonly line: number; readonly column: number } } => ({
   value,
   at: { line, column: 1 },
@@ -215,11 +240,11 @@ export function setRpFilter(value: number): void {
 export type Exchange = 'tcp' | 'udp connected' | 'udp unconnected';
 export const everyExchange: readonly Exchange[] = ['tcp', 'udp connected', 'udp unconnected'];
 
-/** Perl that asks a site from which address it was asked, and prints that; nothing when there is no answer within two seconds. */
-function askSite(site: Site, family: 4 | 6, exchange: Exchange): string {
+/** Perl that asks a site from which address it was asked, and prints that; nothing when there is no answer in time. */
+function askSite(site: Site, family: 4 | 6, exchange: Exchange, seconds: number): string {
   const hex = Buffer.from(parseAddress(site[family])!.bytes).toString('hex');
   const name = family === 4 ? `pack("SnH8x8",2,${world.port},"${hex}")` : `pack("SnNH32N",10,${world.port},0,"${hex}",0)`;
-  const socket = `socket(S,${family === 4 ? 2 : 10},${exchange === 'tcp' ? '1,6' : '2,17'});$SIG{ALRM}=sub{exit 1};alarm 2;`;
+  const socket = `socket(S,${family === 4 ? 2 : 10},${exchange === 'tcp' ? '1,6' : '2,17'});$SIG{ALRM}=sub{exit 1};alarm ${seconds};`;
   switch (exchange) {
     case 'tcp':
       return `${socket}connect(S,${name}) or exit 2;sysread(S,$x,99);print $x`;
@@ -230,15 +255,15 @@ function askSite(site: Site, family: 4 | 6, exchange: Exchange): string {
   }
 }
 
-/** What a program is told when it asks; empty when it gets no answer. */
-export function tell(program: string, site: Site, family: 4 | 6, exchange: Exchange): Promise<string> {
-  return output(program, ['-e', askSite(site, family, exchange)]);
+/** What a program is told when it asks; empty when it gets no answer. @param seconds {@link silence} where none is expected */
+export function tell(program: string, site: Site, family: 4 | 6, exchange: Exchange, seconds = 60): Promise<string> {
+  return output(program, ['-e', askSite(site, family, exchange, seconds)]);
 }
 
 /** The same from within a cgroup, by a program that nobody watches. */
-export function tellFrom(cgroup: string, site: Site, family: 4 | 6, exchange: Exchange): Promise<string> {
+export function tellFrom(cgroup: string, site: Site, family: 4 | 6, exchange: Exchange, seconds = 60): Promise<string> {
   const join = 'open F,">",shift;print F $$;close F;exec $^X,"-e",shift';
-  return output('/usr/bin/perl', ['-e', join, `${cgroup}/cgroup.procs`, askSite(site, family, exchange)]);
+  return output('/usr/bin/perl', ['-e', join, `${cgroup}/cgroup.procs`, askSite(site, family, exchange, seconds)]);
 }
 
 function output(program: string, args: readonly string[]): Promise<string> {

@@ -17,7 +17,18 @@ import { attachedSocketPrograms, detachSocketProgram, openProgram } from '../../
 import { closeDescriptor } from '../../src/sys/index.ts';
 import { makeAppFixture, until, type AppFixture } from '../apps/app-fixture.ts';
 import { inOwnNamespace, run, sh } from '../network/namespace.ts';
-import { appFilter, buildWorld, clearRoutes, planOf, removeWorld, routesOf, tell, tellFrom, world } from './filter-world.ts';
+import {
+  appFilter,
+  buildWorld,
+  clearRoutes,
+  planOf,
+  removeWorld,
+  routesOf,
+  silence,
+  tell,
+  tellFrom,
+  world,
+} from './filter-world.ts';
 
 const sourceMark = '/proc/sys/net/ipv4/conf/all/src_valid_mark';
 
@@ -27,6 +38,7 @@ if (job === 'apply-and-wait') {
     onEvent: () => undefined,
     cgroupName: name!,
     pins: join(directory!, 'bpf', 'aovpn'),
+    stallMs: 60_000,
     runDirectory: directory!,
   });
   const plan = planOf([appFilter(program!, { routing: 'ForceTunnel' })]);
@@ -43,7 +55,13 @@ if (job === 'apply-and-wait') {
     let pins: string;
     const cgroupName = (): string => fixture.cgroups.path.split('/').at(-1)!;
     const open = (): Promise<Filters> =>
-      openFilters({ onEvent: (event) => events.push(event), cgroupName: cgroupName(), pins, runDirectory: fixture.directory });
+      openFilters({
+        onEvent: (event) => events.push(event),
+        cgroupName: cgroupName(),
+        pins,
+        runDirectory: fixture.directory,
+        stallMs: 60_000,
+      });
     const forcedPlan = (): Plan => planOf([appFilter(forced, { routing: 'ForceTunnel' }), appFilter(split)]);
     const splitPlan = (): Plan => planOf([appFilter(split)]);
     const apply = (plan: Plan) => filters.apply(plan, routesOf(plan));
@@ -259,8 +277,9 @@ if (job === 'apply-and-wait') {
           (error) => error instanceof HostError && error.code === 'AOV-HOST-609' && /routes on purpose.*no 2/.test(error.what),
         );
         const key = first.apps.find(({ force }) => force)!.key;
-        assert.equal(await tellFrom(join(fixture.cgroups.path, key), world.outside, 4, 'udp unconnected'), '');
-        for (const family of [4, 6] as const) assert.equal(await tell(split, world.inside, family, 'udp unconnected'), '');
+        assert.equal(await tellFrom(join(fixture.cgroups.path, key), world.outside, 4, 'udp unconnected', silence), '');
+        for (const family of [4, 6] as const)
+          assert.equal(await tell(split, world.inside, family, 'udp unconnected', silence), '');
         assert.match(run('nft', 'list', 'table', 'inet', 'aovpn'), /socket cgroupv2 level 2/);
         assert.equal(await tell(split, world.outside, 4, 'tcp'), world.phys[4], 'the machine itself is not blocked');
         await cleanUpParts(parts());
@@ -304,20 +323,16 @@ if (job === 'apply-and-wait') {
         'a setting changed': { act: () => writeFileSync(sourceMark, '0'), told: /src_valid_mark/ },
       };
       for (const [what, { act, told }] of Object.entries(foreign)) {
-        test(`${what}: noticed and put back within a second`, async (context) => {
+        test(`${what}: noticed and put back`, async (context) => {
           await apply(forcedPlan());
           await until('the first program is settled', () => !state().includes(',2'));
           const before = state();
           act();
           const from = performance.now();
-          await until('it is put back', () => repairs().length > 0);
-          const took = Math.round(performance.now() - from);
-          context.diagnostic(`${took} ms`);
-          // A second, and some more on a machine that has much else to do.
-          assert.ok(took < 4000, `${took} ms`);
-          const [repair] = repairs();
-          assert.equal(repair?.failure, undefined);
-          assert.match(repair!.what.join('\n'), told);
+          await until('it is put back', () => repairs().some((repair) => told.test(repair.what.join('\n'))));
+          // Not asserted: usually a fraction of a second, but a machine may have much else to do.
+          context.diagnostic(`${Math.round(performance.now() - from)} ms`);
+          for (const repair of repairs()) assert.equal(repair.failure, undefined);
           await until('everything is as before', () => state() === before);
           assert.equal(readFileSync(sourceMark, 'utf8').trim(), '1');
           assert.equal(await tell(forced, world.outside, 4, 'udp unconnected'), world.tunnel[4]);
@@ -330,6 +345,7 @@ if (job === 'apply-and-wait') {
           onEvent: (event) => events.push(event),
           cgroupName: cgroupName(),
           pins: false,
+          stallMs: 60_000,
           runDirectory: fixture.directory,
         });
         await apply(forcedPlan());
@@ -356,6 +372,7 @@ if (job === 'apply-and-wait') {
 
       test('somebody who does it again and again does not win, nor use up the machine', async () => {
         await apply(forcedPlan());
+        const from = performance.now();
         for (let i = 0; i < 10; i++) {
           run('nft', 'delete', 'table', 'inet', 'aovpn');
           run('nft', 'add', 'table', 'inet', 'aovpn');
@@ -364,7 +381,9 @@ if (job === 'apply-and-wait') {
         await until('the last word is ours', () => /chain output/.test(run('nft', 'list', 'table', 'inet', 'aovpn')));
         await new Promise((resolve) => setTimeout(resolve, 500));
         assert.match(run('nft', 'list', 'table', 'inet', 'aovpn'), /chain output/);
-        assert.ok(repairs().length <= 10, `${repairs().length} repairs`);
+        // After one at once there is a rest of 200 ms, and one at its end.
+        const most = 2 * Math.ceil((performance.now() - from) / 200);
+        assert.ok(repairs().length <= most, `${repairs().length} repairs, ${most} at the most`);
       });
 
       test('a large ruleset of our own drowns no event and makes no quarrel', async () => {
@@ -396,6 +415,7 @@ if (job === 'apply-and-wait') {
         onEvent: (event) => events.push(event),
         cgroupRoot: root,
         pins: false,
+        stallMs: 60_000,
         runDirectory: fixture.directory,
       });
       try {
@@ -403,7 +423,11 @@ if (job === 'apply-and-wait') {
         const app = { ...plan.apps[0]!, units: ['sample.service', '../../escape.service', 'absent.service'] };
         await units.apply({ ...plan, apps: [app] }, routesOf(plan));
         assert.equal(await tellFrom(unit, world.inside, 4, 'udp unconnected'), world.tunnel[4]);
-        assert.equal(await tellFrom(join(root.path, 'system.slice'), world.inside, 4, 'udp unconnected'), '', 'another service');
+        assert.equal(
+          await tellFrom(join(root.path, 'system.slice'), world.inside, 4, 'udp unconnected', silence),
+          '',
+          'another service',
+        );
         // systemd writes the dash of a template's name with a backslash.
         const slice = join(root.path, 'system.slice', 'system-sam\\x2dple.slice');
         mkdirSync(join(slice, 'sam-ple@1.service'), { recursive: true });
@@ -444,7 +468,7 @@ if (job === 'apply-and-wait') {
       // Who is in the cgroup is still held to the tunnel; who starts now is no app, and has no part in it.
       const said = await tellFrom(join(fixture.cgroups.path, key), world.outside, 4, 'udp unconnected');
       assert.equal(said, world.tunnel[4]);
-      assert.equal(await tell(forced, world.inside, 4, 'udp unconnected'), '');
+      assert.equal(await tell(forced, world.inside, 4, 'udp unconnected', silence), '');
       assert.deepEqual(readdirSync(pins), [key]);
 
       const before = state();

@@ -1,11 +1,21 @@
-import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, suite, test } from 'node:test';
 import { openFilters, type FilterEvent, type Filters } from '../../src/filter/filters.ts';
 import { makeAppFixture, type AppFixture } from '../apps/app-fixture.ts';
 import { inOwnNamespace } from '../network/namespace.ts';
-import { appFilter, arrivals, buildWorld, planOf, removeWorld, routesOf, sendFirst, trigger, world } from './filter-world.ts';
+import {
+  appFilter,
+  arrivals,
+  buildWorld,
+  expectArrivals,
+  planOf,
+  removeWorld,
+  routesOf,
+  sendFirst,
+  trigger,
+  world,
+} from './filter-world.ts';
 
 /** Starts a program again and again, some at a time. */
 async function startMany(count: number, program: string, code: string): Promise<void> {
@@ -30,6 +40,7 @@ inOwnNamespace(import.meta.url, () => {
         onEvent: (event) => events.push(event),
         cgroupName: fixture.cgroups.path.split('/').at(-1)!,
         pins: false,
+        stallMs: 60_000,
         runDirectory: fixture.directory,
       });
     before(async () => {
@@ -49,7 +60,7 @@ inOwnNamespace(import.meta.url, () => {
     test('without anything: by the machine’s own routes, seen by the counters', async () => {
       arrivals();
       await startMany(5, app, sendFirst(world.inside) + sendFirst(world.outside));
-      assert.deepEqual(arrivals(), { phys: { 4: 10, 6: 10 }, tunnel: { 4: 0, 6: 0 } });
+      await expectArrivals({ phys: { 4: 10, 6: 10 }, tunnel: { 4: 0, 6: 0 } });
     });
 
     test(`per-app VPN: ${starts} starts, every packet in the tunnel; of another program none`, async () => {
@@ -57,9 +68,9 @@ inOwnNamespace(import.meta.url, () => {
       await filters.apply(plan, routesOf(plan));
       arrivals();
       await startMany(starts, app, sendFirst(world.inside));
-      assert.deepEqual(arrivals(), { phys: { 4: 0, 6: 0 }, tunnel: { 4: starts, 6: starts } });
+      await expectArrivals({ phys: { 4: 0, 6: 0 }, tunnel: { 4: starts, 6: starts } });
       await startMany(100, other, sendFirst(world.inside));
-      assert.deepEqual(arrivals(), { phys: { 4: 0, 6: 0 }, tunnel: { 4: 0, 6: 0 } }, 'the other program');
+      await expectArrivals({ phys: { 4: 0, 6: 0 }, tunnel: { 4: 0, 6: 0 } }, 'the other program');
     });
 
     test(`per-app routing: ${starts} starts, every packet in the tunnel, none beside it`, async () => {
@@ -67,9 +78,9 @@ inOwnNamespace(import.meta.url, () => {
       await filters.apply(plan, routesOf(plan));
       arrivals();
       await startMany(starts, app, sendFirst(world.outside));
-      assert.deepEqual(arrivals(), { phys: { 4: 0, 6: 0 }, tunnel: { 4: starts, 6: starts } });
+      await expectArrivals({ phys: { 4: 0, 6: 0 }, tunnel: { 4: starts, 6: starts } });
       await startMany(20, other, sendFirst(world.outside));
-      assert.deepEqual(arrivals(), { phys: { 4: 20, 6: 20 }, tunnel: { 4: 0, 6: 0 } }, 'the other program');
+      await expectArrivals({ phys: { 4: 20, 6: 20 }, tunnel: { 4: 0, 6: 0 } }, 'the other program');
     });
 
     test('the control: a process moved once its first packets have left: those on the wrong path, the next in the tunnel', async () => {
@@ -90,12 +101,12 @@ inOwnNamespace(import.meta.url, () => {
         child.stdin.end();
         await ended;
       }
-      assert.deepEqual(arrivals(), { phys: { 4: moves, 6: moves }, tunnel: { 4: moves, 6: moves } });
+      await expectArrivals({ phys: { 4: moves, 6: moves }, tunnel: { 4: moves, 6: moves } });
       // And with the daemon gone, what is enforced without it still is: nothing of the app's cgroup leaves beside the tunnel.
       filters = await open();
       await filters.apply(plan, routesOf(plan));
       await startMany(10, app, sendFirst(world.outside));
-      assert.deepEqual(arrivals(), { phys: { 4: 0, 6: 0 }, tunnel: { 4: 10, 6: 10 } });
+      await expectArrivals({ phys: { 4: 0, 6: 0 }, tunnel: { 4: 10, 6: 10 } });
     });
   });
 });
