@@ -11,6 +11,8 @@ export const network = {
     device: 'wan0',
     inside: 'lan0',
     name: 'vpn.example.net',
+    /** Another name of its, in the letters of a language. */
+    international: { written: 'zugang.bücher.example', ascii: 'zugang.xn--bcher-kva.example' },
     v4: '203.0.113.2',
     v6: '2001:db8:c::2',
     lan4: '10.20.0.1',

@@ -70,6 +70,7 @@ export async function startUnbound(
 
 export const publicRecords: DnsRecords = {
   [network.gateway.name]: [network.gateway.v4, network.gateway.v6],
+  [network.gateway.international.ascii]: [network.gateway.v4, network.gateway.v6],
   [`v4.${network.gateway.name}`]: [network.gateway.v4],
   [`v6.${network.gateway.name}`]: [network.gateway.v6],
   [network.internet.web]: [network.internet.web4, network.internet.web6],

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { domainToASCII } from 'node:url';
 import { printable, type Terminal } from './terminal.ts';
 import { CommandError, ExitCode } from './command.ts';
 import { readAppFiles } from './app-files.ts';
@@ -14,7 +15,7 @@ const usualGatewayPort = 4500;
 export async function dryPlan(file: string, configDir: string, terminal: Terminal, called = file) {
   const [{ assumeHost, assumeTunnel, assumptionsOf, compilePlan, resolveProfile }, { formatDiagnostics, parseProfile }] =
     await Promise.all([import('@aovpn/policy'), import('@aovpn/profile')]);
-  const { profile, diagnostics, text } = parseProfile(await readProfileFile(file));
+  const { profile, diagnostics, text } = parseProfile(await readProfileFile(file), { toAscii: domainToASCII });
   if (!profile) {
     const errors = diagnostics.filter(({ severity }) => severity === 'error');
     terminal.err(formatDiagnostics(file, text, errors, { colour: terminal.colour }).trimEnd());

@@ -1,6 +1,7 @@
 import type { Explanation } from '@aovpn/api';
 import { formatAddress, parseAddress, type IpAddress } from '@aovpn/bytes';
 import { explain, explainApp, explainFlow, explainProgram, parseFlow, planOfUser, type ProgramFacts } from '@aovpn/policy';
+import { asciiName } from './ascii-name.ts';
 import { DaemonError } from './daemon-error.ts';
 import type { Daemon } from './daemon.ts';
 import { programOf } from './traffic-report.ts';
@@ -20,10 +21,11 @@ export interface Asker {
  */
 export async function explainQuestion(
   daemon: Pick<Daemon, 'plans' | 'traffic' | 'apps' | 'platform'>,
-  target: string,
+  written: string,
   asker: Asker,
   look: (name: string) => Promise<readonly IpAddress[]>,
 ): Promise<Explanation> {
+  const target = asciiName(written) || written;
   const { plan: whole } = daemon.plans;
   const plan = asker.user === undefined ? whole : planOfUser(whole, asker.user);
   // Asking for a name that brings a tunnel up would bring it up.

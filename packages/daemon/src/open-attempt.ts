@@ -9,6 +9,7 @@ import {
   type SentCertificates,
   type SupervisorAction,
 } from '@aovpn/supervisor';
+import { asciiName } from './ascii-name.ts';
 import { chooseDataPlane, type DataPlaneChoice, type DataPlaneNeeds } from './choose-data-plane.ts';
 import type { Candidate, Keepsakes } from './candidate-store.ts';
 import type { Platform } from './platform-port.ts';
@@ -214,7 +215,9 @@ async function askTrust(
 export function sentTo(config: IkeSaConfig, { server, via }: Place): IkeSaConfig {
   if (!via) return config;
   const address = parseAddress(via.server);
-  const redirectedFrom = address ? ({ kind: 'address', address } as const) : ({ kind: 'name', name: via.server } as const);
+  const redirectedFrom = address
+    ? ({ kind: 'address', address } as const)
+    : ({ kind: 'name', name: asciiName(via.server) } as const);
   return { ...config, redirectedFrom, gatewayNames: via.proven ? [...config.gatewayNames, server] : config.gatewayNames };
 }
 

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url';
 import type { DiffProfile, PlanDiff } from '@aovpn/api';
 import {
   assumeTunnel,
@@ -24,7 +25,7 @@ export async function diffProfile(daemon: Daemon, { name, xmlBase64 }: DiffProfi
   if (!isProfileName(name)) throw new DaemonError('AOV-DAEMON-514', JSON.stringify(name.slice(0, 120)));
   const bytes = Buffer.from(xmlBase64, 'base64');
   daemon.store.check(name, bytes);
-  const { intent } = resolveProfile(name, parseProfile(bytes).profile!);
+  const { intent } = resolveProfile(name, parseProfile(bytes, { toAscii: domainToASCII }).profile!);
   const intents = new Map([...daemon.intents(), [name, intent]]);
   const assumed = daemon.plans.isLive(name) ? [] : [assumeTunnel(intent, deviceNameOf(name, [...intents.keys()]))];
   const from = daemon.plans.plan;

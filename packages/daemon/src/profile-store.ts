@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
+import { domainToASCII } from 'node:url';
 import { writeFileAtomically } from '@aovpn/host';
 import type { DiagnosticLine, ProfileStatus } from '@aovpn/api';
 import { resolveProfile, type DivergenceNote, type Intent } from '@aovpn/policy';
@@ -302,7 +303,7 @@ export class ProfileStore {
   ):
     | { readonly errors: false; readonly diagnostics: readonly DiagnosticLine[]; readonly profile: Profile }
     | { readonly errors: true; readonly diagnostics: readonly DiagnosticLine[]; readonly understood: Profile | undefined } {
-    const { profile, understood, diagnostics } = parseProfile(bytes);
+    const { profile, understood, diagnostics } = parseProfile(bytes, { toAscii: domainToASCII });
     const lines = diagnostics.map(toLine);
     if (!profile) return { errors: true, diagnostics: lines, understood };
     const obstacle = this.#options.review(name, profile);
@@ -385,7 +386,7 @@ export class ProfileStore {
   async #recall(name: string): Promise<StoredProfile | undefined> {
     try {
       const bytes = await readFile(this.#lastGood(name));
-      const { profile } = parseProfile(bytes);
+      const { profile } = parseProfile(bytes, { toAscii: domainToASCII });
       if (!profile) return undefined;
       const { intent, notes } = this.#resolve(name, profile, this.fileOf(name));
       const digest = createHash('sha256').update(bytes).digest('hex');

@@ -1,5 +1,6 @@
 import { mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { domainToASCII } from 'node:url';
 import { writeFilesAtomically, type NewFile } from '@aovpn/host';
 import type { ProfileStatus, PutProfile } from '@aovpn/api';
 import { parseProfile, type Profile } from '@aovpn/profile';
@@ -26,7 +27,7 @@ export async function storeProfile(
   if (!isProfileName(name)) throw new DaemonError('AOV-DAEMON-514', JSON.stringify(name.slice(0, 120)));
   const bytes = Buffer.from(xmlBase64, 'base64');
   daemon.store.check(name, bytes);
-  const { profile, text } = parseProfile(bytes);
+  const { profile, text } = parseProfile(bytes, { toAscii: domainToASCII });
   const obstacle = reviewProfile(profile!, daemon.settings.current.of(name));
   if (obstacle) throw Object.assign(new DaemonError('AOV-DAEMON-515', obstacle.message), { cure: obstacle.cure });
 

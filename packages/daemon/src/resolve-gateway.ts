@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
+import { asciiName } from './ascii-name.ts';
 import { askAddresses, encodeName, type QuestionOptions } from './dns-question.ts';
 import { discoverNat64, embedInNat64 } from './nat64.ts';
 
@@ -20,7 +21,8 @@ export interface ResolveAnswer {
  * The system's resolver is passed by: it may be ours, and a name of the tunnel must not need the tunnel. On a network without IPv4 a gateway
  * that has nothing else is reached through the network's NAT64.
  */
-export async function resolveGateway(name: string, options: ResolveOptions): Promise<ResolveAnswer> {
+export async function resolveGateway(written: string, options: ResolveOptions): Promise<ResolveAnswer> {
+  const name = asciiName(written);
   const literal = parseAddress(name.replaceAll(/^\[|\]$/g, ''));
   if (literal) return await withNat64([literal], options);
   const local = await lookUpHosts(name, options.hostsFile ?? '/etc/hosts');

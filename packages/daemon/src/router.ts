@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import { domainToASCII } from 'node:url';
 import {
   requestPermissions,
   type DaemonEvent,
@@ -170,7 +171,7 @@ async function answer(
       const profile = daemon.store.status(parameter);
       if (!profile) throw new DaemonError('AOV-DAEMON-512', parameter);
       const stored = daemon.store.get(parameter);
-      const text = stored ? parseProfile(stored.bytes).text : '';
+      const text = stored ? parseProfile(stored.bytes, { toAscii: domainToASCII }).text : '';
       return ok(name, { profile, xml: peer.uid === 0 ? text : withoutSecrets(text) });
     }
     case 'PUT /v1/profiles/:name':

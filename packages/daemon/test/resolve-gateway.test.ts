@@ -85,6 +85,19 @@ suite('gateway names', () => {
     ]);
   });
 
+  test('DNS is asked for the A-labels of a name in other letters (UTS 46)', async () => {
+    const questions: string[] = [];
+    const good = asker((query) => {
+      questions.push(Buffer.from(query).toString('latin1'));
+      return message(query, isA(query) ? [aRecord(192, 0, 2, 9)] : []);
+    });
+    const options = { servers: [server], mark: 7, asker: good, hostsFile };
+    assert.deepEqual(texts(await resolveGateway('vpn。BÜCHER.example', options)), ['192.0.2.9']);
+    assert.ok(questions.every((question) => question.includes('\x03vpn\x0dxn--bcher-kva\x07example\0')));
+    assert.equal((await resolveGateway('vpn.a\u200db.example', options)).why, 'not a DNS name');
+    assert.equal(questions.length, 2);
+  });
+
   test("the machine's servers are asked with our mark, through an alias", async () => {
     const good = asker((query) => message(query, isA(query) ? [alias, aRecord(192, 0, 2, 9)] : []));
     assert.deepEqual(texts(await resolveGateway('vpn.example.', { servers: [server], mark: 7, asker: good, hostsFile })), [

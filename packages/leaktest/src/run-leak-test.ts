@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { domainToASCII } from 'node:url';
 import type { DaemonEvent, LeakReport } from '@aovpn/api';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { addressOn, injectControl, openPacketCapture, readWatchedLinks, type WatchedLinks } from '@aovpn/host';
@@ -68,7 +69,7 @@ export async function runLeakTest(daemon: LeakTestDaemon, options: LeakTestOptio
 }
 
 async function readPromise(daemon: LeakTestDaemon, name: string): Promise<LeakPromise> {
-  const { profile } = parseProfile(new TextEncoder().encode(await daemon.profile(name)));
+  const { profile } = parseProfile(new TextEncoder().encode(await daemon.profile(name)), { toAscii: domainToASCII });
   if (!profile) throw new Error(`the profile "${name}" cannot be read`);
   return leakPromise(profile, resolveProfile(name, profile).intent, await daemon.isReleased(name));
 }

@@ -212,7 +212,7 @@ export const policyDivergences = [
     id: 'unusable-name-rule',
     title: 'Name rules that cannot work',
     windows: 'Kept without effect, or altered silently.',
-    here: 'Left out of the plan, with a note: a name that is not a DNS name (write internationalised names as xn--…), or servers of which none is an IP address.',
+    here: 'Left out of the plan, with a note: a name that is not a DNS name, or servers of which none is an IP address.',
     why: 'A rule with unusable servers must not turn into an exemption.',
   },
   {

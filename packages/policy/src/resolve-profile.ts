@@ -1,5 +1,5 @@
 import { formatAddress, formatPrefix, hasHostBits, networkOf, parseAddress, type IpAddress } from '@aovpn/bytes';
-import type { DomainNameInformation, Position, Profile, Route } from '@aovpn/profile';
+import { asciiNameOf, type DomainNameInformation, type Position, type Profile, type Route } from '@aovpn/profile';
 import type { DivergenceNote, PolicyDivergenceId } from './divergence.ts';
 import { normaliseDomain, normaliseRuleName } from './domain-name.ts';
 import type { Because, Sourced } from './facts.ts';
@@ -110,7 +110,7 @@ export function resolveProfile(
   const nameRules = profile.domainNameInformation.map(resolveNameRule).filter((rule) => rule !== undefined);
   const suffixes: Sourced<string>[] = [];
   for (const text of profile.dnsSuffix?.value ?? []) {
-    const domain = normaliseDomain(text);
+    const domain = normaliseDomain(asciiNameOf(profile, text));
     if (domain === undefined) {
       note(
         'unusable-name-rule',
@@ -118,7 +118,7 @@ export function resolveProfile(
         `DnsSuffix entry ${JSON.stringify(text)} is not a DNS name and is left out.`,
       );
     } else if (suffixes.every(({ value }) => value !== domain))
-      suffixes.push({ value: domain, because: because('DnsSuffix', profile.dnsSuffix?.at) });
+      suffixes.push({ value: domain, because: because(`DnsSuffix${asWritten(text, domain)}`, profile.dnsSuffix?.at) });
   }
   if (nameRules.length > 0 || suffixes.length > 0) {
     note(
@@ -230,7 +230,8 @@ export function resolveProfile(
   }
 
   function resolveNameRule(rule: DomainNameInformation): NameRule | undefined {
-    const ruleName = normaliseRuleName(rule.domainName.value);
+    const named = rule.domainName.value.trim();
+    const ruleName = normaliseRuleName(asciiNameOf(profile, named));
     if (ruleName === undefined) {
       note(
         'unusable-name-rule',
@@ -258,7 +259,7 @@ export function resolveProfile(
       persistent: rule.persistent?.value === true,
       ...resolveWebProxy(rule),
       because: because(
-        servers.length > 0 ? 'DomainNameInformation' : 'DomainNameInformation without DnsServers: exemption',
+        `DomainNameInformation${asWritten(named, ruleName)}${servers.length > 0 ? '' : ' without DnsServers: exemption'}`,
         rule.at,
       ),
     };
@@ -298,7 +299,7 @@ export function resolveProfile(
     if (written) {
       return written.value
         .map((text) => ({
-          value: text
+          value: asciiNameOf(profile, text)
             .trim()
             .replace(/^\.+|\.+$/g, '')
             .toLowerCase(),
@@ -321,4 +322,9 @@ export function resolveProfile(
       implicit: true,
     }));
   }
+}
+
+/** The profile's own words for a name that DNS writes differently. */
+function asWritten(written: string, name: string): string {
+  return /[^\0-\x7f]/.test(written) && written !== name ? ` ${written}` : '';
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { compilePlan, emptyPlan, explain, policyDivergences, resolveProfile } from '../src/index.ts';
+import { compilePlan, emptyPlan, explain, leakPromise, policyDivergences, resolveProfile } from '../src/index.ts';
 import { address, at, host, live, nameRule, profile, route } from './sample.ts';
 
 const corp = live(
@@ -116,6 +116,35 @@ suite('resolve', () => {
     );
     assert.deepEqual(intent.nameRules, []);
     assert.equal(notes.filter(({ id }) => id === 'unusable-name-rule').length, 2);
+  });
+
+  test('names in the letters of a language are what DNS has, and the profile’s words stand beside them', () => {
+    const written = profile({
+      domainNameInformation: [nameRule('.bücher.example', 3, ['10.0.0.53'])],
+      dnsSuffix: at(['büro.example'], 4),
+      trustedNetworkDetection: at(['Büro.example'], 5),
+      nativeProfile: { at: { line: 6, column: 1 }, servers: at([{ host: 'vpn.bücher.example' }], 7) },
+      internationalNames: [
+        { written: '.bücher.example', ascii: '.xn--bcher-kva.example' },
+        { written: 'büro.example', ascii: 'xn--bro-hoa.example' },
+        { written: 'Büro.example', ascii: 'xn--bro-hoa.example' },
+        { written: 'vpn.bücher.example', ascii: 'vpn.xn--bcher-kva.example' },
+      ],
+    });
+    const { intent, notes } = resolveProfile('P', written);
+    const [rule] = intent.nameRules;
+    assert.deepEqual([rule?.name, rule?.because.why], ['.xn--bcher-kva.example', 'DomainNameInformation .bücher.example']);
+    const [suffix] = intent.suffixes;
+    assert.deepEqual([suffix?.value, suffix?.because.why], ['xn--bro-hoa.example', 'DnsSuffix büro.example']);
+    assert.deepEqual(
+      intent.trustedNetworks.map(({ value }) => value),
+      ['xn--bro-hoa.example'],
+    );
+    assert.deepEqual(
+      notes.filter(({ id }) => id === 'unusable-name-rule'),
+      [],
+    );
+    assert.deepEqual(leakPromise(written, intent).gatewayNames, ['vpn.xn--bcher-kva.example']);
   });
 
   test('elements without effect are named', () => {

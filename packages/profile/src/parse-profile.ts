@@ -1,3 +1,4 @@
+import { convertNames } from './check/international-names.ts';
 import { checkProfile } from './check/check-profile.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import { collectFindings, TooManyFindings, type Report } from './finding.ts';
@@ -11,6 +12,11 @@ import { parseXml } from './xml/parse.ts';
 import { sourceOfFile } from './xml/source.ts';
 
 export interface ParseOptions {
+  /**
+   * What a name with characters beyond ASCII is in DNS, by UTS 46; the empty string for what cannot be there: `domainToASCII` of `node:url`. Without it
+   * such names are errors.
+   */
+  readonly toAscii?: (name: string) => string;
   readonly limits?: Partial<ProfileLimits>;
 }
 
@@ -33,7 +39,8 @@ export function parseProfile(bytes: Uint8Array, options: ParseOptions = {}): Par
   const limits = { ...defaultLimits, ...options.limits };
   const findings = collectFindings(limits.diagnostics);
   const text = decode(bytes, limits, findings.report);
-  const understood = text && !findings.hasErrors() ? readUnlessTooWrong(text, limits, findings.report) : undefined;
+  const understood =
+    text && !findings.hasErrors() ? readUnlessTooWrong(text, limits, options.toAscii ?? (() => ''), findings.report) : undefined;
   const usable = understood !== undefined && !findings.hasErrors();
   return {
     ...(usable ? { profile: understood } : {}),
@@ -43,9 +50,16 @@ export function parseProfile(bytes: Uint8Array, options: ParseOptions = {}): Par
   };
 }
 
-function readUnlessTooWrong(text: Text, limits: ProfileLimits, report: Report): Profile | undefined {
+function readUnlessTooWrong(
+  text: Text,
+  limits: ProfileLimits,
+  toAscii: (name: string) => string,
+  report: Report,
+): Profile | undefined {
   try {
-    return read(text, limits, report);
+    const profile = read(text, limits, report);
+    const internationalNames = profile ? convertNames(profile, toAscii, report) : [];
+    return profile && internationalNames.length > 0 ? { ...profile, internationalNames } : profile;
   } catch (error) {
     if (error instanceof TooManyFindings) return undefined;
     throw error;

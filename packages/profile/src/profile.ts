@@ -48,6 +48,8 @@ export interface Profile {
   readonly domainNameInformation: readonly DomainNameInformation[];
   readonly trafficFilters: readonly TrafficFilter[];
   readonly routes: readonly Route[];
+  /** What of its names is written with other characters than DNS has; absent: nothing. */
+  readonly internationalNames?: readonly InternationalName[];
   /** Elements that we have no word for, kept as text so that writing loses nothing. */
   readonly unknown: readonly UnknownElement[];
 }
@@ -119,6 +121,12 @@ export interface Route {
   readonly prefixSize: Located<number>;
   readonly metric?: Located<number>;
   readonly exclusionRoute?: Located<boolean>;
+}
+
+/** `written` with the letters of a language, `ascii` as DNS and certificates have it (UTS 46). */
+export interface InternationalName {
+  readonly written: string;
+  readonly ascii: string;
 }
 
 export interface ServerAddress {

@@ -72,7 +72,7 @@ type RowFor<V> =
         : GroupRow<V>;
 
 /** Bookkeeping of the typed profile that is no element. */
-type NotAnElement = 'at' | 'unknown' | 'eapXml';
+type NotAnElement = 'at' | 'unknown' | 'internationalNames' | 'eapXml';
 
 /** One row for every property of G; those that a G cannot be without say so. */
 export type Table<G> = {

@@ -269,60 +269,64 @@ const unknownElement = fc.record({
 
 export const arbitraryProfile: fc.Arbitrary<Profile> = fc
   .tuple(
-    some<Omit<Profile, 'routes' | 'appTriggers' | 'trafficFilters' | 'domainNameInformation' | 'unknown'>>({
-      profileName: located(word),
-      edpModeId: located(word),
-      rememberCredentials: boolean,
-      alwaysOn: boolean,
-      alwaysOnActive: boolean,
-      dnsSuffix: located(fc.array(domain, { maxLength: 3 })),
-      trustedNetworkDetection: located(fc.array(domain, { maxLength: 3 })),
-      disableAdvancedOptionsEditButton: boolean,
-      disableDisconnectButton: boolean,
-      lockDown: boolean,
-      deviceTunnel: boolean,
-      registerDns: boolean,
-      byPassForLocal: boolean,
-      requireVpnClientAppUi: boolean,
-      dataEncryption: located(fc.constantFrom('None', 'Optional', 'Require', 'Max')),
-      disableIkev2Fragmentation: boolean,
-      ipv4InterfaceMetric: located(fc.integer({ min: 1, max: 9999 })),
-      ipv6InterfaceMetric: located(fc.integer({ min: 1, max: 9999 })),
-      networkOutageTime: located(fc.integer({ min: 0, max: 0xffff_ffff })),
-      useRasCredentials: boolean,
-      privateNetwork: boolean,
-      proxy: some<{ manualServer: Located<string>; autoConfigUrl: Located<string> }>({
-        manualServer: located(fc.tuple(domain, port).map(([host, number]) => `${host}:${number}`)),
-        autoConfigUrl: located(fc.webUrl()),
-      }).map((proxy) => ({ ...proxy, at })),
-      apnBinding: located(
-        fc.dictionary(fc.constantFrom('ProviderId', 'AccessPointName', 'UserName', 'Password'), text, { noNullPrototype: true }),
-      ),
-      deviceCompliance: some<Omit<NonNullable<Profile['deviceCompliance']>, 'at'>>({
-        enabled: boolean,
-        ssoEnabled: boolean,
-        ssoIssuerHash: located(fc.array(hash, { maxLength: 2 })),
-        ssoEku: located(fc.array(oid, { maxLength: 2 })),
-      }).map((compliance) => ({ ...compliance, at })),
-      pluginProfile: some<Omit<NonNullable<Profile['pluginProfile']>, 'at'>>({
-        serverUrlList: located(
-          fc.array(
-            fc
-              .oneof(
-                domain,
-                domain.map((host) => `https://${host}/vpn`),
-              )
-              .map((host) => ({ host })),
-            { maxLength: 3 },
+    some<Omit<Profile, 'routes' | 'appTriggers' | 'trafficFilters' | 'domainNameInformation' | 'internationalNames' | 'unknown'>>(
+      {
+        profileName: located(word),
+        edpModeId: located(word),
+        rememberCredentials: boolean,
+        alwaysOn: boolean,
+        alwaysOnActive: boolean,
+        dnsSuffix: located(fc.array(domain, { maxLength: 3 })),
+        trustedNetworkDetection: located(fc.array(domain, { maxLength: 3 })),
+        disableAdvancedOptionsEditButton: boolean,
+        disableDisconnectButton: boolean,
+        lockDown: boolean,
+        deviceTunnel: boolean,
+        registerDns: boolean,
+        byPassForLocal: boolean,
+        requireVpnClientAppUi: boolean,
+        dataEncryption: located(fc.constantFrom('None', 'Optional', 'Require', 'Max')),
+        disableIkev2Fragmentation: boolean,
+        ipv4InterfaceMetric: located(fc.integer({ min: 1, max: 9999 })),
+        ipv6InterfaceMetric: located(fc.integer({ min: 1, max: 9999 })),
+        networkOutageTime: located(fc.integer({ min: 0, max: 0xffff_ffff })),
+        useRasCredentials: boolean,
+        privateNetwork: boolean,
+        proxy: some<{ manualServer: Located<string>; autoConfigUrl: Located<string> }>({
+          manualServer: located(fc.tuple(domain, port).map(([host, number]) => `${host}:${number}`)),
+          autoConfigUrl: located(fc.webUrl()),
+        }).map((proxy) => ({ ...proxy, at })),
+        apnBinding: located(
+          fc.dictionary(fc.constantFrom('ProviderId', 'AccessPointName', 'UserName', 'Password'), text, {
+            noNullPrototype: true,
+          }),
+        ),
+        deviceCompliance: some<Omit<NonNullable<Profile['deviceCompliance']>, 'at'>>({
+          enabled: boolean,
+          ssoEnabled: boolean,
+          ssoIssuerHash: located(fc.array(hash, { maxLength: 2 })),
+          ssoEku: located(fc.array(oid, { maxLength: 2 })),
+        }).map((compliance) => ({ ...compliance, at })),
+        pluginProfile: some<Omit<NonNullable<Profile['pluginProfile']>, 'at'>>({
+          serverUrlList: located(
+            fc.array(
+              fc
+                .oneof(
+                  domain,
+                  domain.map((host) => `https://${host}/vpn`),
+                )
+                .map((host) => ({ host })),
+              { maxLength: 3 },
+            ),
           ),
-        ),
-        pluginPackageFamilyName: located(word),
-        customConfiguration: located(
-          fc.oneof(text, fc.constantFrom('<xml/>', '<a xmlns="urn:x"><b c="1">&amp;</b></a>', '<?xml version="1.0"?><a/>')),
-        ),
-      }).map((plugin) => ({ ...plugin, at })),
-      nativeProfile: native,
-    }),
+          pluginPackageFamilyName: located(word),
+          customConfiguration: located(
+            fc.oneof(text, fc.constantFrom('<xml/>', '<a xmlns="urn:x"><b c="1">&amp;</b></a>', '<?xml version="1.0"?><a/>')),
+          ),
+        }).map((plugin) => ({ ...plugin, at })),
+        nativeProfile: native,
+      },
+    ),
     fc.record({
       routes: fc.array(
         fc

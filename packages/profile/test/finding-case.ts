@@ -136,6 +136,7 @@ const valueCases: readonly FindingCase[] = [
   { code: '055', what: 'wildcard', text: top(trigger('C:\\Apps\\*.exe')) },
   { code: '056', what: 'wildcard domain', text: top(rule('*.a.example')) },
   { code: '056', what: 'suffix with a dot', text: top('<DnsSuffix>.a.example</DnsSuffix>') },
+  { code: '067', what: 'not in DNS', text: profileText({ servers: '<Servers>xn--ü.example</Servers>' }) },
   { code: '057', what: 'two names', text: top(rule('a.example,b.example')) },
   {
     code: '058',

@@ -1,6 +1,6 @@
 import { addressFromBytes, encodeUtf8, parseAddress } from '@aovpn/bytes';
 import { fixedPpkIdentity, type Identity, type IkeSaConfig, type KeyAuthentication, type TrafficSelector } from '@aovpn/ike';
-import type { Profile } from '@aovpn/profile';
+import { asciiNameOf, type Profile } from '@aovpn/profile';
 import { authenticationOf, type AuthenticationKind } from './authentication.ts';
 import { compileEapConfig } from './compile-eap-config.ts';
 import { compileProposals } from './compile-proposals.ts';
@@ -53,7 +53,7 @@ export function compileIkeConfig(
       childProposals: proposals.child,
       auth,
       certificateAuthorities: facts.gatewayAuthorities,
-      gatewayNames: gatewayNamesOf(profile),
+      gatewayNames: gatewayNamesOf(profile).map((name) => asciiNameOf(profile, name)),
       ...(settings.gatewayIdentity !== undefined && { gatewayIdentity: identityFromText(settings.gatewayIdentity) }),
       ...(gatewayKeys && { gatewayKeys }),
       ...(ppk && { ppk: { identity: ppkIdentity(settings), key: ppk, required: settings.ppkRequired !== false } }),

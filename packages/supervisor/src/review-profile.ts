@@ -22,7 +22,7 @@ export function reviewProfile(
   return reviewProtocol(profile) ?? reviewAuthentication(profile) ?? problemOfSuite(profile, settings);
 }
 
-/** The gateways of `Servers`, in order, each once. */
+/** The gateways of `Servers` as they are written there, in order, each once. */
 export function gatewayNamesOf(profile: Profile): readonly string[] {
   const names = (profile.nativeProfile?.servers?.value ?? []).map(({ host }) => host.trim()).filter((host) => host !== '');
   return [...new Set(names)];

@@ -268,6 +268,18 @@ suite('identity and credentials', () => {
     assert.deepEqual(config.gatewayNames, ['vpn.example']);
   });
 
+  test('a gateway is compared by the name that DNS and certificates have', () => {
+    const { config } = compiled({
+      ...profile(),
+      nativeProfile: {
+        ...profile().nativeProfile!,
+        servers: { value: [{ host: 'vpn.bücher.example' }], at: { line: 1, column: 1 } },
+      },
+      internationalNames: [{ written: 'vpn.bücher.example', ascii: 'vpn.xn--bcher-kva.example' }],
+    });
+    assert.deepEqual(config.gatewayNames, ['vpn.xn--bcher-kva.example']);
+  });
+
   test('an empty subject gives way to the first name, an address never', () => {
     const { subject: _, ...nameless } = certificate;
     const { config } = compiled(profile(), {}, { ...facts, certificate: nameless });

@@ -54,6 +54,23 @@ suite('ike/servers', () => {
     assert.equal(await put('four-dead'), network.gateway.v6);
   });
 
+  test('a server in the letters of a language: DNS and its certificate have its A-labels, people see what the profile says', async () => {
+    const { written, ascii } = network.gateway.international;
+    const { pki, gateway } = stage.world;
+    await gateway.configure({ certificate: pki.gateway('good', 'p256', { names: [ascii] }), id: ascii });
+    await put('letters', written);
+    const { gateway: shown } = (await stage.product.connection('letters'))!;
+    assert.equal(shown.name, written);
+    assert.match((await stage.product.aovpn(['status'])).stdout, new RegExp(written));
+    const checks = (await stage.product.aovpn(['doctor', 'letters'])).stdout;
+    assert.match(checks, new RegExp(`name ${written}.*203\\.0\\.113\\.2`));
+    // A certificate for the other names of that gateway is none for this one.
+    await stage.clear();
+    await gateway.configure({ certificate: pki.gateway(), id: network.gateway.name });
+    await stage.product.put('letters', certificateProfile({ servers: written }), stage.machine());
+    assert.equal((await stage.product.waitForProblem('letters')).problem?.code, 'AOV-IKE-134');
+  });
+
   test('the first server is dead: the second is taken', async () => {
     const taken = await put('fail-over', `${dead},${network.gateway.name}`);
     assert.ok(taken === network.gateway.v4 || taken === network.gateway.v6);

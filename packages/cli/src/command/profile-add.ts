@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { domainToASCII } from 'node:url';
 import type { PutProfile } from '@aovpn/api';
 import { CommandError, ExitCode, type Command, type Invocation } from '../command.ts';
 import { readNamedFile, readProfileFile } from '../profile-file.ts';
@@ -42,7 +43,7 @@ export const profileAdd: Command = {
     if (file === '-' && options['name'] === undefined)
       throw new CommandError(ExitCode.usage, 'a profile from standard input needs --name');
     const bytes = await readProfileFile(file);
-    const { profile, diagnostics, text } = parseProfile(bytes);
+    const { profile, diagnostics, text } = parseProfile(bytes, { toAscii: domainToASCII });
     const worth = diagnostics.filter((found) => found.severity !== 'info');
     if (worth.length > 0) terminal.err(formatDiagnostics(file, text, worth, { colour: terminal.colour }).trimEnd());
     if (!profile || diagnostics.some((found) => found.severity === 'error')) {

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url';
 import { ExitCode, type Command } from '../command.ts';
 import { readProfileFile } from '../profile-file.ts';
 
@@ -22,7 +23,7 @@ export const profileLint: Command = {
     const found = [];
     for (const file of positionals) {
       const bytes = await readProfileFile(file);
-      const { diagnostics: all, text } = parseProfile(bytes);
+      const { diagnostics: all, text } = parseProfile(bytes, { toAscii: domainToASCII });
       const diagnostics = options['quiet'] === true ? all.filter((one) => one.severity !== 'info') : all;
       for (const one of diagnostics) counts[one.severity]++;
       if (options['json'] === true) {

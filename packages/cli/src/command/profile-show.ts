@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { domainToASCII } from 'node:url';
 import { CommandError, ExitCode, type Command } from '../command.ts';
 import { readProfileFile } from '../profile-file.ts';
 import { printable } from '../terminal.ts';
@@ -27,7 +28,7 @@ export const profileShow: Command = {
       terminal.out(new TextDecoder().decode(bytes).trimEnd());
       return ExitCode.done;
     }
-    const { profile, understood, diagnostics } = parseProfile(bytes);
+    const { profile, understood, diagnostics } = parseProfile(bytes, { toAscii: domainToASCII });
     const shown = profile ?? understood;
     if (!shown) {
       const first = diagnostics.find((found) => found.severity === 'error');

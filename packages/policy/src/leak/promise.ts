@@ -1,5 +1,5 @@
 import { parsePrefix, type IpPrefix } from '@aovpn/bytes';
-import type { Profile } from '@aovpn/profile';
+import { asciiNameOf, type Profile } from '@aovpn/profile';
 import { normaliseDomain } from '../domain-name.ts';
 import type { Intent } from '../intent.ts';
 
@@ -40,6 +40,6 @@ export function leakPromise(profile: Profile, intent: Intent, released = false):
     excluded: lockdown ? [] : intent.exclusions.map(({ prefix }) => prefix),
     attachedDirect: !lockdown && intent.byPassForLocal.value,
     names: intent.nameRules.map((rule) => ({ name: rule.name, inside: rule.servers.length > 0 })),
-    gatewayNames: servers.flatMap(({ host }) => normaliseDomain(host) ?? []),
+    gatewayNames: servers.flatMap(({ host }) => normaliseDomain(asciiNameOf(profile, host.trim())) ?? []),
   };
 }

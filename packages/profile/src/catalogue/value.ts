@@ -145,6 +145,13 @@ export const valueFindings = {
     here: 'The profile is not used.',
     cure: 'Write one name: .corp.example for everything below, host.corp.example for one host, or a single dot for all names.',
   },
+  notInternationalName: {
+    number: 67,
+    severity: 'error',
+    title: 'A name has characters that no name in DNS can have',
+    here: 'The profile is not used.',
+    cure: 'Write the name as it is registered, or its form for DNS (xn--…).',
+  },
   oneValueOnly: {
     number: 58,
     severity: 'warning',

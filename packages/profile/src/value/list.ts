@@ -116,12 +116,15 @@ export function isObjectIdentifier(text: string): boolean {
   return text.length <= 128 && /^[0-2](\.(0|[1-9]\d{0,38}))+$/.test(text);
 }
 
+/** A host name in the letters of any language, with the full stops that UTS 46 takes for dots; or an IP address. */
 export function isHost(text: string): boolean {
   if (parseAddress(text)) return true;
   return (
     text.length <= 253 &&
     /[^\d.]/.test(text) &&
-    /^[\p{L}\p{N}_]([\p{L}\p{N}_-]{0,62})(\.[\p{L}\p{N}_]([\p{L}\p{N}_-]{0,62}))*\.?$/u.test(text)
+    /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}_-]{0,62}([.\u3002\uFF0E\uFF61][\p{L}\p{N}_][\p{L}\p{M}\p{N}_-]{0,62})*[.\u3002\uFF0E\uFF61]?$/u.test(
+      text,
+    )
   );
 }
 

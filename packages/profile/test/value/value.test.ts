@@ -138,7 +138,15 @@ suite('lists', () => {
   });
 
   test('host names and object identifiers', () => {
-    for (const name of ['a', 'a-b.c_d', 'vpn.bücher.example', 'xn--bcher-kva.example.', '10.example'])
+    for (const name of [
+      'a',
+      'a-b.c_d',
+      'vpn.bücher.example',
+      'xn--bcher-kva.example.',
+      '10.example',
+      'नमस्ते.example',
+      'ｖｐｎ。example',
+    ])
       assert.ok(isHost(name), name);
     for (const name of ['', '.', 'a..b', 'a b', '10.0.0', 'a,b', 'a'.repeat(254)]) assert.ok(!isHost(name), name);
     for (const id of ['1.3.6.1.4.1.311.87', '2.5.29.37.0', '0.0']) assert.ok(isObjectIdentifier(id), id);
