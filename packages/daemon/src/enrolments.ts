@@ -47,7 +47,6 @@ interface Entry {
   expired: string | undefined;
   last: (LastTry & { readonly detail: string }) | undefined;
   timer: NodeJS.Timeout | undefined;
-  running: Promise<void> | undefined;
 }
 
 /** Where enrolled certificates are, with their keys. */
@@ -64,6 +63,8 @@ const wayPause = 5_000;
 export class Enrolments {
   readonly #options: EnrolmentsOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Tries under way, by name: one that the settings had no more meanwhile still writes the files of that name. */
+  readonly #running = new Map<string, Promise<void>>();
   #looking: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -102,10 +103,8 @@ export class Enrolments {
   async enrol(name: string, secret: Uint8Array | undefined): Promise<EnrolmentStatus> {
     try {
       await this.look();
-      const entry = this.#get(name);
-      if (!secret && !entry.hasSecret) throw new DaemonError('AOV-DAEMON-573', name);
-      const before = entry.last;
-      await this.#run(name, entry, 'enrol', secret);
+      if (!secret && !this.#get(name).hasSecret) throw new DaemonError('AOV-DAEMON-573', name);
+      const { entry, before } = await this.#run(name, 'enrol', secret);
       const status = this.#status(name, entry);
       // What a person tried by hand says nothing about what is done without that person.
       if (secret && status.problem && entry.last?.outcome !== 'pending') {
@@ -121,9 +120,9 @@ export class Enrolments {
   /** @throws {DaemonError} AOV-DAEMON-570, AOV-DAEMON-571 */
   async renew(name: string): Promise<EnrolmentStatus> {
     await this.look();
-    const entry = this.#get(name);
-    if (!entry.certificate || entry.certificate.notAfter <= Date.now()) throw new DaemonError('AOV-DAEMON-571', name);
-    await this.#run(name, entry, 'renew');
+    const { certificate } = this.#get(name);
+    if (!certificate || certificate.notAfter <= Date.now()) throw new DaemonError('AOV-DAEMON-571', name);
+    await this.#run(name, 'renew');
     return this.#status(name, this.#get(name));
   }
 
@@ -199,7 +198,7 @@ export class Enrolments {
   #arm(name: string, entry: Entry): void {
     clearTimeout(entry.timer);
     // Of one that the settings have no more, the last try may come to its end later.
-    if (this.#closed || entry.running || this.#entries.get(name) !== entry) return;
+    if (this.#closed || this.#running.has(name) || this.#entries.get(name) !== entry) return;
     const { certificate } = entry;
     if (certificate && certificate.notAfter <= Date.now() && entry.expired !== certificate.id) {
       entry.expired = certificate.id;
@@ -215,23 +214,31 @@ export class Enrolments {
       () => {
         const next = this.#plan(entry);
         if (next.kind === 'stuck' || next.at > Date.now()) this.#arm(name, entry);
-        else void this.#run(name, entry, next.kind);
+        else void this.#run(name, next.kind);
       },
       Math.max(0, Math.min(plan.at - now, end - now, longestSleep)),
     );
   }
 
-  async #run(name: string, entry: Entry, how: 'enrol' | 'renew', secret?: Uint8Array): Promise<void> {
+  /** @throws {DaemonError} AOV-DAEMON-570 where the settings have it no more when its turn comes */
+  async #run(
+    name: string,
+    how: 'enrol' | 'renew',
+    secret?: Uint8Array,
+  ): Promise<{ readonly entry: Entry; readonly before: Entry['last'] }> {
     // One after the other: they write the same files.
-    while (entry.running) await entry.running;
+    for (let running; (running = this.#running.get(name));) await running;
+    const entry = this.#get(name);
+    const before = entry.last;
     clearTimeout(entry.timer);
     const run = this.#try(name, entry, how, secret).catch((error: unknown): CertificateObtained => {
       const { message, code } = problemOfError(error);
       return { kind: 'failed', failure: 'host', detail: `${message} [${code}]` };
     });
     const running = run.then((outcome) => this.#take(name, entry, how, outcome));
-    entry.running = running;
+    this.#running.set(name, running);
     await running;
+    return { entry, before };
   }
 
   async #try(
@@ -290,7 +297,6 @@ export class Enrolments {
 
   async #take(name: string, entry: Entry, how: 'enrol' | 'renew', outcome: CertificateObtained): Promise<void> {
     const { log, onChange, usedBy } = this.#options;
-    entry.running = undefined;
     const connection = usedBy(name)[0];
     if (outcome.kind === 'issued') {
       entry.last = undefined;
@@ -321,7 +327,11 @@ export class Enrolments {
           connection,
         );
     }
-    this.#arm(name, entry);
+    const current = this.#entries.get(name);
+    // Taken out of the settings and put there again meanwhile: what this try has brought is known to nobody yet.
+    if (current && current !== entry) await this.#read(name, current);
+    this.#running.delete(name);
+    if (current) this.#arm(name, current);
   }
 
   #status(name: string, entry: Entry): EnrolmentStatus {
@@ -370,7 +380,6 @@ function newEntry(settings: EnrolmentSettings, basis: string): Entry {
     expired: undefined,
     last: undefined,
     timer: undefined,
-    running: undefined,
   };
 }
 

@@ -98,6 +98,39 @@ suite('enrolments', () => {
     assert.equal(timers(), before, 'nothing is planned any more');
   });
 
+  test('one that is taken out of the settings and put there again during a try waits for it, and takes what it brings', async () => {
+    secret('once');
+    const wanted = new Map([['machine', { ...basic, secretFile: 'secret' }]]);
+    const away = async (): Promise<void> => {
+      settings = new Map();
+      await enrolments.look();
+      settings = wanted;
+    };
+    const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    settings = wanted;
+    answers = ['issue', 'issue', 'issue'];
+    answered = () => first.promise;
+    await enrolments.look();
+    await until(() => active === 1);
+    await away();
+    await enrolments.look();
+    assert.equal(state().state, 'none');
+    await sleep(50);
+    first.resolve();
+    await until(() => state().state === 'valid');
+    assert.deepEqual([atOnce, asked.length, state().next?.what], [1, 1, 'renew'], 'the secret is good for one');
+    // By hand it is another one, after the one under way.
+    answered = () => second.promise;
+    const renewals = [enrolments.renew('machine')];
+    await until(() => active === 1);
+    await away();
+    renewals.push(enrolments.renew('machine'));
+    await sleep(50);
+    second.resolve();
+    for (const { state: found } of await Promise.all(renewals)) assert.equal(found, 'valid');
+    assert.deepEqual([atOnce, asked.length], [1, 3]);
+  });
+
   test('a secret in its file enrols by itself, once, for the machine’s full name; what was read is overwritten', async () => {
     settings = new Map([['machine', { ...basic, secretFile: 'secret', userName: 'us' }]]);
     await enrolments.look();
