@@ -29,7 +29,7 @@ export class Overview {
       startedAt: this.#daemon.startedAt.toISOString(),
       resolver: facts.resolver.owner,
       resolverTrace: facts.resolver.trace,
-      platform: await this.#daemon.machine.look(),
+      platform: await this.#daemon.machine.held(),
       signedIn: this.#daemon.users.signedIn(),
       connections: await this.connections(),
       profiles: this.profiles(),

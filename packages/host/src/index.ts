@@ -81,7 +81,7 @@ export type { TrustQuestion, VerifiedServer } from './tls/verify-server.ts';
 export { askSssd, type SidOwner } from './sys/sssd.ts';
 export { watchClock, type ClockJump } from './clock/watch-clock.ts';
 export { watchSleep } from './logind/watch-sleep.ts';
-export { readPlatformFacts } from './platform/read-platform-facts.ts';
+export { platformMark, readPlatformFacts } from './platform/read-platform-facts.ts';
 export { stackOf } from './platform/stack-trace.ts';
 export { releaseProgramFile, returnFreeMemory } from './sys/own-memory.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, statSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -42,6 +42,23 @@ export async function readPlatformFacts({ realmd = false, root = '' }: PlatformQ
     oidc: [...(await readHimmelblau(files)), ...(await readAuthd(files)), ...(await readIntune(files))],
     unread: files.unread,
   };
+}
+
+/**
+ * Differs when one of those files was changed, or came or went. Cheap: of what lies in directories only that something was added, replaced or removed is
+ * seen. Never throws.
+ */
+export function platformMark(root = ''): string {
+  const { sssd, sssdSnippets, samba, keytab, himmelblau, authd, intune } = places;
+  const marks = [sssd, sssdSnippets, samba, keytab, himmelblau, ...authd, path.dirname(intune)].map((file) => {
+    try {
+      const { ino, size, ctimeNs } = statSync(root + file, { bigint: true });
+      return `${ino} ${size} ${ctimeNs}`;
+    } catch {
+      return '';
+    }
+  });
+  return [hostname(), ...marks].join('\n');
 }
 
 async function readSssd(files: Files): Promise<readonly SssdDomain[]> {

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import fc from 'fast-check';
 import { readKeytab } from '../../src/platform/keytab.ts';
-import { readPlatformFacts } from '../../src/platform/read-platform-facts.ts';
+import { platformMark, readPlatformFacts } from '../../src/platform/read-platform-facts.ts';
 
 const text = (said: string): Buffer => Buffer.concat([Buffer.from([0, said.length]), Buffer.from(said)]);
 
@@ -54,6 +54,26 @@ suite('files that say where a machine belongs', () => {
   test('none of them: nothing, and nothing is amiss', async () => {
     const { sssd, samba, keytab: principals, oidc, unread } = await readPlatformFacts({ root });
     assert.deepEqual([sssd, samba, principals, oidc, unread], [[], undefined, [], [], []]);
+  });
+
+  test('the mark differs when a file comes, changes in place, or goes, also in a directory', () => {
+    const seen = [platformMark(root)];
+    const differs = (what: string): void => {
+      const now = platformMark(root);
+      assert.ok(!seen.includes(now), what);
+      assert.equal(platformMark(root), now);
+      seen.push(now);
+    };
+    put('/etc/sssd/sssd.conf', '[sssd]\n');
+    differs('a file has come');
+    put('/etc/sssd/sssd.conf', '[ssss]\n');
+    differs('a file was written over');
+    put('/etc/sssd/conf.d/10.conf', '[sssd]\n');
+    differs('a snippet has come');
+    put('/var/snap/authd-google/current/broker.conf', '');
+    differs('a broker has come');
+    rmSync(path.join(root, '/etc/sssd/conf.d/10.conf'));
+    differs('a snippet has gone');
   });
 
   test('sssd.conf with snippets that win, domains that are switched off, comments and all', async () => {
