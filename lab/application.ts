@@ -52,7 +52,7 @@ export class Application {
     url: string,
     options: FetchOptions & { readonly everyMs?: number } = {},
   ): Promise<Fetched & { readonly waitedMs: number }> {
-    return this.#ask({ op: 'fetch-until', url, timeoutMs: hangMs, everyMs: 10, ...options });
+    return this.#ask({ op: 'fetch-until', url, timeoutMs: 2 * hangMs, everyMs: 10, ...options });
   }
 
   async resolve(name: string, family?: 4 | 6): Promise<string[]> {

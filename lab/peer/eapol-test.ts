@@ -1,4 +1,5 @@
 import type { Host } from '../host.ts';
+import { hangMs } from '../patience.ts';
 
 /** What `eapol_test` (wpa_supplicant's EAP peer behind a RADIUS client of its own) shall be. */
 export interface EapolTestOptions {
@@ -32,10 +33,10 @@ export async function eapolTest(host: Host, options: EapolTestOptions): Promise<
       `-a${server.address}`,
       `-p${server.port}`,
       `-s${server.secret}`,
-      `-t${options.timeoutSeconds ?? 10}`,
+      `-t${options.timeoutSeconds ?? hangMs / 1000}`,
       ...(options.again ? [`-r${options.again}`] : []),
     ],
-    { timeoutMs: 1000 * ((options.timeoutSeconds ?? 10) + 5) },
+    { timeoutMs: 1000 * ((options.timeoutSeconds ?? hangMs / 1000) + 5) },
   );
   const log = result.stdout + result.stderr;
   return {

@@ -90,7 +90,8 @@ const routed = settings.route === undefined ? undefined : openRoute(settings.rou
 const listening: Promise<unknown>[] = [];
 for (const address of settings.addresses) {
   for (const port of [500, 4500]) {
-    const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', reuseAddr: true });
+    // ESP waits here while keys are made, which this process does itself.
+    const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', reuseAddr: true, recvBufferSize: 1 << 20 });
     socket.on('message', (datagram, from) => {
       if (!deaf) receive(socket, datagram, from, port === 4500);
     });

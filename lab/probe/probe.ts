@@ -139,9 +139,10 @@ async function fetchUntil(
   everyMs: number,
 ): Promise<Fetched & { readonly waitedMs: number }> {
   const started = performance.now();
-  for (;;) {
+  // What hangs is given up soon, so that the first moment in which it works is not missed; each time later, as the machine may be slow.
+  for (let patience = 500; ; patience = Math.min(patience * 1.5, 3000)) {
     try {
-      const page = await fetchPage(url, family, 500);
+      const page = await fetchPage(url, family, patience);
       return { ...page, waitedMs: performance.now() - started };
     } catch (error) {
       if (performance.now() - started > timeoutMs) throw error;
