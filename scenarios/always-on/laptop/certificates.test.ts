@@ -31,11 +31,11 @@ suite('always-on/laptop: certificates', () => {
     await product.put(name, certificateProfile(), stage.machine(renewed));
     await world.gateway.configure({ authorities: [stranger.certificatePem] });
     const taken = times('the new IKE SA has taken over');
-    await product.waitFor(name, 'authenticated anew, twice', () => times('the new IKE SA has taken over') >= taken + 2, 60_000);
+    await product.waitFor(name, 'authenticated anew, twice', () => times('the new IKE SA has taken over') >= taken + 2);
     const report = await flow.stop();
     t.diagnostic(`longest silence ${Math.round(report.longestGapMs)} ms`);
     assert.equal(report.lost, 0);
-    assert.ok(report.received > 500);
+    assert.ok(report.received > 100);
     const now = await product.waitForState(name, 'up');
     assert.equal(now.connectedAt, before.connectedAt, 'nobody noticed');
     assert.deepEqual(now.addresses, before.addresses);
@@ -48,9 +48,9 @@ suite('always-on/laptop: certificates', () => {
     await product.put(name, certificateProfile(), stage.machine());
     const before = await product.waitForState(name, 'up');
     world.client.write(`/etc/aovpn/profiles.d/${name}.pem`, 'not a certificate\n', 0o600);
-    await product.waitFor(name, 'told of it', () => output().includes('the tunnel that runs goes on'), 30_000);
+    await product.waitFor(name, 'told of it', () => output().includes('the tunnel that runs goes on'));
     const taken = times('the new IKE SA has taken over');
-    await product.waitFor(name, 'authenticated anew', () => times('the new IKE SA has taken over') > taken, 60_000);
+    await product.waitFor(name, 'authenticated anew', () => times('the new IKE SA has taken over') > taken);
     assert.equal((await product.waitForState(name, 'up')).connectedAt, before.connectedAt);
     await stage.strike(name);
   });
@@ -74,7 +74,6 @@ suite('always-on/laptop: certificates', () => {
       name,
       'made anew',
       ({ state, mtu, connectedAt }) => state === 'up' && mtu === 1300 && connectedAt !== before.connectedAt,
-      30_000,
     );
     await product.settings('');
     await stage.strike(name);
@@ -88,7 +87,7 @@ suite('always-on/laptop: certificates', () => {
     await world.gateway.stop();
     world.gateway.configureNext({ certificate: world.pki.gateway('good', 'p384') });
     await world.gateway.start();
-    const back = await world.application.fetchUntil(`http://${network.corp.web4}/`, { timeoutMs: 30_000 });
+    const back = await world.application.fetchUntil(`http://${network.corp.web4}/`);
     t.diagnostic(`traffic again ${Math.round(back.waitedMs)} ms after the gateway was`);
     assert.notEqual(world.gateway.options.certificate.certificatePem, before.certificatePem);
     await product.waitForState(name, 'up');
@@ -108,12 +107,12 @@ suite('always-on/laptop: certificates', () => {
       }),
     });
     await world.gateway.start();
-    const refused = await product.waitFor(name, 'refused', ({ problem }) => problem?.code === 'AOV-IKE-131', 30_000);
+    const refused = await product.waitFor(name, 'refused', ({ problem }) => problem?.code === 'AOV-IKE-131');
     assert.equal(refused.problem?.side, 'gateway');
     assert.notEqual(refused.state, 'up');
     const begun = performance.now();
     world.client.write(`/etc/aovpn/profiles.d/${name}.ca.pem`, stranger.certificatePem);
-    await product.waitForState(name, 'up', 30_000);
+    await product.waitForState(name, 'up');
     t.diagnostic(`connected ${Math.round(performance.now() - begun)} ms after the authority was named`);
     await stage.strike(name);
   });

@@ -44,7 +44,7 @@ suite('always-on/laptop: networks', () => {
     const { world } = stage;
     const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 100);
     await what();
-    const page = await world.application.fetchUntil(`http://${network.corp.web4}/`, { timeoutMs: 60_000 });
+    const page = await world.application.fetchUntil(`http://${network.corp.web4}/`);
     assert.match(page.body, new RegExp(canary));
     await stage.product.waitForState(name, 'up');
     const { longestGapMs } = await flow.stop();

@@ -44,7 +44,7 @@ suite('always-on/trusted-network', () => {
     beacon = router.spawn(['openssl', 's_server', '-accept', `${home.router4}:${beaconPort}`, ...files, '-www', ...more], {
       name: 'beacon',
     });
-    await beacon.saysWithin(/ACCEPT/, 10_000);
+    await beacon.saysWithin(/ACCEPT/);
   };
   const put = async (extra: string = trusting): Promise<void> => {
     await stage.product.put('corp', certificateProfile({ extra }), stage.machine());
@@ -131,7 +131,7 @@ suite('always-on/trusted-network', () => {
     assert.equal((await becomes('trusted')).trust?.spoofable, false);
     const { subject } = new X509Certificate(stage.machine().certificatePem!);
     const commonName = /CN=(.*)/.exec(subject)![1]!;
-    await beacon!.saysWithin(new RegExp(`CN ?= ?${commonName.replaceAll('.', '\\.')}`), 10_000);
+    await beacon!.saysWithin(new RegExp(`CN ?= ?${commonName.replaceAll('.', '\\.')}`));
     await stage.clear();
     await beacon?.stop('SIGKILL');
     world.router.write('/run/beacon-clients.pem', real.chainPem);

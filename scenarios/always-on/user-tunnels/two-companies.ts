@@ -26,7 +26,7 @@ export async function startOtherCompany(world: World, users: Readonly<Record<str
   const settings = { addresses: [corp.web4], page: `${otherCompany.page}\n`, echoPort: corp.echoPort };
   const web = host.spawn([process.execPath, repository('lab/server/web.ts'), JSON.stringify(settings)], { name: 'other-web' });
   const records = { [otherCompany.host]: [corp.web4], [corp.web]: ['10.20.0.99'] };
-  await Promise.all([web.saysWithin(/ready/, 15_000), startUnbound(host, [corp.dns4], records)]);
+  await Promise.all([web.saysWithin(/ready/), startUnbound(host, [corp.dns4], records)]);
   world.client.write('/etc/hosts', `127.0.0.1 localhost\n::1 localhost\n${router.v4} ${otherCompany.name}\n`);
   return await Strongswan.start(host, {
     certificate: world.pki.root.issue({

@@ -13,6 +13,7 @@ import { canary, network } from '../../../lab/network.ts';
 import { Logind, noLogind, type SignedIn } from '../../../lab/server/logind.ts';
 import { deviceProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { Stage, users as gatewayUsers } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 import { inCheckout } from '../../../lab/host.ts';
 import { installed } from '../../../lab/product.ts';
 import { homeOf, otherCompany, startOtherCompany } from './two-companies.ts';
@@ -58,12 +59,11 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     await here.get(key)?.signOut();
     here.delete(key);
   };
-  const ask = (person: Person | 'root', address: string, timeoutMs = 5000): ReturnType<App['ask']> =>
+  const ask = (person: Person | 'root', address: string, timeoutMs = 30_000): ReturnType<App['ask']> =>
     program.ask('tcp', address, 80, { text: '', timeoutMs, ...(person !== 'root' && { uid: people[person] }) });
   const look = async (person: Person | 'root', name: string, server = network.internet.dns4): Promise<string | undefined> => {
     const { said } = await program.ask('name', server, 53, {
       text: name,
-      timeoutMs: 6000,
       ...(person !== 'root' && { uid: people[person] }),
     });
     // The last four octets of an answer without any are those of the question's type and class.
@@ -85,10 +85,6 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     for (let place = file; place !== path.dirname(homeOf(person)); place = path.dirname(place))
       chownSync(client.file(place), people[person], people[person]);
     chmodSync(client.file(homeOf(person)), 0o700);
-  };
-  const until = async (isSo: () => boolean, what: string): Promise<void> => {
-    for (let i = 0; i < 1000 && !isSo(); i++) await sleep(10);
-    assert.ok(isSo(), what);
   };
   const traces = async (): Promise<string> =>
     [
@@ -153,8 +149,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     await signOut('second');
     await stage.product.waitForGone('alice/Corp');
     await stage.product.waitFor('Device', 'alone', () => true);
-    const left = await traces();
-    assert.equal(normal(left), normal(before));
+    assert.equal(normal(await traces()), normal(before));
     assert.equal((await stage.product.connection('Device'))?.state, 'up');
   });
 
@@ -209,15 +204,15 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     // Her part of the resolver answers nobody else.
     const port = Number(/dport (\d+) meta skuid != \{ 0, 1001/.exec(await client.exec(['nft', '-n', 'list', 'ruleset']))?.[1]);
     const direct = async (uid: number): ReturnType<App['ask']> =>
-      program.ask('name', '127.0.0.96', port, { text: corp.web, uid, timeoutMs: 5000 });
+      program.ask('name', '127.0.0.96', port, { text: corp.web, uid });
     assert.equal((await direct(people.alice)).said, corp.web4);
     assertRefused(await direct(people.eve), 'the name server of alice');
     // From inside: the device tunnel lets in what it always did, the user's nothing.
     const listener = await program.listen(4711);
     const colleague = new App(inside, 'colleague');
     const common = (await stage.product.connection('Device'))!.addresses[0]!;
-    assert.ok((await colleague.ask('tcp', common, 4711, { timeoutMs: 5000 })).said, 'the way is there');
-    assert.equal((await colleague.ask('tcp', addresses[0]!, 4711)).error, 'ETIMEDOUT');
+    assert.ok((await colleague.ask('tcp', common, 4711)).said, 'the way is there');
+    assert.equal((await colleague.ask('tcp', addresses[0]!, 4711, { timeoutMs: 1000 })).error, 'ETIMEDOUT');
     await listener.stop();
     const packets = await capture.stopRaw();
     assert.ok(packets.includes('alice-was-here'), 'the capture sees what is sent');
@@ -276,7 +271,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     await stage.product.waitFor('alice/Corp', 'a force tunnel', isForced);
     const { internet, gateway, client: own } = network;
     const from = async (person: Person, address: string): Promise<string | undefined> =>
-      (await program.ask('tcp', address, 80, { uid: people[person], timeoutMs: 5000 })).said;
+      (await program.ask('tcp', address, 80, { uid: people[person] })).said;
     assert.equal(await from('alice', internet.web4), gateway.v4, 'by the gateway, which hides the inner address');
     assert.equal(await from('eve', internet.web4), own.home.v4);
     assert.equal(await from('alice', internet.web6), gateway.v6);
@@ -312,7 +307,7 @@ suite('always-on/user-tunnels', { skip: noLogind }, () => {
     assert.equal(await stage.product.connection('alice/Home'), undefined);
     await signOut('alice');
     await stage.product.waitForGone('alice/Staff');
-    await until(() => !existsSync(client.file('/run/aovpn/users/alice')), 'copies go with the user');
+    await until('copies go with the user', () => !existsSync(client.file('/run/aovpn/users/alice')));
     rmSync(client.file('/etc/aovpn/users.d'), { recursive: true });
   });
 
@@ -407,7 +402,7 @@ my ($device, $address, $port, $text) = @ARGV;
 socket(my $socket, AF_INET, SOCK_DGRAM, 0) or die $!;
 setsockopt($socket, SOL_SOCKET, 25, $device) or die $!;
 connect($socket, pack_sockaddr_in($port, inet_aton($address))) or do { print "refused $!"; exit };
-$SIG{ALRM} = sub { print 'silent'; exit }; alarm 5;
+$SIG{ALRM} = sub { print 'silent'; exit }; alarm 30;
 send($socket, $text, 0) or do { print "refused $!"; exit };
 defined recv($socket, my $answer, 100, 0) or do { print "refused $!"; exit };
 print "said $answer";
