@@ -13,5 +13,5 @@ export async function impersonateCompany({ router }: World): Promise<void> {
   const settings: WebSettings = { addresses: [web4, web6], page: `${roguePage}\n`, echoPort };
   const program = new URL('../../lab/server/web.ts', import.meta.url).pathname;
   const running = router.spawn([process.execPath, program, JSON.stringify(settings)], { name: 'rogue-web' });
-  await running.saysWithin(/ready/, 15_000);
+  await running.saysWithin(/ready/);
 }

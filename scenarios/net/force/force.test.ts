@@ -8,6 +8,7 @@ import type { WirePacket } from '../../../lab/pcap.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
 import { Stage } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 
 const name = 'force';
 const { web4, web6 } = network.internet;
@@ -55,33 +56,33 @@ suite('net/force', () => {
   test('while the gateway is silent', async () => {
     await stage.world.gateway.freeze();
     await whileDisturbed(async () => {
-      await stage.product.waitForState(name, 'recovering', 30_000);
+      await stage.product.waitForState(name, 'recovering');
       await sleep(1500);
       assert.equal(await state(), 'recovering');
       await stage.world.gateway.thaw();
-      await stage.product.waitForState(name, 'up', 30_000);
+      await stage.product.waitForState(name, 'up');
     });
   });
 
   test('while the path is a black hole, and the network another one', async () => {
     await whileDisturbed(async () => {
       await stage.world.impair({ blackhole: true });
-      await stage.product.waitForState(name, 'recovering', 30_000);
+      await stage.product.waitForState(name, 'recovering');
       await stage.world.moveClient('away');
       await sleep(500);
       await stage.world.impair({});
-      await stage.product.waitForState(name, 'up', 30_000);
+      await stage.product.waitForState(name, 'up');
       await stage.world.moveClient('home', 'break-before-make');
-      await stage.product.waitForState(name, 'up', 30_000);
+      await stage.product.waitForState(name, 'up');
     });
   });
 
   test('while the cable is out', async () => {
     await whileDisturbed(async () => {
       await stage.world.plug(false);
-      await stage.product.waitForState(name, 'recovering', 30_000);
+      await stage.product.waitForState(name, 'recovering');
       await stage.world.plug(true);
-      await stage.product.waitForState(name, 'up', 30_000);
+      await stage.product.waitForState(name, 'up');
     });
   });
 
@@ -89,8 +90,8 @@ suite('net/force', () => {
     const capture = await stage.world.capture();
     await stage.product.down(name);
     await stage.product.waitForState(name, 'held');
-    await sleep(1000);
-    assert.ok(inClear(await capture.stop()) > 10);
+    await until('the stream is in the clear', async () => inClear(await capture.packets()) > 10);
+    await capture.stop();
     assert.ok(watched > 100, `${watched} packets were watched`);
     process.stdout.write(`net/force: ${watched} packets watched, none of the stream in clear\n`);
   });

@@ -22,7 +22,9 @@ suite('net/resolver', () => {
   });
 
   const dig = async (...args: string[]): Promise<string> =>
-    (await stage.world.client.run(['dig', '+tries=1', '+time=3', '+short', ...args])).stdout.trim();
+    (await stage.world.client.run(['dig', '+tries=1', '+time=30', '+short', ...args])).stdout.trim();
+  /** Nobody minds whether it is answered. */
+  const glance = (...args: string[]): Promise<string> => dig('+time=3', ...args);
 
   test('split tunnel: suffix, short name by the search list, exemption, names without a rule', async () => {
     const { world, product } = stage;
@@ -47,8 +49,8 @@ suite('net/resolver', () => {
     const { world, product } = stage;
     // Positive control: without the tunnel all of these are seen.
     const control = await world.capture();
-    await dig(`@${internet.dns4}`, 'control.example');
-    await dig(`@${internet.dns6}`, 'control6.example');
+    await glance(`@${internet.dns4}`, 'control.example');
+    await glance(`@${internet.dns6}`, 'control6.example');
     const seen = await control.stop();
     assert.ok(contains(seen, 'control.example') && contains(seen, 'control6.example'));
 
@@ -56,12 +58,12 @@ suite('net/resolver', () => {
     await product.waitForState('force', 'up');
     const capture = await world.capture();
     assert.equal(await dig(corp.web), corp.web4);
-    await dig('anything.example');
-    await dig(`@${internet.dns4}`, 'hidden.example');
-    await dig('+tcp', `@${internet.dns4}`, 'hidden-tcp.example');
-    await dig(`@${internet.dns6}`, 'hidden6.example');
+    await glance('anything.example');
+    await glance(`@${internet.dns4}`, 'hidden.example');
+    await glance('+tcp', `@${internet.dns4}`, 'hidden-tcp.example');
+    await glance(`@${internet.dns6}`, 'hidden6.example');
     // A server on the machine's own network, and DNS over TLS: matters of routes, which force tunnel takes too.
-    await dig(`@${network.client.home.router4}`, 'hidden-router.example');
+    await glance(`@${network.client.home.router4}`, 'hidden-router.example');
     await world.client
       .run(['dig', '+tls', '+tries=1', '+time=2', `@${internet.dns4}`, 'hidden-tls.example'])
       .catch(() => undefined);
@@ -76,8 +78,8 @@ suite('net/resolver', () => {
     await product.waitForState('force', 'up');
     await world.impair({ dropUdpPorts: [4500] });
     const capture = await world.capture();
-    assert.match(await dig('lost.example'), /no servers could be reached|^$/);
-    await dig(`@${internet.dns4}`, 'lost-direct.example');
+    assert.match(await glance('lost.example'), /no servers could be reached|^$/);
+    await glance(`@${internet.dns4}`, 'lost-direct.example');
     const packets = await capture.stop();
     assert.ok(packets.length > 0, 'the tunnel itself still tries');
     assert.ok(!contains(packets, 'lost'));
