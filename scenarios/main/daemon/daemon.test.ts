@@ -4,6 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inCheckout } from '../../../lab/host.ts';
 import { canary, network } from '../../../lab/network.ts';
+import { hangMs } from '../../../lab/patience.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import type { Running } from '../../../lab/running.ts';
 import { hostState } from '../../../lab/trace.ts';
@@ -44,7 +45,7 @@ suite('main/daemon', () => {
     const before = await product.connection('tunnel');
     const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 100);
     const second = world.product();
-    const ended = await endsWithin(second.launch(), 10_000);
+    const ended = await ends(second.launch());
     assert.equal(ended.status, 3, second.daemon.output());
     assert.match(second.daemon.output(), /AOV-/);
     const report = await flow.stop();
@@ -57,10 +58,7 @@ suite('main/daemon', () => {
     assert.notEqual(await hostState(world.client), untouched, 'a killed daemon leaves something, or this test proves nothing');
     await product.start();
     await product.waitForState('tunnel', 'up');
-    assert.match(
-      (await world.application.fetchUntil(`http://${network.corp.web}/`, { timeoutMs: 5000 })).body,
-      new RegExp(canary),
-    );
+    assert.match((await world.application.fetchUntil(`http://${network.corp.web}/`)).body, new RegExp(canary));
     await product.stop();
     assert.equal(await hostState(world.client), untouched);
   });
@@ -70,17 +68,17 @@ suite('main/daemon', () => {
     await product.waitForState('tunnel', 'up');
     await product.kill();
     const cleaner = world.product().launch({ args: ['--clean-up'] });
-    const ended = await endsWithin(cleaner, 10_000);
+    const ended = await ends(cleaner);
     assert.equal(ended.status, 0, cleaner.output());
     assert.equal(await hostState(world.client), untouched);
     // Once more: cleaning what is clean is no error.
     const again = world.product().launch({ args: ['--clean-up'] });
-    assert.equal((await endsWithin(again, 10_000)).status, 0, again.output());
+    assert.equal((await ends(again)).status, 0, again.output());
   });
 
   test('without root: says so and changes nothing', async () => {
     const running = world.product().launch({ through: ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'] });
-    const ended = await endsWithin(running, 10_000);
+    const ended = await ends(running);
     assert.equal(ended.status, 1, running.output());
     assert.match(running.output(), /AOV-DAEMON-504/);
     assert.match(running.output(), /root/);
@@ -90,7 +88,7 @@ suite('main/daemon', () => {
   test('without a TUN device: says so and changes nothing', async () => {
     const hide = 'mount -t tmpfs tmpfs /dev/net && exec "$@"';
     const running = world.product().launch({ through: ['unshare', '--mount', 'sh', '-euc', hide, 'sh'] });
-    const ended = await endsWithin(running, 10_000);
+    const ended = await ends(running);
     assert.equal(ended.status, 1, running.output());
     assert.match(running.output(), /AOV-DAEMON-505/);
     assert.equal(await hostState(world.client), untouched);
@@ -99,11 +97,11 @@ suite('main/daemon', () => {
   test('with a bad settings file or command line: says where', async () => {
     await product.settings('[profile."tunnel"]\nmtu = "large"\n');
     const badSettings = world.product().launch();
-    assert.notEqual((await endsWithin(badSettings, 10_000)).status, 0);
+    assert.notEqual((await ends(badSettings)).status, 0);
     assert.match(badSettings.output(), /aovpn\.toml:2[^]*AOV-DAEMON-501/);
     await product.settings('');
     const badOption = world.product().launch({ args: ['--frobnicate'] });
-    assert.equal((await endsWithin(badOption, 10_000)).status, 2);
+    assert.equal((await ends(badOption)).status, 2);
     assert.match(badOption.output(), /frobnicate[^]*--help/);
     assert.equal(await hostState(world.client), untouched);
   });
@@ -137,9 +135,9 @@ suite('main/daemon', () => {
   }
 });
 
-async function endsWithin(running: Running, timeoutMs: number): Promise<{ readonly status: number | null }> {
-  const ended = await Promise.race([running.exited, sleep(timeoutMs)]);
+async function ends(running: Running): Promise<{ readonly status: number | null }> {
+  const ended = await Promise.race([running.exited, sleep(hangMs, undefined, { ref: false })]);
   if (ended) return ended;
   await running.stop('SIGKILL');
-  assert.fail(`it still runs after ${timeoutMs} ms:\n${running.output()}`);
+  assert.fail(`it still runs after ${hangMs} ms:\n${running.output()}`);
 }

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { after, afterEach, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, corporate, deviceProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
 import { Refused } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 
 const directory = '/etc/aovpn/profiles.d';
 
@@ -39,6 +39,7 @@ suite('main/profiles', () => {
     }
     // One goes, the other stays.
     await product.remove('user');
+    await product.waitForGone('user');
     await assert.rejects(world.application.connect(network.corp.web4, 80, 300));
     assert.equal((await product.connection('device'))?.state, 'up');
   });
@@ -64,23 +65,15 @@ suite('main/profiles', () => {
       ({ routes, state }) => state === 'up' && routes.some((route) => route.prefix === network.corp.prefix4),
     );
     assert.ok(second.routes.some((route) => route.prefix === network.corp.prefix4));
-    assert.match(
-      (await world.application.fetchUntil(`http://${network.corp.web}/`, { timeoutMs: 5000 })).body,
-      new RegExp(canary),
-    );
+    assert.match((await world.application.fetchUntil(`http://${network.corp.web}/`)).body, new RegExp(canary));
 
     // A bad new version is refused, and the tunnel does not even notice.
     const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 100);
     client.write(`${directory}/dropped.xml`, certificateProfile().replace('</NativeProfile>', '</NativeProfil>'));
-    for (let wait = 0; ; wait++) {
-      const status = (await product.status()).profiles.find((profile) => profile.name === 'dropped');
-      if (status?.state === 'kept') {
-        assert.ok(status.diagnostics.some((line) => line.severity === 'error' && line.line > 1));
-        break;
-      }
-      assert.ok(wait < 200, `the bad version was not seen: ${JSON.stringify(status)}`);
-      await sleep(25);
-    }
+    const kept = await until('the bad version is seen', async () =>
+      (await product.status()).profiles.find((profile) => profile.name === 'dropped' && profile.state === 'kept'),
+    );
+    assert.ok(kept.diagnostics.some((line) => line.severity === 'error' && line.line > 1));
     const report = await flow.stop();
     assert.equal(report.lost, 0);
     const still = await product.connection('dropped');
@@ -88,10 +81,7 @@ suite('main/profiles', () => {
 
     for (const ending of ['xml', 'pem', 'key', 'ca.pem']) rmSync(client.file(`${directory}/dropped.${ending}`));
     await world.gateway.quiet();
-    for (let wait = 0; (await product.connection('dropped')) !== undefined; wait++) {
-      assert.ok(wait < 200, 'the connection is still listed');
-      await sleep(20);
-    }
+    await product.waitForGone('dropped');
   });
 
   test('contradictions and ill-formed files are refused with their lines, and change nothing', async () => {
