@@ -1,5 +1,5 @@
 import type { IpFamily } from '@aovpn/bytes';
-import { check, closeDescriptor, constant, libc, watchReadable } from '../sys/index.ts';
+import { check, closeDescriptor, constant, libc, openRawSocket, watchReadable } from '../sys/index.ts';
 
 /** Of which family and ports the flow is whose errors are wanted. */
 export interface ErrorFlow {
@@ -29,9 +29,7 @@ const atATime = 32;
  */
 export function openIcmpErrorSocket(flow: ErrorFlow, onError: (error: PathError) => void): IcmpErrorSocket {
   const four = flow.family === 4;
-  const domain = four ? constant.AF_INET : constant.AF_INET6;
-  const type = constant.SOCK_RAW | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC;
-  const fd = check('socket', libc.socket(domain, type, four ? constant.IPPROTO_ICMP : constant.IPPROTO_ICMPV6));
+  const fd = openRawSocket(flow.family, four ? constant.IPPROTO_ICMP : constant.IPPROTO_ICMPV6);
   // A bit for each type that is not wanted; all but "destination unreachable" (3; 1 with ICMPv6) and "packet too big" (2).
   const filter = new Uint32Array(four ? [~(1 << 3)] : [~((1 << 1) | (1 << 2)), ~0, ~0, ~0, ~0, ~0, ~0, ~0]);
   const [level, name] = four ? [constant.SOL_RAW, constant.ICMP_FILTER] : [constant.IPPROTO_ICMPV6, constant.ICMPV6_FILTER];

@@ -11,6 +11,7 @@ import {
   watchReadable,
   type Watch,
 } from '../sys/index.ts';
+import { BareEsp } from './bare-esp.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 import { openIcmpErrorSocket, type IcmpErrorSocket, type PathError } from './icmp-error-socket.ts';
 import { openOuterSocket, type OuterRoute, type OuterSocket } from './outer-socket.ts';
@@ -29,6 +30,7 @@ export class KernelFlow {
   readonly #mark: number;
   readonly #events: KernelFlowEvents;
   readonly #retiring = new Map<number, { readonly watch: Watch; readonly timer: NodeJS.Timeout }>();
+  readonly #bare = new BareEsp();
   #socket: OuterSocket | undefined;
   #watch: Watch | undefined;
   #errors: IcmpErrorSocket | undefined;
@@ -82,6 +84,7 @@ export class KernelFlow {
     const { local, localPort } = this.#socket!;
     this.#remoteName = encodeSocketAddress(remote, remotePort);
     this.#path = { local, localPort, remote, remotePort };
+    this.#bare.follow({ local, localPort, remote, mark: this.#mark });
     return this.#path;
   }
 
@@ -117,6 +120,7 @@ export class KernelFlow {
   close(): void {
     this.#closed = true;
     this.#errors?.close();
+    this.#bare.close();
     this.#watch?.close();
     for (const [fd, { watch, timer }] of this.#retiring) {
       clearTimeout(timer);

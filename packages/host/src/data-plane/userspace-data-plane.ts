@@ -21,6 +21,7 @@ import {
   watchReadable,
   type Watch,
 } from '../sys/index.ts';
+import { BareEsp } from './bare-esp.ts';
 import { checkChild, spiText } from './check-child.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 import { dataPlaneErrors } from './errors.ts';
@@ -71,6 +72,7 @@ export class UserspaceDataPlane implements DataPlane {
   /** Row of the shared counters by inbound SPI. */
   readonly #rows = new Map<number, number>();
   readonly #retiring = new Map<OuterSocket, ReturnType<typeof setTimeout>>();
+  readonly #bare = new BareEsp();
   #device: TunDevice | undefined;
   #socket: OuterSocket | undefined;
   #remoteName: Uint8Array = new Uint8Array();
@@ -126,6 +128,7 @@ export class UserspaceDataPlane implements DataPlane {
       // A stream has no packets that could be too long for the path.
       this.#pathMtu = transport === 'tcp' ? streamMtu : route.pathMtu;
       this.#remoteName = name;
+      this.#bare.follow(socket.tcp ? undefined : { local: socket.local, localPort: socket.localPort, remote, mark });
       if (this.#workersListen) await this.#giveSocketToWorkers();
       else if (!stays) this.#listen();
       if (old && !stays) {
@@ -255,6 +258,7 @@ export class UserspaceDataPlane implements DataPlane {
 
   async #tearDown(): Promise<void> {
     this.#watch?.close();
+    this.#bare.close();
     this.#stopWorkers();
     await Promise.all([this.#transmitter.exited(), this.#receiver.exited()]);
     for (const [socket, timer] of this.#retiring) {

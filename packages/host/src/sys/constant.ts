@@ -42,6 +42,7 @@ export const ARPHRD_ETHER = 1;
 
 /** <linux/in.h>, <linux/in6.h>, <linux/errqueue.h> */
 export const IPPROTO_ICMP = 1;
+export const IPPROTO_ESP = 50;
 export const IPPROTO_ICMPV6 = 58;
 export const SOL_IP = 0;
 export const IP_TOS = 1;

@@ -22,6 +22,7 @@ export {
   getOption,
   localEnd,
   openPacketPair,
+  openRawSocket,
   openTcpSocket,
   openUdpSocket,
   peerCredentials,

@@ -26,6 +26,12 @@ export function openTcpSocket(family: 4 | 6): number {
   return check('socket', libc.socket(domain, constant.SOCK_STREAM | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, 0));
 }
 
+/** Gets every packet of a protocol (`IPPROTO_*`); with IPv4 from its IP header on. Needs CAP_NET_RAW. @throws {SysError} */
+export function openRawSocket(family: 4 | 6, protocol: number): number {
+  const domain = family === 4 ? constant.AF_INET : constant.AF_INET6;
+  return check('socket', libc.socket(domain, constant.SOCK_RAW | constant.SOCK_NONBLOCK | constant.SOCK_CLOEXEC, protocol));
+}
+
 /** Two sockets joined to each other that keep the bounds of what is written (`SOCK_SEQPACKET`). @throws {SysError} */
 export function openPacketPair(): readonly [number, number] {
   const pair = new Int32Array(2);

@@ -8,7 +8,7 @@ import { espSuites, espTransform, type DataPlaneEvent, type OpenDataPlane } from
 import { HostError } from '../../src/host-error.ts';
 import { until } from './inbox.ts';
 import { echoPort, EchoServer, exchangeTcp, exchangeUdp, UdpPeer } from './inner-traffic.ts';
-import { address, inner, inside, ip, makeNetWorld, outer, run, type NetWorld } from './net-world.ts';
+import { address, inner, inside, ip, makeNetWorld, outer, run, sendBareEsp, type NetWorld } from './net-world.ts';
 import { aesGcm128, bringUp, join, makeChild, openStation, ScriptedGateway, udpPacket, type Station } from './plane-fixture.ts';
 
 const refusedWith =
@@ -422,6 +422,28 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
       assert.ok(gateway.open(await gateway.nextEsp('the answer')).ok);
       assert.equal(elsewhere.received.size, 0);
       elsewhere.close();
+      peer.close();
+    });
+
+    test('ESP without UDP is opened too, in turn with ESP in UDP (RFC 7296 §2.23); from anywhere but the gateway it is not', async () => {
+      ip('-n', world.b, 'addr', 'add', '10.99.0.56/24', 'dev', world.wireB);
+      const peer = await UdpPeer.open(world.a, inner.a[4], 5103);
+      const isNext = async (data: number): Promise<void> =>
+        assert.deepEqual((await peer.received.take(`packet ${data}`)).octets, Uint8Array.of(data));
+      for (const data of [1, 2, 3]) {
+        await sendBareEsp(world.b, outer.b[4], outer.a[4], gateway.seal(good(data)));
+        await isNext(data);
+        gateway.send(gateway.seal(good(10 + data)));
+        await isNext(10 + data);
+      }
+      const { replay } = await dropped();
+      const once = gateway.seal(good(4));
+      await sendBareEsp(world.b, address('10.99.0.56'), outer.a[4], once);
+      await sendBareEsp(world.b, outer.b[4], outer.a[4], once);
+      await isNext(4);
+      assert.equal((await dropped())['replay'], replay, 'what came from elsewhere was not even looked at');
+      gateway.send(once);
+      await until('one window for both ways', async () => (await dropped())['replay'] === replay! + 1);
       peer.close();
     });
 

@@ -1,6 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
-import { check, constant, enterNetworkNamespace, libc, openFile } from '../../src/sys/index.ts';
+import {
+  bindTo,
+  check,
+  closeDescriptor,
+  constant,
+  encodeSocketAddress,
+  enterNetworkNamespace,
+  libc,
+  openFile,
+  openRawSocket,
+  setOption,
+} from '../../src/sys/index.ts';
 
 /** Two network namespaces joined by a veth pair: v4 and v6, with names of their own, gone at the latest when this process ends. */
 export interface NetWorld {
@@ -79,6 +90,29 @@ export function run(namespace: string, command: string, ...args: string[]): stri
   return execFileSync('ip', ['netns', 'exec', namespace, command, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** Sends an ESP packet as it is, without UDP. @param trafficClass of the outer header */
+export function sendBareEsp(
+  namespace: string,
+  from: IpAddress,
+  to: IpAddress,
+  packet: Uint8Array,
+  trafficClass = 0,
+): Promise<void> {
+  return inside(namespace, () => {
+    const fd = openRawSocket(from.family, constant.IPPROTO_ESP);
+    try {
+      bindTo(fd, from, 0);
+      if (from.family === 4) setOption(fd, constant.SOL_IP, constant.IP_TOS, trafficClass);
+      else setOption(fd, constant.SOL_IPV6, constant.IPV6_TCLASS, trafficClass);
+      const name = encodeSocketAddress(to, 0);
+      check('sendto', libc.sendto(fd, libc.addressOf(packet), packet.length, 0, libc.addressOf(name), name.length));
+      libc.keepUntilHere(packet, name);
+    } finally {
+      closeDescriptor(fd);
+    }
   });
 }
 

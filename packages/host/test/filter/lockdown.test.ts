@@ -14,6 +14,7 @@ import {
   type Lockdown,
   type LockdownRepair,
 } from '../../src/filter/lockdown.ts';
+import { closeDescriptor, constant, libc, openRawSocket } from '../../src/sys/index.ts';
 import { until } from '../apps/app-fixture.ts';
 import { inOwnNamespace, run } from '../network/namespace.ts';
 import { arrivals, buildWorld, expectArrivals, removeWorld, world } from './filter-world.ts';
@@ -173,6 +174,35 @@ inOwnNamespace(import.meta.url, () => {
         }
       } finally {
         run('nft', 'delete', 'table', 'inet', 'kernel_sa');
+      }
+    });
+
+    test('ESP without UDP is let in from a gateway, and from nobody else', async () => {
+      const gateways = ([4, 6] as const).map((family) => ({ address: parseAddress(world.outside[family])!, port: world.port }));
+      await lockdown.apply({ ...plan, gateways });
+      for (const family of [4, 6] as const) {
+        const raw = openRawSocket(family, constant.IPPROTO_ESP);
+        try {
+          const packed = (site: { readonly 4: string; readonly 6: string }): string =>
+            family === 4
+              ? `pack_sockaddr_in(0,inet_aton("${site[4]}"))`
+              : `pack_sockaddr_in6(0,inet_pton(AF_INET6,"${site[6]}"))`;
+          const send = (from: typeof world.outside | typeof world.inside, octets: string): string =>
+            `socket(S,${family === 4 ? 'AF_INET' : 'AF_INET6'},SOCK_RAW,50);bind(S,${packed(from)}) or die;send(S,"${octets}",0,${packed(world.phys)}) or die;`;
+          // In this order, over one wire: once the last is here, what of the others is not here does not come.
+          const script = send(world.inside, 'from nobody') + send(world.outside, 'from the gateway');
+          run('ip', 'netns', 'exec', 'peer', 'perl', '-MSocket=:all', '-e', script);
+          const heard: string[] = [];
+          const buffer = new Uint8Array(100);
+          await until('the gateway is heard', () => {
+            const length = libc.recvfrom(raw, libc.addressOf(buffer), buffer.length, constant.MSG_DONTWAIT, 0, 0);
+            if (length > 0) heard.push(new TextDecoder().decode(buffer.subarray(family === 4 ? 20 : 0, length)));
+            return heard.includes('from the gateway');
+          });
+          assert.deepEqual(heard, ['from the gateway'], `IPv${family}`);
+        } finally {
+          closeDescriptor(raw);
+        }
       }
     });
 

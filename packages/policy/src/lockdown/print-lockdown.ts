@@ -84,7 +84,7 @@ function ofFamily(addresses: readonly IpAddress[], family: IpFamily): string[] {
   return addresses.filter((address) => address.family === family).map(formatAddress);
 }
 
-function chainsOf({ because, mark, portal, kernelEsp }: LockdownPlan): readonly Chain[] {
+function chainsOf({ because, gateways, mark, portal, kernelEsp }: LockdownPlan): readonly Chain[] {
   const reasons = because.map((one) => `# ${comment(formatBecause(one))}`);
   // The daemon's own sockets, recognised by what only root can give a socket, whatever other programs do with the marks of packets.
   const own = mark === 0 ? [] : [`socket mark ${hex(mark)} meta skuid ${daemonUser} jump own_out`];
@@ -125,6 +125,7 @@ function chainsOf({ because, mark, portal, kernelEsp }: LockdownPlan): readonly 
         'iifname "lo" accept',
         'iifname @tunnel_devices accept',
         ...ownIn,
+        ...espIn(gateways),
         ...(portal ? [...(open === undefined ? [] : [inPortal(`tcp sport ${open} accept`)]), inPortal('jump names_in')] : []),
         'udp sport 67 udp dport 68 accept',
         'ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept',
@@ -163,6 +164,21 @@ function chainsOf({ because, mark, portal, kernelEsp }: LockdownPlan): readonly 
     { name: 'names_out', rules: names('d') },
     { name: 'names_in', rules: names('s') },
   ];
+}
+
+/** ESP without UDP, which a gateway may send at any time (RFC 7296 §2.23): it has no port, and no socket that the kernel could tell. */
+function espIn(gateways: readonly GatewayEndpoint[]): string[] {
+  return ([4, 6] as const).flatMap((family) => {
+    const from = [
+      ...new Set(
+        ofFamily(
+          gateways.map(({ address }) => address),
+          family,
+        ),
+      ),
+    ];
+    return from.length === 0 ? [] : [`${ip(family)} saddr { ${from.join(', ')} } meta l4proto esp accept`];
+  });
 }
 
 /** Of the machine's own name servers, the far end's side of the packet. */
