@@ -116,6 +116,14 @@ export class Systemd implements AsyncDisposable {
     return (await this.exec(['systemctl', 'show', '--value', `--property=${name}`, unit])).trim();
   }
 
+  /**
+   * Waits until a unit that had this main process has another one. Its properties are then those of the new one: until systemd starts it, they are the last
+   * words of the old one.
+   */
+  async startedAnew(unit: string, before: string): Promise<void> {
+    await this.until(unit, 'MainPID', new RegExp(`^(?!(0|${before})$)`));
+  }
+
   /** Waits until a property matches; fails with the unit's status. */
   async until(unit: string, name: string, value: RegExp, timeoutMs = 60_000): Promise<string> {
     const deadline = performance.now() + timeoutMs;
