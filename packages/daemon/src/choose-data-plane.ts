@@ -27,17 +27,25 @@ export interface DataPlaneNeeds {
 
 /**
  * The kernel's IPsec where it can do all that the proposals may end in, else our own.
- * @param support asked only when it matters: finding out takes the kernel a moment
+ * @param support asked only when it matters; where it is not known yet the choice is none
  */
+export function chooseDataPlane(wish: DataPlaneWish, needs: DataPlaneNeeds, support: () => KernelPlaneSupport): DataPlaneChoice;
+export function chooseDataPlane(
+  wish: DataPlaneWish,
+  needs: DataPlaneNeeds,
+  support: () => KernelPlaneSupport | undefined,
+): DataPlaneChoice | undefined;
 export function chooseDataPlane(
   wish: DataPlaneWish,
   { proposals, transport, path, besideKernel }: DataPlaneNeeds,
-  support: () => KernelPlaneSupport,
-): DataPlaneChoice {
+  support: () => KernelPlaneSupport | undefined,
+): DataPlaneChoice | undefined {
   if (transport === 'tcp') return { kind: 'userspace', why: 'the kernel has no ESP in TCP of ours' };
   if (wish === 'userspace') return { kind: 'userspace', why: 'the settings say so' };
   if (wish === 'kernel') return { kind: 'kernel', why: 'the settings say so' };
-  const { works, why, suites, by, families } = support();
+  const found = support();
+  if (!found) return undefined;
+  const { works, why, suites, by, families } = found;
   if (works && by === 'mark' && besideKernel)
     return { kind: 'userspace', why: 'a kernel without XFRM interfaces moves one tunnel at a time' };
   if (works && path && !families.includes(path.family))
@@ -56,8 +64,10 @@ export function chooseDataPlane(
 export interface DataPlanes {
   readonly kernel: OpenDataPlane;
   readonly userspace: OpenDataPlane;
-  /** What the kernel can; found out once. */
-  kernelSupport(): KernelPlaneSupport;
+  /** What the kernel can; found out once. Never rejects. */
+  kernelSupport(): Promise<KernelPlaneSupport>;
+  /** The same, once it was found out. */
+  knownKernelSupport(): KernelPlaneSupport | undefined;
   /** Octets that the way to a gateway carries now; undefined where there is none. */
   pathMtu(gateway: IpAddress, port: number): number | undefined;
 }

@@ -1,9 +1,12 @@
 import type { DoctorCheck } from '@aovpn/api';
-import type { DataPlanes, DataPlaneWish } from './choose-data-plane.ts';
+import type { KernelPlaneSupport } from '@aovpn/host';
+import type { DataPlaneWish } from './choose-data-plane.ts';
 
 /** Which data plane tunnels get on this machine. That the kernel has none is no fault, unless somebody asks for it. */
-export function checkDataPlane(planes: Pick<DataPlanes, 'kernelSupport'>, wishes: readonly DataPlaneWish[]): DoctorCheck {
-  const { works, why } = planes.kernelSupport();
+export function checkDataPlane(
+  { works, why }: Pick<KernelPlaneSupport, 'works' | 'why'>,
+  wishes: readonly DataPlaneWish[],
+): DoctorCheck {
   if (works) return { name: 'data plane', verdict: 'ok', found: `kernel: ${why}` };
   if (!wishes.includes('kernel')) return { name: 'data plane', verdict: 'ok', found: `userspace; not in the kernel: ${why}` };
   return {

@@ -10,12 +10,14 @@ import type { DataPlanes } from './choose-data-plane.ts';
 
 /** Those of this machine. What its kernel can is found out when it is first asked, and remembered. */
 export function linuxDataPlanes(): DataPlanes {
-  let support: KernelPlaneSupport | undefined;
-  const kernelSupport = (): KernelPlaneSupport => (support ??= readKernelPlaneSupport());
+  let reading: Promise<KernelPlaneSupport> | undefined;
+  let known: KernelPlaneSupport | undefined;
+  const kernelSupport = async (): Promise<KernelPlaneSupport> => (known = await (reading ??= readKernelPlaneSupport()));
   return {
-    kernel: (options, onEvent) => openKernelDataPlane(options, onEvent, kernelSupport().by),
+    kernel: async (options, onEvent) => await openKernelDataPlane(options, onEvent, (await kernelSupport()).by),
     userspace: openUserspaceDataPlane,
     kernelSupport,
+    knownKernelSupport: () => known,
     pathMtu: (gateway, port) => readPathMtu(gateway, port, outerMark),
   };
 }

@@ -56,12 +56,13 @@ export async function doctorReport(daemon: Daemon, connection: string | undefine
       }
     }),
   ]);
+  const support = await daemon.platform.dataPlanes.kernelSupport();
   const wishes = names.map((name) => daemon.settings.current.of(name).dataPlane);
   const enrolments = daemon.enrolments
     .status()
     .filter(({ connections }) => connection === undefined || connections.includes(connection));
   return {
-    checks: [checkDataPlane(daemon.platform.dataPlanes, wishes), ...groups.flat(), ...checkEnrolments(enrolments)],
+    checks: [checkDataPlane(support, wishes), ...groups.flat(), ...checkEnrolments(enrolments)],
   };
 }
 

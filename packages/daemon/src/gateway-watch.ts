@@ -10,7 +10,7 @@ const answerMs = 1_000;
 
 export interface GatewayWatchPorts {
   /** The data plane does not tell when packets go unanswered: it is asked, by a timer. */
-  readonly polls: boolean;
+  readonly polls: () => boolean;
   /** Undefined: there is no tunnel to count packets of. */
   readonly stats: () => Promise<DataPlaneStats | undefined>;
   /** Whether anything on the gateway's port answers a stranger; resolves within some seconds. */
@@ -41,7 +41,7 @@ export class GatewayWatch {
   /** The tunnel carries traffic from now on. */
   start(): void {
     this.#startedAt = performance.now();
-    if (this.#ports.polls) this.#timer = setInterval(() => void this.#lookForOneWayTraffic(), answerMs);
+    if (this.#ports.polls()) this.#timer = setInterval(() => void this.#lookForOneWayTraffic(), answerMs);
   }
 
   close(): void {
@@ -52,7 +52,7 @@ export class GatewayWatch {
 
   /** A packet left, and none has come for a while: if that stays so, it is a hint. */
   unanswered(): void {
-    if (this.#ports.polls || this.#startedAt === undefined) return;
+    if (this.#ports.polls() || this.#startedAt === undefined) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.#look().then((stats) => this.#heedSilence(stats));

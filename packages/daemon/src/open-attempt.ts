@@ -41,8 +41,8 @@ export interface AttemptContext {
   readonly device: string;
   /** Other tunnels are there. */
   readonly beside: boolean;
-  /** Another tunnel's packets are moved by the kernel. */
-  readonly besideKernel: boolean;
+  /** Whether another tunnel's packets are moved by the kernel now. */
+  readonly besideKernel: () => boolean;
   readonly planes: WarmPlanes;
   /** `SO_MARK` of our outer packets. */
   readonly mark: number;
@@ -73,18 +73,16 @@ export function makeAttempt(
   const { passwords, sessions } = keepsakes;
   const userName = (): string => used.settings.userName ?? used.credentials.userName ?? '';
   const ticketKey = (): string => `${used.sessionKey} ${userName()}`;
-  const choosePlane = (): DataPlaneChoice =>
+  const choosePlane = (): DataPlaneChoice | undefined =>
     planeFor(first, platform, {
       transport: place.transport,
       path: { family: place.address.family, mtu: platform.dataPlanes.pathMtu(place.address, settings.gatewayPort) },
-      besideKernel: context.besideKernel,
+      besideKernel: context.besideKernel(),
     });
-  const dataPlane = choosePlane();
-  log.info(`data plane: ${dataPlane.kind} (${dataPlane.why})`, name);
+  let dataPlane: DataPlaneChoice | undefined;
   return new Tunnel(
     {
       name,
-      dataPlane,
       config: { ...sentTo(more ? withShortInit(compiled.config) : compiled.config, place), beside: context.beside },
       authentication: compiled.authentication,
       gateway: place.address,
@@ -94,11 +92,23 @@ export function makeAttempt(
     },
     {
       crypto: platform.crypto,
-      openDataPlane: dataPlane.kind === 'userspace' ? context.planes.taking(name) : platform.dataPlanes.kernel,
+      async choosePlane() {
+        dataPlane = choosePlane();
+        if (!dataPlane) {
+          await platform.dataPlanes.kernelSupport();
+          dataPlane = choosePlane()!;
+        }
+        log.info(`data plane: ${dataPlane.kind} (${dataPlane.why})`, name);
+      },
+      chosenPlane: () => dataPlane,
+      openDataPlane: async (options, onEvent) => {
+        const open = dataPlane?.kind === 'kernel' ? platform.dataPlanes.kernel : context.planes.taking(name);
+        return await open(options, onEvent);
+      },
       log,
       mustChangePlane() {
-        const now = dataPlane.kind === 'kernel' ? choosePlane() : dataPlane;
-        return now.kind === dataPlane.kind ? undefined : now.why;
+        const now = dataPlane?.kind === 'kernel' ? choosePlane() : undefined;
+        return now?.kind === 'userspace' ? now.why : undefined;
       },
       renew() {
         const now = latest();
@@ -175,14 +185,14 @@ function sentCertificates({ choice, credentials: { facts, material } }: Ready): 
   return { ...(ike && { ike }), ...(chosen && !isForIke && { eap: chosen }) };
 }
 
-/** Who moves the packets. */
+/** Who moves the packets; undefined: what the kernel can has to be found out first. */
 export function planeFor(
   { compiled, settings }: Pick<Ready, 'compiled' | 'settings'>,
   { dataPlanes }: Pick<Platform, 'dataPlanes'>,
   needs: Omit<DataPlaneNeeds, 'proposals'>,
-): DataPlaneChoice {
+): DataPlaneChoice | undefined {
   const proposals = compiled.config.childProposals;
-  return chooseDataPlane(settings.dataPlane, { ...needs, proposals }, () => dataPlanes.kernelSupport());
+  return chooseDataPlane(settings.dataPlane, { ...needs, proposals }, () => dataPlanes.knownKernelSupport());
 }
 
 export function planeOptions(

@@ -25,13 +25,15 @@ export interface TunnelOptions {
   readonly ports: { readonly udp: number; readonly tcp: number };
   readonly transport: Transport;
   readonly plane: DataPlaneOptions;
-  /** Which one moves the packets, and why. */
-  readonly dataPlane: DataPlaneChoice;
 }
 
 /** What the tunnel has others do; every promise may reject with a host error. */
 export interface TunnelPorts extends EapPorts {
   readonly crypto: MachineCrypto;
+  /** Decides which data plane moves the packets; before {@link openDataPlane}, which opens that one. */
+  choosePlane(): Promise<void>;
+  /** Which one it is, and why; undefined until it is chosen. */
+  chosenPlane(): DataPlaneChoice | undefined;
   readonly openDataPlane: OpenDataPlane;
   /** Why the data plane cannot go on where the machine is now; undefined: it can. */
   mustChangePlane(): string | undefined;

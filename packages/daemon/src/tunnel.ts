@@ -57,7 +57,7 @@ export class Tunnel {
     const { gateway, transport } = options;
     this.#flow = new OuterFlow({ gateway, transport, ports: options.ports, onReconnect: () => void this.move() });
     this.#watch = new GatewayWatch({
-      polls: options.dataPlane.kind === 'kernel',
+      polls: () => this.dataPlane?.kind === 'kernel',
       stats: () => this.stats(),
       probe: () => ports.probeGateway(options.gateway, this.#flow.port, this.#flow.transport),
       ask: () => this.#feed({ kind: 'check-liveness' }),
@@ -66,8 +66,9 @@ export class Tunnel {
     });
   }
 
-  get dataPlane(): DataPlaneChoice {
-    return this.#options.dataPlane;
+  /** Undefined until it is chosen. */
+  get dataPlane(): DataPlaneChoice | undefined {
+    return this.#ports.chosenPlane();
   }
 
   get path(): OuterPath | undefined {
@@ -163,6 +164,8 @@ export class Tunnel {
     const missing = ticket ? undefined : await this.#ports.prepare();
     if (this.#over) return;
     if (missing) throw new ProblemError(missing);
+    await this.#ports.choosePlane();
+    if (this.#over) return;
     const opened = await this.#ports.openDataPlane(plane, (event) => this.#planeEvent(event));
     if (this.#over) return await opened.close();
     this.#plane = opened;
@@ -397,9 +400,9 @@ export class Tunnel {
   }
 
   #established(configuration: TunnelConfiguration, facts: IkeFacts): void {
-    const { plane, gateway, name, dataPlane } = this.#options;
+    const { plane, gateway, name } = this.#options;
     const { device, mtu } = plane;
-    const kernelEsp = dataPlane.kind === 'kernel';
+    const kernelEsp = this.dataPlane?.kind === 'kernel';
     const network = { device, mtu, gateway, kernelEsp, configuration, selectors: this.#selectors, facts };
     // Its CHILD_SA is in the data plane now; routes and names follow.
     this.#ports.log.info(`${facts.ikeSuite}; ESP ${facts.childSuite}; gateway "${facts.gatewaySubject}"`, name);

@@ -39,6 +39,13 @@ export class Tunnels {
   readonly #keyExport = new KeyExport();
   readonly #revocation = createRevocationChecker();
   readonly #planes: WarmPlanes;
+  #expected: { readonly awaited: readonly string[]; readonly next: readonly string[]; readonly begun: readonly string[] } = {
+    awaited: [],
+    next: [],
+    begun: [],
+  };
+  #asksKernel = false;
+  #closed = false;
 
   constructor(options: TunnelsOptions) {
     this.#options = options;
@@ -51,16 +58,30 @@ export class Tunnels {
    */
   expect(awaited: readonly string[], next: readonly string[], begun: readonly string[]): void {
     const { platform, candidates, profiles } = this.#options;
+    this.#expected = { awaited, next, begun };
     this.#planes.keep(awaited, next, begun, (name) => {
       const candidate = candidates.get(name);
-      const needs = { transport: 'udp', besideKernel: this.#isBesideKernel(name) } as const;
-      if (!isReady(candidate) || planeFor(candidate, platform, needs).kind !== 'userspace') return undefined;
+      if (!isReady(candidate)) return undefined;
+      const choice = planeFor(candidate, platform, { transport: 'udp', besideKernel: this.#isBesideKernel(name) });
+      if (!choice) this.#askKernel();
+      if (choice?.kind !== 'userspace') return undefined;
       return planeOptions(candidate.settings, { device: deviceNameOf(name, profiles()), mark: outerMark });
+    });
+  }
+
+  /** Finds out what the kernel can, and then looks again at what is expected. */
+  #askKernel(): void {
+    if (this.#asksKernel) return;
+    this.#asksKernel = true;
+    void this.#options.platform.dataPlanes.kernelSupport().then(() => {
+      const { awaited, next, begun } = this.#expected;
+      if (!this.#closed) this.expect(awaited, next, begun);
     });
   }
 
   /** After the last tunnel. */
   async closeAll(): Promise<void> {
+    this.#closed = true;
     await this.#planes.close();
   }
 
@@ -115,7 +136,7 @@ export class Tunnels {
       revocation: this.#revocation,
       device: deviceNameOf(name, profiles()),
       beside: [...this.#tunnels.keys()].some((other) => other !== name),
-      besideKernel: this.#isBesideKernel(name),
+      besideKernel: () => this.#isBesideKernel(name),
       planes: this.#planes,
       mark: outerMark,
     };
@@ -171,7 +192,7 @@ export class Tunnels {
   }
 
   #isBesideKernel(name: string): boolean {
-    return [...this.#tunnels].some(([other, { tunnel }]) => other !== name && tunnel.dataPlane.kind === 'kernel');
+    return [...this.#tunnels].some(([other, { tunnel }]) => other !== name && tunnel.dataPlane?.kind === 'kernel');
   }
 
   #of({ name, attempt }: { readonly name: string; readonly attempt: number }): Tunnel | undefined {

@@ -25,7 +25,7 @@ suite('a watch over the gateway', () => {
 
   function watched(polls: boolean): GatewayWatch {
     const watch = new GatewayWatch({
-      polls,
+      polls: () => polls,
       stats: () => {
         looked++;
         return Promise.resolve({ ...noTraffic, packetsOut: looked, ...(lastInboundAt !== undefined && { lastInboundAt }) });

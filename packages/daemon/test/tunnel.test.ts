@@ -61,6 +61,8 @@ function makeTunnel(
   const unasked = (): never => assert.fail('nobody should ask for this');
   const ports: TunnelPorts = {
     crypto: { ...createEapCrypto(), ...createIkeCrypto() },
+    choosePlane: () => Promise.resolve(),
+    chosenPlane: () => ({ kind: 'userspace', why: '' }),
     openDataPlane: (_options, onEvent) => {
       tell = onEvent;
       return Promise.resolve(plane);
@@ -94,7 +96,6 @@ function makeTunnel(
       transport: 'udp',
       ports: { tcp: 4500, udp: 4500 },
       plane: { device: 'aov-corp', mtu: 1380, mark: 0, keepaliveSeconds: 0 },
-      dataPlane: { kind: 'userspace', why: '' },
     },
     ports,
     (report) => {
@@ -257,6 +258,19 @@ suite('tunnel', () => {
     tunnel.open();
     tunnel.close(true, 'a person said down');
     assert.equal((await ended).problem, undefined);
+    await new Promise((next) => void setImmediate(next));
+    assert.deepEqual(fake.calls, []);
+  });
+
+  test('closed while the kernel is being asked what it can: nothing is opened', async () => {
+    const fake = makePlane();
+    const { promise: chosen, resolve } = Promise.withResolvers<void>();
+    const { tunnel, ended } = makeTunnel({ ...fake, choosePlane: () => chosen });
+    tunnel.open();
+    await new Promise((next) => void setImmediate(next));
+    tunnel.close(true, 'a person said down');
+    assert.equal((await ended).problem, undefined);
+    resolve();
     await new Promise((next) => void setImmediate(next));
     assert.deepEqual(fake.calls, []);
   });

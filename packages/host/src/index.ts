@@ -74,7 +74,8 @@ export { createRevocationChecker, type RevocationChecker, type RevocationPolicy 
 export { openKernelDataPlane } from './data-plane/kernel-data-plane.ts';
 export { openUserspaceDataPlane } from './data-plane/open-userspace.ts';
 export { readPathMtu } from './data-plane/outer-socket.ts';
-export { readKernelPlaneSupport, type KernelPlaneSupport } from './xfrm/kernel-plane-support.ts';
+export type { KernelPlaneSupport } from './xfrm/kernel-plane-support.ts';
+export { readKernelPlaneSupport } from './xfrm/read-kernel-plane-support.ts';
 export { createTlsEngine, type TlsEngine, type TlsEngineOptions } from './tls/tls-engine.ts';
 export { createTlsSessionCache, type TlsSessionCache } from './tls/session-cache.ts';
 export type { TrustQuestion, VerifiedServer } from './tls/verify-server.ts';

@@ -1,5 +1,3 @@
-import { getCompileCacheDir } from 'node:module';
-import { dirname } from 'node:path';
 import process from 'node:process';
 import { Worker } from 'node:worker_threads';
 import type { AppKey } from '@aovpn/policy';
@@ -7,6 +5,7 @@ import { openMembers, type AppCgroup } from '../cgroup/app-cgroups.ts';
 import { filterError, messageOf } from '../filter/filter-error.ts';
 import { markExecutable, openExecPermission, unmarkExecutable } from '../sys/fanotify.ts';
 import { identityKey, identityOfPath, type FileIdentity } from '../sys/file-identity.ts';
+import { workerEnvironment } from '../worker-environment.ts';
 import {
   check,
   closeDescriptor,
@@ -72,13 +71,12 @@ export class ExecEngine {
       kickFd: this.#kickFd,
       maxHoldMs,
     };
-    const cache = getCompileCacheDir();
     this.#worker = new Worker(new URL('./exec-worker.ts', import.meta.url), {
       workerData: setup,
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
       // No flags of the main program: some, such as --input-type, are none of a worker's business.
       execArgv: [],
-      env: cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) },
+      env: workerEnvironment(),
     });
     this.#worker.on('error', (error) => this.#fail(error instanceof Error ? error.message : 'unknown'));
     this.#exited = new Promise((resolve) => {

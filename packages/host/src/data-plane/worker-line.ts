@@ -1,8 +1,6 @@
-import { getCompileCacheDir } from 'node:module';
-import { dirname } from 'node:path';
-import process from 'node:process';
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { closeDescriptor, openEventfd, wakeEventfd } from '../sys/index.ts';
+import { workerEnvironment } from '../worker-environment.ts';
 import { dataPlaneError } from './data-plane-error.ts';
 import {
   clockOffsetHere,
@@ -106,11 +104,4 @@ function keyBuffers(command: WorkerCommand): ArrayBuffer[] {
   if (command.kind !== 'install') return [];
   const { encryptionKey, integrityKey } = command.sa;
   return [encryptionKey.buffer as ArrayBuffer, integrityKey.buffer as ArrayBuffer];
-}
-
-/** A worker does not inherit the compile cache of the main thread; without it every start strips the types of all its sources anew. */
-function workerEnvironment(): NodeJS.ProcessEnv {
-  // What the main thread has is a directory for this version of Node, below the one that was named.
-  const cache = getCompileCacheDir();
-  return cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) };
 }

@@ -33,9 +33,9 @@ export interface KernelPlaneSupport {
 
 /**
  * Makes a device, a guard, a UDP socket for ESP, a policy, and an SA of every suite in a network namespace of its own, which is gone when this
- * returns. It blocks for some milliseconds, longer when the kernel must load modules first.
+ * returns. It blocks its thread for some milliseconds, longer when the kernel must load modules first.
  */
-export function readKernelPlaneSupport(): KernelPlaneSupport {
+export function tryKernelPlane(): KernelPlaneSupport {
   let home = -1;
   let away = false;
   try {
@@ -44,18 +44,17 @@ export function readKernelPlaneSupport(): KernelPlaneSupport {
     away = true;
     return tryHere();
   } catch (error) {
-    return {
-      works: false,
-      why: error instanceof Error ? error.message : String(error),
-      suites: [],
-      by: 'interface',
-      families: [],
-    };
+    return noKernelPlane(error);
   } finally {
     // Nothing else of this thread runs meanwhile. Were there no way back, nothing of ours would work any more: then the process must end.
     if (away) check('setns', libc.setns(home, constant.CLONE_NEWNET));
     closeDescriptor(home);
   }
+}
+
+/** @param why an error, or what it would say */
+export function noKernelPlane(why: unknown): KernelPlaneSupport {
+  return { works: false, why: why instanceof Error ? why.message : String(why), suites: [], by: 'interface', families: [] };
 }
 
 function tryHere(): KernelPlaneSupport {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { espSuites, espTransform, type EspSa } from '@aovpn/esp';
 import { openRouteSocket } from '../../src/network/route-socket.ts';
-import { readKernelPlaneSupport } from '../../src/xfrm/kernel-plane-support.ts';
+import { readKernelPlaneSupport } from '../../src/xfrm/read-kernel-plane-support.ts';
 import { watchXfrm } from '../../src/xfrm/watch-xfrm.ts';
 import { cleanUpXfrm } from '../../src/xfrm/xfrm-clean-up.ts';
 import { newDeviceRequest } from '../../src/xfrm/xfrm-device.ts';
@@ -24,9 +24,9 @@ suite('the kernel’s IPsec', { concurrency: 1 }, () => {
   });
   after(() => world?.remove());
 
-  test('all that we need is there, with every suite, and trying it leaves nothing', () => {
+  test('all that we need is there, with every suite, and trying it leaves nothing', async () => {
     const links = ip('-o', 'link');
-    const { works, why, suites } = readKernelPlaneSupport();
+    const { works, why, suites } = await readKernelPlaneSupport();
     assert.deepEqual([works, suites.length], [true, espSuites.length], why);
     assert.equal(ip('-o', 'link'), links);
     assert.equal(ip('xfrm', 'state') + ip('xfrm', 'policy'), '');
