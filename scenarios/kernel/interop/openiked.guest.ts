@@ -2,7 +2,7 @@
 // can install, so the profile asks for that and the settings allow it.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import type { ConnectionStatus } from '@aovpn/api';
+import type { ConnectionStatus, DaemonStatus, TraceMessage } from '@aovpn/api';
 import { OpenIked, type OpenIkedOptions } from '../../../lab/gateway/openiked.ts';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile, type ProfileOptions } from '../../../lab/profile-xml.ts';
@@ -73,6 +73,18 @@ suite('OpenIKED', { concurrency: 1 }, () => {
     assert.match((await told(world.application.fetch(`http://${network.corp.web4}/`))).body, new RegExp(canary));
   };
 
+  const connected = async (): Promise<ConnectionStatus> => {
+    const status = JSON.parse((await product.aovpn(['status', '--json'])).stdout) as DaemonStatus;
+    return status.connections.find((one) => one.name === name)!;
+  };
+  const messages = async (): Promise<readonly TraceMessage[]> => {
+    const { stdout } = await product.aovpn(['trace', '--json', name]);
+    return stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as TraceMessage);
+  };
+
   suite('one tunnel', { concurrency: 1 }, () => {
     before(async () => {
       await start();
@@ -98,11 +110,32 @@ suite('OpenIKED', { concurrency: 1 }, () => {
       await intranet();
     });
 
-    test('MOBIKE: IKE follows to another network, and ESP, which does not, is made to', async () => {
+    test('MOBIKE: IKE follows to another network, and ESP, which does not, is made to: by a rekey, in the same tunnel', async () => {
+      const before = await connected();
+      const spis = await kernelSpis(world.client);
+      const said = (await messages()).length;
       await world.moveClient('away');
       await told(world.application.fetchUntil(`http://${network.corp.web4}/`, { timeoutMs: 60_000 }));
       assert.match(product.daemon.output(), /its ESP does not come to the new address/);
-      assert.equal((await product.connection(name))?.state, 'up');
+      const after = await connected();
+      const since = (await messages()).slice(said);
+      const seen = since.map(
+        ({ exchange, direction, outcome, response }) =>
+          `${exchange} ${direction} ${response ? 'response' : 'request'} ${outcome}`,
+      );
+      const spisNow = await kernelSpis(world.client);
+      const what = JSON.stringify([before.connectedAt, after.connectedAt, spis, spisNow, seen]);
+      assert.ok(
+        since.some(
+          ({ exchange, direction, response, outcome }) =>
+            exchange === 'CREATE_CHILD_SA' && direction === 'in' && response && outcome === 'believed',
+        ),
+        `a rekey: ${what}`,
+      );
+      assert.notEqual(spisNow, spis, what);
+      assert.ok(!since.some(({ exchange }) => exchange === 'IKE_SA_INIT'), `no new tunnel: ${what}`);
+      assert.equal(after.connectedAt, before.connectedAt, what);
+      assert.equal(after.state, 'up');
       await intranet();
     });
   });
