@@ -3,7 +3,7 @@ import type { Problem } from './status.ts';
 /** A certificate that the daemon has from an enrolment server, and renews: one `[enrol."NAME"]` table of the settings. */
 export interface EnrolmentStatus {
   readonly name: string;
-  readonly protocol: 'est' | 'scep';
+  readonly protocol: 'est' | 'scep' | 'acme';
   readonly url: string;
   /** `none`: there is no certificate yet; `pending`: neither, and the authority has the request. */
   readonly state: 'none' | 'pending' | 'valid' | 'expired';

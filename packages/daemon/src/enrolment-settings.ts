@@ -1,11 +1,14 @@
+import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { enrolmentKeys, normaliseDomain, parseSubject, type EnrolmentKey, type SubjectPart } from '@aovpn/policy';
 
 /** One `[enrol."NAME"]` table of aovpn.toml: a certificate that is had from an enrolment server. Paths are as written, relative to the configuration directory. */
 export interface EnrolmentSettings {
-  readonly protocol: 'est' | 'scep';
+  readonly protocol: 'est' | 'scep' | 'acme';
   readonly url?: string;
   /** Whom the server's certificate comes from. */
   readonly ca?: string;
+  /** ACME: whom the certificate comes from, where that is not `ca`. */
+  readonly issuingCa?: string;
   /** SHA-256 of the authority's certificate, lower-case hexadecimal. */
   readonly caFingerprint?: string;
   /** Undefined: the machine's full name. */
@@ -23,6 +26,13 @@ export interface EnrolmentSettings {
   readonly secretCredential?: string;
   /** SCEP: DES, 3DES and SHA-1 will do in answers. */
   readonly allowWeak: boolean;
+  /** ACME: its terms of service are agreed to. */
+  readonly agreeToTerms: boolean;
+  /** ACME: how updates of the company's DNS are signed; of the two, the first that is there. */
+  readonly dnsUpdateKey?: string;
+  readonly dnsUpdateKeytab?: string;
+  /** ACME: name servers that know the zone; undefined: those of the system. */
+  readonly dnsServers?: readonly IpAddress[];
   /** A certificate of before, to enrol with. */
   readonly certificate?: string;
   readonly key?: string;
@@ -35,6 +45,7 @@ export const defaultEnrolmentSettings: EnrolmentSettings = {
   renewBefore: 1 / 3,
   userName: '',
   allowWeak: false,
+  agreeToTerms: false,
 };
 
 /** Names stand in files and in paths of requests. */
@@ -45,7 +56,10 @@ export function isEnrolmentName(name: string): boolean {
 type Reader = (value: unknown) => Partial<EnrolmentSettings> | string;
 
 const text =
-  (field: 'ca' | 'secretFile' | 'secretCredential' | 'certificate' | 'key', what: string): Reader =>
+  (
+    field: 'ca' | 'issuingCa' | 'secretFile' | 'secretCredential' | 'certificate' | 'key' | 'dnsUpdateKey' | 'dnsUpdateKeytab',
+    what: string,
+  ): Reader =>
   (value) =>
     typeof value === 'string' && value !== '' && value.length <= 4096 && !value.includes('\0')
       ? { [field]: value }
@@ -63,9 +77,11 @@ const isPrincipal = (name: string): boolean => name.length <= 254 && /^[^@\s\p{C
 
 /** Every key of an `[enrol."NAME"]` table; docs/settings.md lists the same. */
 export const enrolmentSettingKeys: { readonly [key: string]: Reader } = {
-  protocol: (value) => (value === 'est' || value === 'scep' ? { protocol: value } : '"est" or "scep" is wanted'),
+  protocol: (value) =>
+    value === 'est' || value === 'scep' || value === 'acme' ? { protocol: value } : '"est", "scep" or "acme" is wanted',
   url: (value) => readUrl(value),
   ca: text('ca', 'a path'),
+  'issuing-ca': text('issuingCa', 'a path'),
   'ca-fingerprint': (value) => {
     const plain = typeof value === 'string' ? value.replaceAll(':', '').toLowerCase() : '';
     return /^[0-9a-f]{64}$/.test(plain)
@@ -97,9 +113,22 @@ export const enrolmentSettingKeys: { readonly [key: string]: Reader } = {
   'secret-file': text('secretFile', 'a path'),
   'secret-credential': text('secretCredential', 'the name of a credential'),
   'allow-weak': (value) => (typeof value === 'boolean' ? { allowWeak: value } : 'true or false is wanted'),
+  'agree-to-terms': (value) => (typeof value === 'boolean' ? { agreeToTerms: value } : 'true or false is wanted'),
+  'dns-update-key': text('dnsUpdateKey', 'a path'),
+  'dns-update-keytab': text('dnsUpdateKeytab', 'a path'),
+  'dns-servers': (value) => {
+    const found = Array.isArray(value) && value.length > 0 && value.length <= 8 ? value.map(serverOf) : [undefined];
+    return found.every((address) => address !== undefined)
+      ? { dnsServers: found }
+      : 'a list of 1 to 8 addresses of name servers, each in quotes, is wanted';
+  },
   certificate: text('certificate', 'a path'),
   key: text('key', 'a path'),
 };
+
+function serverOf(value: unknown): IpAddress | undefined {
+  return typeof value === 'string' ? parseAddress(value) : undefined;
+}
 
 function readUrl(value: unknown): Partial<EnrolmentSettings> | string {
   const wanted = 'an https URL (with SCEP also http) in quotes, without user, query and fragment, is wanted';
@@ -117,17 +146,12 @@ function readUrl(value: unknown): Partial<EnrolmentSettings> | string {
 }
 
 /** What is missing, or does not go together: the key that it is about, and the fault. */
-export function enrolmentFault({
-  protocol,
-  url,
-  ca,
-  caFingerprint,
-  key,
-  certificate,
-  keyType,
-  allowWeak,
-}: EnrolmentSettings): readonly [string | undefined, string] | undefined {
+export function enrolmentFault(settings: EnrolmentSettings): readonly [string | undefined, string] | undefined {
+  const { protocol, url, ca, caFingerprint, key, certificate, keyType, allowWeak } = settings;
   if (url === undefined) return [undefined, 'url is missing'];
+  const foreign =
+    protocol === 'acme' ? undefined : acmeKeys.find(([field]) => settings[field] !== defaultEnrolmentSettings[field]);
+  if (foreign) return [foreign[1], `${foreign[1]} goes with ACME only`];
   if (protocol === 'scep') {
     if (caFingerprint === undefined) return [undefined, 'ca-fingerprint is missing: with SCEP nothing else says whom to believe'];
     if (keyType !== undefined && !keyType.startsWith('rsa'))
@@ -135,10 +159,35 @@ export function enrolmentFault({
     if (certificate !== undefined) return ['certificate', 'certificate goes with EST only'];
     return undefined;
   }
-  if (!url.startsWith('https:')) return ['url', 'url: EST wants an https URL'];
+  if (!url.startsWith('https:')) return ['url', `url: ${protocol.toUpperCase()} wants an https URL`];
   if (allowWeak) return ['allow-weak', 'allow-weak goes with SCEP only'];
+  if (protocol === 'acme') return acmeFault(settings);
   if (ca === undefined && caFingerprint === undefined)
     return [undefined, 'ca or ca-fingerprint is missing: no server is believed at first sight'];
   if (key !== undefined && certificate === undefined) return ['key', 'key needs certificate'];
+  return undefined;
+}
+
+const acmeKeys = [
+  ['issuingCa', 'issuing-ca'],
+  ['agreeToTerms', 'agree-to-terms'],
+  ['dnsUpdateKey', 'dns-update-key'],
+  ['dnsUpdateKeytab', 'dns-update-keytab'],
+  ['dnsServers', 'dns-servers'],
+] as const satisfies readonly (readonly [keyof EnrolmentSettings, string])[];
+
+function acmeFault(settings: EnrolmentSettings): readonly [string | undefined, string] | undefined {
+  const { ca, caFingerprint, userName, secretFile, secretCredential, subject, dnsNames, emailAddresses, userPrincipalNames } =
+    settings;
+  if (ca === undefined) return [undefined, 'ca is missing: with ACME nothing else says whom to believe'];
+  if (caFingerprint !== undefined)
+    return ['ca-fingerprint', 'ca-fingerprint goes with EST and SCEP only: ACME does not say what its authority is'];
+  if (settings.certificate !== undefined || settings.key !== undefined)
+    return [settings.certificate === undefined ? 'key' : 'certificate', 'certificate and key go with EST only'];
+  if (subject !== undefined) return ['subject', 'subject: an ACME authority certifies DNS names, and makes the subject itself'];
+  if (emailAddresses.length > 0 || userPrincipalNames.length > 0 || dnsNames?.length === 0)
+    return [undefined, 'ACME certifies DNS names, one or more, and nothing else'];
+  if (userName === '' && (secretFile ?? secretCredential) !== undefined)
+    return [undefined, 'user-name is missing: it says which account of the authority the secret is the MAC key of'];
   return undefined;
 }

@@ -5,6 +5,7 @@ import type { EnrolmentStatus } from '@aovpn/api';
 import { fromHex, wipe } from '@aovpn/bytes';
 import {
   describeEnrolled,
+  hasAcmeAccount,
   readSecretFile,
   pendingFile,
   readSystemdCredential,
@@ -168,17 +169,24 @@ export class Enrolments {
 
   /** What there is to enrol with, and a digest of it. */
   async #sources(name: string, settings: EnrolmentSettings): Promise<{ readonly basis: string; readonly hasSecret: boolean }> {
-    const { secretFile, secretCredential, certificate, key, ca } = settings;
+    const { secretFile, secretCredential, certificate, key, ca, issuingCa, dnsUpdateKey, dnsUpdateKeytab } = settings;
     const directory = process.env['CREDENTIALS_DIRECTORY'];
     const secrets = [
       ...[secretFile, certificate].map((file) => file && this.#path(file)),
       secretCredential && directory && path.join(directory, secretCredential),
     ];
-    const marks = await Promise.all([...secrets, ...[key, ca].map((file) => file && this.#path(file))].map(markOf));
+    const others = [key, ca, issuingCa, dnsUpdateKey, dnsUpdateKeytab].map((file) => file && this.#path(file));
+    const marks = await Promise.all([...secrets, ...others].map(markOf));
     const secret = marks.slice(0, secrets.length).some((mark) => mark !== undefined);
+    return { basis: JSON.stringify([settings, marks]), hasSecret: secret || (await this.#asksByItself(name, settings)) };
+  }
+
+  async #asksByItself(name: string, { protocol, userName }: EnrolmentSettings): Promise<boolean> {
+    const { directory } = this.#options;
+    // An account that needs no binding is had for the asking; one that is there needs no secret any more (RFC 8555 §7.3.4).
+    if (protocol === 'acme') return userName === '' || (await hasAcmeAccount(directory, name));
     // Polling by SCEP takes the key of the request and nothing else.
-    const polls = settings.protocol === 'scep' && (await markOf(pendingFile(this.#options.directory, name))) !== undefined;
-    return { basis: JSON.stringify([settings, marks]), hasSecret: secret || polls };
+    return protocol === 'scep' && (await markOf(pendingFile(directory, name))) !== undefined;
   }
 
   #plan({ certificate, hasSecret, settings, last }: Entry): EnrolmentPlan {
@@ -247,18 +255,19 @@ export class Enrolments {
     how: 'enrol' | 'renew',
     given: Uint8Array | undefined,
   ): Promise<CertificateObtained> {
-    const { url, ca, caFingerprint, keyType, certificate, key, userName, protocol, allowWeak } = settings;
-    const own = how === 'enrol' && !given ? await this.#readSecret(settings) : undefined;
+    const { url, ca, issuingCa, caFingerprint, keyType, certificate, key, userName, protocol, allowWeak } = settings;
+    const own = (how === 'enrol' || protocol === 'acme') && !given ? await this.#readSecret(settings) : undefined;
     const secret = given ?? own;
     try {
-      const authorities = ca === undefined ? undefined : await readTrustedFile(this.#path(ca));
-      if (ca !== undefined && authorities === undefined) throw new DaemonError('AOV-DAEMON-572', this.#path(ca));
+      const authorities = await this.#readAuthorities(ca);
+      const issuers = await this.#readAuthorities(issuingCa);
       return await this.#options.obtain({
         directory: this.#options.directory,
         name,
         protocol,
         url: url!,
         ...(authorities !== undefined && { authorities }),
+        ...(issuers !== undefined && { issuers }),
         ...(caFingerprint !== undefined && { fingerprint: fromHex(caFingerprint) }),
         names: this.#names(settings),
         ...(keyType !== undefined && { key: keyType }),
@@ -267,6 +276,7 @@ export class Enrolments {
         // Another secret is for another request.
         anew: given !== undefined,
         ...(secret && { secret: { userName, octets: secret } }),
+        ...(protocol === 'acme' && { acme: this.#acme(settings) }),
         ...(certificate !== undefined &&
           how === 'enrol' && {
             credential: { certificate: this.#path(certificate), ...(key !== undefined && { key: this.#path(key) }) },
@@ -277,7 +287,34 @@ export class Enrolments {
     }
   }
 
-  async #readSecret({ secretFile, secretCredential }: EnrolmentSettings): Promise<Uint8Array | undefined> {
+  async #readAuthorities(file: string | undefined): Promise<string | undefined> {
+    if (file === undefined) return undefined;
+    const text = await readTrustedFile(this.#path(file));
+    if (text === undefined) throw new DaemonError('AOV-DAEMON-572', this.#path(file));
+    return text;
+  }
+
+  #acme({
+    userName,
+    agreeToTerms,
+    dnsUpdateKey,
+    dnsUpdateKeytab,
+    dnsServers,
+  }: EnrolmentSettings): NonNullable<CertificateWanted['acme']> {
+    const credential =
+      dnsUpdateKey !== undefined
+        ? { kind: 'tsig' as const, keyFile: this.#path(dnsUpdateKey) }
+        : dnsUpdateKeytab !== undefined && { kind: 'kerberos' as const, keytab: this.#path(dnsUpdateKeytab) };
+    return {
+      keyId: userName,
+      termsAgreed: agreeToTerms,
+      ...(credential && { proofs: { credential, ...(dnsServers && { servers: dnsServers }) } }),
+    };
+  }
+
+  async #readSecret({ protocol, secretFile, secretCredential }: EnrolmentSettings): Promise<Uint8Array | undefined> {
+    // The MAC key of an account that is there may be gone.
+    if (protocol === 'acme' && secretFile !== undefined && (await markOf(this.#path(secretFile))) === undefined) return undefined;
     if (secretFile !== undefined) return await readSecretFile(this.#path(secretFile));
     return secretCredential === undefined ? undefined : await readSystemdCredential(secretCredential);
   }
@@ -297,6 +334,7 @@ export class Enrolments {
 
   async #take(name: string, entry: Entry, how: 'enrol' | 'renew', outcome: CertificateObtained): Promise<void> {
     const { log, onChange, usedBy } = this.#options;
+    entry.hasSecret ||= await this.#asksByItself(name, entry.settings);
     const connection = usedBy(name)[0];
     if (outcome.kind === 'issued') {
       entry.last = undefined;
@@ -309,7 +347,6 @@ export class Enrolments {
       onChange();
     } else {
       const { last } = entry;
-      if (outcome.kind === 'pending') entry.hasSecret ||= entry.settings.protocol === 'scep';
       const result = outcome.kind === 'pending' ? ('pending' as const) : outcome.failure;
       entry.last = {
         at: Date.now(),
@@ -317,7 +354,7 @@ export class Enrolments {
         times: last?.outcome === result ? last.times + 1 : 1,
         random: Math.random(),
         ...(outcome.retryAfter !== undefined && { retryAfter: outcome.retryAfter }),
-        detail: outcome.kind === 'pending' ? '' : outcome.detail,
+        detail: outcome.detail ?? '',
       };
       const problem = this.#status(name, entry).problem;
       if (problem)
@@ -329,7 +366,10 @@ export class Enrolments {
     }
     const current = this.#entries.get(name);
     // Taken out of the settings and put there again meanwhile: what this try has brought is known to nobody yet.
-    if (current && current !== entry) await this.#read(name, current);
+    if (current && current !== entry) {
+      await this.#read(name, current);
+      current.hasSecret ||= entry.hasSecret;
+    }
     this.#running.delete(name);
     if (current) this.#arm(name, current);
   }

@@ -1,6 +1,7 @@
 // When certificates are asked for, as files, settings and failures come and go. Who issues them is made up here; see packages/host/test/enrol for the real thing.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -32,7 +33,10 @@ suite('enrolments', () => {
   const issue = (validity: 'day' | 'expired' = 'day'): void => {
     const { keyPem, certificatePem } = root.issue({ commonName: 'laptop', validity });
     mkdirSync(enrolledDirectory(directory), { recursive: true });
-    writeFileSync(enrolledFile(enrolledDirectory(directory), 'machine'), keyPem + certificatePem, { mode: 0o600 });
+    const file = enrolledFile(enrolledDirectory(directory), 'machine');
+    // Whole or not at all, as the real one is written: somebody may be reading it.
+    writeFileSync(`${file}.new`, keyPem + certificatePem, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
   };
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'aovpn-enrolments-'));
@@ -233,6 +237,63 @@ suite('enrolments', () => {
     assert.deepEqual([asked[0]?.anew, asked[0]?.secret], [false, undefined]);
     assert.equal(state().problem?.code, 'AOV-SUPERVISOR-368');
     assert.equal(state().next?.what, 'enrol');
+  });
+
+  test('by ACME the secret makes an account; who has one, or needs none, asks by itself, also when the secret is gone or the certificate has expired', async () => {
+    const acme: EnrolmentSettings = {
+      ...defaultEnrolmentSettings,
+      protocol: 'acme',
+      url: 'https://acme.example/dir',
+      ca: 'ca.pem',
+      userName: 'kid-1',
+      secretFile: 'secret',
+      dnsUpdateKey: 'laptop.key',
+    };
+    writeFileSync(path.join(directory, 'ca.pem'), root.certificatePem);
+    settings = new Map([['machine', acme]]);
+    await enrolments.look();
+    assert.equal(state().problem?.code, 'AOV-SUPERVISOR-366');
+    assert.equal(asked.length, 0);
+    const where = enrolledDirectory(directory);
+    mkdirSync(where, { recursive: true });
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const account = { server: acme.url, keyId: 'kid-1', key, account: 'https://acme.example/account/1', records: [] };
+    // One that was asked for and has not come is none.
+    writeFileSync(path.join(where, 'machine.acme'), JSON.stringify({ ...account, account: undefined }), { mode: 0o600 });
+    await enrolments.look();
+    assert.equal(state().problem?.code, 'AOV-SUPERVISOR-366');
+    writeFileSync(path.join(where, 'machine.acme'), JSON.stringify(account), { mode: 0o600 });
+    issue('expired');
+    answers = ['issue'];
+    await enrolments.look();
+    await until(() => state().state === 'valid');
+    const [wanted] = asked;
+    assert.deepEqual([wanted?.how, wanted?.secret, wanted?.authorities], ['enrol', undefined, root.certificatePem]);
+    const proofs = { credential: { kind: 'tsig', keyFile: path.join(directory, 'laptop.key') } };
+    assert.deepEqual(wanted?.acme, { keyId: 'kid-1', termsAgreed: false, proofs });
+    // A renewal has the secret with it where it is there: an authority that was set up anew knows nobody.
+    secret('mac key');
+    answers = ['issue'];
+    await enrolments.renew('machine');
+    assert.deepEqual([asked[1]?.how, asked[1]?.text], ['renew', 'mac key']);
+    rmSync(path.join(where, 'machine.acme'));
+    rmSync(path.join(where, 'machine.pem'));
+    const { secretFile: _, dnsUpdateKey: __, ...open } = acme;
+    settings = new Map([['machine', { ...open, userName: '' }]]);
+    answers = [{ kind: 'pending', detail: '192.0.2.53 has not got it yet' }];
+    await enrolments.look();
+    await until(() => state().state === 'pending');
+    assert.match(state().problem?.message ?? '', /192\.0\.2\.53 has not got it yet/);
+    assert.deepEqual(asked[2]?.acme, { keyId: '', termsAgreed: false });
+  });
+
+  test('a name that could not be proven is told as such', async () => {
+    issue();
+    await enrolments.look();
+    answers = [{ kind: 'failed', failure: 'unproven', detail: 'REFUSED' }];
+    const told = await enrolments.renew('machine');
+    assert.deepEqual([told.state, told.problem?.code, told.problem?.side], ['valid', 'AOV-SUPERVISOR-370', 'certificate']);
   });
 
   test('who asks several times at once is served one after the other', async () => {

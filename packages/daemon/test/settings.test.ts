@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { formatAddress } from '@aovpn/bytes';
 import { enrolmentSettingKeys } from '../src/enrolment-settings.ts';
 import { portalSettingKeys } from '../src/portal-settings.ts';
 import { userSettingKeys } from '../src/user-settings.ts';
@@ -12,6 +13,8 @@ function faultsOf(source: string): string[] {
   assert.ok('faults' in result, 'faults were expected');
   return result.faults.map(({ line, column, message }) => `${line}:${column}: ${message}`);
 }
+
+const acme = '[enrol.m]\nprotocol = "acme"\nurl = "https://a.example/dir"\nca = "a"\n';
 
 suite('aovpn.toml', () => {
   test('nothing in it means the defaults', () => {
@@ -151,6 +154,19 @@ pkcs11-token = "my card"
     ['[enrol.m]\ndns-names = ["a b"]', /^2:1: dns-names: a list/],
     ['[enrol.m]\nuser-principal-names = ["alice"]', /^2:1: user-principal-names/],
     ['[enrol.m]\nurl = "https://a.example"\nca = "a"\nkey = "k"', /^4:1: key needs certificate/],
+    ['[enrol.m]\nurl = "https://a.example"\nca = "a"\ndns-update-key = "k"', /^4:1: dns-update-key goes with ACME only/],
+    ['[enrol.m]\nurl = "https://a.example"\nca = "a"\nagree-to-terms = true', /^4:1: agree-to-terms goes with ACME only/],
+    ['[enrol.m]\nprotocol = "acme"\nurl = "http://a.example/dir"\nca = "a"', /^3:1: url: ACME wants an https URL/],
+    ['[enrol.m]\nprotocol = "acme"\nurl = "https://a.example/dir"', /^1:1: ca is missing: with ACME/],
+    [`${acme}ca-fingerprint = "${'0'.repeat(64)}"`, /^5:1: ca-fingerprint goes with EST and SCEP only/],
+    [`${acme}subject = "CN=a"`, /^5:1: subject: an ACME authority/],
+    [`${acme}certificate = "c.pem"`, /^5:1: certificate and key go with EST only/],
+    [`${acme}email-addresses = ["a@b.example"]`, /^1:1: ACME certifies DNS names/],
+    [`${acme}dns-names = []`, /^1:1: ACME certifies DNS names/],
+    [`${acme}secret-file = "s"`, /^1:1: user-name is missing/],
+    [`${acme}dns-servers = ["ns1.a.example"]`, /^5:1: dns-servers: a list of 1 to 8 addresses/],
+    [`${acme}agree-to-terms = "yes"`, /^5:1: agree-to-terms: true or false/],
+    ['[enrol.m]\nprotocol = "cmp"', /^2:1: protocol: "est", "scep" or "acme"/],
     ['[enrol."../m"]\nurl = "https://a.example"', /^1:1: "\.\.\/m": a name of/],
     ['[nonsense]', /^1:1: unknown table or key "nonsense"/],
     ['daemon = 1', /^1:1: "daemon" is a table/],
@@ -169,6 +185,16 @@ pkcs11-token = "my card"
       faultsOf('[profile.a]\nmtu = 1\nidentity = ""\n[daemon]\nx = 1').map((fault) => fault.slice(0, 2)),
       ['2:', '3:', '5:'],
     );
+  });
+
+  test('[enrol] by ACME: whom to believe, which account, and where proofs are written', () => {
+    const { settings } = parseSettings(
+      `${acme}issuing-ca = "i"\nuser-name = "kid-1"\nsecret-file = "s"\nagree-to-terms = true\ndns-update-key = "k"\ndns-servers = ["192.0.2.53", "2001:db8::53"]`,
+    ) as { readonly settings: Settings };
+    const { issuingCa, userName, agreeToTerms, dnsUpdateKey, dnsServers } = settings.enrolments.get('m')!;
+    assert.deepEqual([issuingCa, userName, agreeToTerms, dnsUpdateKey], ['i', 'kid-1', true, 'k']);
+    assert.deepEqual(dnsServers?.map(formatAddress), ['192.0.2.53', '2001:db8::53']);
+    assert.ok('settings' in parseSettings(acme), 'an account for everybody');
   });
 
   test('[portal]: read, and refused where it makes no sense', () => {

@@ -51,13 +51,8 @@ export { askBeacon, type BeaconQuestion, type BeaconResult } from './probe/beaco
 export { askNetworkForPortal } from './portal/ask-network.ts';
 export { fetchMarked, type FetchedPage, type MarkedFetch } from './portal/fetch-marked.ts';
 export { openPortalCell, processOwner, type PortalCell, type PortalCellOptions, type PortalLeave } from './portal/portal-cell.ts';
-export {
-  registerName,
-  withdrawName,
-  type NameRegistration,
-  type RegisteredName,
-  type UpdateCredential,
-} from './registration/register-name.ts';
+export { registerName, withdrawName, type NameRegistration, type RegisteredName } from './registration/register-name.ts';
+export type { UpdateCredential } from './registration/send-update.ts';
 export { probeGateway, type ProbeResult } from './probe/gateway-probe.ts';
 export { probeGatewayOverTcp } from './probe/tcp-probe.ts';
 export { loadCredential, type Credential, type CredentialFiles } from './keys/credential.ts';
@@ -86,6 +81,7 @@ export { platformMark, readPlatformFacts } from './platform/read-platform-facts.
 export { stackOf } from './platform/stack-trace.ts';
 export { releaseProgramFile, returnFreeMemory } from './sys/own-memory.ts';
 export { setNoNewPrivileges, setUndumpable } from './sys/process.ts';
+export { hasAcmeAccount } from './enrol/acme/acme-state.ts';
 export { describeEnrolled, type EnrolledCertificate } from './enrol/describe-enrolled.ts';
 export { enrolledFile, pendingFile } from './enrol/enrolled-file.ts';
 export { obtainCertificate, type CertificateObtained, type CertificateWanted } from './enrol/obtain-certificate.ts';

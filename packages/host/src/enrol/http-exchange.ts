@@ -1,4 +1,4 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect as connectPlain, isIP, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import type { Credential } from '../keys/credential.ts';
@@ -15,7 +15,7 @@ const redirectLimit = 3;
 
 export interface Exchange {
   readonly url: URL;
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'POST';
   readonly contentType?: string;
   readonly accept?: string;
   /** Made once the server is known: it may depend on the connection. `tlsUnique` is there with TLS 1.2 (RFC 5929 §3). */
@@ -27,6 +27,8 @@ export interface Exchange {
   readonly authorization?: string;
   /** With it a request can be bound to the connection (RFC 7030 §3.5). */
   readonly tls12Only?: boolean;
+  /** What is sent is for this URL alone: a redirect is an answer like any other. */
+  readonly staysHere?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -35,6 +37,7 @@ export interface Answer {
   readonly contentType: string;
   /** Milliseconds. */
   readonly retryAfter: number | undefined;
+  readonly headers: IncomingHttpHeaders;
   readonly body: Uint8Array;
 }
 
@@ -47,7 +50,7 @@ export async function exchange(request: Exchange): Promise<Answer> {
   let { url } = request;
   for (let redirects = 0; ; redirects++) {
     const { answer, location } = await once({ ...request, url });
-    if (location === undefined) return answer;
+    if (location === undefined || request.staysHere === true) return answer;
     const next = URL.parse(location, url.href);
     if (next?.origin !== url.origin) throw new EnrolError('refused', 'the server sends us to another server');
     if (redirects === redirectLimit) throw new EnrolError('unusable', `more than ${redirectLimit} redirects`);
@@ -67,6 +70,7 @@ async function once(request: Exchange): Promise<{ readonly answer: Answer; reado
       status,
       contentType: response.headers['content-type'] ?? '',
       retryAfter: readRetryAfter(response.headers['retry-after']),
+      headers: response.headers,
       body,
     };
     return { answer, location: status >= 301 && status <= 308 && status !== 304 ? location : undefined };
@@ -139,6 +143,7 @@ async function send(
     headers: {
       host: url.host,
       accept: accept ?? '*/*',
+      'accept-language': 'en',
       'user-agent': 'aovpn',
       connection: 'close',
       ...(authorization !== undefined && { authorization }),

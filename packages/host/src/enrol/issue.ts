@@ -10,8 +10,8 @@ export type Issue =
       /** Leaf first, its chain without the root. */
       readonly certificates: readonly ParsedCertificate[];
     }
-  /** Somebody has to approve it; `key` is to ask with again. `retryAfter`: milliseconds. */
-  | { readonly kind: 'pending'; readonly key: KeyObject; readonly retryAfter?: number };
+  /** Somebody has to approve it; `key` is to ask with again. `retryAfter`: milliseconds. `why`: what else is waited for. */
+  | { readonly kind: 'pending'; readonly key: KeyObject; readonly retryAfter?: number; readonly why?: string };
 
 /** Whom an enrolment server must come from: at least one of the two, as nobody is believed at first sight. */
 export interface ServerTrust {

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
 import { frame } from '../resolver/message-frames.ts';
 import { bindToDevice, openStream } from '../sys/index.ts';
@@ -6,10 +7,16 @@ const port = 53;
 
 /**
  * One message by TCP and its answer, through one device only: what the company's name server is told goes into the tunnel or nowhere.
+ * @param device undefined: where routes lead
  * @throws {Error} when there is no answer with the same id in time
  */
-export async function exchange(device: string, server: IpAddress, message: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-  const socket = openStream(server.family, (fd) => bindToDevice(fd, device));
+export async function exchange(
+  device: string | undefined,
+  server: IpAddress,
+  message: Uint8Array,
+  timeoutMs: number,
+): Promise<Uint8Array> {
+  const socket = device === undefined ? new Socket() : openStream(server.family, (fd) => bindToDevice(fd, device));
   try {
     return await new Promise<Uint8Array>((resolve, reject) => {
       let received = Buffer.alloc(0);

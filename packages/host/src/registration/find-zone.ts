@@ -1,6 +1,7 @@
-import { addressFromBytes, type IpAddress } from '@aovpn/bytes';
+import { addressFromBytes, sameAddress, type IpAddress } from '@aovpn/bytes';
 import { normaliseDomain } from '@aovpn/policy';
 import { decodeName } from './name-octets.ts';
+import { registrationError } from './registration-error.ts';
 import { codeName, decodeAnswer, recordType } from './update-message.ts';
 
 /** Asks name servers until one answers. @throws when none does */
@@ -13,13 +14,30 @@ export interface Zone {
   readonly primary: string;
 }
 
+/** Of one zone, that are looked at. */
+const nameServerCount = 13;
+/** Zones so high up belong to nobody's company. */
+const publicZones = ['in-addr.arpa', 'ip6.arpa', 'arpa', ''];
+
+/** The zone that a name belongs to, in which it can be written. @throws {HostError} AOV-HOST-330, AOV-HOST-336 */
+export async function zoneOf(name: string, ask: AskServers): Promise<Zone> {
+  let zone: Zone | undefined;
+  try {
+    zone = await findZone(name, ask);
+  } catch (error) {
+    throw registrationError('AOV-HOST-330', error instanceof Error ? error.message : String(error), error);
+  }
+  if (!zone || publicZones.includes(zone.name)) throw registrationError('AOV-HOST-336', `no zone of the company holds ${name}`);
+  return zone;
+}
+
 /**
  * The zone that a name belongs to: its SOA record stands in the answer or, when the name is not its top, in the authority section
  * (RFC 2308 §2).
  * @returns undefined when no server of a zone says so
  * @throws whatever `ask` throws
  */
-export async function findZone(name: string, ask: AskServers): Promise<Zone | undefined> {
+async function findZone(name: string, ask: AskServers): Promise<Zone | undefined> {
   const message = await ask(name, recordType.soa);
   const answer = decodeAnswer(message);
   if (!answer) throw new Error('a broken answer');
@@ -44,5 +62,20 @@ export async function findAddresses(name: string, ask: AskServers): Promise<read
         found.push(addressFromBytes(message.slice(record.data, record.data + octets)));
     }
   }
+  return found;
+}
+
+/** Addresses of the name servers of a zone that can be found, each once. @throws whatever `ask` throws */
+export async function findNameServers(zone: string, ask: AskServers): Promise<readonly IpAddress[]> {
+  const message = await ask(zone, recordType.ns);
+  const names = (decodeAnswer(message)?.records ?? [])
+    .filter(({ section, type, name }) => section === 'answer' && type === recordType.ns && name === zone)
+    .map(({ data }) => normaliseDomain(decodeName(message, data)?.name ?? ''))
+    .filter((name) => name !== undefined)
+    .slice(0, nameServerCount);
+  const found: IpAddress[] = [];
+  for (const name of names)
+    for (const address of await findAddresses(name, ask).catch(() => []))
+      if (!found.some((other) => sameAddress(other, address))) found.push(address);
   return found;
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
-import { codeName, recordType, type NameUpdate } from './update-message.ts';
+import { addressLifetime, codeName, recordType, type NameUpdate } from './update-message.ts';
 import { registrationError } from './registration-error.ts';
 
 const timeoutMs = 20_000;
@@ -9,6 +9,7 @@ const typeNames = new Map<number, string>([
   [recordType.a, 'A'],
   [recordType.aaaa, 'AAAA'],
   [recordType.ptr, 'PTR'],
+  [recordType.txt, 'TXT'],
 ]);
 
 export interface KerberosCredential {
@@ -62,19 +63,29 @@ export async function updateByKerberos(
 }
 
 /** Exported for its test. */
-export function nsupdateScript(server: IpAddress, zone: string, { name, op, types, records }: NameUpdate): string {
+export function nsupdateScript(
+  server: IpAddress,
+  zone: string,
+  { name, op, types, records, lifetime = addressLifetime }: NameUpdate,
+): string {
   const lines = [`server ${formatAddress(server)}`, `zone ${zone}.`];
   if (op === 'replace') for (const type of types) lines.push(`update delete ${name}. ${typeNames.get(type)}`);
   for (const { type, data } of records) {
-    const text =
-      type === recordType.ptr ? pointerText(data) : formatAddress({ family: type === recordType.a ? 4 : 6, bytes: data });
+    const text = recordText(type, data);
     lines.push(
       op === 'replace'
-        ? `update add ${name}. 1200 ${typeNames.get(type)} ${text}`
+        ? `update add ${name}. ${lifetime} ${typeNames.get(type)} ${text}`
         : `update delete ${name}. ${typeNames.get(type)} ${text}`,
     );
   }
   return `${[...lines, 'send', 'quit'].join('\n')}\n`;
+}
+
+function recordText(type: number, data: Uint8Array): string {
+  if (type === recordType.ptr) return pointerText(data);
+  // Nothing but base64url is ever in one of ours.
+  if (type === recordType.txt) return `"${Buffer.from(data.subarray(1)).toString('latin1')}"`;
+  return formatAddress({ family: type === recordType.a ? 4 : 6, bytes: data });
 }
 
 function pointerText(data: Uint8Array): string {

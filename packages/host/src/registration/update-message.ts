@@ -2,13 +2,13 @@ import type { IpAddress } from '@aovpn/bytes';
 import { decodeName, encodeName } from './name-octets.ts';
 
 /** RFC 1035 §3.2.2, RFC 3596 */
-export const recordType = { a: 1, soa: 6, ptr: 12, aaaa: 28 } as const;
+export const recordType = { a: 1, ns: 2, soa: 6, ptr: 12, txt: 16, aaaa: 28 } as const;
 const recordClass = { in: 1, none: 254, any: 255 } as const;
 /** RFC 2136 §2.2 */
 const updateOpcode = 5;
 const headerLength = 12;
 /** Seconds; what Windows writes. */
-const timeToLive = 1200;
+export const addressLifetime = 1200;
 
 /** Answer codes by number: RFC 1035 §4.1.1, RFC 2136 §2.2. */
 const responseCodes = [
@@ -29,9 +29,11 @@ const responseCodes = [
 export interface NameUpdate {
   readonly name: string;
   readonly records: readonly { readonly type: number; readonly data: Uint8Array }[];
-  /** `replace`: these are all records of the name of the types in `types`. `remove`: exactly these go, others stay. */
+  /** `replace`: these are all records of the name of the types in `types`; without a type they join what is there. `remove`: exactly these go, others stay. */
   readonly op: 'replace' | 'remove';
   readonly types: readonly number[];
+  /** Of what is added, seconds; undefined: {@link addressLifetime}. */
+  readonly lifetime?: number;
 }
 
 export function addressRecord(address: IpAddress): { readonly type: number; readonly data: Uint8Array } {
@@ -42,15 +44,24 @@ export function pointerRecord(name: string): { readonly type: number; readonly d
   return { type: recordType.ptr, data: encodeName(name) };
 }
 
+/** One character-string (RFC 1035 §3.3.14). @param text at most 255 characters of ASCII */
+export function textRecord(text: string): { readonly type: number; readonly data: Uint8Array } {
+  return { type: recordType.txt, data: Uint8Array.of(text.length, ...Buffer.from(text, 'latin1')) };
+}
+
 /** An UPDATE of one zone (RFC 2136 §2). All of it happens or nothing. @param id random */
-export function encodeUpdate(id: number, zone: string, { name, records, op, types }: NameUpdate): Uint8Array {
+export function encodeUpdate(
+  id: number,
+  zone: string,
+  { name, records, op, types, lifetime = addressLifetime }: NameUpdate,
+): Uint8Array {
   const owner = encodeName(name);
   const updates: number[][] = [];
   // §2.5.2: delete an RRset, of class ANY without data; §2.5.4: delete one record, of class NONE with data; both with time to live 0.
   if (op === 'replace') for (const type of types) updates.push(record(owner, type, recordClass.any, 0, new Uint8Array()));
   for (const { type, data } of records) {
     updates.push(
-      op === 'replace' ? record(owner, type, recordClass.in, timeToLive, data) : record(owner, type, recordClass.none, 0, data),
+      op === 'replace' ? record(owner, type, recordClass.in, lifetime, data) : record(owner, type, recordClass.none, 0, data),
     );
   }
   const header = [id >> 8, id & 0xff, updateOpcode << 3, 0, 0, 1, 0, 0, updates.length >> 8, updates.length & 0xff, 0, 0];

@@ -8,11 +8,12 @@ import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
+import { removeProof, writeProof } from '../../src/enrol/acme/dns-proofs.ts';
 import { HostError } from '../../src/host-error.ts';
 import { readKeytab } from '../../src/platform/keytab.ts';
 import { nsupdateScript } from '../../src/registration/kerberos-update.ts';
 import { registerName, withdrawName, type NameRegistration } from '../../src/registration/register-name.ts';
-import { addressRecord, pointerRecord } from '../../src/registration/update-message.ts';
+import { addressRecord, pointerRecord, textRecord } from '../../src/registration/update-message.ts';
 import { inOwnNamespace, run } from '../network/namespace.ts';
 import { namedProgram, startBind, zoneText, type Bind } from './bind.ts';
 
@@ -44,6 +45,16 @@ suite('nsupdate', () => {
         records: [pointer],
       }),
       'server 127.0.0.53\nzone 9.10.in-addr.arpa.\nupdate delete 2.0.9.10.in-addr.arpa. PTR laptop.corp.example.\nsend\nquit\n',
+    );
+    const proof = { name: '_acme-challenge.laptop.corp.example', types: [], records: [textRecord('evaGxf-_')], lifetime: 60 };
+    assert.deepEqual(
+      (['replace', 'remove'] as const).map(
+        (op) => nsupdateScript(address(server), 'corp.example', { ...proof, op }).split('\n')[2],
+      ),
+      [
+        'update add _acme-challenge.laptop.corp.example. 60 TXT "evaGxf-_"',
+        'update delete _acme-challenge.laptop.corp.example. TXT "evaGxf-_"',
+      ],
     );
   });
 });
@@ -116,7 +127,7 @@ if (!kdc || !kdb5Util || !database || !kadminLocal || namedProgram === undefined
           options: `tkey-gssapi-keytab "${place}/dns.keytab";`,
           zones: { 'corp.example.zone': zoneText('ns1', `ns1 IN A ${server}\n`) },
           // Each machine may change its own name only.
-          config: `zone "corp.example" { type primary; file "corp.example.zone"; update-policy { grant ${realm} krb5-self . A AAAA; }; };`,
+          config: `zone "corp.example" { type primary; file "corp.example.zone"; update-policy { grant ${realm} krb5-self . A AAAA; grant ${realm} krb5-selfsub . TXT; }; };`,
         });
         kerberos = spawn(kdc, ['-n', '-r', realm, '-P', join(place, 'pid')], { stdio: 'ignore' });
       });
@@ -145,6 +156,21 @@ if (!kdc || !kdb5Util || !database || !kadminLocal || namedProgram === undefined
           readdirSync('/tmp').filter((file) => file.startsWith('krb5cc')),
           before,
         );
+      });
+
+      test('a proof for an authority below the name of this machine, and taken out again', async () => {
+        const where = {
+          credential: { kind: 'kerberos', keytab: join(place, 'host.keytab') },
+          servers: [address(server)],
+        } as const;
+        const proof = { name: '_acme-challenge.laptop.corp.example', text: 'evaGxf-_' };
+        const proofs = (): string => run('dig', '+short', `@${server}`, proof.name, 'TXT').trim();
+        await writeProof(where, proof);
+        assert.equal(proofs(), '"evaGxf-_"');
+        await removeProof(where, proof);
+        assert.equal(proofs(), '');
+        const another = { ...where, credential: { kind: 'kerberos', keytab: join(place, 'other.keytab') } } as const;
+        await assert.rejects(writeProof(another, proof), /AOV-HOST-331/);
       });
 
       test('another machine’s key is refused; without a key it cannot be signed; where no route leads through the tunnel nothing is sent', async () => {

@@ -9,12 +9,8 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { HostError } from '../../src/host-error.ts';
-import {
-  registerName,
-  withdrawName,
-  type NameRegistration,
-  type UpdateCredential,
-} from '../../src/registration/register-name.ts';
+import { registerName, withdrawName, type NameRegistration } from '../../src/registration/register-name.ts';
+import type { UpdateCredential } from '../../src/registration/send-update.ts';
 import { inOwnNamespace, sh } from '../network/namespace.ts';
 import { namedProgram, startBind, zoneText, type Bind } from './bind.ts';
 

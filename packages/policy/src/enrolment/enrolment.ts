@@ -9,6 +9,8 @@ export type EnrolmentFailure =
   | 'secret-refused'
   /** It refused the request, or the certificate that we showed it. */
   | 'refused'
+  /** It wanted the name proven, and was not shown that, or did not believe it. */
+  | 'unproven'
   /** Its answer, or the certificate in it, cannot be used. */
   | 'unusable'
   /** Something on this machine. */

@@ -101,6 +101,7 @@ const outcomeText: { readonly [O in LastTry['outcome']]: string } = {
   untrusted: 'the server has not proven who it is',
   'secret-refused': 'the server refused the secret',
   refused: 'the server refused the request',
+  unproven: 'the name could not be proven to the authority',
   unusable: "the server's answer could not be used",
   host: 'this machine could not do it',
   pending: 'the authority has not decided yet',

@@ -7,6 +7,7 @@ const ofOutcome = {
   untrusted: 'enrolmentUntrusted',
   'secret-refused': 'enrolmentSecretRefused',
   refused: 'enrolmentRefused',
+  unproven: 'enrolmentUnproven',
   unusable: 'enrolmentUnusable',
   host: 'enrolmentHost',
   pending: 'enrolmentPending',

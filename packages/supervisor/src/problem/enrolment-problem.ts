@@ -82,4 +82,12 @@ export const enrolmentProblems = {
     'The certificate of this profile has not been enrolled yet',
     'What is in the way is said by aovpn certificate list.',
   ),
+  enrolmentUnproven: row(
+    'AOV-SUPERVISOR-370',
+    undefined,
+    'certificate',
+    'slow',
+    'The authority wants the name of this machine proven by DNS, and that failed',
+    'See the detail: dns-update-key or dns-update-keytab in [enrol] have to be allowed to write TXT at _acme-challenge below the name (BIND: update-policy), and the authority has to see that zone.',
+  ),
 } as const;
