@@ -136,7 +136,7 @@ export function openNetwork(options: NetworkOptions = {}): Network {
       return { ...network, resolver: physical, suffixes };
     },
     routeTo: (destination, mark = 0) => readRouteTo(socket, destination, mark),
-    watchNetwork: (onChange) => watchNetwork(onChange, place),
+    watchNetwork: (onChange) => watchNetwork(onChange, { ...place, isHeld: () => resolver.holdsPlace }),
     watchPlan: (onDrift) => {
       let open = true;
       const watch = watchOurs(() => {

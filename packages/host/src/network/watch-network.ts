@@ -22,6 +22,11 @@ export interface NetworkChange {
   readonly network: PhysicalNetwork;
 }
 
+export interface WatchOptions extends Partial<ResolvConfPlace> {
+  /** Whether we have taken the place of resolv.conf over and mean to keep it, also where no event has told of that yet. */
+  readonly isHeld?: () => boolean;
+}
+
 /** Where suffixes of links are told that no resolv.conf has. */
 const suffixDirectories = [
   '/run/systemd/netif/leases',
@@ -44,10 +49,7 @@ const quietMs = 20;
  * What we do ourselves (our devices, our table) is no change. Never calls back after `close`, nor from within this call.
  * @throws {HostError} AOV-HOST-300
  */
-export function watchNetwork(
-  onChange: (change: NetworkChange) => void,
-  options: Partial<ResolvConfPlace> = {},
-): { close(): void } {
+export function watchNetwork(onChange: (change: NetworkChange) => void, options: WatchOptions = {}): { close(): void } {
   const requests = openRouteSocket();
   const groups = nl.RTMGRP_LINK | nl.RTMGRP_IPV4_IFADDR | nl.RTMGRP_IPV6_IFADDR | nl.RTMGRP_IPV4_ROUTE | nl.RTMGRP_IPV6_ROUTE;
   let events: ReturnType<typeof openNetlink>;
@@ -83,8 +85,9 @@ export function watchNetwork(
     if (resolverTouched) {
       resolverTouched = false;
       const file = readResolver(place);
-      // That we take the file over is no change; that somebody takes it back is one, whatever is in it.
-      if (file.original !== resolver.original || (resolver.taken && !file.taken)) kinds.push('resolver');
+      // That we take the file over is no change; that somebody takes it back is one, whatever is in it, and however soon after us.
+      const wasTaken = resolver.taken || options.isHeld?.() === true;
+      if (file.original !== resolver.original || (wasTaken && !file.taken)) kinds.push('resolver');
       resolver = file;
     }
     if (suffixTouched) {

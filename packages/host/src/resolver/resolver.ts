@@ -45,6 +45,8 @@ export interface Resolver {
   expect(): Promise<void>;
   /** Idempotent; an empty DnsPlan gives everything back. @throws {HostError} AOV-HOST-310 to 313 */
   apply(dns: DnsPlan): Promise<ResolverReport>;
+  /** Whether resolv.conf, or what it is made from, was made to name our stub and has not been given back: whoever changed it since has taken it away. */
+  readonly holdsPlace: boolean;
   counts(): ReturnType<StubResolver['counts']> | undefined;
   /** Calls back for every question that brings a tunnel up. */
   watchTriggers(onTrigger: OnTrigger): { close(): void };
@@ -64,6 +66,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
   const resolved = openSystemdResolved();
   let stub: StubResolver | undefined;
   let carrier: ResolverDevice | undefined;
+  let holdsPlace = false;
   const triggerWatches = new Set<OnTrigger>();
   const triggered: OnTrigger = (profile, rule) => {
     for (const onTrigger of triggerWatches) onTrigger(profile, rule);
@@ -95,6 +98,7 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     done.push('stub resolver stopped');
   };
   const releaseResolvConf = async (done: string[]): Promise<void> => {
+    holdsPlace = false;
     const what = await releasePlace(options);
     if (what !== 'nothing') done.push(`${options.resolvConf} ${what}`);
   };
@@ -183,13 +187,16 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
     const own = parseResolvConf(readWithoutUs(options).text);
     const search = [...new Set([...dns.search.map(({ domain }) => domain), ...dns.physicalSearch])];
     const configuration = { nameservers: [options.stubAddress], search, options: own.options };
-    if (keeper !== 'resolvconf' || !(await applyToRecord(configuration, done))) {
+    if (keeper === 'resolvconf' && (await applyToRecord(configuration, done))) holdsPlace = true;
+    else {
       if (readOurRecord() !== undefined) await removeRecord();
       if (keeper === 'NetworkManager' && !standsAside()) {
         const why = await standAside();
         done.push(why === undefined ? 'NetworkManager leaves resolv.conf alone' : `NetworkManager cannot be asked: ${why}`);
       }
-      if (takeOver(options, configuration)) done.push(`${options.resolvConf} names our stub resolver`);
+      const isNew = takeOver(options, configuration);
+      holdsPlace = true;
+      if (isNew) done.push(`${options.resolvConf} names our stub resolver`);
     }
     await releaseLinks(new Set(), done);
   };
@@ -241,6 +248,9 @@ export function openResolver(socket: RouteSocket, options: ResolverOptions): Res
         if (holdsResolvConf(options) || standsAside()) await releaseResolvConf(done);
       } else await applyToStub(dns, done);
       return { owner: dns.resolver, rules: dns.rules.length, stub: stub !== undefined, done };
+    },
+    get holdsPlace() {
+      return holdsPlace;
     },
     counts: () => stub?.counts(),
     encrypted: () => [...(stub?.encrypted() ?? []), ...userStubs.encrypted()],

@@ -16,6 +16,15 @@ export function sh(line: string): string {
   return run(program!, ...args);
 }
 
+/** Waits until a link that was brought up is up: the kernel tells its own parts of a carrier in its own time, and IPv6 makes its routes then. */
+export function awaitCarrier(...devices: readonly string[]): void {
+  const isUp = (device: string): boolean =>
+    sh(`ip -o link show ${device}`).includes(' state UP ') &&
+    sh('ip -6 route show table local').includes(`ff00::/8 dev ${device} `);
+  for (const end = performance.now() + 60_000; !devices.every(isUp); sh('sleep 0.01'))
+    assert.ok(performance.now() < end, `no carrier: ${devices.join(', ')}`);
+}
+
 /**
  * Runs the tests that `define` registers in network and mount namespaces of their own, which vanish with the process whatever happens.
  * To be called once, by the test file itself.

@@ -12,8 +12,10 @@ import { openSysctls } from '../../src/filter/sysctl.ts';
 import { HostError } from '../../src/host-error.ts';
 import { cleanUp } from '../../src/network/clean-up.ts';
 import { openNetwork, toHostFacts } from '../../src/network/network.ts';
-import type { NetworkChange } from '../../src/network/watch-network.ts';
-import { inOwnNamespace, sh } from './namespace.ts';
+import { watchNetwork, type NetworkChange } from '../../src/network/watch-network.ts';
+import { giveBack, takeOver } from '../../src/resolver/resolv-conf-journal.ts';
+import { until } from '../apps/app-fixture.ts';
+import { awaitCarrier, inOwnNamespace, sh } from './namespace.ts';
 
 const mark = 0x616f;
 
@@ -108,6 +110,7 @@ if (job === 'apply-and-wait') {
     sh('ip route add 10.51.0.0/16 via 192.168.7.9 dev phys0 table 7296');
     sh('ip rule add priority 7250 from 192.0.2.1 lookup main');
     sh('ip -6 rule add priority 7251 from 2001:db8::1 lookup main');
+    awaitCarrier('phys0', 'phys1');
     const untouched = everything();
     after(async () => {
       await network.close();
@@ -389,9 +392,11 @@ if (job === 'apply-and-wait') {
     suite('watchNetwork', () => {
       test('tells links, addresses and routes; not what we do ourselves', async () => {
         const seen: NetworkChange[] = [];
+        const all: NetworkChange[] = [];
         let wake: () => void = () => undefined;
         const watch = network.watchNetwork((change) => {
           seen.push(change);
+          all.push(change);
           wake();
         });
         const next = async (wanted: string, act: () => void): Promise<void> => {
@@ -409,16 +414,20 @@ if (job === 'apply-and-wait') {
         await next('link', () => void sh('ip link set phys1 up'));
         await next('resolver', () => writeFileSync(resolvConf, `${original}# changed\n`));
         await next('resolver', () => writeFileSync(resolvConf, original));
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        seen.length = 0;
+        // The other end of the wire follows in its own time, and so do link-local addresses.
+        awaitCarrier('phys0', 'phys1');
+        await until('no address is in doubt', () => !/tentative/.test(sh('ip address')));
+        // What is looked at is how things are now: with this all that was before is known.
+        await next('address', () => void sh('ip address add 192.168.9.2/24 dev phys0'));
+        all.length = 0;
         await network.applyPlan(split);
         await network.applyPlan(names);
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await next('address', () => void sh('ip address delete 192.168.9.2/24 dev phys0'));
         assert.deepEqual(
-          seen.map(({ kinds }) => kinds),
-          [],
+          all.map(({ kinds }) => kinds),
+          [['address']],
         );
-        // Somebody takes resolv.conf back while our rules are in force.
+        // Somebody takes resolv.conf back while our rules are in force, before anything has told of our taking it.
         await next('resolver', () => writeFileSync(resolvConf, original));
         await network.applyPlan(names);
         assert.match(readFileSync(resolvConf, 'utf8'), /127\.0\.0\.96/);
@@ -431,6 +440,25 @@ if (job === 'apply-and-wait') {
         sh('ip -6 address replace 2001:db8:7::2/64 dev phys0 nodad');
         sh('ip -6 route replace default via 2001:db8:7::1 dev phys0');
         assert.deepEqual(seen, []);
+      });
+    });
+
+    suite('watchNetwork and a quick hand', () => {
+      test('what is taken back before anybody has heard of our taking it is told', async () => {
+        const own = { resolvConf: join(place, 'own.conf'), stateDirectory: join(place, 'own-state') };
+        writeFileSync(own.resolvConf, original);
+        const told = Promise.withResolvers<void>();
+        let isHeld = false;
+        const watch = watchNetwork(({ kinds }) => void (kinds.includes('resolver') && told.resolve()), {
+          ...own,
+          isHeld: () => isHeld,
+        });
+        takeOver(own, { nameservers: [address('127.0.0.96')], search: [], options: [] });
+        isHeld = true;
+        writeFileSync(own.resolvConf, original);
+        await told.promise;
+        watch.close();
+        giveBack(own);
       });
     });
 

@@ -16,7 +16,7 @@ import { openTunDevice } from '../../src/data-plane/tun-device.ts';
 import { openFilters, type Filters } from '../../src/filter/filters.ts';
 import { openNetwork, toHostFacts, type Network } from '../../src/network/network.ts';
 import { closeDescriptor } from '../../src/sys/index.ts';
-import { inOwnNamespace, run, sh } from './namespace.ts';
+import { awaitCarrier, inOwnNamespace, run, sh } from './namespace.ts';
 
 /** To look further: `AOVPN_SEED=1 AOVPN_PROFILES=1000`. */
 const seed = Number(process.env['AOVPN_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
@@ -109,11 +109,13 @@ inOwnNamespace(import.meta.url, () => {
         'ip -n hand link set lo up',
       ])
         sh(line);
+      awaitCarrier('phys0', 'phys1');
       network = openNetwork({ resolvConf, stateDirectory, runDirectory });
       filters = await openFilters({
         onEvent: () => undefined,
         cgroupName: `aovpn-plan-${process.pid}`,
         pins: false,
+        stallMs: 60_000,
         runDirectory,
       });
     });
