@@ -23,8 +23,8 @@ type Answer<R extends keyof Requests> = Requests[R]['answer'];
 export interface Client {
   readonly socketPath: string;
   call<R extends keyof Requests>(request: R, parameters?: Parameters): Promise<Answer<R>>;
-  /** Lines of an NDJSON stream, until the daemon or the caller ends it. */
-  stream(path: string, signal: AbortSignal): AsyncIterable<DaemonEvent>;
+  /** Lines of an NDJSON stream, until the daemon or the caller ends it. @param onOpen the daemon has begun to answer */
+  stream(path: string, signal: AbortSignal, onOpen?: () => void): AsyncIterable<DaemonEvent>;
 }
 
 export interface Parameters {
@@ -52,7 +52,7 @@ export function connectClient(socketPath: string): Client {
       const text = await bodyOf(socketPath, response);
       return answerOf(response.statusCode ?? 0, text) as Answer<R>;
     },
-    async *stream(path, signal) {
+    async *stream(path, signal, onOpen) {
       let response: IncomingMessage;
       try {
         response = await send(socketPath, 'GET', path, undefined, signal);
@@ -62,6 +62,7 @@ export function connectClient(socketPath: string): Client {
         throw error;
       }
       if (response.statusCode !== 200) answerOf(response.statusCode ?? 0, await bodyOf(socketPath, response));
+      onOpen?.();
       // Whoever stops reading does not want to hear either how the daemon went away.
       response.on('error', () => {});
       try {

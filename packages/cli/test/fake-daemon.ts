@@ -20,14 +20,14 @@ export type Answer =
   | 'dies';
 
 /** A listener on a real Unix socket that answers as the test says; disposing it removes everything. */
-export async function fakeDaemon(answer: (request: SeenRequest) => Answer) {
+export async function fakeDaemon(answer: (request: SeenRequest) => Answer | Promise<Answer>) {
   const directory = await mkdtemp(path.join(tmpdir(), 'aovpn-cli-'));
   const socketPath = path.join(directory, 'control.sock');
   const seen: SeenRequest[] = [];
   const server = createServer((request, response) => {
-    void readRequest(request).then((one) => {
+    void readRequest(request).then(async (one) => {
       seen.push(one);
-      const said = answer(one);
+      const said = await answer(one);
       if (said === 'dies') {
         server.closeAllConnections();
       } else if ('stream' in said) {

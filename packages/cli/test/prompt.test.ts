@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CertificateReport, Prompt } from '@aovpn/api';
 import { fakeDaemon, type Answer, type SeenRequest } from './fake-daemon.ts';
 import { aovpn } from './run-cli.ts';
@@ -60,6 +61,18 @@ test('a secret goes as octets, is shown nowhere, and whoever asks says that some
   assert.match(stderr, /\? Password of alice for "Contoso User"\?/);
   assert.match(stderr, /server says +Say \\x1b\[31mplease/, 'no control sequence of a server reaches the terminal');
   assert.doesNotMatch(stdout + stderr, /pä55/);
+});
+
+test('a daemon that takes its time to answer is waited for', async () => {
+  await using daemon = await fakeDaemon(async ({ url }): Promise<Answer> => {
+    if (!url.startsWith('/v1/events')) return { status: 200, body: { accepted: true } };
+    // Longer than a question is waited for that may come with whoever answers it.
+    await sleep(3500);
+    return { stream: [{ kind: 'prompt', prompt: password }] };
+  });
+  const { exitCode, stderr } = await aovpn(['prompt'], { socketPath: daemon.socketPath, input: 'x\n' });
+  assert.equal(exitCode, 0, stderr);
+  assert.equal(posted(daemon.seen).length, 1, stderr);
 });
 
 test('several questions, a line each: secret, trust, choice', async () => {

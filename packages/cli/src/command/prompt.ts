@@ -4,7 +4,7 @@ import type { Client } from '../client.ts';
 import { ExitCode, type Command } from '../command.ts';
 import { promptLines } from '../print/prompt.ts';
 
-/** Whoever comes may be what a connection was waiting for; its question follows within so long, milliseconds. */
+/** Whoever comes may be what a connection was waiting for; its question follows within so long after the daemon has heard of it, milliseconds. */
 const arrivalMs = 3_000;
 
 export const prompt: Command = {
@@ -56,8 +56,9 @@ async function* questions(client: Client, stay: boolean): AsyncIterable<Prompt> 
   let wake = Promise.withResolvers<void>();
   let failure: unknown;
   let over = false;
+  const heard = Promise.withResolvers<void>();
   const listen = async (): Promise<void> => {
-    for await (const event of client.stream('/v1/events?prompts=1', stop.signal)) {
+    for await (const event of client.stream('/v1/events?prompts=1', stop.signal, heard.resolve)) {
       if (event.kind === 'prompt') waiting.push(event.prompt);
       else if (event.kind === 'prompt-over') {
         const index = waiting.findIndex(({ id }) => id === event.id);
@@ -75,6 +76,7 @@ async function* questions(client: Client, stay: boolean): AsyncIterable<Prompt> 
       wake.resolve();
     });
   try {
+    await Promise.race([heard.promise, listening]);
     for (;;) {
       const next = waiting.shift();
       if (next) {
