@@ -127,7 +127,10 @@ suite('apps/per-app', () => {
     for (const web of outside) assert.ok((await other.ask('tcp', web, 80)).said !== undefined);
     await product.down('corp');
     await product.waitForState('corp', 'held');
-    await until('the app is let go after down', async () => (await office.ask('tcp', internet.web4, 80)).said !== undefined);
+    await until(
+      'the app is let go after down',
+      async () => (await office.ask('tcp', internet.web4, 80, { timeoutMs: 1000 })).said !== undefined,
+    );
     await world.gateway.start();
     await product.up('corp');
   });
@@ -154,7 +157,7 @@ suite('apps/per-app', () => {
     world.client.write('/etc/aovpn/sids.d/corp.toml', '# nobody\n');
     await until(
       'the user is let in no more',
-      async () => (await other.ask('tcp', corp.web4, 80, { uid: 4711 })).said === undefined,
+      async () => (await other.ask('tcp', corp.web4, 80, { uid: 4711, timeoutMs: 1000 })).said === undefined,
     );
     // Told as soon as all of the change is in force, which is a moment after the first refusal.
     await until('it is told that the SID is unknown', async () =>

@@ -148,7 +148,7 @@ suite('apps/upkeep', () => {
     assert.match((await product.aovpn(['status'])).stdout, /! filters: .*no such luck/);
     assert.equal((await product.connection('corp'))?.state, 'up');
     await world.client.exec(['umount', nft]);
-    await until('it is tried again', async () => (await other.ask('tcp', corp.web4, 80)).said !== undefined);
+    await until('it is tried again', async () => (await other.ask('tcp', corp.web4, 80, { timeoutMs: 1000 })).said !== undefined);
     await product.put('corp', certificateProfile({ extra: filters() }));
     assertRefused(await other.ask('tcp', corp.web4, 80), 'what is no longer allowed');
     assert.equal(await ruleset(), before);

@@ -38,8 +38,8 @@ suite('confined, by the kernel’s IPsec', { concurrency: 1 }, () => {
     }
     // Where ESP may go in the name of the app, what the app itself sends may not: it goes through the tunnel like everything else.
     const capture = await stage.world.capture();
-    await office.ask('udp', gateway.v4, 4500, { text: 'not-in-clear' });
-    await other.ask('udp', gateway.v4, 4500, { text: 'control' });
+    await office.ask('udp', gateway.v4, 4500, { text: 'not-in-clear', timeoutMs: 1000 });
+    await other.ask('udp', gateway.v4, 4500, { text: 'control', timeoutMs: 1000 });
     const packets = await capture.stop();
     const seen = (text: string): boolean => packets.some(({ frame }) => frame.includes(text));
     assert.deepEqual([seen('not-in-clear'), seen('control')], [false, true]);

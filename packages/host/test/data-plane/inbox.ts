@@ -8,10 +8,10 @@ export class Inbox<T> {
     this.#wake?.();
   }
 
-  /** The first thing of that kind, now or within the time; what comes before it is dropped. @throws {Error} when none comes */
+  /** The first thing of that kind, now or later; the time only ends what would never end. What comes before it is dropped. @throws {Error} when none comes */
   async take<S extends T>(what: string, fits: (thing: T) => thing is S, timeoutMs?: number): Promise<S>;
   async take(what: string, fits?: (thing: T) => boolean, timeoutMs?: number): Promise<T>;
-  async take(what: string, fits: (thing: T) => boolean = () => true, timeoutMs = 10_000): Promise<T> {
+  async take(what: string, fits: (thing: T) => boolean = () => true, timeoutMs = 60_000): Promise<T> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       while (this.#things.length > 0) {
@@ -40,7 +40,7 @@ export class Inbox<T> {
 }
 
 /** Waits until something is true, looking again and again. @throws {Error} when it does not become true */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);

@@ -38,19 +38,19 @@ suite('userspace: rest', () => {
       await bringUp(gateway.station, world.a, 'a');
       await gateway.install();
       const peer = await UdpPeer.open(world.a, inner.a[4], 5201);
+      // It is heard after this, and however much later we learn of it.
+      const heardAt = performance.now();
       gateway.send(gateway.seal(udpPacket(inner.b[4].bytes, inner.a[4].bytes, 6002, 5201, Uint8Array.of(1))));
       await peer.received.take('a packet from the gateway');
-      const heardAt = performance.now();
       gateway.station.events.clear();
       const sender = setInterval(() => peer.send(Uint8Array.of(2), inner.b[4], 6001), 100);
       try {
-        await gateway.station.events.take('word of the silence', ({ kind }) => kind === 'unanswered', 30_000);
+        await gateway.station.events.take('word of the silence', ({ kind }) => kind === 'unanswered');
       } finally {
         clearInterval(sender);
         peer.close();
       }
-      // When it was heard is known to the receiver, a moment before us.
-      assert.ok(performance.now() - heardAt > silenceMs - 1000, `${performance.now() - heardAt} ms`);
+      assert.ok(performance.now() - heardAt > silenceMs - 10, `${performance.now() - heardAt} ms`);
     } finally {
       await gateway.close();
       world.remove();

@@ -28,7 +28,7 @@ class Heard {
   }
 
   async until(what: string, count = 1): Promise<void> {
-    const patience = AbortSignal.timeout(30_000);
+    const patience = AbortSignal.timeout(120_000);
     while (this.all.filter((one) => one === what).length < count) {
       if (patience.aborted) assert.fail(`not heard: ${what} in ${this.all.join(', ')}`);
       await Promise.race([this.#changed.promise, once(patience, 'abort')]);

@@ -36,7 +36,8 @@ suite('what an enrolment server says, for people', () => {
 
   test('a page of opening brackets takes no time', () => {
     const since = performance.now();
-    words('<'.repeat(200_000));
-    assert.ok(performance.now() - since < 500);
+    // Read to the end in a number of steps that grows with its square, it would take hours.
+    words('<'.repeat(2_000_000));
+    assert.ok(performance.now() - since < 30_000);
   });
 });

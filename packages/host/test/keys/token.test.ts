@@ -260,7 +260,7 @@ suite('PKCS#11: TLS client authentication', () => {
     try {
       await once(beacon.listen(0, '127.0.0.1'), 'listening');
       const { port } = beacon.address() as AddressInfo;
-      const question = { address: parseAddress('127.0.0.1')!, port, name: 'radius.example.com', mark: 0, timeoutMs: 20_000 };
+      const question = { address: parseAddress('127.0.0.1')!, port, name: 'radius.example.com', mark: 0, timeoutMs: 60_000 };
       const proof = { kind: 'authorities', pem: root.pem } as const;
       assert.deepEqual(await askBeacon({ ...question, proof, credential }), { proven: true });
       assert.equal(await shown.promise, `CN=${p256.name}`);

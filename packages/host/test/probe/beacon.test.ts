@@ -46,7 +46,7 @@ suite('beacon', () => {
     return await listen(server);
   };
   const ask = (port: number, proof: BeaconQuestion['proof'], changes: Partial<BeaconQuestion> = {}): Promise<BeaconResult> =>
-    askBeacon({ address: parseAddress('127.0.0.1')!, port, name, proof, mark: 0, timeoutMs: 20_000, ...changes });
+    askBeacon({ address: parseAddress('127.0.0.1')!, port, name, proof, mark: 0, timeoutMs: 60_000, ...changes });
   const byRoot = { kind: 'authorities', pem: root.pem } as const;
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
@@ -147,7 +147,7 @@ suite('beacon', () => {
       const way = await listenIn(server.port);
       assert.deepEqual(await ask(way.port, byRoot, { credential: await credential(ours) }), { proven: true });
       // What openssl writes comes by a pipe of its own, some time after the handshake.
-      for (const end = performance.now() + 20_000; !/CN ?= ?laptop-4711/.test(server.said()); await sleep(5))
+      for (const end = performance.now() + 60_000; !/CN ?= ?laptop-4711/.test(server.said()); await sleep(5))
         assert.ok(performance.now() < end, server.said());
       assert.ok(way.types.includes(23));
       assert.ok(!way.octets().includes('laptop-4711'));
@@ -196,9 +196,7 @@ suite('beacon', () => {
     assert.deepEqual(await ask(silent, byRoot, { timeoutMs: 200 }), { proven: false, why: 'no answer in time' });
     const noise = await listen(createTcpServer((socket) => void socket.on('error', () => {}).end('HTTP/1.1 200 OK\r\n\r\n')));
     assert.equal((await ask(noise, byRoot)).proven, false);
-    const closing = createTcpServer();
-    const port = await listen(closing);
-    await new Promise((resolve) => closing.close(resolve));
-    assert.match(JSON.stringify(await ask(port, byRoot)), /ECONNREFUSED/);
+    // Of the ports that nobody is given by the kernel: what one test has just closed, another program may open.
+    assert.match(JSON.stringify(await ask(1, byRoot)), /ECONNREFUSED/);
   });
 });

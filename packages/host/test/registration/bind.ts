@@ -57,7 +57,7 @@ export async function startBind({
     child.kill();
     if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
   };
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     try {
       if (run('dig', '+short', '+tries=1', '+time=1', `@${address}`, ready, 'SOA').trim() !== '') break;

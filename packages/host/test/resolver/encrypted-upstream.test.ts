@@ -137,7 +137,7 @@ inOwnNamespace(import.meta.url, () => {
     return asked;
   }
 
-  async function ask(asked: string | Uint8Array, timeoutMs = 8000): Promise<Uint8Array | undefined> {
+  async function ask(asked: string | Uint8Array, timeoutMs = 60_000): Promise<Uint8Array | undefined> {
     const socket = createSocket('udp4');
     try {
       return await new Promise((resolve) => {
@@ -233,7 +233,7 @@ inOwnNamespace(import.meta.url, () => {
         Array.from({ length: 1000 }, (_, i) => {
           const message = query(`n${String(i).padStart(4, '0')}.example`, 1);
           return new Promise<boolean>((resolve) => {
-            asker.ask(upstream, message, message.length, false, 20_000, (result) =>
+            asker.ask(upstream, message, message.length, false, 120_000, (result) =>
               resolve(result.ok && ((result.answer.at(-2)! << 8) | result.answer.at(-1)!) === i),
             );
           });
@@ -261,7 +261,7 @@ inOwnNamespace(import.meta.url, () => {
       for (let round = 0; round < 3; round++) {
         const lost = await Promise.all(Array.from({ length: 2500 }, (_, i) => asked(`x${i}.example`, 500)));
         assert.ok(!lost.includes(true));
-        assert.equal(await asked('web.corp.example', 3000), true);
+        assert.equal(await asked('web.corp.example', 60_000), true);
       }
       assert.ok(seen.connections <= 4, `${seen.connections} connections`);
       assert.equal(asker.encrypted(upstream)?.state, 'proven');
@@ -429,13 +429,15 @@ inOwnNamespace(import.meta.url, () => {
 
     test('that a server closes what is idle is no failure, and no answer is believed of a key that has changed', async () => {
       await fresh();
+      let closed = 0;
       const seen = await serve((question, reply, socket) => {
+        socket.once('close', () => closed++);
         says(1)(question, reply, socket);
         socket.end();
       });
       configure([encrypted()]);
       assert.equal(await lookUp(), '10.0.0.1');
-      await sleep(50);
+      while (closed === 0) await sleep(5);
       assert.deepEqual([stateOf().state, stateOf().failure], ['proven', undefined]);
       assert.equal(await lookUp(), '10.0.0.1');
       assert.equal(seen.connections, 2);
@@ -570,7 +572,7 @@ inOwnNamespace(import.meta.url, () => {
         const config = `server:\n  interface: 127.0.0.47@853\n  tls-port: 853\n  tls-service-key: "${certificate.keyPath}"\n  tls-service-pem: "${certificate.certificatePath}"\n  access-control: 127.0.0.0/8 allow\n  pad-responses: yes\n  username: ""\n  chroot: ""\n  directory: "${directory}"\n  pidfile: ""\n  use-syslog: no\n  logfile: ""\n  do-daemonize: no\n  local-zone: "corp.example." static\n  local-data: "web.corp.example. IN A 10.0.0.80"\nremote-control:\n  control-enable: no\n`;
         writeFileSync(join(directory, 'unbound.conf'), config);
         daemon = spawn('unbound', ['-d', '-c', join(directory, 'unbound.conf')], { stdio: 'ignore' });
-        for (let i = 0; i < 100; i++) {
+        for (const end = performance.now() + 60_000; performance.now() < end;) {
           if (run('ss', '-Hltn', 'sport', '=', '853').includes('127.0.0.47')) return;
           await sleep(50);
         }
@@ -598,7 +600,7 @@ inOwnNamespace(import.meta.url, () => {
         assert.equal(stateOf().state, 'failing');
         await start(good);
         let last = '';
-        for (let i = 0; i < 100 && last !== '10.0.0.80'; i++) {
+        for (const end = performance.now() + 60_000; last !== '10.0.0.80' && performance.now() < end;) {
           last = await lookUp();
           if (last !== '10.0.0.80') await sleep(50);
         }

@@ -132,7 +132,7 @@ export async function startNetworkManager(): Promise<Keeper> {
 }
 
 export async function eventually(what: string, probe: () => boolean): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     try {
       if (probe()) return;

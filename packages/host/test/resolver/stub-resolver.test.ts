@@ -6,7 +6,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, suite, test } from 'node:test';
+import { after, afterEach, before, mock, suite, test } from 'node:test';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { emptyPlan, type DnsRule, type Plan } from '@aovpn/policy';
 import { HostError } from '../../src/host-error.ts';
@@ -44,7 +45,7 @@ inOwnNamespace(import.meta.url, () => {
     open.push(socket);
     return seen;
   }
-  async function ask(name: string, id = 0x0707, timeoutMs = 6000): Promise<Uint8Array | undefined> {
+  async function ask(name: string, id = 0x0707, timeoutMs = 60_000): Promise<Uint8Array | undefined> {
     const socket = createSocket('udp4');
     try {
       return await new Promise((resolve) => {
@@ -59,6 +60,26 @@ inOwnNamespace(import.meta.url, () => {
       });
     } finally {
       socket.close();
+    }
+  }
+  /** As any client: one datagram may find no room in the queue of a socket that is flooded. */
+  async function askAgain(name: string): Promise<Uint8Array | undefined> {
+    for (const end = performance.now() + 60_000; performance.now() < end;) {
+      const answer = await ask(name, 0x0707, 2000);
+      if (answer) return answer;
+    }
+    return undefined;
+  }
+  /** The answer to a question that a silent server gets first, whose time is over as soon as it has been asked. */
+  async function askPast(silent: { readonly asked: readonly Uint8Array[] }, name: string): Promise<Uint8Array | undefined> {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const answer = ask(name);
+      while (silent.asked.length === 0) await turn();
+      mock.timers.tick(800);
+      return await answer;
+    } finally {
+      mock.timers.reset();
     }
   }
   const lastOctet = (answer: Uint8Array | undefined): number | undefined => answer?.at(-1);
@@ -151,7 +172,7 @@ inOwnNamespace(import.meta.url, () => {
       const silent = await serve('127.0.0.11', () => undefined);
       await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
       configure({ '.': ['127.0.0.11', '127.0.0.12'] });
-      assert.equal(lastOctet(await ask('a.example')), 2);
+      assert.equal(lastOctet(await askPast(silent, 'a.example')), 2);
       assert.equal(lastOctet(await ask('b.example')), 2);
       assert.equal(silent.asked.length, 1);
       // 127.0.0.14: nobody listens there, which the kernel tells at once.
@@ -169,7 +190,7 @@ inOwnNamespace(import.meta.url, () => {
       await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
       const pair = ['127.0.0.11', '127.0.0.12'];
       configure({ '.one.example': pair, '.two.example': pair });
-      assert.equal(lastOctet(await ask('a.one.example')), 2);
+      assert.equal(lastOctet(await askPast(silent, 'a.one.example')), 2);
       assert.equal(lastOctet(await ask('a.two.example')), 2);
       configure({ '.three.example': pair });
       assert.equal(lastOctet(await ask('a.three.example')), 2);
@@ -237,16 +258,17 @@ inOwnNamespace(import.meta.url, () => {
     });
 
     test('a client that floods does not keep another one from being served', async () => {
-      await serve('127.0.0.11', () => undefined);
+      // A place of its own: what has been asked there is asked again while the next tests run.
+      await serve('127.0.0.61', () => undefined);
       await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
-      configure({ '.slow.example': ['127.0.0.11'] }, ['127.0.0.12']);
+      configure({ '.slow.example': ['127.0.0.61'] }, ['127.0.0.12']);
       const flood = createSocket('udp4');
       const until = stub.counts().queries + 1500;
       for (let i = 0; stub.counts().queries < until; i++) {
         flood.send(query(`f${i}.slow.example`, i & 0xffff), 53, stubText);
-        if (i % 100 === 99) await new Promise((resolve) => setTimeout(resolve, 5));
+        if (i % 100 === 99) await sleep(5);
       }
-      assert.equal(lastOctet(await ask('a.example')), 2);
+      assert.equal(lastOctet(await askAgain('a.example')), 2);
       flood.close();
       configure({}, ['127.0.0.12']);
     });
@@ -290,7 +312,7 @@ inOwnNamespace(import.meta.url, () => {
       await once(detour, 'listening');
       configure({ '.': ['127.0.0.17'] });
       const before = stub.counts().queries;
-      assert.equal(readRcode((await ask('loop.example', 1, 20_000))!), 2);
+      assert.equal(readRcode((await ask('loop.example', 1))!), 2);
       assert.ok(stub.counts().queries - before < 10_000);
       configure({});
     });
@@ -312,6 +334,7 @@ inOwnNamespace(import.meta.url, () => {
         question.with(12, 0xc0),
       ])
         socket.send(message, 53, stubText);
+      while (answers.length < 2) await sleep(5);
       assert.equal(lastOctet(await ask('z.example')), 1);
       socket.close();
       assert.equal(seen.asked.length, 1);
@@ -366,25 +389,24 @@ inOwnNamespace(import.meta.url, () => {
     });
 
     test('more questions than fit: the rest is told SERVFAIL, and it recovers', async () => {
-      await serve('127.0.0.11', () => undefined);
+      await serve('127.0.0.62', () => undefined);
       await serve('127.0.0.12', (question, reply) => reply(answerTo(question, [10, 0, 0, 2])));
-      configure({ '.slow.example': ['127.0.0.11'] }, ['127.0.0.12']);
+      configure({ '.slow.example': ['127.0.0.62'] }, ['127.0.0.12']);
       const socket = createSocket('udp4');
       const refused: Uint8Array[] = [];
       socket.on('message', (message) => {
         if (readRcode(message) === 2) refused.push(message);
       });
-      for (let i = 0; i < 1300; i++) {
-        socket.send(query(`q${i}.slow.example`, i), 53, stubText);
-        if (i % 100 === 99) await new Promise((resolve) => setTimeout(resolve, 5));
+      // As many as it takes: some find no room in the queue of the socket.
+      for (let i = 0; refused.length < 200; i++) {
+        socket.send(query(`q${i}.slow.example`, i & 0xffff), 53, stubText);
+        if (i % 100 === 99) await sleep(5);
       }
-      const deadline = Date.now() + 10_000;
-      while (refused.length < 200 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
-      assert.ok(refused.length >= 200, `${refused.length} refused`);
       socket.close();
       configure({}, ['127.0.0.12']);
       let answer: Uint8Array | undefined;
-      while (lastOctet(answer) !== 2 && Date.now() < deadline) answer = await ask('a.example');
+      for (const end = performance.now() + 60_000; lastOctet(answer) !== 2 && performance.now() < end;)
+        answer = await ask('a.example', 0x0707, 2000);
       assert.equal(lastOctet(answer), 2);
     });
 
@@ -396,7 +418,7 @@ inOwnNamespace(import.meta.url, () => {
       for (let i = 0; i < 200; i++) {
         const question = query('a.example', i);
         const result = await new Promise<UpstreamResult>((resolve) =>
-          asker.ask({ address: address('127.0.0.11'), mark: 0 }, question, question.length, false, 2000, resolve),
+          asker.ask({ address: address('127.0.0.11'), mark: 0 }, question, question.length, false, 60_000, resolve),
         );
         assert.equal(result.ok, true);
       }
@@ -441,8 +463,7 @@ inOwnNamespace(import.meta.url, () => {
       const config = `server:\n  interface: 127.0.0.21\n  access-control: 127.0.0.0/8 allow\n  username: ""\n  chroot: ""\n  directory: "${place}"\n  pidfile: "${place}/unbound.pid"\n  use-syslog: no\n  logfile: ""\n  do-daemonize: no\n  msg-cache-size: 4m\n  local-zone: "corp.example." static\n  local-data: "web.corp.example. IN A 10.0.0.80"\n  local-data: "web.corp.example. IN AAAA fd00::80"\n${records.replaceAll("'", '"')}\nremote-control:\n  control-enable: no\n`;
       writeFileSync(join(place, 'unbound.conf'), config);
       daemon = spawn('unbound', ['-d', '-c', join(place, 'unbound.conf')], { stdio: 'ignore' });
-      const deadline = Date.now() + 10_000;
-      while (Date.now() < deadline) {
+      for (const end = performance.now() + 60_000; performance.now() < end; await sleep(20)) {
         try {
           if (run('dig', '+short', '+tries=1', '+time=1', '@127.0.0.21', 'web.corp.example').trim() === '10.0.0.80') return;
         } catch {

@@ -71,7 +71,9 @@ if (program === undefined || missing.length > 0) {
       servers.push(socket);
     }
     async function resolve(name: string): Promise<string> {
-      const child = spawn('dig', ['+short', '+tries=1', '+time=4', '@127.0.0.53', name], { stdio: ['ignore', 'pipe', 'ignore'] });
+      const child = spawn('dig', ['+short', '+tries=3', '+time=20', '@127.0.0.53', name], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
       let output = '';
       child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
       await once(child, 'close');
@@ -345,7 +347,7 @@ if (program === undefined || missing.length > 0) {
 }
 
 async function eventually(probe: () => boolean): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     try {
       if (probe()) return;

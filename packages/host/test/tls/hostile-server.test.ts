@@ -135,7 +135,8 @@ suite('a TLS server with tickets without end', () => {
       });
       let output = await conversation.exchange(1, undefined);
       let records = 0;
-      for (let request = 2; records < tickets && request < 2000; request++) {
+      const end = performance.now() + 60_000;
+      for (let request = 2; records < tickets && performance.now() < end; request++) {
         if (output.records.length > 0) socket.write(output.records);
         if (arrived.length === 0) await delay(5);
         const input = concat(...arrived.splice(0));

@@ -25,13 +25,19 @@ suite('certificates that a gateway says are elsewhere (RFC 7296 §3.6; CVE-2022-
   let server: Server;
   let origin = '';
   const asked: string[] = [];
+  /** Requests for what never answers: now, and the most at once. */
+  let atOnce = 0;
+  let mostAtOnce = 0;
   const pages: Record<string, RequestListener> = {
     '/certs/leaf.der': (_, response) => response.end(leaf.der),
     '/certs/middle.der': (_, response) => response.end(middle.der),
     '/certs/bundle': (_, response) => response.end(bundle),
     '/certs/moved': (_, response) => response.writeHead(302, { location: '/certs/leaf.der' }).end(),
     '/certs/error': (_, response) => response.writeHead(500).end(leaf.der),
-    '/certs/silent': () => {},
+    '/certs/silent': (_, response) => {
+      mostAtOnce = Math.max(mostAtOnce, ++atOnce);
+      response.on('close', () => atOnce--);
+    },
     '/certs/endless': (_, response) => {
       const push = (): void => {
         while (!response.destroyed && response.write(Buffer.alloc(16_384)));
@@ -63,7 +69,9 @@ suite('certificates that a gateway says are elsewhere (RFC 7296 §3.6; CVE-2022-
     pki[Symbol.dispose]();
   });
 
-  const limits = { size: 1 << 16, time: 2000 };
+  const limits = { size: 1 << 16, time: 60_000 };
+  /** For what never answers: enough to be asked, also on a machine that has much else to do. */
+  const silence = 2000;
   const at = (path: string, octets: Uint8Array = leaf.der, more: Partial<CertificateReference> = {}): CertificateReference => ({
     before: 0,
     bundle: false,
@@ -133,28 +141,27 @@ suite('certificates that a gateway says are elsewhere (RFC 7296 §3.6; CVE-2022-
     ['/certs/error', /HTTP status 500/],
     ['/certs/nothing', /HTTP status 404/],
     ['/certs/endless', /more than 65536 octets/],
-    ['/certs/silent', /no answer within 300 ms/],
-    ['/certs/drip', /no answer within 300 ms/],
+    ['/certs/silent', /no answer within 2000 ms/],
+    ['/certs/drip', /no answer within 2000 ms/],
   ] as const)
     test(`${path} ends in time, with nothing`, async () => {
       asked.length = 0;
-      const begun = performance.now();
-      const { certificates, firstMissing } = await collect([at(path)], [], path === '/certs/endless' ? 10_000 : 300);
+      const isSilent = path === '/certs/silent' || path === '/certs/drip';
+      const { certificates, firstMissing } = await collect([at(path)], [], isSilent ? silence : limits.time);
       assert.deepEqual(certificates, []);
       assert.match(firstMissing!, why);
-      assert.ok(performance.now() - begun < 12_000);
       assert.deepEqual(asked, [path], 'once, and nowhere else');
     });
 
   test('more than four are not asked for, and slow ones are waited for together', async () => {
     asked.length = 0;
-    const begun = performance.now();
+    mostAtOnce = 0;
     const references = Array.from({ length: 12 }, (_, i) => at(`/certs/silent?${i}`, leaf.der, { before: 1 }));
-    const { certificates, trace, firstMissing } = await collect(references, [leaf.der], 300);
+    const { certificates, trace, firstMissing } = await collect(references, [leaf.der], silence);
     assert.deepEqual([certificates.map(sha1), firstMissing], [[sha1(leaf.der)], undefined]);
     assert.equal(asked.length, 4);
     assert.match(trace.at(-1)!, /^8 more that are elsewhere are passed over$/);
-    assert.ok(performance.now() - begun < 1200 * 4);
+    assert.equal(mostAtOnce, 4);
   });
 
   test('bundles that are none, or have too much in them', async () => {
