@@ -16,6 +16,8 @@ export interface Zone {
 
 /** Of one zone, that are looked at. */
 const nameServerCount = 13;
+/** Aliases that are followed. */
+const aliasSteps = 8;
 /** Zones so high up belong to nobody's company. */
 const publicZones = ['in-addr.arpa', 'ip6.arpa', 'arpa', ''];
 
@@ -49,6 +51,25 @@ async function findZone(name: string, ask: AskServers): Promise<Zone | undefined
     if (primary) return { name: owner, primary: normaliseDomain(primary.name) ?? '' };
   }
   return undefined;
+}
+
+/** Where the records of a name stand: at itself, or at the end of its aliases (CNAME, RFC 1034 §3.6.2). @throws {HostError} AOV-HOST-330 */
+export async function endOfAliases(name: string, ask: AskServers): Promise<string> {
+  for (let at = name, steps = 0; ; steps++) {
+    if (steps === aliasSteps) throw registrationError('AOV-HOST-330', `${name} is an alias of an alias without end`);
+    let message: Uint8Array;
+    try {
+      message = await ask(at, recordType.cname);
+    } catch (error) {
+      throw registrationError('AOV-HOST-330', error instanceof Error ? error.message : String(error), error);
+    }
+    const alias = decodeAnswer(message)?.records.find(
+      ({ section, type, name: owner }) => section === 'answer' && type === recordType.cname && owner === at,
+    );
+    const target = alias && normaliseDomain(decodeName(message, alias.data)?.name ?? '');
+    if (target === undefined) return at;
+    at = target;
+  }
 }
 
 /** Addresses of a name, IPv4 and IPv6. @throws whatever `ask` throws */

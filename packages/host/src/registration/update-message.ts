@@ -2,7 +2,7 @@ import type { IpAddress } from '@aovpn/bytes';
 import { decodeName, encodeName } from './name-octets.ts';
 
 /** RFC 1035 §3.2.2, RFC 3596 */
-export const recordType = { a: 1, ns: 2, soa: 6, ptr: 12, txt: 16, aaaa: 28 } as const;
+export const recordType = { a: 1, ns: 2, cname: 5, soa: 6, ptr: 12, txt: 16, aaaa: 28 } as const;
 const recordClass = { in: 1, none: 254, any: 255 } as const;
 /** RFC 2136 §2.2 */
 const updateOpcode = 5;

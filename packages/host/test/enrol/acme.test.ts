@@ -1,17 +1,22 @@
 // ACME with Let's Encrypt's own test server (pebble), which asks a real BIND for the proofs that we write into it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import { formatAddress, parseAddress } from '@aovpn/bytes';
+import { enrolByAcme } from '../../src/enrol/acme/acme-client.ts';
 import { acmeFile, readAcmeState, writeAcmeState } from '../../src/enrol/acme/acme-state.ts';
 import { removeProof, waitForProof, writeProof } from '../../src/enrol/acme/dns-proofs.ts';
 import { enrolledFile } from '../../src/enrol/enrolled-file.ts';
 import { obtainCertificate, type CertificateObtained, type CertificateWanted } from '../../src/enrol/obtain-certificate.ts';
+import { sendUpdateTo } from '../../src/registration/send-update.ts';
+import { textRecord } from '../../src/registration/update-message.ts';
+import { AnchorStore } from '../../src/trust/anchor-store.ts';
+import { parseCertificate } from '../../src/trust/certificate.ts';
 import { loadCredential } from '../../src/keys/credential.ts';
 import { inOwnNamespace, sh } from '../network/namespace.ts';
 import { namedProgram, startBind, zoneText, type Bind } from '../registration/bind.ts';
@@ -118,16 +123,20 @@ if (namedProgram === undefined || pebbleProgram === undefined) {
       before(async () => {
         const zone = (more: string): string => zoneText('ns1', `ns1 IN A ${primary}\n${more}laptop IN A 10.9.0.2\n`);
         const grants = names.map((name) => `grant laptop name _acme-challenge.${name}. TXT;`).join(' ');
+        // Proofs of one name stand in a place of their own.
+        const alias = '_acme-challenge.alias IN CNAME alias.proofs\nloop IN CNAME pool\npool IN CNAME loop\n';
         const slow = zoneText('ns1', `@ IN NS ns2\nns1 IN A ${primary}\nns2 IN A ${secondary}\n`);
         bind = await startBind({
           directory: path.join(place, 'primary'),
           address: primary,
           ready: 'corp.example',
           zones: {
-            'corp.example.zone': zone('_acme-challenge.laptop IN TXT "somebody else"\n@ IN NS ns2\nns2 IN A 127.0.0.99\n'),
+            'corp.example.zone': zone(
+              `_acme-challenge.laptop IN TXT "somebody else"\n@ IN NS ns2\nns2 IN A 127.0.0.99\n${alias}`,
+            ),
             'slow.example.zone': slow,
           },
-          config: `${key}zone "corp.example" { type primary; file "corp.example.zone"; update-policy { ${grants} }; };
+          config: `${key}zone "corp.example" { type primary; file "corp.example.zone"; update-policy { ${grants} grant laptop name alias.proofs.corp.example. TXT; }; };
 zone "slow.example" { type primary; file "slow.example.zone"; update-policy { grant laptop zonesub TXT; }; };`,
         });
         // What the authority asks when it is to see another zone than we; and a secondary server that hears of nothing.
@@ -137,7 +146,7 @@ zone "slow.example" { type primary; file "slow.example.zone"; update-policy { gr
           ready: 'corp.example',
           zones: { 'corp.example.zone': zone(''), 'slow.example.zone': slow },
           config: ['corp.example', 'slow.example']
-            .map((one) => `zone "${one}" { type primary; file "${one}.zone"; };`)
+            .map((one) => `zone "${one}" { type primary; file "${one}.zone"; allow-update { any; }; };`)
             .join('\n'),
         });
         daemons.push(bind, other);
@@ -273,6 +282,52 @@ zone "slow.example" { type primary; file "slow.example.zone"; update-policy { gr
         assert.deepEqual(await waitForProof(proofs(), other, Date.now() + 1500), []);
         await removeProof(proofs(), other);
         assert.equal(await dig('laptop.corp.example'), '"somebody else"\n');
+      });
+
+      test('an alias at the name of the proof is followed to where proofs are written', async () => {
+        await issued({ names: { subject: [], dns: ['alias.corp.example'], email: [], upn: [] } });
+        await says(bind, /updating zone 'corp\.example\/IN': adding an RR at 'alias\.proofs\.corp\.example' TXT/);
+        await says(bind, /updating zone 'corp\.example\/IN': deleting an RR at alias\.proofs\.corp\.example TXT/);
+        await assert.rejects(writeProof(proofs(), { name: 'loop.corp.example', text: 'x' }), /without end/);
+      });
+
+      test('a name server that has not got the record yet: it stays for the next try, which goes on with the same order and key', async () => {
+        const dns = ['laptop.slow.example'];
+        const attempt = async (key?: KeyObject): ReturnType<typeof enrolByAcme> =>
+          await enrolByAcme({
+            directory,
+            name: `m${count}`,
+            url: new URL(pebble.url),
+            anchors: AnchorStore.fromDer([root.der]),
+            issuers: [parseCertificate(new X509Certificate(pebble.root).raw)],
+            keyId: 'kid-1',
+            secret: { text: macKeys['kid-1'] },
+            anew: false,
+            termsAgreed: true,
+            dns,
+            keyKind: undefined,
+            ...(key && { key }),
+            proofs: proofs(),
+            deadline: Date.now() + 2000,
+            signal: AbortSignal.timeout(20_000),
+          });
+        const first = await attempt();
+        assert.ok(first.kind === 'pending', JSON.stringify(first));
+        assert.match(first.why ?? '', /^127\.0\.0\.54 has not got _acme-challenge\.laptop\.slow\.example yet$/);
+        const { order, records } = (await readAcmeState(directory, `m${count}`))!;
+        assert.ok(order);
+        const [record] = records;
+        assert.match(await dig(dns[0]!), new RegExp(record!.text));
+        // It arrives there.
+        const change = { name: record!.name, op: 'replace', types: [], records: [textRecord(record!.text)] } as const;
+        const way = { device: undefined, servers: [], credential: { kind: 'none' }, leadsThrough: () => true } as const;
+        await sendUpdateTo(way, change, 'slow.example', parseAddress(secondary)!);
+        const second = await attempt(first.key);
+        assert.ok(second.kind === 'issued', JSON.stringify(second));
+        assert.ok(second.certificates[0]!.x509.checkPrivateKey(first.key));
+        assert.equal(await dig(dns[0]!), '');
+        const after = (await readAcmeState(directory, `m${count}`))!;
+        assert.deepEqual([after.order, after.records], [undefined, []]);
       });
 
       test('what a try has left in the DNS that did not come to its end, the next one takes out', async () => {

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { equal, formatAddress, type IpAddress } from '@aovpn/bytes';
 import { HostError } from '../../host-error.ts';
 import { exchange } from '../../registration/exchange.ts';
-import { findNameServers, zoneOf } from '../../registration/find-zone.ts';
+import { endOfAliases, findNameServers, zoneOf } from '../../registration/find-zone.ts';
 import { askServers, sendUpdate, type UpdateCredential, type UpdateWay } from '../../registration/send-update.ts';
-import { decodeAnswer, encodeQuery, recordType, textRecord } from '../../registration/update-message.ts';
+import { decodeAnswer, encodeQuery, recordType, textRecord, type NameUpdate } from '../../registration/update-message.ts';
 import { parseResolvConf } from '../../resolver/resolv-conf.ts';
 import { EnrolError } from '../enrol-error.ts';
 import type { ProofRecord } from './acme-state.ts';
@@ -25,14 +25,17 @@ const answerTimeout = 3000;
 const lookPause = 400;
 const resolvConf = '/etc/resolv.conf';
 
-/** Puts it beside what is there. To do so again changes nothing. @throws {EnrolError} unproven, or unreachable */
+/**
+ * Puts it beside what is there, in the place that an alias at its name leads to. To do so again changes nothing.
+ * @throws {EnrolError} unproven, or unreachable
+ */
 export async function writeProof(place: ProofPlace, { name, text }: ProofRecord): Promise<void> {
-  await update(place, name, { name, op: 'replace', types: [], records: [textRecord(text)], lifetime });
+  await update(place, name, { op: 'replace', types: [], records: [textRecord(text)], lifetime });
 }
 
 /** Takes exactly this one out. @throws {EnrolError} */
 export async function removeProof(place: ProofPlace, { name, text }: ProofRecord): Promise<void> {
-  await update(place, name, { name, op: 'remove', types: [], records: [textRecord(text)] });
+  await update(place, name, { op: 'remove', types: [], records: [textRecord(text)] });
 }
 
 /**
@@ -46,13 +49,15 @@ export async function waitForProof(
   deadline: number,
 ): Promise<readonly IpAddress[]> {
   const way = await wayTo(place);
-  const all = await telling(async () => {
-    const zone = await zoneOf(name, askServers(way));
-    return await findNameServers(zone.name, askServers(way)).catch(() => []);
+  const ask = askServers(way);
+  const { owner, all } = await telling(async () => {
+    const owner = await endOfAliases(name, ask);
+    const zone = await zoneOf(owner, ask);
+    return { owner, all: await findNameServers(zone.name, ask).catch(() => []) };
   });
   let missing = all.length === 0 ? way.servers : all;
   for (;;) {
-    const looks = await Promise.all(missing.map(async (server) => ((await has(server, name, text)) === false ? [server] : [])));
+    const looks = await Promise.all(missing.map(async (server) => ((await has(server, owner, text)) === false ? [server] : [])));
     missing = looks.flat();
     if (missing.length === 0 || Date.now() + lookPause > deadline) return missing;
     await sleep(lookPause);
@@ -76,9 +81,13 @@ async function has(server: IpAddress, name: string, text: string): Promise<boole
   );
 }
 
-async function update(place: ProofPlace, name: string, change: Parameters<typeof sendUpdate>[1]): Promise<void> {
+async function update(place: ProofPlace, name: string, change: Omit<NameUpdate, 'name'>): Promise<void> {
   const way = await wayTo(place);
-  await telling(async () => sendUpdate(way, change, await zoneOf(name, askServers(way))));
+  const ask = askServers(way);
+  await telling(async () => {
+    const owner = await endOfAliases(name, ask);
+    await sendUpdate(way, { ...change, name: owner }, await zoneOf(owner, ask));
+  });
 }
 
 /** Not bound to a device: it goes where that of any program of this machine does. */
