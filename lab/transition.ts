@@ -11,6 +11,8 @@ export class Transitions {
   readonly #replaceProfile: (version: number) => Promise<void>;
   readonly #profile: string;
   #place: 'home' | 'away' = 'home';
+  /** What `ip` makes of who the router is to the client: it never has to ask. */
+  #neighbours: readonly string[] = [];
   /** The last part of the client's addresses. */
   #host = 10;
   #version = 0;
@@ -32,9 +34,20 @@ export class Transitions {
     this.#replaceProfile = options.replaceProfile;
   }
 
-  /** What service managers set on every machine: a second address outlives the first. */
+  /**
+   * What service managers set on every machine: a second address outlives the first. And the router is known to the client for good: what is sent while there is
+   * no tunnel would wait in the kernel for an answer to the question who that is, and leave all at once when there is one again.
+   */
   async prepare(): Promise<void> {
-    await this.#world.client.exec(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/promote_secondaries']);
+    const { client, router } = this.#world;
+    await client.exec(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/promote_secondaries']);
+    const [link] = JSON.parse(await router.exec(['ip', '-j', 'link', 'show', network.router.toClient])) as [{ address: string }];
+    const who = `lladdr ${link.address} dev ${network.client.device} nud permanent`;
+    this.#neighbours = [network.client.home, network.client.away].flatMap(({ router4, router6 }) => [
+      `neigh replace ${router4} ${who}`,
+      `-6 neigh replace ${router6} ${who}`,
+    ]);
+    await client.ip(...this.#neighbours);
   }
 
   /** Chooses one; `name` is told before it happens. */
@@ -90,6 +103,7 @@ export class Transitions {
     const { v6, router4, router6 } = this.#addresses();
     await this.#world.client.ip(
       `link set ${device} up`,
+      ...this.#neighbours,
       `-6 addr replace ${v6}/64 dev ${device} nodad`,
       `route replace default via ${router4} dev ${device}`,
       `-6 route replace default via ${router6} dev ${device}`,
