@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { assertOnlyEsp } from '../../../lab/capture.ts';
 import type { Host } from '../../../lab/host.ts';
 import { canary, network } from '../../../lab/network.ts';
-import { patience } from '../../../lab/patience.ts';
+import { hangMs } from '../../../lab/patience.ts';
 import type { WirePacket } from '../../../lab/pcap.ts';
 import type { Product } from '../../../lab/product.ts';
 import type { Stage } from '../../../lab/stage.ts';
@@ -28,7 +28,7 @@ export async function ipsecLeft(host: Host): Promise<string> {
 
 /** Waits until a host has no SA, policy or device of the kernel's IPsec any more. */
 export async function nothingLeft(host: Host): Promise<void> {
-  const deadline = performance.now() + 5000 * patience;
+  const deadline = performance.now() + hangMs;
   for (;;) {
     const left = await ipsecLeft(host);
     if (left === '') return;
@@ -40,7 +40,7 @@ export async function nothingLeft(host: Host): Promise<void> {
 
 /** Waits until something is no longer what it was. */
 export async function changes(what: string, before: string, look: () => Promise<string>): Promise<string> {
-  const deadline = performance.now() + 5000 * patience;
+  const deadline = performance.now() + hangMs;
   for (;;) {
     const now = await look();
     if (now !== before) return now;
@@ -58,7 +58,7 @@ export async function echoes(world: World, action: () => Promise<void>): Promise
   try {
     await action();
   } finally {
-    const report = await flow.stop(3000);
+    const report = await flow.stop(10_000);
     const said = JSON.stringify({ ...report, thrownAway: { before, after: await thrownAway(hosts) } });
     assert.equal(report.lost, 0, said);
     assert.ok(report.sent > 20, said);

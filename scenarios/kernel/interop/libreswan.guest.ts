@@ -84,9 +84,9 @@ suite('Libreswan', { concurrency: 1 }, () => {
       // Pluto sends on the new SA before we can have its answer (RFC 7296 §2.8 allows that): what is under way until then is lost.
       const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 50);
       const before = await kernelSpis(world.client);
-      await told(world.application.fetch(`http://${network.corp.web4}/bytes/1500000`, { timeoutMs: 20_000 }));
+      await told(world.application.fetch(`http://${network.corp.web4}/bytes/1500000`));
       await told(changes('SPIs', before, () => kernelSpis(world.client)));
-      const report = await flow.stop(3000);
+      const report = await flow.stop(10_000);
       await told(echoes(world, async () => await sleep(1000)));
       assert.ok(report.received > report.sent / 2, JSON.stringify(report));
     });
@@ -99,7 +99,7 @@ suite('Libreswan', { concurrency: 1 }, () => {
       await told(changes('SPIs', before, () => kernelSpis(world.client)));
       await gateway!.rekey('ike', 'corp');
       await told(changes('number of rekeys', '1', async () => String(product.daemon.output().split('IKE SA rekeyed').length)));
-      const report = await flow.stop(3000);
+      const report = await flow.stop(10_000);
       assert.ok(report.received > report.sent / 2, JSON.stringify(report));
       await told(echoes(world, async () => await sleep(1000)));
     });

@@ -105,7 +105,7 @@ suite('OpenIKED', { concurrency: 1 }, () => {
 
     test('rekeys of the CHILD_SA by us, after a megabyte', async () => {
       const before = await kernelSpis(world.client);
-      await told(world.application.fetch(`http://${network.corp.web4}/bytes/1500000`, { timeoutMs: 20_000 }));
+      await told(world.application.fetch(`http://${network.corp.web4}/bytes/1500000`));
       await told(changes('SPIs', before, () => kernelSpis(world.client)));
       await intranet();
     });
