@@ -293,7 +293,7 @@ suite('eap/refusals', () => {
     await product.settings(trouble.settings ? `[profile."trouble"]\n${trouble.settings}\n` : '');
     try {
       await stage.put('trouble', trouble.wish ?? peap(), trouble.credentials ?? stage.password());
-      const { problem, state } = await product.waitForProblem('trouble', trouble.timeoutMs ?? 15_000);
+      const { problem, state } = await product.waitForProblem('trouble', trouble.timeoutMs);
       assert.ok(problem);
       if (typeof trouble.code === 'string') assert.equal(problem.code, trouble.code, `${problem.message} (${problem.side})`);
       else assert.match(problem.code, trouble.code, problem.message);

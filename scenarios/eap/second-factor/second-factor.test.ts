@@ -2,13 +2,13 @@
 // Both stories run at the same time, because each is nothing but waiting.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionStatus } from '@aovpn/api';
 import { EapStage } from '../../../lab/eap-stage.ts';
 import type { EapWish } from '../../../lab/eap-xml.ts';
 import { network } from '../../../lab/network.ts';
 import type { RadiusRelay } from '../../../lab/radius-relay.ts';
 import type { RadiusRelaySettings } from '../../../lab/relay/radius-relay.ts';
+import { until } from '../../../lab/until.ts';
 
 suite('eap/second-factor', { concurrency: true }, () => {
   let stage: EapStage;
@@ -57,10 +57,10 @@ suite('eap/second-factor', { concurrency: true }, () => {
       await relay.set(settings);
       const wish: EapWish = { kind: 'peap', trust: stage.trust, inner: { kind: 'mschapv2' }, anonymous: name };
       await stage.put(name, wish, stage.password(), { names: {}, routes: [route[name]!] });
-      for (let wait = 0; relay.held === held; wait++) {
-        assert.ok(wait < 1000, `nothing was held: ${JSON.stringify(await stage.product.connection(name))}`);
-        await sleep(10);
-      }
+      await until(
+        async () => `something is held: ${JSON.stringify(await stage.product.connection(name))}`,
+        () => relay.held > held,
+      );
       await relay.set({});
     });
     turn = mine.catch(() => undefined);
@@ -71,15 +71,10 @@ suite('eap/second-factor', { concurrency: true }, () => {
     const started = performance.now();
     await hold(name, settings);
     // After a few seconds it is said that it is the server's turn; nothing is a failure yet.
-    const waiting = await stage.product.waitFor(
-      name,
-      'waiting for RADIUS',
-      ({ waitingFor }) => waitingFor?.who === 'radius',
-      30_000,
-    );
+    const waiting = await stage.product.waitFor(name, 'waiting for RADIUS', ({ waitingFor }) => waitingFor?.who === 'radius');
     assert.equal(waiting.problem, undefined);
     assert.equal(waiting.state, 'connecting');
-    if (text) await stage.product.waitFor(name, 'told', ({ waitingFor }) => waitingFor?.text.includes(text) === true, 20_000);
+    if (text) await stage.product.waitFor(name, 'told', ({ waitingFor }) => waitingFor?.text.includes(text) === true);
     const { stdout } = await stage.product.aovpn(['status']);
     assert.match(stdout, /RADIUS/i);
 

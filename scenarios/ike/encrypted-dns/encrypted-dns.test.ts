@@ -67,7 +67,7 @@ suite('ike/encrypted-dns', () => {
         ...dns.encrypted!.map((one) => one.notAsked ?? one.provenBy),
       ];
       if (shows.test(shown.join(' '))) return;
-      assert.ok(turn < 60, shown.join(' '));
+      assert.ok(turn < 240, shown.join(' '));
       await sleep(250);
     }
   }
@@ -89,7 +89,7 @@ suite('ike/encrypted-dns', () => {
     for (let turn = 0; ; turn++) {
       const found = await look();
       if (found === wanted) return;
-      assert.ok(turn < 60, `${found} instead of ${wanted}: ${JSON.stringify(await resolver())}`);
+      assert.ok(turn < 240, `${found} instead of ${wanted}: ${JSON.stringify(await resolver())}`);
       await sleep(250);
     }
   };

@@ -73,7 +73,6 @@ suite('ike/encrypted-dns of one user', { skip: noLogind }, () => {
   const look = async (uid?: number): Promise<string | undefined> => {
     const { said } = await program.ask('name', network.internet.dns4, 53, {
       text: hidden,
-      timeoutMs: 6000,
       ...(uid !== undefined && { uid }),
     });
     // The last four octets of an answer without any are those of the question's type and class.

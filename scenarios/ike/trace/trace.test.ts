@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TraceMessage } from '@aovpn/api';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, mschapv2Profile } from '../../../lab/profile-xml.ts';
@@ -63,10 +62,11 @@ suite('ike/trace', () => {
     await product.put('traced', certificateProfile(), stage.machine());
     await product.waitForState('traced', 'up');
     assert.equal((await aovpn('trace', 'traced', '--brief', '-n', '2')).stdout.trim().split('\n').length, 2);
-    const follower = world.client.spawn(product.command(['trace', '-f', '-n', '0', '--brief', 'traced']), { name: 'trace' });
-    await sleep(500);
+    const follower = world.client.spawn(product.command(['trace', '-f', '-n', '1', '--brief', 'traced']), { name: 'trace' });
+    // The last one before it: it listens.
+    await follower.saysWithin(/IKE_AUTH/);
     await world.gateway.rekey('child');
-    await follower.saysWithin(/<-- CREATE_CHILD_SA request .*N\(REKEY_SA\)/, 15_000);
+    await follower.saysWithin(/<-- CREATE_CHILD_SA request .*N\(REKEY_SA\)/);
     await follower.stop('SIGINT');
     await stage.strike('traced');
   });
@@ -85,11 +85,11 @@ suite('ike/trace', () => {
     const exporter = world.client.spawn(product.command(['trace', '--secrets', '--pcap', pcap, '--keys', keys]), {
       name: 'export',
     });
-    await sleep(1000);
+    await product.daemon.saysWithin(/keys of every connection are being handed to process \d+/);
     const capture = await world.capture();
     await product.put('exported', certificateProfile(), stage.machine());
     await product.waitForState('exported', 'up');
-    await exporter.saysWithin(/key of ESP SA/, 15_000);
+    await exporter.saysWithin(/key of ESP SA/);
     assert.match((await world.application.fetch(`http://${network.corp.web}/`)).body, new RegExp(canary));
     await capture.stop();
     await exporter.stop('SIGINT');
@@ -102,7 +102,7 @@ suite('ike/trace', () => {
     // One that is there already is not overwritten.
     const before = readFileSync(pcap);
     const again = world.client.spawn(product.command(['trace', '--secrets', '--pcap', pcap]), { name: 'again' });
-    await again.saysWithin(/cannot be made/, 15_000);
+    await again.saysWithin(/cannot be made/);
     assert.deepEqual(readFileSync(pcap), before);
 
     const tshark = async (capture: string, config: string, ...more: string[]): Promise<string> =>
