@@ -1,11 +1,11 @@
 // A rogue router advertises prefixes and routes (RFC 4861, RFC 4191), for the company's networks and for halves of the internet.
 // A real radvd next to the kernel's own client, whose routes do work until the tunnel is up.
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 import { impersonateCompany, roguePage } from '../rogue-web.ts';
 
 const { client, router, corp, internet, gateway } = network;
@@ -41,12 +41,14 @@ ${routes.map((route) => `  route ${route} { AdvRoutePreference high; };`).join('
     world.router.spawn(['radvd', '-n', '-C', '/run/radvd.conf', '-p', '/run/radvd.pid', '-m', 'stderr', '-u', 'root'], {
       name: 'radvd',
     });
-    for (let turn = 0; ; turn++) {
-      const table = await world.client.exec(['ip', '-6', 'route']);
-      if (table.includes(`${corp.web6} via fe80::`) && table.includes('8000::/1 via fe80::')) break;
-      assert.ok(turn < 200, `the kernel does not take the routes:\n${table}`);
-      await sleep(100);
-    }
+    const table = (): Promise<string> => world.client.exec(['ip', '-6', 'route']);
+    await until(
+      async () => `the kernel takes the routes:\n${await table()}`,
+      async () => {
+        const routes = await table();
+        return routes.includes(`${corp.web6} via fe80::`) && routes.includes('8000::/1 via fe80::');
+      },
+    );
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
 

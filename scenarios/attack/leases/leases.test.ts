@@ -129,7 +129,7 @@ suite('attack/leases', () => {
     await join({ address: '192.168.77.66', length: 24, router: '192.168.77.1', routes: [] });
     await visit({ routing: 'ForceTunnel', routes: [], extra: '<ByPassForLocal>true</ByPassForLocal>' });
     const capture = await world.capture();
-    await world.client.exec(['ping', '-c1', '-W3', '192.168.77.1']);
+    await world.client.exec(['ping', '-c1', '-W30', '192.168.77.1']);
     assert.ok(towards(await capture.stop(), '192.168.77.1') > 0);
   });
 });

@@ -104,8 +104,8 @@ suite('attack/tunnel-address', () => {
     const { world } = stage;
     assert.equal((await world.application.fetch(`http://${corp.web4}/bytes/100000`)).octets, 100_000);
     assert.equal((await world.application.fetch(`http://[${corp.web6}]/bytes/100000`)).octets, 100_000);
-    await world.corp.exec(['ping', '-c', '1', '-W', '3', guarded.v4]);
-    await world.client.exec(['ping', '-c', '1', '-W', '3', guarded.v4]);
+    await world.corp.exec(['ping', '-c', '1', '-W', '30', guarded.v4]);
+    await world.client.exec(['ping', '-c', '1', '-W', '30', guarded.v4]);
   });
 
   test('while the daemon is dead there is no address to be found', async () => {
@@ -113,6 +113,6 @@ suite('attack/tunnel-address', () => {
     await product.kill();
     assert.doesNotMatch(await world.client.exec(['ip', 'addr']), new RegExp(guarded.v4.replaceAll('.', '\\.')));
     await product.start();
-    await product.waitForState('corp', 'up', 45_000);
+    await product.waitForState('corp', 'up');
   });
 });

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 import { defaultSocketPath, type DaemonStatus } from '@aovpn/api';
 import { inCheckout } from '../../../lab/host.ts';
@@ -10,6 +9,7 @@ import { installed, repository } from '../../../lab/product.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
 import { Stage } from '../../../lab/stage.ts';
 import { inUnpacked } from '../../../lab/unpacked.ts';
+import { until } from '../../../lab/until.ts';
 
 const groups = { group: 4242, admin: 4243 } as const;
 const people = {
@@ -184,7 +184,7 @@ suite('main/access', () => {
         `<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><policy context="default"><allow user="*"/><deny own="*"/>${types.join('')}</policy><policy user="root"><allow own="*"/></policy><policy user="polkitd"><allow own="org.freedesktop.PolicyKit1"/></policy></busconfig>`,
       );
       const bus = client.spawn(['dbus-daemon', '--config-file=/run/bus.conf', '--nofork', '--print-address=1'], { name: 'bus' });
-      await bus.saysWithin(/unix:path/, 10_000);
+      await bus.saysWithin(/unix:path/);
     });
 
     const rule = (condition: string): string =>
@@ -196,10 +196,10 @@ suite('main/access', () => {
       client.write(rules, text);
       const running = client.spawn([polkitd], { name: 'polkitd' });
       const owner = ['busctl', 'call', ...bus, 'GetNameOwner', 's', 'org.freedesktop.PolicyKit1'];
-      for (let turn = 0; (await client.run(owner)).status !== 0; turn++) {
-        assert.ok(turn < 500, running.output());
-        await sleep(20);
-      }
+      await until(
+        () => `polkitd is there:\n${running.output()}`,
+        async () => (await client.run(owner)).status === 0,
+      );
       return { [Symbol.asyncDispose]: async () => void (await running.stop('SIGTERM')) };
     }
     const bus = ['org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus'];

@@ -69,7 +69,7 @@ suite('main/full-disk', () => {
     );
     assert.equal(await shell('cat /etc/resolv.conf'), ownResolvConf);
     await makeRoom();
-    await product.waitForState('corp', 'up', 60_000);
+    await product.waitForState('corp', 'up');
     assert.match((await world.application.fetch(page)).body, new RegExp(canary));
   });
 });

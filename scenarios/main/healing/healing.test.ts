@@ -36,7 +36,7 @@ suite('main/healing', () => {
   test('after the gateway hung for a while: the old tunnel lives on or a new one is made', async () => {
     const { world } = stage;
     await world.gateway.freeze();
-    await stage.product.waitFor(name, 'in doubt', ({ state }) => state !== 'up', 30_000);
+    await stage.product.waitFor(name, 'in doubt', ({ state }) => state !== 'up');
     await world.gateway.thaw();
     await heals(30_000);
   });
@@ -44,7 +44,7 @@ suite('main/healing', () => {
   test('after the cable was out', async () => {
     const { world, product } = stage;
     await world.plug(false);
-    await product.waitFor(name, 'in doubt', ({ state }) => state !== 'up', 15_000);
+    await product.waitFor(name, 'in doubt', ({ state }) => state !== 'up');
     await world.plug(true);
     await heals(15_000);
   });
@@ -52,12 +52,7 @@ suite('main/healing', () => {
   test('after the path was a black hole for longer than all retransmissions', async () => {
     const { world, product } = stage;
     await world.impair({ blackhole: true });
-    await product.waitFor(
-      name,
-      'given up on the old tunnel',
-      ({ state, problem }) => problem !== undefined && state !== 'up',
-      60_000,
-    );
+    await product.waitFor(name, 'given up on the old tunnel', ({ state, problem }) => problem !== undefined && state !== 'up');
     await world.impair({});
     await heals(40_000);
   });
@@ -83,9 +78,9 @@ suite('main/healing', () => {
     await product.waitForState(name, 'held');
     await world.impair({ loss: 0.1, delayMs: 10, seed: 7 });
     await product.up(name);
-    await product.waitForState(name, 'up', 30_000);
+    await product.waitForState(name, 'up');
     for (let round = 0; round < 3; round++) {
-      const page = await world.application.fetchUntil(`http://${network.corp.web4}/bytes/20000`, { timeoutMs: 20_000 });
+      const page = await world.application.fetchUntil(`http://${network.corp.web4}/bytes/20000`);
       assert.equal(page.octets, 20_000);
     }
     await world.impair({});
@@ -97,7 +92,7 @@ suite('main/healing', () => {
     await product.waitForState(name, 'held');
     await world.impair({ delayMs: 20, jitterMs: 10, duplicate: 0.1, reorder: 0.1 });
     await product.up(name);
-    await product.waitForState(name, 'up', 30_000);
+    await product.waitForState(name, 'up');
     const flow = await world.application.flow(network.corp.web4, network.corp.echoPort, 100);
     await sleep(1000);
     const report = await flow.stop(1000);
@@ -112,7 +107,7 @@ suite('main/healing', () => {
     await product.waitForState(name, 'held');
     await world.impair({ dropLongerThan: 1300 });
     await product.up(name);
-    await product.waitForState(name, 'up', 15_000);
+    await product.waitForState(name, 'up');
     await world.impair({});
   });
 

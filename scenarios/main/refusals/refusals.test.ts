@@ -257,7 +257,7 @@ suite('main/refusals', () => {
     await product.settings(trouble.settings ? `[profile."trouble"]\n${trouble.settings}\n` : '');
     await product.put('trouble', trouble.xml ?? certificateProfile(), trouble.credentials ?? stage.machine());
     try {
-      const { problem, state } = await product.waitForProblem('trouble', trouble.timeoutMs ?? 15_000);
+      const { problem, state } = await product.waitForProblem('trouble', trouble.timeoutMs);
       assert.ok(problem);
       if (typeof trouble.code === 'string') assert.equal(problem.code, trouble.code, `${problem.message} (${problem.side})`);
       else assert.match(problem.code, trouble.code, problem.message);

@@ -1,12 +1,12 @@
 // Every authentication method and a sensible matrix of algorithms: connects, carries v4 and v6, and the gateway says that it was that suite.
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 import type { GatewayAuthentication, GatewayOptions } from '../../../lab/gateway/strongswan.ts';
 import { canary, network } from '../../../lab/network.ts';
 import type { KeyKind } from '../../../lab/pki/authority.ts';
 import { certificateProfile, eapTlsProfile, mschapv2Profile, type ProfileSuite } from '../../../lab/profile-xml.ts';
 import { type Credentials, Stage } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 
 interface Case {
   readonly title: string;
@@ -304,10 +304,7 @@ suite('main/suites', () => {
   });
 
   async function halfOpen(): Promise<void> {
-    for (let wait = 0; !/CONNECTING/.test(await stage.world.gateway.sas()); wait++) {
-      assert.ok(wait < 200, 'no half-open SA');
-      await sleep(20);
-    }
+    await until('there is a half-open SA', async () => /CONNECTING/.test(await stage.world.gateway.sas()));
   }
 
   async function connects(

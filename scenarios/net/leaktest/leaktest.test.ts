@@ -1,7 +1,6 @@
 // The leak test as people have it: what it does to the machine, what it finds, what it says when it cannot see, and that it puts back.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeakReport } from '@aovpn/api';
 import { LeakWatch, leakLines } from '../../../lab/leak-watch.ts';
 import { network } from '../../../lab/network.ts';
@@ -9,8 +8,16 @@ import { certificateProfile } from '../../../lab/profile-xml.ts';
 import { inCheckout } from '../../../lab/host.ts';
 import { installed } from '../../../lab/product.ts';
 import { Stage } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 
 const name = 'watched';
+/** What a canary can look like: protocol and destination. */
+const leaks = [
+  [17, network.internet.web4],
+  [6, network.internet.web4],
+  [1, network.internet.web4],
+  [17, network.internet.web6],
+] as const;
 const canaries = `--canary=${network.internet.web4},${network.internet.web6}`;
 
 suite('net/leaktest', () => {
@@ -56,26 +63,36 @@ suite('net/leaktest', () => {
   });
 
   test('finds a leak, with flow, time and step', async () => {
+    const { client } = stage.world;
     const watch = await LeakWatch.start(stage.product, name);
-    await sleep(500);
     watch.step('sabotage');
+    // From here on it says so of what it sees.
+    await watch.running.saysWithin(/sabotage/);
+    const capture = await stage.world.capture();
     // Somebody's own routing before ours, and our tables gone again and again: what is left is the machine's own way out.
-    const sabotage = 'ip rule add priority 100 lookup main; ip -6 rule add priority 100 lookup main';
-    await stage.world.client.exec(['sh', '-c', `${sabotage}; for i in $(seq 20); do nft flush ruleset; sleep 0.05; done`]);
-    await stage.world.client.exec(['sh', '-c', 'ip rule del priority 100; ip -6 rule del priority 100']);
-    await sleep(300);
+    await client.exec(['sh', '-c', 'ip rule add priority 100 lookup main; ip -6 rule add priority 100 lookup main']);
+    const { home } = network.client;
+    await until('packets of every kind have leaked', async () => {
+      await client.exec(['sh', '-c', 'for i in $(seq 20); do nft flush ruleset; sleep 0.05; done']);
+      const packets = await capture.packets();
+      return leaks.every(([protocol, destination]) =>
+        packets.some(
+          (packet) =>
+            packet.protocol === protocol &&
+            packet.destination === destination &&
+            [home.v4, home.v6].some((own) => own === packet.source),
+        ),
+      );
+    });
+    await client.exec(['sh', '-c', 'ip rule del priority 100; ip -6 rule del priority 100']);
+    await capture.stop();
     const report = await watch.report();
     assert.equal(report.result, 'leaked');
     assert.ok(report.leaked > 0);
     assert.equal((await watch.running.exited).status, 1);
     const steps = new Set(report.leaks.map(({ step }) => step));
     assert.deepEqual([...steps], ['sabotage']);
-    for (const [protocol, destination] of [
-      [17, network.internet.web4],
-      [6, network.internet.web4],
-      [1, network.internet.web4],
-      [17, network.internet.web6],
-    ] as const) {
+    for (const [protocol, destination] of leaks) {
       const found = report.leaks.find((leak) => leak.protocol === protocol && leak.destination === destination);
       assert.ok(found, `protocol ${protocol} to ${destination}:\n${leakLines(report)}`);
       assert.equal(found.device, network.client.device);
@@ -86,8 +103,12 @@ suite('net/leaktest', () => {
   test('says that it was blind when the promise was never in force', async () => {
     await stage.product.down(name);
     await stage.product.waitForState(name, 'held');
+    const capture = await stage.world.capture();
     const watch = await LeakWatch.start(stage.product, name);
-    await sleep(500);
+    await until('packets leave', async () =>
+      (await capture.packets()).some(({ destination }) => destination === network.internet.web4),
+    );
+    await capture.stop();
     const report = await watch.report();
     assert.equal(report.result, 'blind');
     assert.match(report.problems.join(), /never in force/);
@@ -104,16 +125,16 @@ suite('net/leaktest', () => {
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
       const argv = [...installed('aovpn'), 'leaktest', name, '--yes', '--steps=cut', '--json'];
       const running = client.spawn(argv, { name: 'leaktest' });
-      for (let wait = 0; !(await client.exec(['ip', 'link', 'show', 'wan0'])).includes('state DOWN'); wait++) {
-        assert.ok(wait < 1000 && !running.exit, running.output());
-        await sleep(10);
-      }
+      await until('the cable is out', async () => {
+        if (running.exit) throw new Error(running.output());
+        return (await client.exec(['ip', 'link', 'show', 'wan0'])).includes('state DOWN');
+      });
       await running.signal(signal);
       await running.exited;
-      for (let wait = 0; (await network4()) !== before; wait++) {
-        assert.ok(wait < 500, `${await network4()}\nis not\n${before}`);
-        await sleep(20);
-      }
+      await until(
+        async () => `${await network4()}\nis\n${before}`,
+        async () => (await network4()) === before,
+      );
       await stage.product.waitForState(name, 'up');
     }
   });

@@ -10,6 +10,7 @@ import type { WirePacket } from '../../../lab/pcap.ts';
 import { type Product, installed } from '../../../lab/product.ts';
 import { deviceProfile } from '../../../lab/profile-xml.ts';
 import type { Credentials } from '../../../lab/stage.ts';
+import { until } from '../../../lab/until.ts';
 import { World } from '../../../lab/world.ts';
 import { attemptsOf, leak, leaks, physicalLink, seen } from './leaker.ts';
 
@@ -100,7 +101,7 @@ suite('net/lockdown', () => {
 
   const start = async (): Promise<void> => {
     await product.start();
-    await product.waitForState(name, 'up', 30_000);
+    await product.waitForState(name, 'up');
   };
   const failing = async (args: readonly string[]): Promise<string> => {
     const { status, stdout, stderr } = await product.aovpn(args);
@@ -250,7 +251,7 @@ table inet aovpn_lockdown {
     await begin();
     const running = stream();
     await world.gateway.kill();
-    await product.waitFor(name, 'in doubt', ({ state }) => state !== 'up', 60_000);
+    await product.waitFor(name, 'in doubt', ({ state }) => state !== 'up');
     await tryAll();
     const { lockdown } = await product.status();
     assert.equal(lockdown?.traffic, 'blocked');
@@ -263,7 +264,7 @@ table inet aovpn_lockdown {
     assert.match(await failing(['profile', 'show', 'other']), /AOV-DAEMON-512[^]*All traffic of this machine is blocked/);
     assert.match((await product.aovpn(['doctor'])).stdout, /lockdown: All traffic of this machine is blocked/);
     await world.gateway.start();
-    await product.waitForState(name, 'up', 60_000);
+    await product.waitForState(name, 'up');
     await running.stop();
     await end();
   });
@@ -273,14 +274,14 @@ table inet aovpn_lockdown {
     const running = stream();
     await world.moveClient('away', 'break-before-make');
     await tryAll();
-    await product.waitForState(name, 'up', 60_000);
+    await product.waitForState(name, 'up');
     await world.moveClient('home');
-    await product.waitForState(name, 'up', 60_000);
+    await product.waitForState(name, 'up');
     await world.plug(false);
-    await product.waitFor(name, 'in doubt', ({ state }) => state !== 'up', 30_000);
+    await product.waitFor(name, 'in doubt', ({ state }) => state !== 'up');
     await world.plug(true);
     await tryAll();
-    await product.waitForState(name, 'up', 60_000);
+    await product.waitForState(name, 'up');
     await running.stop();
     await end();
   });
@@ -294,7 +295,7 @@ table inet aovpn_lockdown {
     await world.plug(true);
     await tryAll();
     await product.daemon.signal('SIGCONT');
-    await product.waitForState(name, 'up', 60_000);
+    await product.waitForState(name, 'up');
     await running.stop();
     await end();
   });
@@ -325,8 +326,7 @@ table inet aovpn_lockdown {
     world.client.write('/etc/aovpn/aovpn.toml', 'this is [no settings file');
     await begin();
     product.launch();
-    for (let wait = 0; product.daemon.exit === undefined && wait < 1000; wait++) await sleep(10);
-    assert.ok(product.daemon.exit, 'it refuses to start');
+    await until('it refuses to start', () => product.daemon.exit);
     const { status } = await world.client.run([...aovpnd, '--block']);
     assert.equal(status, 0);
     await tryAll();
@@ -349,19 +349,14 @@ table inet aovpn_lockdown {
     await begin();
     const running = stream();
     await product.start();
-    const waiting = await product.waitForProblem(name, 60_000);
+    const waiting = await product.waitForProblem(name);
     assert.equal(waiting.problem?.code, 'AOV-SUPERVISOR-301');
     assert.equal(waiting.lockdown?.blocked, true);
     await tryAll();
     // A liar sends the daemon to the attacker: nothing but IKE goes there, and nobody proves to be the gateway.
     client.write('/etc/hosts', `127.0.0.1 localhost\n${network.internet.web4} ${network.gateway.name}\n`);
     assert.equal((await product.aovpn(['up', name, '--no-wait'])).status, 0);
-    await product.waitFor(
-      name,
-      'led astray',
-      ({ problem }) => problem !== undefined && problem.code !== 'AOV-SUPERVISOR-301',
-      60_000,
-    );
+    await product.waitFor(name, 'led astray', ({ problem }) => problem !== undefined && problem.code !== 'AOV-SUPERVISOR-301');
     await tryAll();
     await running.stop();
     const packets = await capture.stop();
@@ -370,16 +365,12 @@ table inet aovpn_lockdown {
     const { gateway, internet } = network;
     assert.deepEqual(leaks(packets, mac, { gateways: [gateway.v4, gateway.v6, internet.web4], resolvers: [silent] }), []);
     await product.aovpn(['up', name, '--no-wait']);
-    await product.waitForState(name, 'up', 60_000);
+    await product.waitForState(name, 'up');
   });
 
   test('what somebody else opens is shut again within a second', async () => {
     await world.client.exec(['nft', 'flush', 'ruleset']);
-    const deadline = performance.now() + 10_000;
-    while ((await product.status()).lockdown?.lastRepair === undefined) {
-      assert.ok(performance.now() < deadline, 'it is put back');
-      await sleep(20);
-    }
+    await until('it is put back', async () => (await product.status()).lockdown?.lastRepair);
     await begin();
     await tryAll();
     await end();
@@ -417,7 +408,7 @@ table inet aovpn_lockdown {
     await begin();
     const running = stream();
     await tryAll();
-    await product.waitForState(name, 'up', 30_000);
+    await product.waitForState(name, 'up');
     await running.stop();
     await end();
     ({ lockdown } = await product.status());
@@ -436,7 +427,7 @@ table inet aovpn_lockdown {
     await product.aovpn(['lockdown', 'engage', name]);
     assert.match(await client.exec(['nft', 'list', 'tables']), /aovpn_lockdown/);
     await product.put(name, xml.replace('<LockDown>true</LockDown>', ''), credentials);
-    await product.waitForState(name, 'up', 30_000);
+    await product.waitForState(name, 'up');
     assert.equal((await product.status()).lockdown, undefined);
     assert.doesNotMatch(await client.exec(['nft', 'list', 'tables']), /aovpn_lockdown/);
     assert.ok(watched > 1000, `${watched} packets were watched`);

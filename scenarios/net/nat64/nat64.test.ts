@@ -28,7 +28,7 @@ suite('net/nat64', () => {
     await product.put('corp', certificateProfile({ servers }), stage.machine());
     try {
       const capture = await world.capture();
-      const connection = await product.waitForState('corp', 'up', 30_000);
+      const connection = await product.waitForState('corp', 'up');
       assert.equal(connection.gateway.address, translated);
       assert.match((await world.application.fetch(`http://${corp.web4}/`)).body, new RegExp(canary), 'IPv4 inside');
       assert.match((await world.application.fetch(`http://[${corp.web6}]/`)).body, new RegExp(canary), 'IPv6 inside');
@@ -65,7 +65,7 @@ suite('net/nat64', () => {
       stage.machine(),
     );
     try {
-      await product.waitForState('corp', 'up', 30_000);
+      await product.waitForState('corp', 'up');
       assert.equal((await world.application.fetch(`http://${internet.web4}/who`)).body.trim(), gateway.v4);
       assert.equal((await world.application.fetch(`http://[${internet.web6}]/who`)).body.trim(), gateway.v6);
     } finally {

@@ -52,7 +52,7 @@ suite('net/neighbours', () => {
     const holder = world.client.spawn(['unshare', '--net', 'sh', '-c', 'echo pid $$; exec sleep infinity'], {
       name: 'container',
     });
-    containerPid = (await holder.saysWithin(/pid \d+/, 10_000)).replace('pid ', '');
+    containerPid = (await holder.saysWithin(/pid \d+/)).replace('pid ', '');
     await world.client.exec(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
     await world.client.ip(
       'link add docker0 type bridge',
@@ -73,7 +73,7 @@ suite('net/neighbours', () => {
     const { world } = stage;
     return await world.client.exec(['nsenter', `--net=/proc/${containerPid}/ns/net`, 'sh', '-euc', lines.join('\n')]);
   }
-  const ping = async (address: string): Promise<void> => void (await inContainer(`ping -c 1 -W 3 ${address}`));
+  const ping = async (address: string): Promise<void> => void (await inContainer(`ping -c 1 -W 30 ${address}`));
 
   async function around(options: Parameters<typeof certificateProfile>[0], check: () => Promise<void>): Promise<void> {
     const { world, product } = stage;
@@ -133,7 +133,7 @@ suite('net/neighbours', () => {
         name: 'wireguard',
         env: { ...process.env, LOG_LEVEL: 'verbose' },
       });
-      await running.saysWithin(/UAPI listener started/, 10_000);
+      await running.saysWithin(/UAPI listener started/);
     }
     const keys = await Promise.all(
       [world.client, world.router].map(async (host) => {
@@ -224,7 +224,7 @@ suite('net/neighbours', () => {
     await product.kill();
     await ping(internet.web4);
     await product.start();
-    await product.waitForState('corp', 'up', 45_000);
+    await product.waitForState('corp', 'up');
     // The gateway does not know yet that the tunnel of before is gone: nobody waits for it.
     await product.remove('corp');
     await product.stop();

@@ -47,7 +47,7 @@ suite('net/register-dns', () => {
   const registration = async (profile: string) => (await stage.product.connection(profile))?.dns.registration;
   const until = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
     for (let wait = 0; !(await probe()); wait += 100) {
-      if (wait > 20_000)
+      if (wait > 60_000)
         throw new Error(`${what}: never\n${bind.output().slice(-2000)}\n${stage.product.daemon.output().slice(-2000)}`);
       await sleep(100);
     }
