@@ -22,7 +22,10 @@ suite('the EST server of the tests, asked by strongSwan', () => {
   const at = (name: string): string => path.join(directory, name);
   /** Standard output, as octets. */
   async function pki(...args: readonly string[]): Promise<Buffer> {
-    const { stdout } = await run(inUnpacked('strongswan-pki', 'usr/bin/pki'), [...args], { encoding: 'buffer', timeout: 20_000 });
+    const { stdout } = await run(inUnpacked('strongswan-pki', 'usr/bin/pki'), [...args], {
+      encoding: 'buffer',
+      timeout: 120_000,
+    });
     return stdout;
   }
 
@@ -68,7 +71,7 @@ suite('the EST server of the tests, asked by strongSwan', () => {
       '--interval',
       '1',
       '--maxpolltime',
-      '3',
+      '60',
     ];
     const first = await pki(...ask, '--in', at('first.csr'), '--userpass', 'laptop:once');
     writeFileSync(at('first.pem'), first);

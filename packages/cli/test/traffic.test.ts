@@ -122,7 +122,7 @@ suite('apps', () => {
     assert.ok(own.stdout.includes(JSON.stringify(process.execPath)) || own.stdout.includes('/node"'), own.stdout);
     const busy = spawn('/bin/sh', ['-c', 'while :; do sleep 0.2; done'], { stdio: 'ignore' });
     try {
-      const watched = await aovpn(['app', 'learn', String(busy.pid), '--watch', '1']);
+      const watched = await aovpn(['app', 'learn', String(busy.pid), '--watch', '4']);
       assert.match(watched.stdout, /executables = \[.*\/(sleep|coreutils|busybox)"/);
     } finally {
       busy.kill('SIGKILL');

@@ -76,8 +76,8 @@ if (namedProgram === undefined || pebbleProgram === undefined) {
     };
     /** What a program logs may come after what it answers. */
     const says = async (daemon: Bind | Pebble, pattern: RegExp): Promise<void> => {
-      for (let turn = 0; !pattern.test(daemon.log()); turn++) {
-        assert.ok(turn < 1000, `${String(pattern)}: ${daemon.log().slice(-3000)}`);
+      for (const end = performance.now() + 60_000; !pattern.test(daemon.log());) {
+        assert.ok(performance.now() < end, `${String(pattern)}: ${daemon.log().slice(-3000)}`);
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     };
@@ -272,14 +272,14 @@ zone "slow.example" { type primary; file "slow.example.zone"; update-policy { gr
       test('a record is waited for at every name server of its zone that answers; who has not got it is named', async () => {
         const record = { name: '_acme-challenge.laptop.slow.example', text: 'x'.repeat(43) };
         await writeProof(proofs(), record);
-        assert.deepEqual(await waitForProof(proofs(), record, Date.now() + 1500), [parseAddress(secondary)!]);
+        assert.deepEqual(await waitForProof(proofs(), record, Date.now() + 5000), [parseAddress(secondary)!]);
         await removeProof(proofs(), record);
         const nobody = await waitForProof(proofs(), record, Date.now());
         assert.deepEqual(nobody.map(formatAddress).toSorted(), [primary, secondary]);
         // The second one of this zone is not there at all.
         const other = { name: '_acme-challenge.laptop.corp.example', text: 'y'.repeat(43) };
         await writeProof(proofs(), other);
-        assert.deepEqual(await waitForProof(proofs(), other, Date.now() + 1500), []);
+        assert.deepEqual(await waitForProof(proofs(), other, Date.now() + 60_000), []);
         await removeProof(proofs(), other);
         assert.equal(await dig('laptop.corp.example'), '"somebody else"\n');
       });

@@ -74,7 +74,7 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     child.kill();
     if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
   };
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     try {
       const root = await page(`https://${address}:15000/roots/0`);
