@@ -40,6 +40,8 @@ interface Entry {
   settings: EnrolmentSettings;
   /** What a failure rests on: when it differs, the last try says nothing any more. */
   basis: string;
+  /** The basis on which the secret of the settings was refused. */
+  refused: string | undefined;
   certificate: EnrolledCertificate | undefined;
   /** The file is there and cannot be used. */
   fault: Problem | undefined;
@@ -249,19 +251,17 @@ export class Enrolments {
     return { entry, before };
   }
 
-  async #try(
-    name: string,
-    { settings }: Entry,
-    how: 'enrol' | 'renew',
-    given: Uint8Array | undefined,
-  ): Promise<CertificateObtained> {
+  async #try(name: string, entry: Entry, how: 'enrol' | 'renew', given: Uint8Array | undefined): Promise<CertificateObtained> {
+    const { settings, basis } = entry;
     const { url, ca, issuingCa, caFingerprint, keyType, certificate, key, userName, protocol, allowWeak } = settings;
-    const own = (how === 'enrol' || protocol === 'acme') && !given ? await this.#readSecret(settings) : undefined;
+    // An account of ACME that its authority has forgotten makes itself known again, also to renew; not with a secret that was refused.
+    const needsSecret = how === 'enrol' || (protocol === 'acme' && entry.refused !== basis);
+    const own = needsSecret && !given ? await this.#readSecret(settings) : undefined;
     const secret = given ?? own;
     try {
       const authorities = await this.#readAuthorities(ca);
       const issuers = await this.#readAuthorities(issuingCa);
-      return await this.#options.obtain({
+      const obtained = await this.#options.obtain({
         directory: this.#options.directory,
         name,
         protocol,
@@ -282,6 +282,8 @@ export class Enrolments {
             credential: { certificate: this.#path(certificate), ...(key !== undefined && { key: this.#path(key) }) },
           }),
       });
+      if (own && obtained.kind === 'failed' && obtained.failure === 'secret-refused') entry.refused = basis;
+      return obtained;
     } finally {
       if (own) wipe(own);
     }
@@ -414,6 +416,7 @@ function newEntry(settings: EnrolmentSettings, basis: string): Entry {
   return {
     settings,
     basis,
+    refused: undefined,
     certificate: undefined,
     fault: undefined,
     hasSecret: false,

@@ -277,6 +277,20 @@ suite('enrolments', () => {
     answers = ['issue'];
     await enrolments.renew('machine');
     assert.deepEqual([asked[1]?.how, asked[1]?.text], ['renew', 'mac key']);
+    // One that it refused is not tried again, but another one is.
+    answers = [
+      { kind: 'failed', failure: 'secret-refused', detail: 'unauthorized' },
+      { kind: 'failed', failure: 'refused', detail: 'it wants a bound account' },
+    ];
+    for (const text of ['mac key', undefined]) {
+      await enrolments.renew('machine');
+      assert.equal(asked.at(-1)?.text, text);
+    }
+    rmSync(path.join(directory, 'secret'));
+    secret('another mac key');
+    answers = ['issue'];
+    await enrolments.renew('machine');
+    assert.equal(asked.at(-1)?.text, 'another mac key');
     rmSync(path.join(where, 'machine.acme'));
     rmSync(path.join(where, 'machine.pem'));
     const { secretFile: _, dnsUpdateKey: __, ...open } = acme;
@@ -285,7 +299,7 @@ suite('enrolments', () => {
     await enrolments.look();
     await until(() => state().state === 'pending');
     assert.match(state().problem?.message ?? '', /192\.0\.2\.53 has not got it yet/);
-    assert.deepEqual(asked[2]?.acme, { keyId: '', termsAgreed: false });
+    assert.deepEqual(asked.at(-1)?.acme, { keyId: '', termsAgreed: false });
   });
 
   test('a name that could not be proven is told as such', async () => {
