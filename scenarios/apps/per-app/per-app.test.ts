@@ -64,13 +64,13 @@ suite('apps/per-app', () => {
     await world.client.exec(
       ['sh', '-c', `i=0; while [ $i -lt ${count} ]; do "$@"; i=$((i+1)); done`, 'sh', office.file, '-e', first],
       {
-        timeoutMs: 60_000,
+        timeoutMs: 240_000,
       },
     );
     await world.client.exec(
       ['sh', '-c', `i=0; while [ $i -lt ${count} ]; do "$@"; i=$((i+1)); done`, 'sh', other.file, '-e', first],
       {
-        timeoutMs: 60_000,
+        timeoutMs: 240_000,
       },
     );
     const heard = async (): Promise<[string, number][]> =>

@@ -106,7 +106,9 @@ suite('ike/trace', () => {
     assert.deepEqual(readFileSync(pcap), before);
 
     const tshark = async (capture: string, config: string, ...more: string[]): Promise<string> =>
-      await world.client.exec(['env', `WIRESHARK_CONFIG_DIR=${config}`, 'tshark', '-r', capture, ...more], { timeoutMs: 60_000 });
+      await world.client.exec(['env', `WIRESHARK_CONFIG_DIR=${config}`, 'tshark', '-r', capture, ...more], {
+        timeoutMs: 240_000,
+      });
     const ike = await tshark(pcap, keys, '-V', '-d', 'udp.port==4500,udpencap');
     assert.match(ike, /Exchange type: IKE_AUTH/);
     assert.match(ike, /Decrypted Data/);

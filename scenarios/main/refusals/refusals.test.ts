@@ -216,7 +216,7 @@ suite('main/refusals', () => {
         code: 'AOV-IKE-101',
         windows: 809,
         side: 'network',
-        timeoutMs: 60_000,
+        timeoutMs: 120_000,
       });
     } finally {
       await stage.world.impair({});
@@ -231,7 +231,7 @@ suite('main/refusals', () => {
         code: 'AOV-IKE-102',
         windows: 13805,
         side: 'network',
-        timeoutMs: 60_000,
+        timeoutMs: 120_000,
       });
     } finally {
       await stage.world.impair({});

@@ -82,12 +82,12 @@ suite('main/rekey', () => {
     }
   }
 
-  /** One IKE SA is left of all that were made. */
+  /** One IKE SA is left of all that were made; who lost the race of addresses at the beginning has half of another one. */
   const settled = async (): Promise<void> => {
     const { gateway } = stage.world;
     await until(
       async () => `one IKE SA is left:\n${await gateway.sas()}`,
-      async () => (await gateway.established()) === 1 && [...(await gateway.sas()).matchAll(/, IKEv2,/g)].length === 1,
+      async () => (await gateway.established()) === 1 && [...(await gateway.sas()).matchAll(/^pubkey: #/gm)].length === 1,
     );
   };
   const childSpis = async (): Promise<string> =>

@@ -45,7 +45,7 @@ suite('main/release', () => {
     rmSync(directory, { recursive: true, force: true });
   });
   const aovpn = async (...args: readonly string[]): Promise<string> =>
-    await stage.world.client.exec([...through, ...installed('aovpn'), ...args], { timeoutMs: 60_000 });
+    await stage.world.client.exec([...through, ...installed('aovpn'), ...args], { timeoutMs: 240_000 });
 
   test('nothing of the sources can be seen', async () => {
     assert.ok(existsSync(repository('packages/host')));
