@@ -330,6 +330,18 @@ zone "slow.example" { type primary; file "slow.example.zone"; update-policy { gr
         assert.deepEqual([after.order, after.records], [undefined, []]);
       });
 
+      test('without name servers of its own the system’s are asked for the zone', async () => {
+        const file = path.join(place, 'resolv.conf');
+        writeFileSync(file, `search corp.example\nnameserver ${primary}\n`);
+        sh(`mount --bind ${file} /etc/resolv.conf`);
+        try {
+          const { servers: _, ...own } = proofs();
+          await issued({ acme: { keyId: 'kid-1', termsAgreed: true, proofs: own } });
+        } finally {
+          sh('umount /etc/resolv.conf');
+        }
+      });
+
       test('what a try has left in the DNS that did not come to its end, the next one takes out', async () => {
         await issued();
         const left = { name: '_acme-challenge.two.corp.example', text: 'left-behind' };
