@@ -3,6 +3,7 @@ import type { Host } from '../host.ts';
 import { network } from '../network.ts';
 import type { Issued } from '../pki/authority.ts';
 import type { Running } from '../running.ts';
+import { until } from '../until.ts';
 import type { GatewayCommand, GatewayProcessSettings, JsonResponderOptions } from './testkit-gateway-process.ts';
 
 export interface TestkitGatewayOptions {
@@ -76,7 +77,14 @@ export class TestkitGateway {
     this.#commands++;
     const order = command.op === 'options' ? { ...command, options: withAddress(command.options) } : command;
     this.#running.stdin!.write(`${json(order)}\n`);
-    await this.#running.saysWithin(new RegExp(`(^done [^]*?){${this.#commands}}`, 'm'));
+    const number = this.#commands;
+    await until(
+      () => `the gateway has done ${json(order)}:\n${this.log()}`,
+      () => {
+        if (this.#running.exit) throw new Error(`the gateway ended:\n${this.log()}`);
+        return this.count(/^done /) >= number;
+      },
+    );
   }
 
   async stop(): Promise<void> {
