@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { formatAddress, type IpAddress } from '@aovpn/bytes';
+import { normaliseDomain } from '@aovpn/policy';
 import { addressLifetime, codeName, recordType, type NameUpdate } from './update-message.ts';
 import { registrationError } from './registration-error.ts';
 
@@ -62,12 +63,14 @@ export async function updateByKerberos(
   throw registrationError('AOV-HOST-335', `${formatAddress(server)}, zone ${zone}: ${said || `nsupdate ended with ${code}`}`);
 }
 
-/** Exported for its test. */
+/** Exported for its test. @throws {HostError} AOV-HOST-336 for a name that is none: whatever else stood in it would be words of nsupdate */
 export function nsupdateScript(
   server: IpAddress,
   zone: string,
   { name, op, types, records, lifetime = addressLifetime }: NameUpdate,
 ): string {
+  for (const one of [zone, name])
+    if (normaliseDomain(one) !== one) throw registrationError('AOV-HOST-336', `${JSON.stringify(one)} is no name of DNS`);
   const lines = [`server ${formatAddress(server)}`, `zone ${zone}.`];
   if (op === 'replace') for (const type of types) lines.push(`update delete ${name}. ${typeNames.get(type)}`);
   for (const { type, data } of records) {

@@ -249,7 +249,7 @@ suite('answers of an ACME server', () => {
   const other = pki.issue('other', { issuer: root });
   const hostile: readonly (readonly [
     string,
-    Partial<Record<'directory' | 'account' | 'new-order' | 'finalize' | 'certificate', Change>>,
+    Partial<Record<'directory' | 'account' | 'new-order' | 'order' | 'finalize' | 'certificate', Change>>,
     RegExp,
   ])[] = [
     ['a directory that is no JSON', { directory: (ordinary) => ({ ...ordinary, body: '<html>' }) }, /directory: not JSON/],
@@ -271,6 +271,19 @@ suite('answers of an ACME server', () => {
     [
       'an order for more names',
       { 'new-order': part({ identifiers: ['laptop.corp.example', 'other.example'].map((value) => ({ type: 'dns', value })) }) },
+      /other names/,
+    ],
+    [
+      'an order that turns into one for another name',
+      {
+        'new-order': part({ status: 'pending', authorizations: [] }),
+        order: part({ identifiers: [{ type: 'dns', value: 'other.example\nsend' }] }),
+      },
+      /other names/,
+    ],
+    [
+      'an order that was one for another name all along',
+      { finalize: part({ identifiers: [{ type: 'dns', value: 'other.example' }] }) },
       /other names/,
     ],
     ['an order in no state', { 'new-order': part({ status: 'maybe' }) }, /status "maybe"/],

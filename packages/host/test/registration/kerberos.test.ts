@@ -58,6 +58,19 @@ suite('nsupdate', () => {
       ],
     );
   });
+
+  test('is told nothing where a name holds more than a name', () => {
+    for (const name of [
+      'x\nupdate delete www.corp.example. a\nupdate add y.corp.example',
+      'a b.corp.example',
+      '*.corp.example',
+      '',
+    ])
+      assert.throws(
+        () => nsupdateScript(address(server), 'corp.example', { name, op: 'replace', types: [], records: [] }),
+        (error) => error instanceof HostError && error.code === 'AOV-HOST-336',
+      );
+  });
 });
 
 if (!kdc || !kdb5Util || !database || !kadminLocal || namedProgram === undefined) {

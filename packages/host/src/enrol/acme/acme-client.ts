@@ -140,8 +140,8 @@ class Undertaking {
     const answer = await this.#session.post(url, this.#signer, undefined);
     if (answer.status >= 500 || answer.status === 429) throw this.#session.refusal(answer, 'the order was asked for');
     if (answer.status !== 200) return undefined;
-    const known = this.#read(answer);
-    return known.order.status !== 'invalid' && this.#isOurs(known.order) ? known : undefined;
+    const order = readOrder(answer.body, this.#session.url);
+    return order.status !== 'invalid' && this.#isOurs(order) ? { order, retryAfter: answer.retryAfter } : undefined;
   }
 
   /** §7.4 */
@@ -157,7 +157,6 @@ class Undertaking {
     }
     if (answer.status !== 201) throw this.#session.refusal(answer, 'a certificate was ordered');
     const known = this.#read(answer);
-    if (!this.#isOurs(known.order)) throw new EnrolError('unusable', 'an order for other names than ours');
     await this.#save({ order: resourceUrl(answer.headers.location, 'the URL of the order', server) });
     return known;
   }
@@ -271,8 +270,11 @@ class Undertaking {
     return await this.#session.ask(url, this.#signer, payload, what, accept);
   }
 
+  /** Whatever is said about an order, it is for the names that were ordered: they come into the DNS. @throws {EnrolError} unusable */
   #read({ body, retryAfter }: Answer): Known {
-    return { order: readOrder(body, this.#session.url), retryAfter };
+    const order = readOrder(body, this.#session.url);
+    if (!this.#isOurs(order)) throw new EnrolError('unusable', 'an order for other names than ours');
+    return { order, retryAfter };
   }
 
   async #save(change: Partial<AcmeState>): Promise<void> {
