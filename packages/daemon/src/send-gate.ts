@@ -1,5 +1,8 @@
 import type { Endpoint } from '@aovpn/bytes';
 
+/** Datagrams that wait; more come only of a gateway that asks again and again, and whatever is lost is asked for again. */
+const most = 64;
+
 /**
  * IKE datagrams leave in the order of the machine's actions, and never before the data plane has done what came ahead of them. An answer to the gateway's Delete
  * tells it that nothing more comes by the old pair of SAs: a packet that a busy worker still sends by it would be lost.
@@ -14,8 +17,8 @@ export class SendGate {
   }
 
   send(datagram: Uint8Array, to: Endpoint | undefined): void {
-    if (this.#held > 0) this.#waiting.push({ datagram, to });
-    else this.#send(datagram, to);
+    if (this.#held === 0) this.#send(datagram, to);
+    else if (this.#waiting.length < most) this.#waiting.push({ datagram, to });
   }
 
   /** Whatever is sent from now on waits until the returned function is called. */
