@@ -13,7 +13,7 @@ import { enrolByScep } from './scep-client.ts';
 import { EnrolError, usable } from './enrol-error.ts';
 import type { Issue, ServerTrust } from './issue.ts';
 
-/** For all that one try takes, milliseconds. */
+/** For all that one try asks of the server, milliseconds. */
 const patience = 25_000;
 /** Of that, how long an ACME authority is waited for; what it has not decided then is asked for in another try. */
 const acmePatience = 20_000;

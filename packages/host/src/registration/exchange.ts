@@ -17,10 +17,12 @@ export async function exchange(
   timeoutMs: number,
 ): Promise<Uint8Array> {
   const socket = device === undefined ? new Socket() : openStream(server.family, (fd) => bindToDevice(fd, device));
+  let timer: NodeJS.Timeout | undefined;
   try {
     return await new Promise<Uint8Array>((resolve, reject) => {
       let received = Buffer.alloc(0);
-      socket.setTimeout(timeoutMs, () => reject(new Error(`${formatAddress(server)} is silent`)));
+      // For the whole answer: a server that says an octet now and then is no better than one that is silent.
+      timer = setTimeout(() => reject(new Error(`${formatAddress(server)} has not answered in time`)), timeoutMs);
       socket.on('error', (error) => reject(new Error(`${formatAddress(server)}: ${error.message}`)));
       socket.on('close', () => reject(new Error(`${formatAddress(server)} closed the connection`)));
       socket.on('data', (chunk) => {
@@ -34,6 +36,7 @@ export async function exchange(
       socket.connect({ port, host: formatAddress(server) }, () => socket.write(frame(message)));
     });
   } finally {
+    clearTimeout(timer);
     socket.destroy();
   }
 }

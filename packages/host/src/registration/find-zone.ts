@@ -16,6 +16,8 @@ export interface Zone {
 
 /** Of one zone, that are looked at. */
 const nameServerCount = 13;
+/** Of one name and family, that are looked at. */
+const addressCount = 8;
 /** Aliases that are followed. */
 const aliasSteps = 8;
 /** Zones so high up belong to nobody's company. */
@@ -72,16 +74,16 @@ export async function endOfAliases(name: string, ask: AskServers): Promise<strin
   }
 }
 
-/** Addresses of a name, IPv4 and IPv6. @throws whatever `ask` throws */
+/** Addresses of a name, IPv4 and IPv6, the first of those that are there. @throws whatever `ask` throws */
 export async function findAddresses(name: string, ask: AskServers): Promise<readonly IpAddress[]> {
   const found: IpAddress[] = [];
   for (const type of [recordType.a, recordType.aaaa]) {
     const message = await ask(name, type);
-    for (const record of decodeAnswer(message)?.records ?? []) {
-      const octets = type === recordType.a ? 4 : 16;
-      if (record.section === 'answer' && record.type === type && record.dataLength === octets)
-        found.push(addressFromBytes(message.slice(record.data, record.data + octets)));
-    }
+    const octets = type === recordType.a ? 4 : 16;
+    const records = (decodeAnswer(message)?.records ?? []).filter(
+      (record) => record.section === 'answer' && record.type === type && record.dataLength === octets,
+    );
+    for (const { data } of records.slice(0, addressCount)) found.push(addressFromBytes(message.slice(data, data + octets)));
   }
   return found;
 }

@@ -4,7 +4,6 @@ import { normaliseDomain } from '@aovpn/policy';
 import { addressLifetime, codeName, recordType, type NameUpdate } from './update-message.ts';
 import { registrationError } from './registration-error.ts';
 
-const timeoutMs = 20_000;
 const maxOutput = 16 * 1024;
 const typeNames = new Map<number, string>([
   [recordType.a, 'A'],
@@ -29,6 +28,7 @@ export async function updateByKerberos(
   zone: string,
   update: NameUpdate,
   { keytab }: KerberosCredential,
+  timeoutMs: number,
 ): Promise<void> {
   const script = nsupdateScript(server, zone, update);
   const child = spawn('nsupdate', ['-g', '-v', '-t', '10'], {

@@ -25,9 +25,12 @@ export interface UpdateWay {
   readonly credential: UpdateCredential;
   /** Whether the machine's routes lead there by the device: asked for programs that cannot be bound to it. */
   readonly leadsThrough: (server: IpAddress) => boolean;
+  /** By when all of it comes to its end, whoever is silent; milliseconds of `Date.now()`. Undefined: each question has a time of its own, and nothing else. */
+  readonly until?: number;
 }
 
 const timeoutMs = 4000;
+const nsupdateMs = 20_000;
 
 /**
  * Has a zone changed (RFC 2136) by the first server that takes it, its primary one first. A refusal by one says nothing about the others: a secondary refuses what its
@@ -56,14 +59,14 @@ export async function sendUpdateTo(way: UpdateWay, update: NameUpdate, zone: str
   if (credential.kind === 'kerberos') {
     if (!leadsThrough(server))
       throw registrationError('AOV-HOST-330', `${formatAddress(server)} is not reached through ${device}`);
-    return await updateByKerberos(server, zone, update, credential);
+    return await updateByKerberos(server, zone, update, credential, timeFor(way, nsupdateMs));
   }
   const key = credential.kind === 'tsig' ? await readKey(credential.keyFile) : undefined;
   const plain = encodeUpdate(randomInt(0x10000), zone, update);
   const signed = key && signMessage(plain, key, seconds());
   let answer: Uint8Array;
   try {
-    answer = await exchange(device, server, signed?.message ?? plain, timeoutMs);
+    answer = await exchange(device, server, signed?.message ?? plain, timeFor(way, timeoutMs));
   } catch (error) {
     throw registrationError('AOV-HOST-330', messageOf(error), error);
   }
@@ -79,18 +82,25 @@ export async function sendUpdateTo(way: UpdateWay, update: NameUpdate, zone: str
 }
 
 /** Puts questions to these servers, one after the other until one answers. */
-export function askServers({ device, servers }: Pick<UpdateWay, 'device' | 'servers'>): AskServers {
+export function askServers({ device, servers, until }: Pick<UpdateWay, 'device' | 'servers' | 'until'>): AskServers {
   return async (name, type) => {
     let problem: unknown = new Error('no server to ask');
     for (const server of servers) {
       try {
-        return await exchange(device, server, encodeQuery(randomInt(0x10000), name, type), timeoutMs);
+        return await exchange(device, server, encodeQuery(randomInt(0x10000), name, type), timeFor({ until }, timeoutMs));
       } catch (error) {
         problem = error;
       }
     }
     throw problem;
   };
+}
+
+/** What one exchange may take of the time that is left. @throws {HostError} AOV-HOST-330: none is */
+function timeFor({ until = Infinity }: { readonly until?: number | undefined }, most: number): number {
+  const left = until - Date.now();
+  if (left <= 0) throw registrationError('AOV-HOST-330', 'the name servers take too long');
+  return Math.min(most, left);
 }
 
 async function readKey(file: string): Promise<TsigKey> {

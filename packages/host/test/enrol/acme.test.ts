@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, beforeEach, suite, test } from 'node:test';
+import { after, before, beforeEach, suite, test, type TestContext } from 'node:test';
 import { formatAddress, parseAddress } from '@aovpn/bytes';
 import { enrolByAcme } from '../../src/enrol/acme/acme-client.ts';
 import { acmeFile, readAcmeState, writeAcmeState } from '../../src/enrol/acme/acme-state.ts';
@@ -22,6 +22,7 @@ import { inOwnNamespace, sh } from '../network/namespace.ts';
 import { namedProgram, startBind, zoneText, type Bind } from '../registration/bind.ts';
 import { authority, server as forServer, TestPki } from '../trust/test-pki.ts';
 import { pebbleProgram, startPebble, type Pebble, type PebbleOptions } from './pebble.ts';
+import { ScriptedAcme, type Change } from './scripted-acme.ts';
 
 const names = ['laptop.corp.example', 'two.corp.example'];
 const primary = '127.0.0.53';
@@ -352,6 +353,72 @@ zone "slow.example" { type primary; file "slow.example.zone"; update-policy { gr
         await issued();
         assert.equal(await dig('two.corp.example'), '');
         assert.deepEqual((await readAcmeState(directory, `m${count}`))?.records, []);
+      });
+
+      /** Wants a proof with another token whenever it is asked, and never believes it. @param many authorisations of one order */
+      const insatiable = async (t: TestContext, many: number): Promise<ScriptedAcme> => {
+        const scripted = await ScriptedAcme.start(
+          pki.issue('scripted', { issuer: root, extensions: [...forServer, 'subjectAltName=IP:127.0.0.1'] }),
+          root,
+        );
+        t.after(() => scripted.close());
+        let asked = 0;
+        const pending: Change = (ordinary) => ({
+          ...ordinary,
+          body: {
+            ...(ordinary.body as object),
+            status: 'pending',
+            authorizations: Array.from({ length: many }, (_, i) => `${scripted.origin}/authorization/${i}`),
+          },
+        });
+        scripted.changes = {
+          'new-order': pending,
+          order: pending,
+          authorization: (ordinary) => ({
+            ...ordinary,
+            body: {
+              status: 'pending',
+              identifier: { type: 'dns', value: names[0] },
+              challenges: [
+                { type: 'dns-01', url: `${scripted.origin}/challenge/${++asked}`, status: 'pending', token: `token-${asked}` },
+              ],
+            },
+          }),
+        };
+        return scripted;
+      };
+      const ofOne = { names: { subject: [], dns: names.slice(0, 1), email: [], upn: [] } };
+
+      test('an authority that wants proofs without end: no more are written than an order can need, and all are taken out', async (t) => {
+        const scripted = await insatiable(t, 16);
+        await fails('unusable', /more than 32 proofs/, { ...ofOne, url: scripted.url });
+        assert.equal(scripted.topics().filter((topic) => topic === 'challenge').length, 32);
+        assert.equal(await dig(names[0]!), '"somebody else"\n');
+        assert.deepEqual((await readAcmeState(directory, `m${count}`))?.records, []);
+      });
+
+      test('an order that is gone takes its proofs along, also where the next one is waited for again', async (t) => {
+        const scripted = await insatiable(t, 1);
+        const { changes } = scripted;
+        scripted.changes = {
+          ...changes,
+          authorization: (ordinary, heard) => ({
+            ...changes.authorization!(ordinary, heard),
+            headers: { 'retry-after': '600' },
+          }),
+        };
+        const pending = async (): Promise<void> =>
+          assert.equal((await obtainCertificate(wanted({ ...ofOne, url: scripted.url }))).kind, 'pending');
+        await pending();
+        scripted.changes = { ...scripted.changes, order: (ordinary) => ({ ...ordinary, status: 404 }) };
+        await pending();
+        const records = (await readAcmeState(directory, `m${count}`))!.records;
+        assert.equal(records.length, 1);
+        assert.deepEqual(
+          (await dig(names[0]!)).trim().split('\n').toSorted(),
+          [`"${records[0]!.text}"`, '"somebody else"'].toSorted(),
+        );
+        await removeProof(proofs(), records[0]!);
       });
 
       test('a key that may not write there, a key that is unknown, and no key at all', async () => {

@@ -10,7 +10,9 @@ import { after, before, suite, test } from 'node:test';
 import { parseAddress, type IpAddress } from '@aovpn/bytes';
 import { HostError } from '../../src/host-error.ts';
 import { registerName, withdrawName, type NameRegistration } from '../../src/registration/register-name.ts';
-import type { UpdateCredential } from '../../src/registration/send-update.ts';
+import { exchange } from '../../src/registration/exchange.ts';
+import { askServers, type UpdateCredential } from '../../src/registration/send-update.ts';
+import { encodeQuery } from '../../src/registration/update-message.ts';
 import { inOwnNamespace, sh } from '../network/namespace.ts';
 import { namedProgram, startBind, zoneText, type Bind } from './bind.ts';
 
@@ -127,6 +129,34 @@ zone "closed.example" { type primary; file "closed.example.zone"; };`,
         const { server } = await registerName(wish({ servers: [address(secondary)], addresses: [address('10.9.0.4')] }));
         assert.deepEqual(server, address(primary));
         assert.deepEqual(await dig('laptop.corp.example', 'A'), ['10.9.0.4']);
+      });
+
+      test('a server that answers an octet now and then has its time like any other, and all of them together have theirs', async (t) => {
+        const drips = await Promise.all(
+          ['127.0.0.55', '127.0.0.56', '127.0.0.57'].map(async (host) => {
+            let asked = 0;
+            const server = createServer((socket: Socket) => {
+              asked++;
+              socket.resume();
+              let left = 40;
+              const timer = setInterval(() => (left-- > 0 ? socket.write(Uint8Array.of(0xff)) : socket.end()), 100);
+              socket.on('close', () => clearInterval(timer));
+              socket.on('error', () => undefined);
+            });
+            t.after(() => server.close());
+            server.listen(53, host);
+            await once(server, 'listening');
+            return { address: address(host), asked: () => asked };
+          }),
+        );
+        const servers = drips.map((one) => one.address);
+        await assert.rejects(exchange(undefined, servers[0]!, encodeQuery(1, 'corp.example', 6), 500), /not answered in time/);
+        const ask = askServers({ device: undefined, servers, until: Date.now() + 700 });
+        await assert.rejects(ask('corp.example', 6), /take too long/);
+        assert.deepEqual(
+          drips.map(({ asked }) => asked()),
+          [2, 0, 0],
+        );
       });
 
       test('no key where the server takes none', async () => {

@@ -49,6 +49,10 @@ export interface AcmeRequest {
 
 /** Our own choices, milliseconds. */
 const pauses = { first: 250, longest: 4000, dnsAgain: 15_000 } as const;
+/** What is written is taken out again in so long, or at another time, milliseconds. */
+const cleanUpPatience = 15_000;
+/** Records of ours that may be in the DNS at the same time: as many as names, and those of a try before. */
+const proofLimit = 32;
 /** Certificates of one chain. */
 const chainLimit = 16;
 
@@ -119,11 +123,17 @@ class Undertaking {
   async end(goesOn: boolean): Promise<void> {
     if (goesOn) return;
     if (this.#state.order !== undefined) await this.#save({ order: undefined });
+    await this.#takeOut();
+  }
+
+  /** What this try or one before has written. */
+  async #takeOut(): Promise<void> {
     const { proofs } = this.#request;
     if (!proofs) return;
+    const until = Date.now() + cleanUpPatience;
     for (const record of this.#state.records) {
       try {
-        await removeProof(proofs, record);
+        await removeProof(proofs, record, until);
       } catch (error) {
         if (!(error instanceof EnrolError)) throw error;
         // It is noted, and the next try takes it out.
@@ -146,6 +156,8 @@ class Undertaking {
 
   /** §7.4 */
   async #order(): Promise<Known> {
+    // They were for an order that is no more.
+    await this.#takeOut();
     const { directory, url: server } = this.#session;
     const identifiers = this.#request.dns.map((value) => ({ type: 'dns', value }));
     let answer = await this.#session.post(directory.newOrder, this.#signer, { identifiers });
@@ -211,6 +223,11 @@ class Undertaking {
       );
     const record = { name: `_acme-challenge.${name}`, text: dnsProof(token, publicJwk(this.#state.key)) };
     const isNoted = this.#state.records.some(({ name: other, text }) => other === record.name && text === record.text);
+    if (!isNoted && this.#state.records.length >= proofLimit)
+      throw new EnrolError(
+        'unusable',
+        `the authority wants more than ${proofLimit} proofs, or those of before cannot be taken out`,
+      );
     // Before it is written: who dies in between knows of it afterwards.
     if (!isNoted) await this.#save({ records: [...this.#state.records, record] });
     await writeProof(proofs, record);

@@ -21,6 +21,8 @@ export interface ProofPlace {
 /** Seconds. A proof is read once, by whoever has not read it before. */
 const lifetime = 60;
 const answerTimeout = 3000;
+/** All that a change takes: finding the zone, and telling it. Milliseconds. */
+const changePatience = 15_000;
 /** Between two looks, milliseconds. */
 const lookPause = 400;
 const resolvConf = '/etc/resolv.conf';
@@ -30,12 +32,16 @@ const resolvConf = '/etc/resolv.conf';
  * @throws {EnrolError} unproven, or unreachable
  */
 export async function writeProof(place: ProofPlace, { name, text }: ProofRecord): Promise<void> {
-  await update(place, name, { op: 'replace', types: [], records: [textRecord(text)], lifetime });
+  await update(place, name, { op: 'replace', types: [], records: [textRecord(text)], lifetime }, Date.now() + changePatience);
 }
 
-/** Takes exactly this one out. @throws {EnrolError} */
-export async function removeProof(place: ProofPlace, { name, text }: ProofRecord): Promise<void> {
-  await update(place, name, { op: 'remove', types: [], records: [textRecord(text)] });
+/** Takes exactly this one out. @param until milliseconds of `Date.now()` @throws {EnrolError} */
+export async function removeProof(
+  place: ProofPlace,
+  { name, text }: ProofRecord,
+  until = Date.now() + changePatience,
+): Promise<void> {
+  await update(place, name, { op: 'remove', types: [], records: [textRecord(text)] }, until);
 }
 
 /**
@@ -48,7 +54,8 @@ export async function waitForProof(
   { name, text }: ProofRecord,
   deadline: number,
 ): Promise<readonly IpAddress[]> {
-  const way = await wayTo(place);
+  // However late it is, there is one look.
+  const way = await wayTo(place, Math.max(deadline, Date.now()) + answerTimeout);
   const ask = askServers(way);
   const { owner, all } = await telling(async () => {
     const owner = await endOfAliases(name, ask);
@@ -81,8 +88,8 @@ async function has(server: IpAddress, name: string, text: string): Promise<boole
   );
 }
 
-async function update(place: ProofPlace, name: string, change: Omit<NameUpdate, 'name'>): Promise<void> {
-  const way = await wayTo(place);
+async function update(place: ProofPlace, name: string, change: Omit<NameUpdate, 'name'>, until: number): Promise<void> {
+  const way = await wayTo(place, until);
   const ask = askServers(way);
   await telling(async () => {
     const owner = await endOfAliases(name, ask);
@@ -91,9 +98,9 @@ async function update(place: ProofPlace, name: string, change: Omit<NameUpdate, 
 }
 
 /** Not bound to a device: it goes where that of any program of this machine does. */
-async function wayTo({ credential, servers }: ProofPlace): Promise<UpdateWay> {
+async function wayTo({ credential, servers }: ProofPlace, until: number): Promise<UpdateWay> {
   const own = servers ?? parseResolvConf(await readFile(resolvConf, 'utf8').catch(() => '')).nameservers;
-  return { device: undefined, servers: own, credential, leadsThrough: () => true };
+  return { device: undefined, servers: own, credential, leadsThrough: () => true, until };
 }
 
 async function telling<T>(act: () => Promise<T>): Promise<T> {
