@@ -10,7 +10,7 @@ const only = [
   'kernel: against a scripted gateway',
   'kernel: life',
   'kernel: two planes back to back IPv[46] outside (AES-GCM-16-256 carries|a rekey under load)',
-  'kernel: two planes back to back a narrow outer path',
+  'kernel: two planes back to back (moving under load|a narrow outer path)',
   // As on kernels without XFRM interfaces.
   'marks: against a scripted gateway (IKE still|IPv[46]|a replayed|moving)',
 ].join('|');

@@ -12,7 +12,7 @@ import {
   type Transport,
 } from '@aovpn/esp';
 import { openRouteSocket, type RouteSocket } from '../network/route-socket.ts';
-import { closeDescriptor, constant, openFile, SysError } from '../sys/index.ts';
+import { closeDescriptor, constant, openFile, SysError, waitForPacketsUnderWay } from '../sys/index.ts';
 import type { TunnelTag } from '../xfrm/tunnel-tag.ts';
 import type { DeviceRefusals } from '../xfrm/xfrm-device.ts';
 import { watchXfrm, type XfrmWatch } from '../xfrm/watch-xfrm.ts';
@@ -118,9 +118,12 @@ class KernelDataPlane implements DataPlane {
       if (transport === 'tcp') throw dataPlaneError('tcpFailed', 'the kernel’s ESP cannot go over TCP');
       const route = probeRoute(remote, remotePort, this.#options.mark);
       this.#device.checkFamily(remote.family);
-      const path = this.#flow.connect(route, remote, remotePort);
-      this.#pathMtu = route.pathMtu;
-      this.#move(path);
+      const path = this.#holding(() => {
+        const found = this.#flow.connect(route, remote, remotePort);
+        this.#pathMtu = route.pathMtu;
+        this.#move(found);
+        return found;
+      });
       this.#fitPath();
       this.#flow.watchErrors();
       this.#armKeepalive();
@@ -254,8 +257,24 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
+  /** What is sent into the tunnel meanwhile waits in its device. That ends, or the tunnel does. */
+  #holding<T>(operation: () => T): T {
+    this.#device.hold();
+    try {
+      return operation();
+    } finally {
+      try {
+        this.#device.letGo();
+      } catch (error) {
+        this.#fail('kernelRefused', error instanceof Error ? error.message : String(error));
+      }
+    }
+  }
+
   /** Half moved is worse than gone: the tunnel is made anew then. */
   #move(path: OuterPath): void {
+    // Packets that have left the device's queue, and ESP on its way from a socket that is no longer one for ESP, still need the SAs as they are.
+    if (this.#tunnel.isElsewhere(path)) waitForPacketsUnderWay();
     // What has come in until now came to the old ends, and is no sign that the gateway has followed.
     this.#noteInbound(
       this.#tunnel.pairs.reduce((total, pair) => total + this.#tunnel.counters(pair).packetsIn, this.#tunnel.gone.packetsIn),

@@ -4,6 +4,7 @@ import { deleteLinkRequest } from '../network/kernel-network.ts';
 import type { RouteRequest, RouteSocket } from '../network/route-socket.ts';
 import { libc } from '../sys/index.ts';
 import { admitRequests, guardRequests, readTurnedAway } from '../xfrm/device-guard.ts';
+import { closePlugs, openPlugs, plugRequests } from '../xfrm/device-plug.ts';
 import type { TunnelTag } from '../xfrm/tunnel-tag.ts';
 import { moveVtiRequest, newVtiRequest } from '../xfrm/vti-device.ts';
 import { newDeviceRequest, readRefusals, setJoinedPackets, withoutLinkLocal, type DeviceRefusals } from '../xfrm/xfrm-device.ts';
@@ -22,6 +23,7 @@ export class KernelDevice {
   #index: number | undefined;
   #local: IpAddress;
   #isInUse = false;
+  #isHolding = false;
 
   constructor(routes: RouteSocket, { device, mtu }: { readonly device: string; readonly mtu: number }, tag: TunnelTag) {
     this.#routes = routes;
@@ -51,6 +53,8 @@ export class KernelDevice {
     // A kernel without IPv6 refuses, and has nothing to leave out.
     this.#routes.request([withoutLinkLocal(index)]);
     this.#must('guarding the device', guardRequests(index));
+    // A kernel without such queues refuses: then nothing is held.
+    this.#routes.request(plugRequests(index));
   }
 
   /** Before anything else moves. @throws {HostError} where the device could not follow to an address of that family */
@@ -73,6 +77,19 @@ export class KernelDevice {
     }
     this.remove();
     this.open();
+  }
+
+  /** What is routed into the tunnel waits in its device until {@link letGo}, where the kernel can do that. */
+  hold(): void {
+    if (this.#index === undefined) return;
+    this.#isHolding = this.#routes.request(closePlugs(this.#index)).some(({ ok }) => ok);
+  }
+
+  /** @throws {HostError} where what waits would wait for ever */
+  letGo(): void {
+    if (!this.#isHolding || this.#index === undefined) return;
+    this.#must('letting go what waits in the device', openPlugs(this.#index));
+    this.#isHolding = false;
   }
 
   /** Lets in what is for these addresses, and nothing else. @throws {HostError} */
@@ -114,6 +131,7 @@ export class KernelDevice {
   remove(): void {
     if (this.#index !== undefined) this.#routes.request([deleteLinkRequest(this.#index)]);
     this.#index = undefined;
+    this.#isHolding = false;
   }
 
   #refused({ code, said }: { readonly code: string; readonly said: string }): HostError {

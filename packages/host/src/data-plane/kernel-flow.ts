@@ -18,6 +18,9 @@ import { openOuterSocket, type OuterRoute, type OuterSocket } from './outer-sock
 
 /** A replaced socket is listened to for so long: what was on the way to it still arrives. */
 const retireMs = 3000;
+/** Datagrams that are taken from a socket before others have their turn, and batches of them before a replaced one is closed: more than it can hold. */
+const readBatch = 64;
+const lastBatches = 256;
 
 export interface KernelFlowEvents {
   /** Without the non-ESP marker. */
@@ -39,6 +42,9 @@ export class KernelFlow {
   #sentAt = 0;
   #malformed = 0;
   #closed = false;
+  readonly #buffer = new Uint8Array(65536);
+  readonly #senderName = new Uint8Array(socketAddressCapacity);
+  readonly #senderLength = new Uint32Array(1);
 
   constructor(mark: number, events: KernelFlowEvents) {
     this.#mark = mark;
@@ -132,33 +138,40 @@ export class KernelFlow {
   }
 
   #listen(fd: number): Watch {
-    const buffer = new Uint8Array(65536);
-    const name = new Uint8Array(socketAddressCapacity);
-    const nameLength = new Uint32Array(1);
-    return watchReadable(fd, () => {
-      for (let i = 0; i < 64 && !this.#closed; i++) {
-        nameLength[0] = name.length;
-        const at = [libc.addressOf(buffer), libc.addressOf(name), libc.addressOf(nameLength)] as const;
-        const length = libc.recvfrom(fd, at[0], buffer.length, constant.MSG_DONTWAIT, at[1], at[2]);
-        if (length < 0) return;
-        const kind = classifyDatagram(buffer, 0, length);
-        if (kind === 'esp' && this.#retiring.has(fd)) {
-          this.#passOn(buffer, length);
-          continue;
-        }
-        // What looks like ESP comes this way only when it is too short to be it.
-        if (kind === 'malformed' || kind === 'esp') this.#malformed++;
-        if (kind !== 'ike') continue;
-        const from = decodeSocketAddress(name);
-        if (from) this.#events.ike(buffer.slice(nonEspMarkerLength, length), from.address, from.port);
+    return watchReadable(fd, () => void this.#read(fd));
+  }
+
+  /** Takes what waits in a socket, a batch at the most. False: nothing is left. */
+  #read(fd: number): boolean {
+    const buffer = this.#buffer;
+    const name = this.#senderName;
+    for (let i = 0; i < readBatch; i++) {
+      if (this.#closed) return false;
+      this.#senderLength[0] = name.length;
+      const at = [libc.addressOf(buffer), libc.addressOf(name), libc.addressOf(this.#senderLength)] as const;
+      const length = libc.recvfrom(fd, at[0], buffer.length, constant.MSG_DONTWAIT, at[1], at[2]);
+      if (length < 0) return false;
+      const kind = classifyDatagram(buffer, 0, length);
+      if (kind === 'esp' && this.#retiring.has(fd)) {
+        this.#passOn(buffer, length);
+        continue;
       }
-    });
+      // What looks like ESP comes this way only when it is too short to be it.
+      if (kind === 'malformed' || kind === 'esp') this.#malformed++;
+      if (kind !== 'ike') continue;
+      const from = decodeSocketAddress(name);
+      if (from) this.#events.ike(buffer.slice(nonEspMarkerLength, length), from.address, from.port);
+    }
+    return true;
   }
 
   /** What is under way to it comes to us from now on, and waits in its buffer while the SAs move. */
   #retire(fd: number, watch: Watch): void {
     takeEspOut(fd, false);
     const timer = setTimeout(() => {
+      // This process may have been busy all the time.
+      for (let batches = 0; batches < lastBatches && this.#read(fd); batches++);
+      if (this.#closed) return;
       this.#retiring.delete(fd);
       watch.close();
       closeDescriptor(fd);

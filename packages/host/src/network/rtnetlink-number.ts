@@ -41,6 +41,7 @@ export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
 export const IFLA_MASTER = 10;
 export const IFLA_LINKINFO = 18;
+export const IFLA_NUM_TX_QUEUES = 31;
 export const IFLA_INFO_KIND = 1;
 export const IFF_UP = 0x1;
 export const IFF_LOOPBACK = 0x8;

@@ -116,6 +116,7 @@ export const ETHTOOL_SGSO = 0x24;
 
 /** <sched.h>, <linux/prctl.h> */
 export const CLONE_NEWNET = 0x40000000;
+export const MEMBARRIER_CMD_GLOBAL = 1;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NO_NEW_PRIVS = 38;
 

@@ -13,7 +13,7 @@ export {
   type Watch,
 } from './descriptor.ts';
 export { openNetlink } from './netlink.ts';
-export { enterNetworkNamespace } from './process.ts';
+export { enterNetworkNamespace, waitForPacketsUnderWay } from './process.ts';
 export {
   beginConnect,
   bindTo,

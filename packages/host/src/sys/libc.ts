@@ -184,4 +184,6 @@ export const dup3 = bind('int dup3(int, int, int)') as (fd: number, target: numb
 
 const syscall = bind('long syscall(long, int, uint)') as (number: number, a: number, b: number) => number;
 /** By number, the same on every machine: C libraries before 2.36 have no name for it. */
+/** x86-64 has numbers of its own, every newer architecture the generic ones. */
+export const membarrier = (command: number): number => syscall(process.arch === 'x64' ? 324 : 283, command, 0);
 export const pidfdOpen = (pid: number): number => syscall(434, pid, 0);

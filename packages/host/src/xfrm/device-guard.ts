@@ -4,16 +4,14 @@ import type { RouteRequest, RouteSocket } from '../network/route-socket.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../network/rtnetlink-number.ts';
 import { decodeAttributes, viewOf, type Attribute } from '../network/rtnetlink.ts';
 import { nested } from '../network/nested-attribute.ts';
+import { RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS, tcKind, tcMessage } from './traffic-control.ts';
 
 // <linux/rtnetlink.h>, <linux/pkt_sched.h>, <linux/pkt_cls.h>
-const RTM_NEWQDISC = 36;
 const RTM_GETQDISC = 38;
 const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const TC_H_INGRESS = 0xffff_fff1;
 const ingressHandle = 0xffff_0000;
-const TCA_KIND = 1;
-const TCA_OPTIONS = 2;
 const TCA_STATS2 = 7;
 const TCA_STATS_QUEUE = 3;
 const TCA_ACT_KIND = 1;
@@ -40,7 +38,7 @@ export function guardRequests(index: number): readonly RouteRequest[] {
       type: RTM_NEWQDISC,
       flags: NLM_F_CREATE | NLM_F_EXCL,
       fixed: tcMessage(index, ingressHandle, TC_H_INGRESS, 0),
-      attributes: [[TCA_KIND, text('ingress')]],
+      attributes: [[TCA_KIND, tcKind('ingress')]],
     },
     filter(index, priority.rest, ETH_P_ALL, 'matchall', [[TCA_MATCHALL_ACT, action(TC_ACT_SHOT)]]),
   ];
@@ -85,7 +83,7 @@ function filter(index: number, order: number, protocol: number, kind: string, op
     flags: NLM_F_CREATE | NLM_F_EXCL,
     fixed: tcMessage(index, 0, ingressHandle, info(order, protocol)),
     attributes: [
-      [TCA_KIND, text(kind)],
+      [TCA_KIND, tcKind(kind)],
       [TCA_OPTIONS, nested(options)],
     ],
   };
@@ -96,21 +94,10 @@ function action(verdict: number): Uint8Array {
   const parameters = new Uint8Array(20);
   viewOf(parameters).setInt32(8, verdict, littleEndian);
   const one = nested([
-    [TCA_ACT_KIND, text('gact')],
+    [TCA_ACT_KIND, tcKind('gact')],
     [TCA_ACT_OPTIONS, nested([[TCA_GACT_PARMS, parameters]])],
   ]);
   return nested([[1, one]]);
-}
-
-/** `struct tcmsg` */
-function tcMessage(index: number, handle: number, parent: number, information: number): Uint8Array {
-  const fixed = new Uint8Array(20);
-  const view = viewOf(fixed);
-  view.setInt32(4, index, littleEndian);
-  view.setUint32(8, handle, littleEndian);
-  view.setUint32(12, parent, littleEndian);
-  view.setUint32(16, information, littleEndian);
-  return fixed;
 }
 
 /** The priority in the upper half, the protocol in network byte order in the lower. */
@@ -124,8 +111,4 @@ function info(order: number, protocol: number): number {
 
 function bigEndian16(value: number): Uint8Array {
   return Uint8Array.of(value >> 8, value & 0xff);
-}
-
-function text(value: string): Uint8Array {
-  return new TextEncoder().encode(`${value}\0`);
 }

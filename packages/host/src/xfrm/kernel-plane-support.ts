@@ -4,6 +4,7 @@ import { deleteLinkRequest } from '../network/kernel-network.ts';
 import { openRouteSocket, type RouteRequest, type RouteSocket } from '../network/route-socket.ts';
 import { check, closeDescriptor, constant, libc, openFile, openUdpSocket, setOption } from '../sys/index.ts';
 import { guardRequests } from './device-guard.ts';
+import { plugRequests } from './device-plug.ts';
 import { algorithmAttributes } from './xfrm-algorithm.ts';
 import { newDeviceRequest } from './xfrm-device.ts';
 import { newState, putPolicy, replayState, type NewState } from './xfrm-message.ts';
@@ -61,13 +62,16 @@ function tryHere(): KernelPlaneSupport {
   const id = ourNumbers.last;
   const routes = openRouteSocket();
   let by: TunnelTag['by'] = 'interface';
+  let noPlug: ReturnType<RouteSocket['request']>[number] | undefined;
   try {
     const [answer] = routes.request([newDeviceRequest(deviceName, 1400, id)]);
     if (!answer!.ok) {
       by = 'mark';
       tryVti(routes, id, answer!.said);
     }
-    must('guarding a device', routes.request(guardRequests(libc.interfaceIndex(deviceName))));
+    const index = libc.interfaceIndex(deviceName);
+    must('guarding a device', routes.request(guardRequests(index)));
+    noPlug = routes.request(plugRequests(index)).find(({ ok }) => !ok);
   } finally {
     routes.close();
   }
@@ -109,8 +113,9 @@ function tryHere(): KernelPlaneSupport {
       interface: 'the kernel has ESP, XFRM interfaces and ESP in UDP',
       mark: 'policies with marks: this kernel has ESP and ESP in UDP, but no XFRM interface',
     };
+    const unheld = !noPlug || noPlug.ok ? '' : `; it cannot hold packets while a tunnel moves (sch_plug: ${noPlug.said})`;
     const families = ([4, 6] as const).filter((family) => takes(suites[0]!, ends[family]));
-    return { works: true, why: `${found[by]}${without}`, suites, by, families };
+    return { works: true, why: `${found[by]}${without}${unheld}`, suites, by, families };
   } finally {
     xfrm.close();
   }

@@ -4,6 +4,7 @@ import type { RouteRequest } from '../network/route-socket.ts';
 import * as rt from '../network/rtnetlink-number.ts';
 import { u32, viewOf, type Attribute } from '../network/rtnetlink.ts';
 import { nested } from '../network/nested-attribute.ts';
+import { transmitQueues } from './device-plug.ts';
 import * as nl from './xfrm-number.ts';
 
 /**
@@ -16,7 +17,11 @@ export function newVtiRequest(name: string, mtu: number, mark: number, local: Ip
     type: rt.RTM_NEWLINK,
     flags: rt.NLM_F_CREATE | rt.NLM_F_EXCL,
     fixed: new Uint8Array(16),
-    attributes: [[rt.IFLA_IFNAME, new TextEncoder().encode(`${name}\0`)], ...settings(mtu, mark, local)],
+    attributes: [
+      [rt.IFLA_IFNAME, new TextEncoder().encode(`${name}\0`)],
+      [rt.IFLA_NUM_TX_QUEUES, u32(transmitQueues)],
+      ...settings(mtu, mark, local),
+    ],
   };
 }
 

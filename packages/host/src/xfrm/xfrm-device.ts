@@ -3,6 +3,7 @@ import type { RouteRequest, RouteSocket } from '../network/route-socket.ts';
 import * as rt from '../network/rtnetlink-number.ts';
 import { decodeAttributes, u32, viewOf } from '../network/rtnetlink.ts';
 import { nested } from '../network/nested-attribute.ts';
+import { transmitQueues } from './device-plug.ts';
 import * as nl from './xfrm-number.ts';
 
 const RTM_SETLINK = 19;
@@ -25,6 +26,7 @@ export function newDeviceRequest(name: string, mtu: number, interfaceId: number)
     attributes: [
       [rt.IFLA_IFNAME, new TextEncoder().encode(`${name}\0`)],
       [rt.IFLA_MTU, u32(mtu)],
+      [rt.IFLA_NUM_TX_QUEUES, u32(transmitQueues)],
       [rt.IFLA_LINKINFO, info],
     ],
   };

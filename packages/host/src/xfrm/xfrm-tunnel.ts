@@ -154,6 +154,12 @@ export class XfrmTunnel {
     this.setAddresses(this.#addresses);
   }
 
+  /** Whether there are pairs, and a move to these ends makes them anew. */
+  isElsewhere(path: OuterPath): boolean {
+    const old = this.#path;
+    return old !== undefined && this.#pairs.size > 0 && !(isSameEnd(old, path, 'local') && isSameEnd(old, path, 'remote'));
+  }
+
   /**
    * All pairs follow to other ends. A state cannot change its addresses, so the old one ends, and what it was at its very end (keys, replay window,
    * sequence numbers, counters) becomes a new one: no number is sent twice, whatever is sent meanwhile (RFC 4303 §3.3.3), and none is left out.
@@ -165,9 +171,8 @@ export class XfrmTunnel {
       this.#path = path;
       return;
     }
-    const localSame = sameAddress(old.local, path.local) && old.localPort === path.localPort;
-    const remoteSame = sameAddress(old.remote, path.remote) && old.remotePort === path.remotePort;
-    if (localSame && remoteSame) return;
+    const localSame = isSameEnd(old, path, 'local');
+    if (localSame && isSameEnd(old, path, 'remote')) return;
     // Who sends to us, and from which port, is no matter of the inbound state (RFC 7296 §2.23).
     this.#remake(path, localSame && old.remote.family === path.remote.family ? ['out'] : ['in', 'out']);
   }
@@ -327,6 +332,10 @@ export class XfrmRefusal extends Error {
     this.name = 'XfrmRefusal';
     this.code = code;
   }
+}
+
+function isSameEnd(a: OuterPath, b: OuterPath, end: 'local' | 'remote'): boolean {
+  return sameAddress(a[end], b[end]) && a[`${end}Port`] === b[`${end}Port`];
 }
 
 /** The key is at the end; a kernel that hides it says zeroes. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 import { concat, formatAddress } from '@aovpn/bytes';
 import { espSuites, espTransform, type DataPlaneEvent, type OpenDataPlane } from '@aovpn/esp';
@@ -9,12 +10,16 @@ import { HostError } from '../../src/host-error.ts';
 import { until } from './inbox.ts';
 import { echoPort, EchoServer, exchangeTcp, exchangeUdp, UdpPeer } from './inner-traffic.ts';
 import { address, inner, inside, ip, makeNetWorld, outer, run, sendBareEsp, type NetWorld } from './net-world.ts';
+import { SteadyFlow } from './steady-flow.ts';
 import { aesGcm128, bringUp, join, makeChild, openStation, ScriptedGateway, udpPacket, type Station } from './plane-fixture.ts';
 
 const refusedWith =
   (code: string) =>
   (error: unknown): boolean =>
     error instanceof HostError && error.code === code;
+
+/** In the test of what they lose. */
+const moves = 20;
 
 /** In what planes may differ. */
 export interface PlaneTraits {
@@ -143,6 +148,53 @@ export function dataPlaneCompliance(name: string, open: OpenDataPlane, traits: P
         await exchangeTcp(world.a, inner.a[6], inner.b[6], 200_000);
       } finally {
         echo?.close();
+        await a.plane.close();
+        await b.plane.close();
+        world.remove();
+      }
+    });
+
+    test('moving under load loses no packet in either direction, and none comes twice', async (t) => {
+      const world = makeNetWorld();
+      const a = await openStation(open, world.a);
+      const b = await openStation(open, world.b);
+      let flow: SteadyFlow | undefined;
+      try {
+        const { localPort } = await join({ a, b }, 4);
+        await bringUp(a, world.a, 'a');
+        await bringUp(b, world.b, 'b');
+        const child = makeChild(aesGcm128);
+        await b.plane.installChild(child.b);
+        await a.plane.installChild(child.a);
+        ip('-n', world.a, 'addr', 'add', '10.99.0.8/24', 'dev', world.wireA);
+        // Both know each other's link addresses: until then the kernel keeps what it has room for.
+        run(world.b, 'ping', '-c', '1', '-W', '10', '10.99.0.8');
+        flow = await SteadyFlow.start({ namespace: world.a, address: inner.a[4] }, { namespace: world.b, address: inner.b[4] });
+        for (let i = 0; i < moves; i++) {
+          // The old address still works: what is under way to it comes, too.
+          const local = i % 2 === 0 ? '10.99.0.8' : '10.99.0.1';
+          ip('-n', world.a, 'route', 'replace', '10.99.0.2/32', 'dev', world.wireA, 'src', local);
+          const moved = await a.at((plane) => plane.connect(outer.b[4], localPort));
+          assert.equal(formatAddress(moved.local), local);
+          // Until IKE has told the other side.
+          await sleep(20);
+          await b.at((plane) => plane.connect(moved.local, moved.localPort));
+          await sleep(20);
+        }
+        const [out, back] = await flow.stop();
+        t.diagnostic(JSON.stringify({ moves, out, back }));
+        assert.ok(out.sent > 10 * moves && back.sent > 10 * moves, JSON.stringify({ out, back }));
+        assert.deepEqual([out.lost, out.twice, back.lost, back.twice], [0, 0, 0, 0]);
+        // Each number of either side has come, and once.
+        for (const [from, to] of [
+          [a, b],
+          [b, a],
+        ] as const) {
+          const [{ children }, { packetsIn, dropped }] = await Promise.all([from.plane.stats(), to.plane.stats()]);
+          assert.deepEqual([packetsIn, dropped.replay], [children[0]!.sequenceOut, 0]);
+        }
+      } finally {
+        await flow?.close();
         await a.plane.close();
         await b.plane.close();
         world.remove();

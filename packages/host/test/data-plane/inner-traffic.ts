@@ -73,6 +73,13 @@ export class UdpPeer {
     this.socket.send(octets, port, formatAddress(to));
   }
 
+  /** Resolves when the kernel has taken it. */
+  async sendNow(octets: Uint8Array, to: IpAddress, port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.socket.send(octets, port, formatAddress(to), (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
   close(): void {
     this.socket.close();
   }

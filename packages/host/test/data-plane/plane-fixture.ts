@@ -11,6 +11,7 @@ import {
   type EspSuite,
   type OpenDataPlane,
   type Opened,
+  type OuterPath,
 } from '@aovpn/esp';
 import { concat, formatAddress } from '@aovpn/bytes';
 import { nodeCrypto } from '../../../esp/test/node-crypto.ts';
@@ -50,11 +51,12 @@ export async function bringUp(station: Station, namespace: string, side: 'a' | '
   ip('-n', namespace, 'route', 'add', 'fd77::/16', 'dev', device);
 }
 
-/** Points two planes at each other. */
-export async function join(world: { readonly a: Station; readonly b: Station }, family: 4 | 6): Promise<void> {
+/** Points two planes at each other; the path of b. */
+export async function join(world: { readonly a: Station; readonly b: Station }, family: 4 | 6): Promise<OuterPath> {
   const first = await world.a.at((plane) => plane.connect(outer.b[family], 9));
   const second = await world.b.at((plane) => plane.connect(outer.a[family], first.localPort));
   await world.a.at((plane) => plane.connect(outer.b[family], second.localPort));
+  return second;
 }
 
 let lastSpi = 0x1000;

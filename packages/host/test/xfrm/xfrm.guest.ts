@@ -10,7 +10,8 @@ import { newDeviceRequest } from '../../src/xfrm/xfrm-device.ts';
 import { ourNumbers } from '../../src/xfrm/xfrm-number.ts';
 import { openXfrmSocket } from '../../src/xfrm/xfrm-socket.ts';
 import { XfrmTunnel } from '../../src/xfrm/xfrm-tunnel.ts';
-import { Inbox } from '../data-plane/inbox.ts';
+import { KernelDevice } from '../../src/data-plane/kernel-device.ts';
+import { Inbox, until } from '../data-plane/inbox.ts';
 import { UdpPeer } from '../data-plane/inner-traffic.ts';
 import { address, inner, inside, ip, makeNetWorld, outer, run, type NetWorld } from '../data-plane/net-world.ts';
 
@@ -85,4 +86,57 @@ suite('the kernel’s IPsec', { concurrency: 1 }, () => {
       routes.close();
     }
   });
+
+  for (const by of ['interface', 'mark'] as const)
+    test(`by ${by}: what is sent while the device holds it waits, goes by the SA that is there then, and goes with the device`, async () => {
+      const own = makeNetWorld();
+      const tag = { by, id: id + 1 };
+      const { xfrm, routes, tunnel } = await inside(own.a, () => {
+        const socket = openXfrmSocket();
+        return { xfrm: socket, routes: openRouteSocket(), tunnel: new XfrmTunnel(socket, tag, 0) };
+      });
+      const device = new KernelDevice(routes, { device: 'xf1', mtu: 1400 }, tag);
+      try {
+        device.follow(outer.a[4]);
+        await inside(own.a, () => device.open());
+        tunnel.move({ local: outer.a[4], localPort: 4500, remote: outer.b[4], remotePort: 4500 });
+        const transform = espTransform({ encr: 20, keyBits: 128, integ: 0 })!;
+        tunnel.install({ spiIn: 0x2001, spiOut: 0x2002, transform, esn: true }, sa(0x2001), sa(0x2002));
+        tunnel.setAddresses([inner.a[4]]);
+        tunnel.use(0x2001);
+        ip('-n', own.a, 'addr', 'add', '10.77.1.1/32', 'dev', 'xf1');
+        ip('-n', own.a, 'link', 'set', 'xf1', 'up');
+        ip('-n', own.a, 'route', 'add', '10.77.0.0/16', 'dev', 'xf1');
+        const peer = await UdpPeer.open(own.a, inner.a[4]);
+        const send = async (times: number): Promise<void> => {
+          for (let i = 0; i < times; i++) await peer.sendNow(new Uint8Array(500), inner.b[4], 7);
+        };
+        const sent = (): number => tunnel.counters(tunnel.current!).sequenceOut;
+        await send(3);
+        await until('packets are sent', () => sent() === 3);
+
+        device.hold();
+        await send(20);
+        assert.equal(sent(), 3);
+        tunnel.move({ local: outer.a[4], localPort: 4500, remote: address('10.99.0.77'), remotePort: 4501 });
+        assert.equal(sent(), 3);
+        device.letGo();
+        await until('what has waited is sent', () => sent() === 23);
+        await send(1);
+        await until('packets pass again', () => sent() === 24);
+
+        device.hold();
+        await send(5);
+        device.remove();
+        assert.ok(!ip('-n', own.a, '-o', 'link').includes('xf1'));
+        assert.equal(sent(), 24);
+        peer.close();
+      } finally {
+        device.remove();
+        tunnel.clear();
+        xfrm.close();
+        routes.close();
+        own.remove();
+      }
+    });
 });
