@@ -245,7 +245,14 @@ export class Enrolments {
       const { message, code } = problemOfError(error);
       return { kind: 'failed', failure: 'host', detail: `${message} [${code}]` };
     });
-    const running = run.then((outcome) => this.#take(name, entry, how, outcome));
+    const running = run
+      .then((outcome) => this.#take(name, entry, how, outcome))
+      // Whatever becomes of it, the next one has its turn.
+      .finally(() => {
+        this.#running.delete(name);
+        const current = this.#entries.get(name);
+        if (current) this.#arm(name, current);
+      });
     this.#running.set(name, running);
     await running;
     return { entry, before };
@@ -372,8 +379,6 @@ export class Enrolments {
       await this.#read(name, current);
       current.hasSecret ||= entry.hasSecret;
     }
-    this.#running.delete(name);
-    if (current) this.#arm(name, current);
   }
 
   #status(name: string, entry: Entry): EnrolmentStatus {

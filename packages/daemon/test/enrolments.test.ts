@@ -22,6 +22,8 @@ suite('enrolments', () => {
   let asked: (CertificateWanted & { readonly text: string | undefined })[];
   let answers: (CertificateObtained | 'issue')[];
   let changes: number;
+  /** What whoever hears of it does. */
+  let onChange: () => void;
   let active = 0;
   /** What an answer waits for. */
   let answered: () => Promise<void>;
@@ -44,6 +46,7 @@ suite('enrolments', () => {
     asked = [];
     answers = [];
     changes = 0;
+    onChange = () => undefined;
     answered = () => sleep(1);
     atOnce = 0;
     logged = [];
@@ -64,7 +67,10 @@ suite('enrolments', () => {
         issue();
         return { kind: 'issued' };
       },
-      onChange: () => void changes++,
+      onChange: () => {
+        changes++;
+        onChange();
+      },
       log: { write: log, info: (text: string) => log('info', text), error: (text: string) => log('error', text) } as never,
     });
   });
@@ -100,6 +106,17 @@ suite('enrolments', () => {
     await until(() => active === 0);
     await sleep(10);
     assert.equal(timers(), before, 'nothing is planned any more');
+  });
+
+  test('a try that ends in a bug of ours does not stand in the way of the next one', async () => {
+    answers = ['issue', 'issue'];
+    onChange = () => {
+      throw new Error('bug');
+    };
+    await assert.rejects(enrolments.enrol('machine', Buffer.from('first')), /bug/);
+    onChange = () => undefined;
+    assert.equal((await enrolments.enrol('machine', Buffer.from('second'))).state, 'valid');
+    assert.equal(asked.length, 2);
   });
 
   test('one that is taken out of the settings and put there again during a try waits for it, and takes what it brings', async () => {
