@@ -11,7 +11,7 @@ export function convertNames(profile: Profile, toAscii: (name: string) => string
   const convert = (path: string, { value, at }: Located<readonly string[]>): void => {
     for (const written of value) {
       if (!isInternational(written) || found.has(written)) continue;
-      const ascii = toAscii(written);
+      const ascii = isPartOfUrl(written) ? '' : toAscii(written);
       if (isOfDns(ascii)) found.set(written, ascii);
       else report('notInternationalName', at, path, `${quote(written)} cannot be a name in DNS`);
     }
@@ -36,7 +36,13 @@ function isInternational(name: string): boolean {
   return /[^\0-\x7f]/.test(name);
 }
 
-/** RFC 1035 §2.3.4: sizes. */
+/** `domainToASCII` reads as the host of a URL does: it would drop what follows some of these, decode or skip others, and give another name than the one that is written. */
+function isPartOfUrl(written: string): boolean {
+  return /[/?#%\\\s]/.test(written);
+}
+
+/** RFC 1035 §2.3.4: sizes. What digits of another script become is an address, which is written in ASCII. */
 function isOfDns(ascii: string): boolean {
-  return ascii !== '' && ascii.length <= 254 && ascii.split('.').every((label) => label.length <= 63);
+  const isAddress = /^[\d.]+$/.test(ascii);
+  return ascii !== '' && !isAddress && ascii.length <= 254 && ascii.split('.').every((label) => label.length <= 63);
 }

@@ -44,6 +44,10 @@ suite('names in the letters of a language', () => {
       // RFC 1035 §2.3.4
       [profileText({ servers: `\n<Servers>${'ü'.repeat(63)}.example</Servers>` }), 'VPNProfile/NativeProfile/Servers'],
       [profileText({ top: '\n<DnsSuffix>אבa.example</DnsSuffix>' }), 'VPNProfile/DnsSuffix'],
+      // A URL's host would end before the slash, hold a dot for %2e, and be an address.
+      [profileText({ top: '\n<DnsSuffix>bücher.example/x</DnsSuffix>' }), 'VPNProfile/DnsSuffix'],
+      [profileText({ top: '\n<DnsSuffix>bücher%2eexample</DnsSuffix>' }), 'VPNProfile/DnsSuffix'],
+      [profileText({ servers: '\n<Servers>１９２.0.2.1</Servers>' }), 'VPNProfile/NativeProfile/Servers'],
     ];
     for (const [text, path] of cases) {
       const { profile, diagnostics } = parse(text, options);
