@@ -33,8 +33,14 @@ const shortest = 8;
  * process or in the kernel, which keeps an SA with UDP for itself (`XfrmInStateMismatch`). Only what comes from the gateway's address is seen.
  */
 export class BareEsp {
+  readonly #isOurs: (spi: number) => boolean;
   #flow: BareEspFlow | undefined;
   #close: (() => void) | undefined;
+
+  /** @param isOurs whether a pair of this flow has that inbound SPI: other tunnels to the same gateway hear the same packets, and so does a flood */
+  constructor(isOurs: (spi: number) => boolean) {
+    this.#isOurs = isOurs;
+  }
 
   /** Listens for a flow from now on; for none where there is no UDP, and where raw sockets are not allowed: the gateway has been asked for UDP. */
   follow(flow: BareEspFlow | undefined): void {
@@ -42,7 +48,7 @@ export class BareEsp {
     this.close();
     if (!flow) return;
     try {
-      this.#close = listen(flow);
+      this.#close = listen(flow, this.#isOurs);
       this.#flow = flow;
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
@@ -61,7 +67,7 @@ function sameFlow(a: BareEspFlow, b: BareEspFlow): boolean {
 }
 
 /** Returns what ends it. @throws {SysError} */
-function listen({ local, localPort, remote, mark }: BareEspFlow): () => void {
+function listen({ local, localPort, remote, mark }: BareEspFlow, isOurs: (spi: number) => boolean): () => void {
   const { family } = local;
   const opened: number[] = [];
   const keep = (fd: number): number => {
@@ -81,8 +87,10 @@ function listen({ local, localPort, remote, mark }: BareEspFlow): () => void {
         const packet = receiver.next();
         if (!packet) return;
         const { octets, trafficClass } = packet;
+        if (octets.length < shortest) continue;
+        const spi = new DataView(octets.buffer, octets.byteOffset).getUint32(0);
         // No SA has SPI 0, which would look like the marker of an IKE message (RFC 3948 §2.2).
-        if (octets.length < shortest || !octets.subarray(0, 4).some(Boolean)) continue;
+        if (spi === 0 || !isOurs(spi)) continue;
         const [level, name] = family === 4 ? [constant.SOL_IP, constant.IP_TOS] : [constant.SOL_IPV6, constant.IPV6_TCLASS];
         trySetOption(onward, level, name, trafficClass);
         const flags = constant.MSG_DONTWAIT | constant.MSG_NOSIGNAL;

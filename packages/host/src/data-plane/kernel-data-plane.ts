@@ -90,6 +90,7 @@ class KernelDataPlane implements DataPlane {
       this.#flow = new KernelFlow(options.mark, {
         ike: (datagram, from, fromPort) => this.#tell({ kind: 'ike', datagram, from, fromPort, at: performance.now() }),
         pathError: (error) => this.#pathError(error),
+        isOurs: (spi) => this.#tunnel.has(spi),
       });
       this.#watch = watchXfrm(this.#tunnel, {
         expired: (spiIn, why) => this.#askForRekey(spiIn, why),

@@ -26,6 +26,8 @@ export interface KernelFlowEvents {
   /** Without the non-ESP marker. */
   ike(datagram: Uint8Array, from: IpAddress, fromPort: number): void;
   pathError(error: PathError): void;
+  /** Whether a pair of this tunnel has that inbound SPI. */
+  isOurs(spi: number): boolean;
 }
 
 /** The outer UDP flow of the kernel plane: the kernel takes ESP out of the socket by itself (`UDP_ENCAP`), this process reads IKE and sends it. */
@@ -33,7 +35,7 @@ export class KernelFlow {
   readonly #mark: number;
   readonly #events: KernelFlowEvents;
   readonly #retiring = new Map<number, { readonly watch: Watch; readonly timer: NodeJS.Timeout }>();
-  readonly #bare = new BareEsp();
+  readonly #bare = new BareEsp((spi) => this.#events.isOurs(spi));
   #socket: OuterSocket | undefined;
   #watch: Watch | undefined;
   #errors: IcmpErrorSocket | undefined;

@@ -72,7 +72,7 @@ export class UserspaceDataPlane implements DataPlane {
   /** Row of the shared counters by inbound SPI. */
   readonly #rows = new Map<number, number>();
   readonly #retiring = new Map<OuterSocket, ReturnType<typeof setTimeout>>();
-  readonly #bare = new BareEsp();
+  readonly #bare = new BareEsp((spi) => this.#rows.has(spi));
   #device: TunDevice | undefined;
   #socket: OuterSocket | undefined;
   #remoteName: Uint8Array = new Uint8Array();

@@ -11,12 +11,13 @@ const stranger = { 4: address('10.99.0.66'), 6: address('fd99::66') } as const;
 const notEct = 0;
 const ect0 = 2;
 const ce = 3;
+const notOurs = 0x01020305;
 
 for (const family of [4, 6] as const) {
   suite(`ESP without UDP, IPv${family}`, { concurrency: 1 }, () => {
     let world: NetWorld;
     let own: UdpPeer;
-    const bare = new BareEsp();
+    const bare = new BareEsp((spi) => spi !== notOurs);
     const [local, remote] = [outer.a[family], outer.b[family]];
     const esp = (data: number): Uint8Array => concat(Uint8Array.of(1, 2, 3, 4), new Uint8Array(40).fill(data));
     const send = (data: Uint8Array, from = remote, trafficClass = 0): Promise<void> =>
@@ -49,6 +50,14 @@ for (const family of [4, 6] as const) {
       for (const length of [1, 4, 7]) await send(esp(4).subarray(0, length));
       await send(esp(5));
       await isNext(esp(5));
+    });
+
+    test('with the SPI of another tunnel to the same gateway, or of nobody, it stays where it is', async () => {
+      const other = esp(12);
+      other[3] = notOurs & 0xff;
+      await send(other);
+      await send(esp(13));
+      await isNext(esp(13));
     });
 
     test('a packet as long as any comes whole', async () => {
