@@ -6,6 +6,7 @@ import process from 'node:process';
 const [server, count, sockets, name, patience] = process.argv.slice(2) as [string, string, string, string, string];
 const codes: Record<string, number> = {};
 let answered = 0;
+let sent = 0;
 const end = (): void => {
   process.stdout.write(`${JSON.stringify({ answered, codes })}\n`);
   process.exit(0);
@@ -29,8 +30,9 @@ for (let s = 0; s < Number(sockets); s++) {
       ...labels.map((label) => Buffer.from([label.length, ...Buffer.from(label)])),
       Buffer.from([0, 0, 1, 0, 1]),
     ]);
-    socket.send(question, 53, server);
+    socket.send(question, 53, server, () => {
+      if (++sent === share * Number(sockets)) process.stdout.write('asked\n');
+    });
   }
 }
-process.stdout.write('asked\n');
 setTimeout(end, Number(patience));

@@ -6,7 +6,7 @@ import {
   libc,
   littleEndian,
   setOption,
-  trySetOption,
+  setBuffer,
   watchReadable,
 } from '../sys/index.ts';
 import { encodeLinkAddress, linkAddressLength } from './link-address.ts';
@@ -59,8 +59,7 @@ export function openPacketCapture(onPacket: (packet: CapturedPacket) => void): P
   let open = true;
   try {
     attachOutgoingFilter(fd);
-    if (!trySetOption(fd, constant.SOL_SOCKET, constant.SO_RCVBUFFORCE, bufferOctets))
-      trySetOption(fd, constant.SOL_SOCKET, constant.SO_RCVBUF, bufferOctets);
+    setBuffer(fd, 'receive', bufferOctets);
     setOption(fd, constant.SOL_SOCKET, constant.SO_TIMESTAMPNS, 1);
     const any = encodeLinkAddress(constant.ETH_P_ALL, 0);
     check('bind AF_PACKET', libc.bindSocket(fd, libc.addressOf(any), any.length));

@@ -7,6 +7,7 @@ import {
   getOption,
   localEnd,
   openUdpSocket,
+  setBuffer,
   setOption,
   SysError,
   trySetOption,
@@ -45,12 +46,8 @@ export function openOuterSocket(route: OuterRoute, mark: number, allowOffload: b
   try {
     fd = openUdpSocket(family);
     if (mark !== 0) setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
-    for (const [force, plain] of [
-      [constant.SO_RCVBUFFORCE, constant.SO_RCVBUF],
-      [constant.SO_SNDBUFFORCE, constant.SO_SNDBUF],
-    ] as const) {
-      if (!trySetOption(fd, constant.SOL_SOCKET, force, bufferOctets)) trySetOption(fd, constant.SOL_SOCKET, plain, bufferOctets);
-    }
+    setBuffer(fd, 'receive', bufferOctets);
+    setBuffer(fd, 'send', bufferOctets);
     if (family === 4) {
       setOption(fd, constant.SOL_IP, constant.IP_MTU_DISCOVER, constant.IP_PMTUDISC_WANT);
       setOption(fd, constant.SOL_IP, constant.IP_RECVERR, 1);

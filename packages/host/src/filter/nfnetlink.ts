@@ -10,7 +10,7 @@ import {
   type NetlinkMessage,
 } from '../network/rtnetlink.ts';
 import { nested, text } from './nft-expression.ts';
-import { constant, littleEndian, openNetlink, SysError, trySetOption, waitReadable } from '../sys/index.ts';
+import { littleEndian, openNetlink, setBuffer, SysError, waitReadable } from '../sys/index.ts';
 
 /** What the kernel tells about nftables: <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. */
 
@@ -84,7 +84,7 @@ export interface NftEvents {
 export function openNftEvents(table: string): NftEvents {
   const socket = openNetlink(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1));
   // A large set comes as one message for each few elements; what does not fit is lost, and told as lost.
-  trySetOption(socket.fd, constant.SOL_SOCKET, constant.SO_RCVBUFFORCE, 4 * 1024 * 1024);
+  setBuffer(socket.fd, 'receive', 4 * 1024 * 1024);
   let changes: string[] = [];
   return {
     read: () => {

@@ -9,7 +9,7 @@ import {
   libc,
   openUdpSocket,
   setOption,
-  trySetOption,
+  setBuffer,
   watchReadable,
 } from '../sys/index.ts';
 
@@ -66,7 +66,7 @@ export function openDatagramSocket(options: DatagramSocketOptions): DatagramSock
   try {
     if (mark !== 0) setOption(fd, constant.SOL_SOCKET, constant.SO_MARK, mark);
     if (bind) {
-      trySetOption(fd, constant.SOL_SOCKET, constant.SO_RCVBUF, receiveBuffer);
+      setBuffer(fd, 'receive', receiveBuffer);
       bindTo(fd, bind.address, bind.port);
     }
     if (connect) connectTo(fd, connect.address, connect.port);

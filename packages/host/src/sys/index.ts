@@ -26,6 +26,7 @@ export {
   openTcpSocket,
   openUdpSocket,
   peerCredentials,
+  setBuffer,
   setOption,
   trySetOption,
   type PeerCredentials,

@@ -81,6 +81,13 @@ export function trySetOption(fd: number, level: number, name: number, value: num
   return libc.setsockopt(fd, level, name, libc.addressOf(octets), 4) >= 0;
 }
 
+/** Room for what waits in a socket: as much as is wished, or without CAP_NET_ADMIN what the machine lets everybody have (net.core.rmem_max, wmem_max). */
+export function setBuffer(fd: number, direction: 'receive' | 'send', octets: number): void {
+  const [force, plain] =
+    direction === 'receive' ? [constant.SO_RCVBUFFORCE, constant.SO_RCVBUF] : [constant.SO_SNDBUFFORCE, constant.SO_SNDBUF];
+  if (!trySetOption(fd, constant.SOL_SOCKET, force, octets)) trySetOption(fd, constant.SOL_SOCKET, plain, octets);
+}
+
 /** Packets of this socket leave by that device or not at all. @throws {SysError} */
 export function bindToDevice(fd: number, device: string): void {
   const octets = new TextEncoder().encode(device);
