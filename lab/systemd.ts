@@ -158,7 +158,9 @@ export class Systemd implements AsyncDisposable {
       const child = firstChild(pid);
       if (child !== undefined && readFileSync(`/proc/${child}/comm`, 'utf8').trim() === 'systemd') {
         this.#init = child;
-        if ((await this.run(['systemctl', 'is-system-running'])).stdout.trim() !== '') return;
+        // Before anybody listens it says that systemd is "offline", or that it does not know.
+        const { stdout } = await this.run(['systemctl', 'is-system-running']);
+        if (/^(initializing|starting|running|degraded)$/.test(stdout.trim())) return;
       }
       await sleep(20);
     }
