@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import path from 'node:path';
 import type { Host } from './host.ts';
 import { hangMs } from './patience.ts';
 import type { Running } from './running.ts';
+import { until } from './until.ts';
 
 /** All worlds see the cgroups of this machine, so each of them has its own name there. */
 export function cgroupArguments(host: Host): readonly string[] {
@@ -106,6 +108,18 @@ export class App {
   run(script: string, args: readonly string[] = []): Promise<string> {
     return this.host.exec([this.file, '-e', script, ...args], { timeoutMs: 2 * hangMs });
   }
+}
+
+/** Waits until {@link App.askOnAndOn} is answered again, ends it, and tells to which addresses of the host all its answers came. */
+export async function answeredAgain(asking: Running): Promise<readonly string[]> {
+  const answers = (): readonly string[] => asking.output().split('\n').filter(isIPv4);
+  const before = answers().length;
+  await until(
+    () => `answers come again: ${JSON.stringify(asking.exit)} ${asking.output().slice(-200)}`,
+    () => answers().length > before + 5,
+  );
+  await asking.stop();
+  return answers();
 }
 
 /** Refused by this machine itself: the program hears of it and need not wait. */

@@ -1,5 +1,12 @@
 import { formatAddress, formatPrefix, hasHostBits, networkOf, parseAddress, type IpAddress } from '@aovpn/bytes';
-import { asciiNameOf, type DomainNameInformation, type Position, type Profile, type Route } from '@aovpn/profile';
+import {
+  asciiNameOf,
+  isInternational,
+  type DomainNameInformation,
+  type Position,
+  type Profile,
+  type Route,
+} from '@aovpn/profile';
 import type { DivergenceNote, PolicyDivergenceId } from './divergence.ts';
 import { normaliseDomain, normaliseRuleName } from './domain-name.ts';
 import type { Because, Sourced } from './facts.ts';
@@ -326,5 +333,5 @@ export function resolveProfile(
 
 /** The profile's own words for a name that DNS writes differently. */
 function asWritten(written: string, name: string): string {
-  return /[^\0-\x7f]/.test(written) && written !== name ? ` ${written}` : '';
+  return isInternational(written) && written !== name ? ` ${written}` : '';
 }

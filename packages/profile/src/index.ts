@@ -9,5 +9,5 @@ export { withoutPositions, type WithoutPositions } from './without-positions.ts'
 export { formatDiagnostics, type FormatOptions } from './format-diagnostics.ts';
 export { describeProfile } from './describe-profile.ts';
 export { profileElements, type ProfileElement } from './compiled-schema.ts';
-export { asciiNameOf } from './check/international-names.ts';
+export { asciiNameOf, isInternational } from './check/international-names.ts';
 export { isDeviceTunnel, isForceTunnel, isLockDown } from './check/check.ts';

@@ -1,10 +1,9 @@
 // What becomes of filters and apps when somebody else touches them, when the daemon dies, and when a profile is bad; and what people are told.
 import assert from 'node:assert/strict';
-import { isIPv4 } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Explanation, PlanDiff } from '@aovpn/api';
-import { App, assertRefused, cgroupOf } from '../../../lab/app.ts';
+import { answeredAgain, App, assertRefused, cgroupOf } from '../../../lab/app.ts';
 import { network } from '../../../lab/network.ts';
 import { Refused } from '../../../lab/product.ts';
 import { certificateProfile } from '../../../lab/profile-xml.ts';
@@ -198,15 +197,9 @@ suite('apps/upkeep', () => {
     await sleep(300);
     await product.start();
     await product.waitForState('corp', 'up');
-    const answers = (): readonly string[] => asking.output().split('\n').filter(isIPv4);
-    const before = answers().length;
-    await until(
-      () => `answers come again: ${JSON.stringify(asking.exit)} ${asking.output().slice(-200)}`,
-      () => answers().length > before + 5,
-    );
-    await asking.stop();
+    const answers = await answeredAgain(asking);
     assert.deepEqual(
-      answers().filter((to) => to === network.client.home.v4),
+      answers.filter((to) => to === network.client.home.v4),
       [],
       'answers past the tunnel',
     );

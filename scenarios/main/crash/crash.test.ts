@@ -1,10 +1,9 @@
 // A bug of ours anywhere in the daemon: it ends loudly, what refuses stays in force, and its unit starts it anew.
 import assert from 'node:assert/strict';
-import { isIPv4 } from 'node:net';
 import process from 'node:process';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { App } from '../../../lab/app.ts';
+import { answeredAgain, App } from '../../../lab/app.ts';
 import { canary, network } from '../../../lab/network.ts';
 import { certificateProfile, deviceProfile } from '../../../lab/profile-xml.ts';
 import { installed, type Product } from '../../../lab/product.ts';
@@ -133,15 +132,9 @@ suite('main/crash: a forced app', () => {
       await sleep(300);
       await begin(product);
       await product.waitForState('corp', 'up');
-      const answers = (): readonly string[] => asking.output().split('\n').filter(isIPv4);
-      const before = answers().length;
-      await until(
-        () => `answers come again: ${JSON.stringify(asking.exit)} ${asking.output().slice(-200)}`,
-        () => answers().length > before + 5,
-      );
-      await asking.stop();
+      const answers = await answeredAgain(asking);
       assert.deepEqual(
-        answers().filter((to) => to === network.client.home.v4),
+        answers.filter((to) => to === network.client.home.v4),
         [],
         'answers past the tunnel',
       );

@@ -16,7 +16,8 @@ export function serverWords(body: Uint8Array, secrets: readonly string[] = []): 
   return plain === '' ? '' : `: "${plain.slice(0, wordsShown)}"`;
 }
 
-function fold(text: string): string {
+/** On one line, and nothing in it that is not printed. */
+export function fold(text: string): string {
   return text.replaceAll(/[\p{C}\s]+/gu, ' ');
 }
 

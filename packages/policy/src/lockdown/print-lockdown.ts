@@ -169,14 +169,7 @@ function chainsOf({ because, gateways, mark, portal, kernelEsp }: LockdownPlan):
 /** ESP without UDP, which a gateway may send at any time (RFC 7296 §2.23): it has no port, and no socket that the kernel could tell. */
 function espIn(gateways: readonly GatewayEndpoint[]): string[] {
   return ([4, 6] as const).flatMap((family) => {
-    const from = [
-      ...new Set(
-        ofFamily(
-          gateways.map(({ address }) => address),
-          family,
-        ),
-      ),
-    ];
+    const from = [...new Set(gateways.flatMap(({ address }) => (address.family === family ? [formatAddress(address)] : [])))];
     return from.length === 0 ? [] : [`${ip(family)} saddr { ${from.join(', ')} } meta l4proto esp accept`];
   });
 }

@@ -32,7 +32,8 @@ export function asciiNameOf({ internationalNames = [] }: Profile, written: strin
   return internationalNames.find((name) => name.written === written)?.ascii ?? written;
 }
 
-function isInternational(name: string): boolean {
+/** Whether a name has other characters than ASCII. */
+export function isInternational(name: string): boolean {
   return /[^\0-\x7f]/.test(name);
 }
 

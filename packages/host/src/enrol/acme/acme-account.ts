@@ -1,5 +1,6 @@
 import { EnrolError } from '../enrol-error.ts';
 import { newKey } from '../new-key.ts';
+import { fold } from '../server-words.ts';
 import { resourceUrl } from './acme-objects.ts';
 import { problemIn, type AcmeSession } from './acme-session.ts';
 import { readAcmeState, writeAcmeState, type AcmeState } from './acme-state.ts';
@@ -61,7 +62,7 @@ export async function registerAccount(
   if (terms !== undefined && !termsAgreed)
     throw new EnrolError(
       'refused',
-      `the authority has terms of service (${printable(terms)}): agree-to-terms = true says that you agree`,
+      `the authority has terms of service (${fold(terms).slice(0, 200)}): agree-to-terms = true says that you agree`,
     );
   if (bindingRequired && !secret)
     throw new EnrolError(
@@ -90,8 +91,4 @@ function macKey({ text }: AcmeSecret, keyId: string): Uint8Array {
   if (octets.length < shortestMacKey)
     throw new EnrolError('host', `the secret is no MAC key: at least ${shortestMacKey} octets in base64url are wanted`);
   return octets;
-}
-
-function printable(text: string): string {
-  return text.replaceAll(/[\p{C}\s]+/gu, ' ').slice(0, 200);
 }
